@@ -1,0 +1,45 @@
+# make demo: install into .venv and run the whole flow.   make test: everything CI checks.
+# Every path is relative and quoted, so that a checkout under a path with spaces works.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo demo-fast test lint types layers pytest wheel clean
+
+demo: .venv/installed
+	$(BIN)/python -m hwnas demo
+
+demo-fast: .venv/installed
+	$(BIN)/python -m hwnas demo --fast
+
+test: lint types layers pytest
+
+lint: .venv/installed-dev
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+
+types: .venv/installed-dev
+	$(BIN)/python -m mypy
+
+layers: .venv/installed-dev
+	$(BIN)/lint-imports
+
+pytest: .venv/installed-dev
+	$(BIN)/python -m pytest --numprocesses 2
+
+# A stamp file, so that a second run installs nothing; made anew when what to install changes.
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("hwnas needs Python 3.11 to 3.13, %s is %s" % (sys.executable, sys.version.split()[0]) if not (3, 11) <= sys.version_info[:2] <= (3, 13) else 0)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch .venv/installed
+
+.venv/installed-dev: .venv/installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch .venv/installed-dev
+
+wheel: .venv/installed-dev
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+clean:
+	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

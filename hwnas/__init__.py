@@ -1,0 +1,60 @@
+"""hwnas finds, proves and ships the fastest accurate model for your device.
+
+The public names below are imported when first used, so that ``import hwnas`` stays light (torch in particular
+is only loaded by what needs it).
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+_HOME = {  # public name -> module that defines it
+    "Arch": "hwnas.space.arch",
+    "Budget": "hwnas.search.objective",
+    "HwnasError": "hwnas.errors",
+    "LatencyPredictor": "hwnas.predict.latency",
+    "LatencyTable": "hwnas.tables.table",
+    "Network": "hwnas.nn.derive",
+    "Objective": "hwnas.search.objective",
+    "Space": "hwnas.space.space",
+    "Supernet": "hwnas.nn.supernet",
+    "count": "hwnas.predict.count",
+    "derive": "hwnas.nn.derive",
+    "export": "hwnas.artifact.export",
+    "get_runtime": "hwnas.runtimes.base",
+    "get_space": "hwnas.space.yaml",
+    "load_scarlet": "hwnas.nn.derive",
+    "parse_arch": "hwnas.space.arch",
+    "profile_space": "hwnas.profile.sweep",
+    "search": "hwnas.search",
+}
+
+__all__ = ["__version__", *_HOME]
+
+if TYPE_CHECKING:
+    from hwnas.errors import HwnasError as HwnasError
+    from hwnas.nn.derive import Network as Network
+    from hwnas.nn.derive import derive as derive
+    from hwnas.nn.derive import load_scarlet as load_scarlet
+    from hwnas.nn.supernet import Supernet as Supernet
+    from hwnas.predict.count import count as count
+    from hwnas.predict.latency import LatencyPredictor as LatencyPredictor
+    from hwnas.profile.sweep import profile_space as profile_space
+    from hwnas.runtimes.base import get_runtime as get_runtime
+    from hwnas.space.arch import Arch as Arch
+    from hwnas.space.arch import parse_arch as parse_arch
+    from hwnas.space.space import Space as Space
+    from hwnas.space.yaml import get_space as get_space
+    from hwnas.tables.table import LatencyTable as LatencyTable
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'hwnas' has no attribute {name!r}")
+    module = import_module(_HOME[name])
+    return getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

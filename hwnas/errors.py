@@ -1,0 +1,99 @@
+"""Every error hwnas raises on purpose.
+
+    HwnasError
+    ├── InputError            the request can't be carried out as asked: exit status 2
+    │   ├── SpaceError        a search space is unknown or its YAML is wrong
+    │   ├── ArchError         an arch doesn't belong to its space
+    │   ├── TableError        a latency table is malformed
+    │   │   └── MissingOpError    an Op has no entry in a table
+    │   ├── BudgetError       a budget makes no sense or no arch can meet it
+    │   ├── ObjectiveError    an objective returned something that isn't a finite number
+    │   ├── DataError         a data set can't be read or doesn't fit
+    │   ├── ConfigError       a configuration file is wrong
+    │   ├── CheckpointError   weights don't fit the network they are loaded into
+    │   ├── ModelError        a model or artifact folder is missing a part, or was altered
+    │   ├── OutputError       an output exists already or can't be written
+    │   └── RuntimeMissingError   a runtime isn't installed or isn't known
+    └── CheckError            the work was done and a check of it failed: exit status 1
+        ├── CountError        two counts of one network disagree
+        ├── ParityError       two forms of one network disagree
+        └── TrainingError     the loss stopped being a finite number
+
+A message is one line: what is wrong, where, and what to do about it.
+"""
+
+
+class HwnasError(Exception):
+    """Base of all errors below; ``exit_status`` is what the command line exits with."""
+
+    exit_status = 1
+
+
+class InputError(HwnasError):
+    """The request can't be carried out as asked."""
+
+    exit_status = 2
+
+
+class SpaceError(InputError):
+    """A search space is unknown, or its YAML is wrong."""
+
+
+class ArchError(InputError):
+    """An arch doesn't belong to its space."""
+
+
+class TableError(InputError):
+    """A latency table is malformed."""
+
+
+class MissingOpError(TableError):
+    """An Op has no entry in a latency table."""
+
+
+class BudgetError(InputError):
+    """A budget makes no sense, or no arch of the space can meet it."""
+
+
+class ObjectiveError(InputError):
+    """An objective returned something that isn't a finite number per arch."""
+
+
+class DataError(InputError):
+    """A data set can't be read, or doesn't fit the space."""
+
+
+class ConfigError(InputError):
+    """A configuration file is wrong."""
+
+
+class CheckpointError(InputError):
+    """Weights don't fit the network they are loaded into."""
+
+
+class ModelError(InputError):
+    """A model or artifact folder is missing a part, or was altered."""
+
+
+class OutputError(InputError):
+    """An output exists already, or can't be written."""
+
+
+class RuntimeMissingError(InputError):
+    """A runtime isn't installed, or isn't known."""
+
+
+class CheckError(HwnasError):
+    """The work was done, and a check of its result failed."""
+
+
+class CountError(CheckError):
+    """Two counts of one network disagree."""
+
+
+class ParityError(CheckError):
+    """Two forms of one network disagree."""
+
+
+class TrainingError(CheckError):
+    """The loss stopped being a finite number."""

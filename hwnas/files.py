@@ -1,0 +1,142 @@
+"""Files: atomic writes, and YAML and JSON read with errors that name file and field.
+
+Nothing here knows what the files mean. A reader passes the error class of its own subject, so that a wrong
+table is a ``TableError`` and a wrong space a ``SpaceError``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from hwnas.errors import InputError, OutputError
+
+_Model = TypeVar("_Model", bound=BaseModel)
+_BaseLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is about 10× faster
+
+
+class _UniqueKeyLoader(_BaseLoader):  # type: ignore[misc,valid-type]
+    """A safe loader that refuses a mapping with the same key twice (YAML 1.2 §3.2.1.1)."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for index, key in enumerate(keys):
+            if key in keys[:index]:
+                line = node.value[index][0].start_mark.line + 1
+                raise yaml.constructor.ConstructorError(problem=f"key {key!r} stands twice, again in line {line}")
+        return super().construct_mapping(node, deep)  # type: ignore[no-any-return]
+
+
+def read_yaml(path: Path, error: type[InputError]) -> Any:
+    """What a YAML file holds.
+
+    Raises:
+        error: the file can't be read, isn't UTF-8 YAML, or has a key twice.
+    """
+    try:
+        return yaml.load(path.read_bytes().decode(), _UniqueKeyLoader)  # noqa: S506  (a SafeLoader)
+    except OSError as problem:
+        raise error(f"can't read {path}: {problem.strerror}") from None
+    except (yaml.YAMLError, ValueError, RecursionError, TypeError) as problem:
+        raise error(f"{path} isn't usable YAML: {' '.join(str(problem).split())}") from None
+
+
+def read_json(path: Path, error: type[InputError]) -> Any:
+    """What a JSON file holds.
+
+    Raises:
+        error: the file can't be read or isn't UTF-8 JSON.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as problem:
+        raise error(f"can't read {path}: {problem.strerror}") from None
+    except (ValueError, RecursionError) as problem:
+        raise error(f"{path} isn't JSON: {problem}") from None
+
+
+def validated(model: type[_Model], data: Any, where: Path | str, error: type[InputError]) -> _Model:
+    """``data`` as ``model``.
+
+    Raises:
+        error: with ``where``, the first wrong field's path and what is wrong with it.
+    """
+    try:
+        return model.model_validate(data)
+    except ValidationError as problem:
+        first = problem.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "the whole file"
+        given = f", got {first['input']!r:.80}" if first["loc"] and first["type"] != "missing" else ""
+        more = f" (and {problem.error_count() - 1} more)" if problem.error_count() > 1 else ""
+        raise error(f"{where}: {field}: {first['msg']}{given}{more}") from None
+
+
+def to_json(data: Any) -> str:
+    """JSON as all files of hwnas have it: two spaces, no NaN, a final newline."""
+    return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Write a whole file or none of it: a temporary in the same folder, fsync, ``os.replace``.
+
+    Raises:
+        OutputError: the folder doesn't exist, isn't writable, or the disk is full.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as problem:
+        temporary.unlink(missing_ok=True)
+        raise OutputError(f"can't write {path}: {problem.strerror}; check the folder and the free space") from None
+
+
+def refuse_existing(path: Path) -> None:
+    """Check early that ``path`` is free and its folder writable, before hours of work go there.
+
+    Raises:
+        OutputError: it exists, or can't be made.
+    """
+    if path.exists():
+        raise OutputError(f"{path} exists already; remove it or choose another output")
+    folder = path.parent
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise OutputError(f"can't write {path}: {folder} isn't a writable folder")
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A folder that appears whole or not at all: filled under a temporary name, renamed at the end.
+
+    Raises:
+        OutputError: ``path`` exists already or can't be written.
+    """
+    refuse_existing(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+    except OSError as problem:
+        raise OutputError(f"can't write {path}: {problem.strerror}") from None
+    try:
+        yield temporary
+        os.chmod(temporary, 0o755)  # mkdtemp makes it private
+        os.replace(temporary, path)
+    except OSError as problem:
+        raise OutputError(f"can't write {path}: {problem.strerror}; check the free space") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

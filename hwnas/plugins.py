@@ -1,0 +1,23 @@
+"""Names that outsiders add: entry points of installed packages, looked up by group and name.
+
+Groups: ``hwnas.spaces`` (a callable ``(resolution, classes) -> Space``) and ``hwnas.runtimes`` (a class
+that follows :class:`hwnas.runtimes.base.Runtime`).
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+from typing import Any
+
+
+def plugin_names(group: str) -> tuple[str, ...]:
+    """Names that installed packages registered under ``group``, sorted."""
+    return tuple(sorted({point.name for point in entry_points(group=group)}))
+
+
+def load_plugin(group: str, name: str) -> Any | None:
+    """The object registered as ``name`` under ``group``, or None when nobody registered it."""
+    for point in entry_points(group=group):
+        if point.name == name:
+            return point.load()
+    return None

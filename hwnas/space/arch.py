@@ -1,0 +1,104 @@
+"""`Arch`: a space and one choice index per choice layer, and how people write one."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hwnas.errors import ArchError
+from hwnas.space.scarlet import released_archs
+from hwnas.space.space import Space
+from hwnas.space.yaml import get_space
+
+
+@dataclass(frozen=True)
+class Arch:
+    """One architecture. Prints as ``scarlet-s2:8,6,…``.
+
+    Raises:
+        ArchError: the choices aren't an arch of the space.
+    """
+
+    space: Space
+    choices: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        self.space.check(self.choices)
+
+    def __str__(self) -> str:
+        return f"{self.space.source}:{','.join(map(str, self.choices))}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``arch.json`` holds; resolution and classes are said so that the network can be made again."""
+        return {
+            "space": self.space.source,
+            "choices": list(self.choices),
+            "resolution": self.space.resolution,
+            "classes": self.space.classes,
+        }
+
+    @staticmethod
+    def from_dict(data: Any, where: str) -> Arch:
+        """The arch that ``to_dict`` described; ``resolution`` and ``classes`` may be absent.
+
+        Raises:
+            ArchError: a key is missing or of the wrong type; ``where`` is named.
+            SpaceError: the space can't be made.
+        """
+        if not isinstance(data, dict):
+            raise ArchError(f'{where}: expected {{"space": …, "choices": […]}}')
+        if unknown := sorted(data.keys() - {"space", "choices", "resolution", "classes"}):
+            raise ArchError(f"{where}: unknown key {unknown[0]!r}; it has space, choices, resolution, classes")
+        space, choices = data.get("space"), data.get("choices")
+        if not isinstance(space, str):
+            raise ArchError(f"{where}: 'space' must be a name or a path, got {space!r}")
+        if not isinstance(choices, list) or not all(type(c) is int for c in choices):
+            raise ArchError(f"{where}: 'choices' must be a list of integers")
+        for key in ("resolution", "classes"):
+            if data.get(key) is not None and type(data[key]) is not int:
+                raise ArchError(f"{where}: {key!r} must be an integer, got {data[key]!r}")
+        return Arch(get_space(space, data.get("resolution"), data.get("classes")), tuple(choices))
+
+
+def parse_arch(text: str, resolution: int | None = None, classes: int | None = None) -> Arch:
+    """What a person types for an arch: a released name, an ``arch.json``, or ``SPACE:i,j,k,…``.
+
+    Args:
+        text: the words.
+        resolution: input size in pixels; the space's own when None.
+        classes: outputs; the space's own when None.
+
+    Raises:
+        ArchError: not one of the three, or not an arch of its space.
+        SpaceError: unknown space.
+    """
+    released = released_archs()
+    if text in released:
+        return Arch(get_space("scarlet-s2", resolution, classes), released[text])
+    if text.endswith(".json"):
+        return _read_arch(Path(text), resolution, classes)
+    space_name, colon, choices = text.rpartition(":")
+    if not colon:
+        raise ArchError(
+            f"no arch {text!r}; give a released name ({', '.join(released)}), an arch.json, or SPACE:i,j,k,…"
+        )
+    try:
+        indices = tuple(int(c) for c in choices.split(","))
+    except ValueError:
+        raise ArchError(f"the choices of {text!r} must be integers separated by commas") from None
+    return Arch(get_space(space_name, resolution, classes), indices)
+
+
+def _read_arch(path: Path, resolution: int | None, classes: int | None) -> Arch:
+    try:
+        data = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ArchError(f"can't read arch file {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise ArchError(f"{path} isn't JSON: {error}") from None
+    if isinstance(data, dict):
+        overrides = {"resolution": resolution, "classes": classes}
+        data = data | {key: value for key, value in overrides.items() if value is not None}
+    return Arch.from_dict(data, str(path))

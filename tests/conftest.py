@@ -1,0 +1,52 @@
+"""What tests share: where real data may lie, and a small space that everything runs on in seconds."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: small networks are fastest on one thread, side by side
+
+import pytest
+
+from hwnas.space.space import Space
+from hwnas.space.yaml import get_space
+
+_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+SMALL_SPACE = """
+name: small
+resolution: 16
+classes: 10
+act: hswish
+kernels: [3, 5]
+expansions: [2]
+se: [false, true]
+skip: true
+stem: {width: 8, c_out: 8, stride: 2, separable: true, act: relu6}
+stages:
+  - {c_out: 8, layers: 2, stride: 1}
+  - {c_out: 12, layers: 4, stride: 2}
+head: {width: 24, act: relu6}
+"""
+
+
+@pytest.fixture
+def small_yaml(tmp_path: Path) -> Path:
+    path = tmp_path / "small.yaml"
+    path.write_text(SMALL_SPACE)
+    return path
+
+
+@pytest.fixture
+def small_space(small_yaml: Path) -> Space:
+    """6 layers, the first with a residual (its input has 8 channels as well), so every rule of folding occurs."""
+    return get_space(str(small_yaml))
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """Real data beside the checkout, where there is any."""
+    if not _DATA.is_dir():
+        pytest.skip("no shared data beside the checkout")
+    return _DATA
