@@ -1,0 +1,120 @@
+"""Proof that an exported file is the network it claims to be: same numbers, same structure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import torch
+
+from hwnas.artifact.target import Tolerance
+from hwnas.errors import CountError, ParityError
+from hwnas.nn.derive import Network
+from hwnas.predict.count import count
+from hwnas.runtimes.base import Images, Session
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parity:
+    """How near an exported file is to the PyTorch network.
+
+    Attributes:
+        max_abs: largest absolute difference of a logit.
+        max_relative: the same, over the largest absolute logit.
+        top1_agreement: share of inputs with the same first class.
+        images: how many inputs were compared.
+        inputs: where they came from.
+    """
+
+    max_abs: float
+    max_relative: float
+    top1_agreement: float
+    images: int
+    inputs: str
+
+
+def compare(
+    reference: npt.NDArray[np.float32], logits: npt.NDArray[np.float32], inputs: str, tolerance: Tolerance, what: str
+) -> Parity:
+    """Hold ``logits`` (N, classes) against ``reference`` (N, classes).
+
+    Raises:
+        ParityError: outside the tolerance, or not finite.
+    """
+    if reference.shape != logits.shape or not np.isfinite(logits).all():
+        raise ParityError(f"{what} gives logits of shape {logits.shape}, PyTorch {reference.shape}; or not finite")
+    max_abs = float(np.abs(logits - reference).max())
+    parity = Parity(
+        max_abs=max_abs,
+        max_relative=max_abs / float(np.abs(reference).max()),
+        top1_agreement=float((logits.argmax(1) == reference.argmax(1)).mean()),
+        images=len(reference),
+        inputs=inputs,
+    )
+    if parity.max_relative > tolerance.relative or parity.top1_agreement < tolerance.top1:
+        raise ParityError(
+            f"{what} differs from PyTorch by {parity.max_relative:.2e} (allowed {tolerance.relative:.0e}), same first "
+            f"class on {parity.top1_agreement:.2%} of {parity.images} inputs (needed {tolerance.top1:.2%})"
+        )
+    return parity
+
+
+def logits_of(network: Network, images: Images) -> npt.NDArray[np.float32]:
+    """PyTorch's logits (N, classes) in eval mode; the network's mode is left as it was."""
+    training = network.training
+    network.eval()
+    with torch.inference_mode():
+        logits = [network(torch.from_numpy(chunk)).numpy() for chunk in _chunks(images)]
+    network.train(training)
+    return np.concatenate(logits)
+
+
+def run_session(session: Session, images: Images) -> npt.NDArray[np.float32]:
+    """A session's logits (N, classes), in batches of several sizes: the batch must be dynamic."""
+    return np.concatenate([session.run(chunk) for chunk in _chunks(images)])
+
+
+def _chunks(images: Images, size: int = 32) -> list[Images]:
+    return [images[start : start + size] for start in range(0, len(images), size)]
+
+
+def check_structure(model: bytes, network: Network) -> None:
+    """Count the file's own multiply-adds and weights, and hold them against the arch.
+
+    Raises:
+        CountError: they differ: something was left out, added, or not folded.
+    """
+    graph = onnx.shape_inference.infer_shapes(onnx.load_from_string(model), strict_mode=True).graph
+    weights = {w.name: tuple(w.dims) for w in graph.initializer}
+    shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in (*graph.value_info, *graph.output)}
+    madds = 0
+    for node in graph.node:
+        if node.op_type == "Conv":
+            _, _, height, width = shapes[node.output[0]]
+            madds += int(np.prod(weights[node.input[1]])) * height * width
+        elif node.op_type == "Gemm":
+            madds += int(np.prod(weights[node.input[1]]))
+        elif node.op_type == "BatchNormalization":
+            raise CountError(f"the exported file has a BatchNormalization left, {node.name}; it should be folded")
+    expected = count(network.ops)
+    if madds != expected.madds:
+        raise CountError(f"the exported file does {madds:,} multiply-adds, the arch {expected.madds:,}")
+
+
+def random_textures(count: int, input_chw: tuple[int, int, int], seed: int = 0) -> Images:
+    """Images (count, C, H, W) with structure at several scales, mean 0, deviation 1: inputs where no data is at hand.
+
+    White noise would average out in the first layers and leave all logits alike.
+    """
+    channels, height, width = input_chw
+    rng = np.random.default_rng(seed)
+    images = np.zeros((count, channels, height, width), np.float32)
+    for cells in (1, 2, 4, 8, 16):
+        coarse = rng.standard_normal((count, channels, cells, cells), dtype=np.float32)
+        rows, columns = (np.arange(size) * cells // size for size in (height, width))
+        images += coarse[:, :, rows][:, :, :, columns]
+    images -= images.mean(axis=(1, 2, 3), keepdims=True)
+    images /= images.std(axis=(1, 2, 3), keepdims=True)
+    return images

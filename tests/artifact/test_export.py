@@ -1,0 +1,224 @@
+"""Artifacts: what is promised is inside, every check can fail, and a failed one leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from hwnas.artifact import export as export_module
+from hwnas.artifact.bench import bench
+from hwnas.artifact.bundle import load_artifact
+from hwnas.artifact.export import export
+from hwnas.artifact.target import Tolerance, get_target, target_names
+from hwnas.artifact.verify import check_structure, compare, logits_of, random_textures
+from hwnas.errors import CheckpointError, ConfigError, CountError, DataError, ModelError, OutputError, ParityError
+from hwnas.nn.derive import Network, derive
+from hwnas.nn.model_folder import ModelInfo, load_model, save_model
+from hwnas.nn.supernet import Supernet
+from hwnas.nn.to_onnx import to_onnx
+from hwnas.predict.count import count
+from hwnas.profile.measure import Effort
+from hwnas.runtimes.base import get_runtime
+from hwnas.space.space import Space
+from tests.nn.test_derive import lived_in
+
+INFO = ModelInfo(
+    data="digits", labels=("zero", "one"), preprocessing={"resolution": 16, "mean": [0.5] * 3}, accuracy={"test": 0.9},
+    made_from={"supernet": "abc"},
+)  # fmt: skip
+
+
+@pytest.fixture
+def network(small_space: Space) -> Network:
+    return derive(lived_in(Supernet(small_space)), [0, 3, 1, 2, 4, 1]).eval()
+
+
+def test_the_folder_holds_what_the_manifest_says(network: Network, tmp_path: Path) -> None:
+    artifact = export(network, ["onnx-fp32"], tmp_path / "artifact", info=INFO)
+    assert {p.name for p in artifact.path.iterdir()} == {
+        "manifest.json", "arch.json", "preprocessing.json", "labels.json", "onnx-fp32.onnx",
+    }  # fmt: skip
+    manifest = artifact.manifest
+    assert (manifest.madds, manifest.params) == (count(network.ops).madds, count(network.ops).params)
+    assert manifest.stabilizers == {"4": "kept as layers.4: a residual on both sides"}
+    assert json.loads((artifact.path / "labels.json").read_text()) == ["zero", "one"]
+    assert json.loads((artifact.path / "preprocessing.json").read_text()) == INFO.preprocessing
+    assert artifact.arch == network.arch
+    (file,) = manifest.files
+    assert (file.precision, file.opset, file.bytes) == ("fp32", 20, (artifact.path / file.file).stat().st_size)
+    assert file.parity.max_relative < 1e-4
+    assert file.latency.p50_ms > 0
+
+
+def test_the_file_gives_pytorchs_answers(network: Network, tmp_path: Path) -> None:
+    images = random_textures(7, (3, 16, 16), seed=9)
+    artifact = export(network, ["onnx-fp32"], tmp_path / "artifact", images=images)
+    session = get_runtime("onnxruntime").load(artifact.read(artifact.manifest.files[0]), threads=1, precision="fp32")
+    expected = network(torch.from_numpy(images)).detach().numpy()
+    np.testing.assert_allclose(session.run(images), expected, rtol=1e-4, atol=1e-5)
+    assert artifact.manifest.files[0].parity.images == 7
+
+
+def test_export_leaves_the_network_as_it_was(network: Network, tmp_path: Path) -> None:
+    network.train()
+    before = {k: v.clone() for k, v in network.state_dict().items()}
+    export(network, ["onnx-fp32"], tmp_path / "artifact")
+    assert network.training
+    assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items())
+
+
+def test_a_wrong_export_is_caught_and_leaves_nothing(
+    network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Network(network.space, network.choices, stabilizers=True, seed=5)
+    monkeypatch.setattr(export_module, "to_onnx", lambda _, shape: to_onnx(other, shape))
+    with pytest.raises(ParityError, match="differs from PyTorch"):
+        export(network, ["onnx-fp32"], tmp_path / "artifact")
+    smaller = Network(network.space, [0] * 6)
+    monkeypatch.setattr(export_module, "to_onnx", lambda _, shape: to_onnx(smaller, shape))
+    with pytest.raises(CountError, match="multiply-adds"):
+        export(network, ["onnx-fp32"], tmp_path / "artifact")
+    assert list(tmp_path.glob("*artifact*")) == []
+
+
+def test_a_batchnorm_left_behind_is_caught(network: Network) -> None:
+    model = onnx.load_from_string(to_onnx(network, (3, 16, 16)))
+    model.graph.node[3].op_type = "BatchNormalization"
+    with pytest.raises((CountError, onnx.shape_inference.InferenceError)):
+        check_structure(model.SerializeToString(), network)
+
+
+def test_parity_judges_by_its_tolerance() -> None:
+    reference = np.array([[1.0, 2.0], [4.0, 3.0]], np.float32)
+    tolerance = Tolerance(relative=1e-2, top1=1.0)
+    parity = compare(reference, reference + np.float32(0.02), "made up", tolerance, "x")
+    assert parity.max_abs == pytest.approx(0.02, rel=1e-5)
+    assert parity.max_relative == pytest.approx(0.005, rel=1e-5)
+    assert parity.top1_agreement == 1.0
+    with pytest.raises(ParityError, match="x differs"):
+        compare(reference, reference + np.float32(0.05), "made up", tolerance, "x")
+    with pytest.raises(ParityError, match=r"50\.00%"):
+        compare(reference, np.array([[2.0, 1.999], [4, 3]], np.float32), "", Tolerance(relative=0.9, top1=0.9), "x")
+    with pytest.raises(ParityError):
+        compare(reference, np.full((2, 2), np.nan, np.float32), "", tolerance, "x")
+    with pytest.raises(ParityError):
+        compare(reference, reference[:1], "", tolerance, "x")
+
+
+def test_random_textures_tell_inputs_apart(network: Network) -> None:
+    images = random_textures(16, (3, 16, 16))
+    assert images.dtype == np.float32
+    assert np.allclose(images.mean((1, 2, 3)), 0, atol=1e-5)
+    assert np.allclose(images.std((1, 2, 3)), 1, atol=1e-4)
+    noise = np.random.default_rng(0).standard_normal(images.shape, dtype=np.float32)
+    spread, spread_of_noise = (logits_of(network, x).std(0).mean() for x in (images, noise))
+    assert spread > 1.5 * spread_of_noise
+    assert np.array_equal(images, random_textures(16, (3, 16, 16)))
+
+
+@pytest.mark.parametrize("change", ["altered", "missing", "manifest"])
+def test_an_altered_artifact_is_refused(network: Network, tmp_path: Path, change: str) -> None:
+    artifact = export(network, ["onnx-fp32"], tmp_path / "artifact")
+    model = artifact.path / "onnx-fp32.onnx"
+    if change == "altered":
+        model.write_bytes(model.read_bytes()[:-1] + b"\x00")
+    elif change == "missing":
+        model.unlink()
+    else:
+        manifest = json.loads((artifact.path / "manifest.json").read_text())
+        manifest["sha256"]["../outside"] = "0"
+        (artifact.path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ModelError):
+        load_artifact(artifact.path)
+
+
+def test_a_link_out_of_the_folder_is_refused(network: Network, tmp_path: Path) -> None:
+    artifact = export(network, ["onnx-fp32"], tmp_path / "artifact")
+    model = artifact.path / "onnx-fp32.onnx"
+    shutil.move(model, tmp_path / "elsewhere.onnx")
+    model.symlink_to(tmp_path / "elsewhere.onnx")
+    with pytest.raises(ModelError, match="plain file"):
+        load_artifact(artifact.path)
+
+
+def test_wrong_requests(network: Network, tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    for error, targets, output, images in [
+        (ConfigError, ["onnx-fp33"], "a", None),
+        (ConfigError, [], "a", None),
+        (ConfigError, ["onnx-fp32", "onnx-fp32"], "a", None),
+        (OutputError, ["onnx-fp32"], "there", None),
+        (DataError, ["onnx-fp32"], "a", np.zeros((2, 3, 8, 8), np.float32)),
+    ]:
+        with pytest.raises(error):
+            export(network, targets, tmp_path / output, images=images)
+    assert [p.name for p in tmp_path.iterdir() if p.suffix != ".yaml"] == ["there"]
+
+
+def test_every_shipped_target_is_valid() -> None:
+    assert "onnx-fp32" in target_names()
+    for name in target_names():
+        assert get_target(name).name == name
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [("opset: 3", "opset"), ("precision: fp4", "precision"), ("tolerance: {relative: -1, top1: 1}", "relative")],
+)
+def test_a_users_target_is_checked(tmp_path: Path, line: str, words: str) -> None:
+    path = tmp_path / "mine.yaml"
+    base = {"schema": "hwnas-target/1", "format": "onnx", "precision": "fp32", "runtime": "onnxruntime"}
+    lines = {**{k: f"{k}: {v}" for k, v in base.items()}, "tolerance": "tolerance: {relative: 0.1, top1: 0.9}"}
+    path.write_text("\n".join(lines.values()))
+    assert get_target(str(path)).name == "mine"
+    lines[line.split(":")[0]] = line
+    path.write_text("\n".join(lines.values()))
+    with pytest.raises(ConfigError, match=words):
+        get_target(str(path))
+
+
+def test_bench_times_every_file_fastest_first(network: Network, small_space: Space, tmp_path: Path) -> None:
+    large = Network(small_space, [3, 3, 3, 3, 3, 3])
+    artifacts = [
+        export(large, ["onnx-fp32"], tmp_path / "large"),
+        export(network, ["onnx-fp32"], tmp_path / "small"),
+    ]
+    results = bench(artifacts, batch=4, effort=Effort(rounds=3, runs_per_round=3, warmup_runs=1))
+    assert {r.artifact for r in results} == {str(a.path) for a in artifacts}
+    assert [r.latency.p50_ms for r in results] == sorted(r.latency.p50_ms for r in results)
+    assert all(r.images_per_s == pytest.approx(4000 / r.latency.p50_ms) for r in results)
+    with pytest.raises(ConfigError, match="batch"):
+        bench(artifacts, batch=0)
+
+
+@pytest.mark.parametrize("change", ["weights", "no weights", "json", "arch", "no json"])
+def test_an_altered_model_folder_is_refused(network: Network, tmp_path: Path, change: str) -> None:
+    folder = tmp_path / "model"
+    counted = count(network.ops)
+    save_model(network, folder, INFO, madds=counted.madds, params=counted.params)
+    weights, description = folder / "weights.safetensors", folder / "model.json"
+    if change == "weights":
+        weights.write_bytes(weights.read_bytes()[:-4] + b"\x00\x00\x00\x01")
+    elif change == "no weights":
+        weights.unlink()
+    elif change == "no json":
+        description.unlink()
+    else:
+        data = json.loads(description.read_text())
+        data |= {"arch": {**data["arch"], "choices": [0] * 6}} if change == "arch" else {"schema": "x"}
+        description.write_text(json.dumps(data))
+    with pytest.raises(CheckpointError if change == "arch" else ModelError) as caught:
+        load_model(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_models_are_written_once(network: Network, tmp_path: Path) -> None:
+    save_model(network, tmp_path / "model", INFO, madds=1, params=1)
+    with pytest.raises(OutputError, match="exists already"):
+        save_model(network, tmp_path / "model", INFO, madds=1, params=1)
