@@ -106,7 +106,7 @@ def check_structure(model: bytes, network: Network) -> None:
 def random_textures(count: int, input_chw: tuple[int, int, int], seed: int = 0) -> Images:
     """Images (count, C, H, W) with structure at several scales, mean 0, deviation 1: inputs where no data is at hand.
 
-    White noise would average out in the first layers and leave all logits alike.
+    Photographs have most of their energy in coarse structure; white noise has almost none there.
     """
     channels, height, width = input_chw
     rng = np.random.default_rng(seed)
