@@ -1,0 +1,51 @@
+"""Search: the Pareto front of any objectives on a space, within budgets.
+
+It sees callables and arrays, never a network::
+
+    top1 = Objective("top1", supernet_top1, maximize=True)
+    latency = Objective("latency_ms", predictor.predict, free=True)
+    with Store("evaluations.db", space, supernet_hash) as store:
+        result = search(space, [top1, latency], [Budget("latency_ms", 9.5)], evaluations=300, store=store)
+    result.archs[result.front]
+"""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+
+from hwnas.search.driver import SearchProgress, SearchResult, search
+from hwnas.search.feasible import FeasibleRegion, fastest
+from hwnas.search.front import Front
+from hwnas.search.objective import Budget, Objective, Problem
+from hwnas.search.rank import hypervolume, non_dominated
+from hwnas.search.store import Store
+from hwnas.search.strategy import Strategy, StrategyFactory, get_strategy, strategy_names
+
+__all__ = [
+    "Budget",
+    "FeasibleRegion",
+    "Front",
+    "Objective",
+    "Problem",
+    "SearchProgress",
+    "SearchResult",
+    "Store",
+    "Strategy",
+    "StrategyFactory",
+    "fastest",
+    "get_strategy",
+    "hypervolume",
+    "non_dominated",
+    "search",
+    "strategy_names",
+]
+
+
+class _CallablePackage(ModuleType):
+    """``hwnas.search(…)`` is the function, also after an import has put this package in its place in ``hwnas``."""
+
+    __call__ = staticmethod(search)
+
+
+sys.modules[__name__].__class__ = _CallablePackage
