@@ -1,0 +1,213 @@
+"""What a report shows, as plain data. Whoever has the files fills this in; nothing here reads or computes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas.space.arch import Arch
+from hwnas.space.op import Op
+from hwnas.space.space import Archs, Space
+
+Values = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveContent:
+    """One objective of a search.
+
+    Attributes:
+        name: as the search calls it, like ``latency_ms``.
+        unit: ``fraction`` (shown in percent), ``ms``, ``madds``, ``params``, ``bytes``, another word that is
+            written behind the number, or nothing.
+        maximize: whether more is better.
+    """
+
+    name: str
+    unit: str
+    maximize: bool
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SearchContent:
+    """What a search did and found.
+
+    Attributes:
+        space: that was searched.
+        objectives: K of them, in the order of the columns of ``values``.
+        archs: (M, L) every evaluation, in the order they were made.
+        values: (M, K) in the objectives' own sign and unit.
+        front: indices of the non-dominated archs within budget.
+        budgets: objective's name -> at most this value.
+        winner: index of the arch that was taken; None when none was.
+        strategy, evaluations, seed: how it was searched.
+        hypervolume: of the front; None when it wasn't computed.
+        reference_point: (K,) of the hypervolume, in the objectives' own sign and unit.
+        hypervolume_history: (M,) after each evaluation, if known.
+    """
+
+    space: Space
+    objectives: tuple[ObjectiveContent, ...]
+    archs: Archs
+    values: Values
+    front: tuple[int, ...]
+    budgets: Mapping[str, float] = field(default_factory=dict)
+    winner: int | None
+    strategy: str
+    evaluations: int
+    seed: int
+    hypervolume: float | None
+    reference_point: tuple[float, ...] = ()
+    hypervolume_history: Values | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class WinnerContent:
+    """The network that was chosen.
+
+    Attributes:
+        arch: its choices.
+        walk: (place, Op) as ``Space.walk`` gives them; a skipped layer is absent.
+        predicted_ms: place -> what the predictor says that it adds; empty without a table.
+        stabilizers: layer -> what became of its stabilizer, in a few words.
+        madds, params: of the derived network at batch 1.
+        accuracies: what it was measured on -> fraction of right answers; the last is the one to be known for.
+    """
+
+    arch: Arch
+    walk: tuple[tuple[str, Op], ...]
+    predicted_ms: Mapping[str, float]
+    stabilizers: Mapping[int, str] = field(default_factory=dict)
+    madds: int
+    params: int
+    accuracies: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkLatency:
+    """A whole network that was predicted and measured."""
+
+    label: str
+    predicted_ms: float
+    measured_ms: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatencyContent:
+    """How well latency was predicted.
+
+    Attributes:
+        device: in one line.
+        fields: the device field by field, and whatever else tells how it was measured.
+        predicted_ms: of the winner.
+        low_ms, high_ms: ends of the winner's 90 % prediction interval; None when the table isn't calibrated.
+        measured_ms, measured_p10_ms, measured_p90_ms: the winner on the device; None when it wasn't benched.
+        networks: whole networks of the table, beside the winner.
+        fitted: whether the predictor's scale was fitted on these networks, which flatters it.
+    """
+
+    device: str
+    fields: Mapping[str, str]
+    predicted_ms: float
+    low_ms: float | None
+    high_ms: float | None
+    measured_ms: float | None
+    measured_p10_ms: float | None = None
+    measured_p90_ms: float | None = None
+    networks: tuple[NetworkLatency, ...] = ()
+    fitted: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingContent:
+    """One training run.
+
+    Attributes:
+        name: as ``supernet``.
+        rows: one per epoch: ``epoch`` and what was logged; a name with ``loss`` or ``accuracy`` in it is drawn,
+            accuracies being fractions.
+        config: the run's configuration; may be nested.
+    """
+
+    name: str
+    rows: tuple[Mapping[str, float], ...]
+    config: Mapping[str, object]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileContent:
+    """A file of the artifact, by its path inside it."""
+
+    path: str
+    bytes: int
+    sha256: str
+    precision: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParityContent:
+    """How far an exported file is from the network it was made of, on ``images`` inputs.
+
+    ``top1_agreement`` is a fraction; ``tolerance`` is the largest error that was allowed.
+    """
+
+    path: str
+    max_abs_error: float
+    tolerance: float
+    top1_agreement: float
+    images: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchContent:
+    """One latency measurement of an exported file."""
+
+    path: str
+    runtime: str
+    threads: int
+    batch: int
+    p50_ms: float
+    p10_ms: float
+    p90_ms: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArtifactContent:
+    """What is shipped. The first file is the one whose size is the headline."""
+
+    files: tuple[FileContent, ...]
+    parity: tuple[ParityContent, ...] = ()
+    bench: tuple[BenchContent, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepContent:
+    """One step of how everything was made; ``command`` can be typed again as it stands."""
+
+    name: str
+    command: str
+    seconds: float
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportContent:
+    """A whole report; what is None or empty isn't drawn, and the page says so.
+
+    Attributes:
+        created: when, as it shall be read.
+        version: of hwnas.
+    """
+
+    title: str
+    created: str
+    version: str
+    search: SearchContent | None = None
+    winner: WinnerContent | None = None
+    latency: LatencyContent | None = None
+    training: tuple[TrainingContent, ...] = ()
+    artifact: ArtifactContent | None = None
+    how: tuple[StepContent, ...] = ()

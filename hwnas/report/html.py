@@ -1,0 +1,62 @@
+"""The page: one HTML file that needs nothing else, on a disk or a server, with or without a network."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from hwnas.report.content import ReportContent
+from hwnas.report.embed import plotly_code
+from hwnas.report.found import latency_section, search_section, winner_section
+from hwnas.report.headline import headline
+from hwnas.report.made import artifact_section, how_section, training_section
+from hwnas.report.markup import Html, escape, join
+
+# Whatever a label may say, the browser fetches nothing; plotly sets inline styles and saves pictures as data or blob.
+_POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
+
+
+def render(content: ReportContent) -> str:
+    """The report as the text of one HTML file; the same content gives the same text."""
+    sections = {
+        "search": ("The front", content.search and search_section(content.search)),
+        "winner": ("The winner", content.winner and winner_section(content.winner)),
+        "latency": ("Latency", content.latency and latency_section(content.latency)),
+        "training": ("Training", content.training and training_section(content.training)),
+        "artifact": ("The artifact", content.artifact and artifact_section(content.artifact)),
+        "how": ("How it was made", content.how and how_section(content.how)),
+    }
+    present = {name: (title, html) for name, (title, html) in sections.items() if html}
+    absent = [title.lower() for title, html in sections.values() if not html]
+    links = "".join(f'<a href="#{name}">{title}</a>' for name, (title, _) in present.items())
+    body = join(
+        Html(f'<section id="{name}"><h2>{title}</h2>{html}</section>') for name, (title, html) in present.items()
+    )
+    missing = f"<p>Not in this report: {', '.join(absent)}.</p>" if absent else ""
+    style = files("hwnas.report").joinpath("page.css").read_text("utf-8")
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{escape(content.title)}</title>
+<style>
+{style}</style>
+{plotly_code()}
+</head>
+<body>
+<header>
+<p class="eyebrow">hwnas report</p>
+<h1>{escape(content.title)}</h1>
+<p class="created">{escape(content.created)}</p>
+<nav aria-label="Sections">{links}</nav>
+</header>
+<main>
+{headline(content)}
+{body}
+</main>
+<footer>{missing}<p>Made by hwnas {escape(content.version)}, {escape(content.created)}.</p></footer>
+</body>
+</html>
+"""

@@ -1,0 +1,77 @@
+"""The few HTML builders that the sections share. A plain ``str`` is always escaped; only ``Html`` passes as it is."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Mapping, Sequence
+
+
+class Html(str):
+    """Text that is HTML already."""
+
+    __slots__ = ()
+
+
+def escape(text: object) -> Html:
+    """``text`` so that it reads as itself in HTML, attributes included."""
+    return text if isinstance(text, Html) else Html(html.escape(str(text), quote=True))
+
+
+def join(parts: Iterable[Html]) -> Html:
+    """Several pieces of HTML, one after the other."""
+    return Html("\n".join(parts))
+
+
+def code(text: str) -> Html:
+    """Something that a person may type or copy."""
+    return Html(f"<code>{escape(text)}</code>")
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, align: str, marked: int | None = None) -> Html:
+    """A table that scrolls sideways on its own where the page is narrow.
+
+    Args:
+        head: the columns' names.
+        rows: cells; a ``str`` is escaped, ``Html`` isn't.
+        align: one letter a column, ``l`` for text, ``r`` for numbers.
+        marked: index of a row to stand out.
+    """
+    classes = ["" if letter == "l" else ' class="r"' for letter in align]
+    header = "".join(f'<th scope="col"{c}>{escape(name)}</th>' for name, c in zip(head, classes, strict=True))
+    body = []
+    for index, row in enumerate(rows):
+        cells = "".join(f"<td{c}>{escape(cell)}</td>" for cell, c in zip(row, classes, strict=True))
+        body.append(f'<tr class="marked">{cells}</tr>' if index == marked else f"<tr>{cells}</tr>")
+    return Html(
+        f'<div class="scroll"><table><thead><tr>{header}</tr></thead>\n<tbody>\n'
+        + "\n".join(body)
+        + "\n</tbody></table></div>"
+    )
+
+
+def facts(pairs: Mapping[str, object]) -> Html:
+    """Names and values, as a definition list."""
+    items = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in pairs.items())
+    return Html(f'<dl class="facts">{items}</dl>')
+
+
+def side_by_side(cards: Sequence[Html]) -> Html:
+    """Cards in pairs where the page is wide; one alone keeps the whole width."""
+    return Html(f'<div class="pair">{join(cards)}</div>') if len(cards) > 1 else join(cards)
+
+
+def details(summary: str, content: Html) -> Html:
+    """Something to unfold; works without JavaScript."""
+    return Html(f"<details><summary>{escape(summary)}</summary>{content}</details>")
+
+
+def lead(text: str | Html) -> Html:
+    """The sentence under a heading that says what there is to see."""
+    return Html(f'<p class="lead">{escape(text)}</p>')
+
+
+def card(title: str, note: str | Html, content: Html) -> Html:
+    """A framed figure with a title and a line that says how to read it."""
+    return Html(
+        f'<figure class="card"><figcaption><h3>{escape(title)}</h3><p>{escape(note)}</p></figcaption>{content}</figure>'
+    )
