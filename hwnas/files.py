@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -129,12 +128,13 @@ def new_folder(path: Path) -> Iterator[Path]:
     refuse_existing(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        shutil.rmtree(temporary, ignore_errors=True)  # of a killed process that had the same number
+        temporary.mkdir()
     except OSError as problem:
         raise OutputError(f"can't write {path}: {problem.strerror}") from None
     try:
         yield temporary
-        os.chmod(temporary, 0o755)  # mkdtemp makes it private
         os.replace(temporary, path)
     except OSError as problem:
         raise OutputError(f"can't write {path}: {problem.strerror}; check the free space") from None

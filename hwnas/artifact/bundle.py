@@ -1,10 +1,10 @@
 """`Artifact`: the folder that a user ships, its manifest, and reading it back with every hash checked.
 
-    manifest.json          what is here, how it was checked, where it came from
-    arch.json              the architecture
-    preprocessing.json     from an image file to the network's input
-    labels.json            class names in the order of the outputs
-    <target>.onnx          one file per target
+manifest.json          what is here, how it was checked, where it came from
+arch.json              the architecture
+preprocessing.json     from an image file to the network's input
+labels.json            class names in the order of the outputs
+<target>.onnx          one file per target
 """
 
 from __future__ import annotations

@@ -29,9 +29,7 @@ class StemBlock(nn.Module):
 
     def __init__(self, op: Stem) -> None:
         super().__init__()
-        self.conv = nn.Sequential(
-            _conv(op.c_in, op.width, 3, op.stride), nn.BatchNorm2d(op.width), _act(op.act)
-        )
+        self.conv = nn.Sequential(_conv(op.c_in, op.width, 3, op.stride), nn.BatchNorm2d(op.width), _act(op.act))
         self.separable = (
             nn.Sequential(
                 _conv(op.width, op.width, 3, groups=op.width), nn.BatchNorm2d(op.width), _act(op.act),
@@ -42,7 +40,7 @@ class StemBlock(nn.Module):
         )  # fmt: skip
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.separable(self.conv(x))  # type: ignore[no-any-return]
+        return self.separable(self.conv(x))
 
 
 class SqueezeExcite(nn.Module):
@@ -99,7 +97,7 @@ class DownsampleBlock(nn.Module):
         self.bn = nn.BatchNorm2d(op.c_out)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.bn(self.conv(x))  # type: ignore[no-any-return]
+        return self.bn(self.conv(x))
 
 
 class HeadBlock(nn.Module):
@@ -113,7 +111,7 @@ class HeadBlock(nn.Module):
         self.classifier = nn.Linear(op.width, op.c_out)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.classifier(self.flatten(self.pool(self.conv(x))))  # type: ignore[no-any-return]
+        return self.classifier(self.flatten(self.pool(self.conv(x))))
 
 
 @singledispatch

@@ -63,7 +63,7 @@ class Network(nn.Module):
         x = self.stem(x)
         for layer in self.layers.values():
             x = layer(x)
-        return self.head(x)  # type: ignore[no-any-return]
+        return self.head(x)
 
 
 def derive(supernet: Supernet, arch: Arch | Sequence[int]) -> Network:
@@ -84,7 +84,7 @@ def derive(supernet: Supernet, arch: Arch | Sequence[int]) -> Network:
     network.head.load_state_dict(supernet.head.state_dict())
     for layer, choice in enumerate(choices):
         if str(layer) in network.layers:
-            network.layers[str(layer)].load_state_dict(supernet.layers[layer][choice].state_dict())  # type: ignore[index]
+            network.layers[str(layer)].load_state_dict(supernet.block(layer, choice).state_dict())
     if supernet.stabilizers:
         for run in _runs_of_skips(space, choices):
             network.stabilizer_notes[run[0]] = _resolve(network, supernet, run)
@@ -105,7 +105,7 @@ def _runs_of_skips(space: Space, choices: tuple[int, ...]) -> list[list[int]]:
 def _resolve(network: Network, supernet: Supernet, run: list[int]) -> str:
     """Put one run of stabilizers, multiplied together, where it belongs; says where that was."""
     space, choices = network.space, network.choices
-    product, *others = (matrix(supernet.layers[layer][choices[layer]]) for layer in run)  # type: ignore[index]
+    product, *others = (matrix(supernet.block(layer, choices[layer])) for layer in run)
     for later in others:
         product = later @ product
     before, after = run[0] - 1, run[-1] + 1

@@ -22,8 +22,9 @@ class StabilizerConv(nn.Conv2d):
             nn.init.dirac_(self.weight)
 
 
-def matrix(conv: nn.Conv2d) -> torch.Tensor:
+def matrix(conv: nn.Module) -> torch.Tensor:
     """The (c_out, c_in) matrix of a 1×1 convolution, in float64."""
+    assert isinstance(conv, nn.Conv2d)
     return conv.weight.detach()[:, :, 0, 0].double()
 
 
@@ -43,7 +44,8 @@ def fold_after(stabilizer: torch.Tensor, conv: nn.Conv2d, bn: nn.BatchNorm2d) ->
     Exact with BN's running statistics. W' takes S and BN's scale. BN' keeps a variance of the right size
     (exact if the channels of W·x are uncorrelated), so that training can go on from here.
     """
-    assert bn.running_mean is not None and bn.running_var is not None
+    assert bn.running_mean is not None
+    assert bn.running_var is not None
     mean, variance = bn.running_mean.double(), bn.running_var.double()
     scaled = stabilizer * (bn.weight.double() / (variance + bn.eps).sqrt())  # S·diag(γ/σ)
     new_variance = scaled.square() @ variance

@@ -56,8 +56,12 @@ class Supernet(nn.Module):
         Raises:
             ArchError: not an arch of this space.
         """
-        chosen = zip(self.layers, choices_of(self.space, arch), strict=True)
-        return [self.stem, *(layer[choice] for layer, choice in chosen), self.head]  # type: ignore[index]
+        choices = choices_of(self.space, arch)
+        return [self.stem, *(self.block(layer, choice) for layer, choice in enumerate(choices)), self.head]
+
+    def block(self, layer: int, choice: int) -> nn.Module:
+        """The module of one choice."""
+        return self.get_submodule(f"layers.{layer}.{choice}")
 
     def forward(self, x: torch.Tensor, arch: Arch | Sequence[int]) -> torch.Tensor:
         """x_NCHW -> logits (N, classes) of the path of ``arch``."""

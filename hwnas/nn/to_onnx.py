@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import operator
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -56,9 +57,7 @@ def to_onnx(module: nn.Module, input_chw: tuple[int, int, int]) -> bytes:
         elif node.op == "call_module":
             layer = traced.get_submodule(str(node.target))
             if isinstance(layer, nn.Conv2d) and (norm := _only_batchnorm(traced, node)):
-                layer = fuse_conv_bn_eval(
-                    _float64(layer), _float64(traced.get_submodule(str(norm.target)))  # type: ignore[type-var]
-                )
+                layer = _folded(layer, traced.get_submodule(str(norm.target)))
                 skipped.add(norm)
                 names[norm] = names[node] = writer.layer(str(node.target), layer, inputs)
             else:
@@ -80,16 +79,16 @@ class _LayerTracer(fx.Tracer):
 
 def _only_batchnorm(traced: fx.GraphModule, node: fx.Node) -> fx.Node | None:
     """The BN behind ``node`` if it is all that reads ``node``."""
-    users = list(node.users)
-    if len(users) == 1 and users[0].op == "call_module":
-        if isinstance(traced.get_submodule(str(users[0].target)), nn.BatchNorm2d):
-            return users[0]
-    return None
+    users = [user for user in node.users if user.op == "call_module"]
+    if len(node.users) != 1 or not users:
+        return None
+    return users[0] if isinstance(traced.get_submodule(str(users[0].target)), nn.BatchNorm2d) else None
 
 
-def _float64(layer: nn.Module) -> nn.Module:
-    """A double copy in eval mode: folding in float64 rounds once."""
-    return copy.deepcopy(layer).double().eval()
+def _folded(conv: nn.Conv2d, norm: nn.Module) -> nn.Conv2d:
+    """The convolution with BN's running statistics inside; computed in float64, so that it is rounded once."""
+    assert isinstance(norm, nn.BatchNorm2d)
+    return fuse_conv_bn_eval(copy.deepcopy(conv).double().eval(), copy.deepcopy(norm).double().eval())
 
 
 class _Writer:
@@ -99,7 +98,7 @@ class _Writer:
         self._nodes: list[onnx.NodeProto] = []
         self._weights: list[onnx.TensorProto] = []
 
-    def node(self, kind: str, name: str, inputs: list[str], **attributes: object) -> str:
+    def node(self, kind: str, name: str, inputs: list[str], **attributes: Any) -> str:
         self._nodes.append(helper.make_node(kind, inputs, [name], name=name, **attributes))
         return name
 
@@ -118,7 +117,7 @@ class _Writer:
         for index, out in enumerate(self._nodes[-1].output):
             if out == result:
                 self._nodes[-1].output[index] = OUTPUT
-        shape = ["batch", *input_chw]
+        shape: list[str | int | None] = ["batch", *input_chw]
         graph = helper.make_graph(
             self._nodes,
             "hwnas",
@@ -133,11 +132,13 @@ class _Writer:
         inferred = model.graph.output[0].type.tensor_type.shape.dim
         inferred[0].dim_param = "batch"
         onnx.checker.check_model(model)
-        return model.SerializeToString(deterministic=True)
+        data: bytes = model.SerializeToString(deterministic=True)
+        return data
 
 
 def _conv(writer: _Writer, name: str, layer: nn.Module, inputs: list[str]) -> str:
-    assert isinstance(layer, nn.Conv2d) and not isinstance(layer.padding, str)
+    assert isinstance(layer, nn.Conv2d)
+    assert not isinstance(layer.padding, str)
     weights = [writer.weight(f"{name}.weight", layer.weight)]
     if layer.bias is not None:
         weights.append(writer.weight(f"{name}.bias", layer.bias))
@@ -166,7 +167,7 @@ def _pool(writer: _Writer, name: str, layer: nn.Module, inputs: list[str]) -> st
     return writer.node("GlobalAveragePool", name, inputs)
 
 
-def _simple(kind: str, **attributes: object) -> Callable[[_Writer, str, nn.Module, list[str]], str]:
+def _simple(kind: str, **attributes: Any) -> Callable[[_Writer, str, nn.Module, list[str]], str]:
     return lambda writer, name, layer, inputs: writer.node(kind, name, inputs, **attributes)
 
 

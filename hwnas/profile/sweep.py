@@ -40,9 +40,8 @@ def profile_space(
     rng = np.random.default_rng(seed)
     started, begin = datetime.now(UTC), time.monotonic()
     archs = [tuple(map(int, arch)) for arch in np.unique(space.sample(networks, rng), axis=0)]
-    models: dict[Op | tuple[int, ...], Model] = {}
-    models |= op_models(space.distinct_ops, progress)
-    models |= network_models(space, archs, progress)
+    of_ops, of_archs = op_models(space.distinct_ops, progress), network_models(space, archs, progress)
+    models: dict[Op | tuple[int, ...], Model] = dict([*of_ops.items(), *of_archs.items()])
     measured = measure_models(
         models, runtime, threads=threads, precision=precision, rng=rng, effort=effort, progress=progress
     )

@@ -13,6 +13,7 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from hwnas.tables.table import Latency
 
@@ -69,6 +70,6 @@ def _time(call: Callable[[], object], runs: int) -> list[int]:
     return durations
 
 
-def _statistics(samples_ns: np.ndarray) -> Latency:  # type: ignore[type-arg]
+def _statistics(samples_ns: npt.NDArray[np.int64]) -> Latency:
     p10, p50, p90 = (float(p) / 1e6 for p in np.percentile(samples_ns, (10, 50, 90)))
     return Latency(p50_ms=round(p50, 6), p10_ms=round(p10, 6), p90_ms=round(p90, 6), count=samples_ns.size)

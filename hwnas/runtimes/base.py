@@ -66,4 +66,4 @@ def get_runtime(name: str) -> Runtime:
     make = _BUILT_IN.get(name) or load_plugin(_PLUGINS, name)
     if make is None:
         raise RuntimeMissingError(f"no runtime {name!r}; known: {', '.join(runtime_names())}")
-    return make()  # type: ignore[no-any-return]
+    return make()

@@ -16,7 +16,7 @@ class OnnxRuntime:
     """The CPU execution provider with all graph optimisations."""
 
     name = "onnxruntime"
-    precisions = ("fp32",)
+    precisions: tuple[str, ...] = ("fp32",)
 
     def version(self) -> str:
         return str(ort.__version__)

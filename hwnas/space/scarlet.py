@@ -38,9 +38,7 @@ def _scarlet(name: str, se: Sequence[bool], resolution: int, classes: int) -> Sp
     return assemble(
         name=name,
         source=name,
-        stem=Stem(
-            c_in=3, h_in=resolution, w_in=resolution, c_out=16, width=32, stride=2, separable=True, act="relu6"
-        ),
+        stem=Stem(c_in=3, h_in=resolution, w_in=resolution, c_out=16, width=32, stride=2, separable=True, act="relu6"),
         stages=[
             Stage(c_out=32, layers=2, stride=2),
             Stage(c_out=40, layers=4, stride=2),

@@ -171,8 +171,15 @@ class Space:
 
 
 def assemble(
-    *, name: str, source: str, stem: Stem, stages: Sequence[Stage], choices: Choices, head_width: int,
-    classes: int, act: str,
+    *,
+    name: str,
+    source: str,
+    stem: Stem,
+    stages: Sequence[Stage],
+    choices: Choices,
+    head_width: int,
+    classes: int,
+    act: str,
 ) -> Space:
     """Chain stem, stages and head into a Space.
 

@@ -70,7 +70,9 @@ def test_every_tensor_arrives(name: str, tmp_path: Path) -> None:
     network = load_scarlet(name, write(tmp_path / "official.pth.tar", state))
     ours = network.state_dict()
     assert len(ours) == len(state)
-    assert sorted(float(t.double().sum()) for t in ours.values()) == sorted(float(t.double().sum()) for t in state.values())
+    assert sorted(float(t.double().sum()) for t in ours.values()) == sorted(
+        float(t.double().sum()) for t in state.values()
+    )
     assert torch.equal(ours["stem.separable.3.weight"], state["separable_conv.3.weight"])
     assert torch.equal(ours["layers.18.bn3.running_var"], state["mb_module.18.bn3.running_var"])
     assert torch.equal(ours["head.conv.0.weight"], state["conv_before_pooling.0.weight"])

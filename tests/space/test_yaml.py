@@ -56,7 +56,9 @@ def test_mistakes_name_the_field(tmp_path: Path, change: dict[str, object], word
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["", "[1, 2]", "a: b: c", "name: x\nname: y", "\x00", "&a [*a]", "!!python/object:os.system {}"])
+@pytest.mark.parametrize(
+    "text", ["", "[1, 2]", "a: b: c", "name: x\nname: y", "\x00", "&a [*a]", "!!python/object:os.system {}"]
+)
 def test_not_a_space_at_all(tmp_path: Path, text: str) -> None:
     path = tmp_path / "wrong.yaml"
     path.write_text(text)
