@@ -24,7 +24,7 @@ _Key = TypeVar("_Key", bound=Hashable)
 class Effort:
     """How long to measure: see :func:`hwnas.profile.timer.measure`."""
 
-    rounds: int = 10
+    rounds: int = 16
     runs_per_round: int = 6
     warmup_runs: int = 3
 

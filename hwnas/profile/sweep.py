@@ -23,7 +23,7 @@ def profile_space(
     *,
     threads: int = 1,
     precision: str = "fp32",
-    networks: int = 16,
+    networks: int = 20,
     seed: int = 0,
     effort: Effort | None = None,
     progress: Progress | None = None,

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-import torch
-from fvcore.nn import FlopCountAnalysis
 
 from hwnas.nn.derive import Network
+from hwnas.nn.fvcore_count import fvcore_madds
 from hwnas.predict.count import count
 from hwnas.space.arch import parse_arch
 from hwnas.space.op import Op
@@ -31,21 +30,13 @@ def test_golden_numbers(name: str, params: int, madds: float) -> None:
     assert round(counted.madds / 1e6, 1) == madds
 
 
-def _fvcore_madds(network: Network) -> int:
-    space = network.space
-    analysis = FlopCountAnalysis(network.eval(), torch.zeros(1, 3, space.resolution, space.resolution))
-    analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-    by_operator = analysis.by_operator()
-    return int(by_operator["conv"] + by_operator["linear"])
-
-
 @pytest.mark.parametrize("name", space_names())
 def test_fvcore_agrees_on_random_archs(name: str) -> None:
     space = get_space(name, resolution=64)
     for seed, arch in enumerate(space.sample(4, seed=5)):
         network = Network(space, arch, stabilizers=bool(seed % 2))
         counted = count(network.ops)
-        assert counted.madds == _fvcore_madds(network)
+        assert counted.madds == fvcore_madds(network)
         assert counted.params == sum(p.numel() for p in network.parameters())
 
 
@@ -53,7 +44,7 @@ def test_fvcore_agrees_on_a_users_space(small_yaml: Path) -> None:
     space = get_space(str(small_yaml))
     for arch in space.sample(6, seed=1):
         network = Network(space, arch, stabilizers=True)
-        assert count(network.ops).madds == _fvcore_madds(network)
+        assert count(network.ops).madds == fvcore_madds(network)
 
 
 def test_without_expansion_there_is_no_expanding_convolution() -> None:

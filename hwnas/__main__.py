@@ -1,0 +1,5 @@
+"""``python -m hwnas``."""
+
+from hwnas.cli.main import main
+
+main()

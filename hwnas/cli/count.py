@@ -1,0 +1,30 @@
+"""``hwnas count``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from hwnas.cli.console import JsonOption, UnusedSeedOption, print_result
+from hwnas.predict.count import count as count_ops
+from hwnas.space.arch import parse_arch
+
+ArchArgument = Annotated[str, typer.Argument(help="A released name, an arch.json, or SPACE:i,j,k,…")]
+
+
+def count(
+    arch: ArchArgument,
+    resolution: Annotated[int | None, typer.Option(help="Input size in pixels.")] = None,
+    classes: Annotated[int | None, typer.Option(help="Outputs of the classifier.")] = None,
+    seed: UnusedSeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Multiply-adds (1 = 2 FLOPs; batch 1) and parameters of an arch, stabilizers dropped."""
+    found = parse_arch(arch, resolution, classes)
+    counted = count_ops(found.space.lower(found.choices))
+    ops = [{"op": op.to_dict(), "madds": c.madds, "params": c.params} for op, c in counted.per_op]
+    result = {"arch": str(found), "madds": counted.madds, "params": counted.params, "ops": ops}
+    rows = [f"{c.madds / 1e6:>10.3f} M  {c.params:>9,}  {op}" for op, c in counted.per_op]
+    total = f"{counted.madds / 1e6:>10.3f} M multiply-adds, {counted.params:,} parameters: {found}"
+    print_result(result, as_json, *rows, total)

@@ -1,0 +1,217 @@
+"""``hwnas demo``: the whole flow on scikit-learn's digits, each step the same code as its verb."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hwnas.cli.console import JsonOption, Progress, SeedOption, print_result, say
+from hwnas.files import refuse_existing, to_json, write_atomic
+
+_BUDGET_SHARE = 0.4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """How much work each step does; ``fast`` is for CI, the other for a person with five minutes."""
+
+    profile_rounds: int
+    profile_networks: int
+    supernet: dict[str, Any]
+    evaluations: int
+    finetuning: dict[str, Any]
+
+
+_FULL = Size(
+    profile_rounds=16,
+    profile_networks=20,
+    supernet={"epochs": 16, "batch": 64},
+    evaluations=150,
+    finetuning={"epochs": 12, "batch": 64, "learning_rate": 0.05},
+)
+_FAST = Size(
+    profile_rounds=6,
+    profile_networks=8,
+    supernet={"epochs": 3, "batch": 64},
+    evaluations=40,
+    finetuning={"epochs": 6, "batch": 64, "learning_rate": 0.05},
+)
+
+
+class _Steps:
+    """Writes down each step as it ends: its command, its seconds, what came out."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "steps.json"
+        self._steps: list[dict[str, Any]] = []
+
+    @contextmanager
+    def step(self, name: str, command: str) -> Iterator[dict[str, str]]:
+        say(f"{len(self._steps) + 1}. {name}")
+        facts: dict[str, str] = {}
+        begin = time.monotonic()
+        yield facts
+        seconds = round(time.monotonic() - begin, 1)
+        self._steps.append({"name": name, "command": command, "seconds": seconds, "facts": facts})
+        write_atomic(self._path, to_json(self._steps))
+        say(f"   {seconds:.0f} s  {', '.join(f'{key} {value}' for key, value in facts.items())}")
+
+
+def demo(
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder to make; hwnas-demo-N if absent.")
+    ] = None,
+    fast: Annotated[bool, typer.Option("--fast", help="Within a minute, with less of everything.")] = False,
+    budget_ms: Annotated[float | None, typer.Option(help="Latency budget; chosen from the table when absent.")] = None,
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure this machine, train a stabilized supernet, search it under a latency budget, ship the winner."""
+    folder = output or _free_name()
+    refuse_existing(folder)
+    with Progress() as progress:
+        result = run_demo(folder, _FAST if fast else _FULL, budget_ms, seed, progress)
+    low_high = f" ({result['low_ms']:.3f} to {result['high_ms']:.3f})"
+    print_result(
+        result,
+        as_json,
+        f"winner     {result['arch']}",
+        f"accuracy   {result['accuracy']:.2%} of the digits it has never seen",
+        f"latency    predicted {result['predicted_ms']:.3f} ms{low_high}, measured {result['measured_ms']:.3f} ms; "
+        f"budget {result['budget_ms']:.3f} ms",
+        f"artifact   {result['artifact']}",
+        f"report     {result['report']}",
+    )
+
+
+def _free_name() -> Path:
+    number = 1
+    while (path := Path(f"hwnas-demo-{number}")).exists():
+        number += 1
+    return path
+
+
+def run_demo(folder: Path, size: Size, budget_ms: float | None, seed: int, progress: Progress) -> dict[str, Any]:
+    """The whole flow into ``folder``; returns what the verb prints as JSON."""
+    from hwnas.artifact.bench import bench
+    from hwnas.artifact.export import export
+    from hwnas.cli.bench import rows_of
+    from hwnas.cli.deriving import derive_from_supernet
+    from hwnas.cli.gather import gather
+    from hwnas.cli.models import predicted_interval_ms
+    from hwnas.cli.searching import SearchSettings, search_supernet
+    from hwnas.cli.tables import TableOption
+    from hwnas.nn.model_folder import load_model
+    from hwnas.predict.calibrate import calibrate
+    from hwnas.predict.latency import LatencyPredictor
+    from hwnas.profile.measure import Effort
+    from hwnas.profile.sweep import profile_space
+    from hwnas.report.html import render
+    from hwnas.runtimes.base import get_runtime
+    from hwnas.space.arch import parse_arch
+    from hwnas.space.yaml import get_space
+    from hwnas.train.config import TrainConfig
+    from hwnas.train.data import load_data
+    from hwnas.train.loop import train
+
+    folder.mkdir(parents=True)
+    table_path, supernet, searched = folder / "table.yaml", folder / "supernet", folder / "search"
+    model, finetuning, shipped = folder / "model", folder / "finetuning", folder / "artifact"
+    steps = _Steps(folder)
+    space = get_space("scarlet-tiny", classes=10)
+
+    with steps.step("profile every op on this machine", f"hwnas profile --space scarlet-tiny -o {table_path}") as facts:
+        table = profile_space(
+            space,
+            get_runtime("onnxruntime"),
+            networks=size.profile_networks,
+            seed=seed,
+            effort=Effort(rounds=size.profile_rounds),
+            progress=progress,
+        )
+        table = calibrate(table, space)
+        table.save(table_path)
+        facts |= {"ops": str(len(table.ops)), "device": str(table.device)}
+
+    config = folder / "supernet.yaml"
+    settings = TrainConfig(data="digits", space="scarlet-tiny", seed=seed, **size.supernet)
+    write_atomic(config, settings.to_yaml())
+    with steps.step("train the supernet", f"hwnas train {config} -o {supernet}") as facts:
+        trained = train(settings, supernet, progress=progress)
+        facts |= {"inherited accuracy of random archs": _range(trained.accuracy)}
+
+    if budget_ms is None:
+        predicted = LatencyPredictor(table, space, stabilizers=True).predict(space.sample(2000, seed))
+        budget_ms = round(float(sorted(predicted)[int(len(predicted) * _BUDGET_SHARE)]), 3)
+    command = (
+        f"hwnas search --supernet {supernet} --table {table_path}:{budget_ms} --evaluations {size.evaluations} "
+        f"-o {searched}"
+    )
+    with steps.step(f"search under a budget of {budget_ms} ms", command) as facts:
+        found = search_supernet(
+            SearchSettings(
+                supernet=supernet,
+                tables=(TableOption(table_path, table, budget_ms),),
+                evaluations=size.evaluations,
+                strategy="nsga2",
+                count="madds",
+                seed=seed,
+            ),
+            searched,
+            progress=progress,
+        )
+        facts |= {"evaluated": str(len(found["archs"])), "on the front": str(len(found["front"]))}
+
+    winner = searched / "winner.json"
+    with steps.step("derive the winner", f"hwnas derive {winner} --supernet {supernet} -o {model}") as facts:
+        derived = derive_from_supernet(parse_arch(str(winner)), supernet, model)
+        facts |= {name: f"{value:.2%}" for name, value in derived.info.accuracy.items()}
+
+    config = folder / "finetuning.yaml"
+    settings = TrainConfig(data="digits", network=model, seed=seed, **size.finetuning)
+    write_atomic(config, settings.to_yaml())
+    with steps.step("fine-tune it", f"hwnas train {config} -o {finetuning}") as facts:
+        tuned = train(settings, finetuning, progress=progress)
+        facts |= {name: f"{value:.2%}" for name, value in tuned.accuracy.items()}
+
+    network, info = load_model(tuned.result)
+    with steps.step("export and check", f"hwnas export {tuned.result} --target onnx-fp32 -o {shipped}") as facts:
+        images = load_data("digits", space.resolution).test_images(64)
+        artifact = export(network, ["onnx-fp32"], shipped, info=info, images=images, progress=progress)
+        parity = artifact.manifest.files[0].parity
+        facts |= {"difference to PyTorch": f"{parity.max_relative:.1e}", "same class": f"{parity.top1_agreement:.1%}"}
+
+    with steps.step("time it beside the table's networks", f"hwnas bench {shipped} --table {table_path}") as facts:
+        latency_ms, low_ms, high_ms = predicted_interval_ms(artifact, table)
+        rows = rows_of(bench([artifact], seed=seed, progress=progress), {str(shipped): latency_ms})
+        write_atomic(folder / "bench.json", to_json({"results": rows}))
+        facts |= {"predicted": f"{latency_ms:.3f} ms", "measured": f"{rows[0]['p50_ms']:.3f} ms"}
+
+    report = folder / "report.html"
+    with steps.step("report", f"hwnas report {folder} -o {report}"):
+        write_atomic(report, render(gather(folder)))
+    names = [objective["name"] for objective in found["objectives"]]
+    return {
+        "arch": str(artifact.arch),
+        "front": [
+            {"choices": found["archs"][i], **dict(zip(names, found["values"][i], strict=True))} for i in found["front"]
+        ],
+        "artifact": str(shipped),
+        "report": str(report),
+        "accuracy": tuned.accuracy["test"],
+        "budget_ms": budget_ms,
+        "predicted_ms": latency_ms,
+        "low_ms": low_ms,
+        "high_ms": high_ms,
+        "measured_ms": rows[0]["p50_ms"],
+    }
+
+
+def _range(accuracy: dict[str, float]) -> str:
+    return f"{min(accuracy.values()):.1%} to {max(accuracy.values()):.1%}"

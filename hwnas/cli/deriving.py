@@ -1,0 +1,104 @@
+"""An arch and where its weights come from -> a MODEL folder: what ``derive`` and ``demo`` both do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from hwnas.errors import ArchError, CountError, ParityError
+from hwnas.files import refuse_existing
+from hwnas.nn.derive import Network, load_scarlet
+from hwnas.nn.fvcore_count import fvcore_madds
+from hwnas.nn.model_folder import ModelInfo, save_model
+from hwnas.predict.count import Count, count
+from hwnas.space.arch import Arch
+from hwnas.space.scarlet import released_archs
+from hwnas.train.evaluate import Evaluator, accuracy
+from hwnas.train.run import load_supernet
+
+PARITY_TOLERANCE = 1e-3
+"""Largest relative difference between a derived network and its path: float32 through tens of layers."""
+
+_PARITY_IMAGES = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Derived:
+    """What a derivation gave.
+
+    Attributes:
+        parity: largest difference of a logit to the supernet's path, relative; None without a supernet.
+    """
+
+    network: Network
+    counted: Count
+    info: ModelInfo
+    parity: float | None
+
+
+def derive_from_supernet(arch: Arch, run: Path, output: Path) -> Derived:
+    """The arch with the weights it inherits from a trained supernet, BN statistics its own; written to ``output``.
+
+    Raises:
+        ArchError: the arch isn't of the supernet's space.
+        ParityError: the network doesn't compute what the supernet's path does.
+        CountError: formula and fvcore disagree on its multiply-adds.
+        OutputError: the output exists already or can't be written.
+    """
+    refuse_existing(output)
+    trained = load_supernet(run)
+    if arch.space.fingerprint != trained.supernet.space.fingerprint:
+        ours, theirs = arch.space, trained.supernet.space
+        raise ArchError(
+            f"the arch is of {ours.name} at {ours.resolution} px with {ours.classes} classes, the supernet of "
+            f"{theirs.name} at {theirs.resolution} px with {theirs.classes} classes"
+        )
+    data = trained.data
+    evaluator = Evaluator(trained.supernet, data)
+    network = evaluator.derive(arch)
+    images = torch.from_numpy(data.test_images(_PARITY_IMAGES))
+    expected = evaluator.logits(arch, images)
+    with torch.inference_mode():
+        logits = network.eval()(images)
+    parity = float((logits - expected).abs().max() / expected.abs().max())
+    if not parity <= PARITY_TOLERANCE:
+        raise ParityError(f"the derived network differs from the supernet's path by {parity:.1e}, relative")
+    info = ModelInfo(
+        data=data.spec,
+        labels=data.classes,
+        preprocessing=data.preprocessing,
+        accuracy={"inherited, test": accuracy(network, data, data.test)},
+        made_from={"supernet": trained.sha256},
+    )
+    return _saved(network, info, output, parity)
+
+
+def derive_released(arch: Arch, checkpoint: Path | None, output: Path, seed: int) -> Derived:
+    """A network with an official checkpoint's weights, or with random ones of ``seed``, written to ``output``.
+
+    Raises:
+        ArchError: a checkpoint is given, and the arch isn't a released one.
+        CheckpointError: the checkpoint doesn't fit.
+        CountError, OutputError: see :func:`derive_from_supernet`.
+    """
+    refuse_existing(output)
+    if checkpoint is None:
+        return _saved(Network(arch.space, arch, seed=seed).eval(), ModelInfo(), output, None)
+    names = {choices: name for name, choices in released_archs().items()}
+    if arch.space.name != "scarlet-s2" or arch.choices not in names:
+        raise ArchError(f"official checkpoints are of {', '.join(released_archs())}, not of {arch}")
+    network = load_scarlet(names[arch.choices], checkpoint, resolution=arch.space.resolution)
+    return _saved(network, ModelInfo(made_from={"checkpoint": checkpoint.name}), output, None)
+
+
+def _saved(network: Network, info: ModelInfo, output: Path, parity: float | None) -> Derived:
+    counted = count(network.ops)
+    traced = fvcore_madds(network)
+    if traced != counted.madds:
+        raise CountError(
+            f"fvcore counts {traced:,} multiply-adds in the derived network, the formula {counted.madds:,}"
+        )
+    save_model(network, output, info, madds=counted.madds, params=counted.params)
+    return Derived(network=network, counted=counted, info=info, parity=parity)

@@ -1,0 +1,220 @@
+"""The files of a work folder -> what a report shows.
+
+A work folder is what ``hwnas demo`` makes, or one laid out like it: ``table.yaml``, ``supernet/``, ``search/``,
+``model/``, ``finetuned/``, ``artifact/``, ``bench.json``, ``steps.json``. What isn't there isn't shown. A search folder
+alone will do as well.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from hwnas import __version__
+from hwnas.artifact.bundle import Artifact, load_artifact
+from hwnas.artifact.target import get_target
+from hwnas.errors import ModelError
+from hwnas.files import read_json, read_yaml
+from hwnas.predict.latency import LatencyPredictor
+from hwnas.report.content import (
+    ArtifactContent,
+    BenchContent,
+    FileContent,
+    LatencyContent,
+    NetworkLatency,
+    ObjectiveContent,
+    ParityContent,
+    ReportContent,
+    SearchContent,
+    StepContent,
+    TrainingContent,
+    WinnerContent,
+)
+from hwnas.space.arch import Arch
+from hwnas.space.yaml import get_space
+from hwnas.tables.table import LatencyTable
+
+
+def gather(folder: Path) -> ReportContent:
+    """Everything that ``folder`` holds.
+
+    Raises:
+        ModelError: there is nothing to report on, or a file is malformed or was altered.
+    """
+    root = folder if not (folder / "search.json").exists() else folder.parent
+    search_path = (folder if root != folder else root / "search") / "search.json"
+    found = read_json(search_path, ModelError) if search_path.exists() else None
+    artifact = load_artifact(root / "artifact") if (root / "artifact").is_dir() else None
+    table_path = _table_path(root, found)
+    table = LatencyTable.load(table_path) if table_path else None
+    if found is None and artifact is None and table is None:
+        raise ModelError(f"{folder} holds no search, artifact or table to report on")
+    arch = _winner_arch(found, artifact)
+    bench = read_json(root / "bench.json", ModelError)["results"] if (root / "bench.json").exists() else []
+    return ReportContent(
+        title=f"{arch.space.name} on {table.device.hardware}" if arch and table else folder.name,
+        created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        version=__version__,
+        search=_search(found) if found else None,
+        winner=_winner(arch, artifact, found, table) if arch else None,
+        latency=_latency(table, arch, artifact, bench) if arch and table else None,
+        training=tuple(_training(root / name, name) for name in ("supernet", "finetuning") if (root / name).is_dir()),
+        artifact=_artifact(artifact, bench) if artifact else None,
+        how=_steps(root),
+    )
+
+
+def _table_path(root: Path, found: dict[str, Any] | None) -> Path | None:
+    named = Path(found["tables"][0]["path"]) if found and found["tables"] else None
+    return next((path for path in (root / "table.yaml", named) if path and path.exists()), None)
+
+
+def _winner_arch(found: dict[str, Any] | None, artifact: Artifact | None) -> Arch | None:
+    if artifact:
+        return artifact.arch
+    if found and found["winner"] is not None:
+        return Arch.from_dict({**found["space"], "choices": found["archs"][found["winner"]]}, "search.json")
+    return None
+
+
+def _search(found: dict[str, Any]) -> SearchContent:
+    space = get_space(found["space"]["source"], found["space"]["resolution"], found["space"]["classes"])
+    return SearchContent(
+        space=space,
+        objectives=tuple(ObjectiveContent(**objective) for objective in found["objectives"]),
+        archs=np.array(found["archs"], dtype=np.int64),
+        values=np.array(found["values"], dtype=np.float64),
+        front=tuple(found["front"]),
+        budgets=found["budgets"],
+        winner=found["winner"],
+        strategy=found["strategy"],
+        evaluations=len(found["archs"]),
+        seed=found["seed"],
+        hypervolume=found["hypervolume"],
+        reference_point=tuple(found["reference"]),
+        hypervolume_history=np.array(found["hypervolume_history"], dtype=np.float64),
+    )
+
+
+def _keeps_stabilizers(artifact: Artifact | None) -> bool:
+    return artifact is None or any("kept" in note for note in artifact.manifest.stabilizers.values())
+
+
+def _winner(
+    arch: Arch, artifact: Artifact | None, found: dict[str, Any] | None, table: LatencyTable | None
+) -> WinnerContent:
+    from hwnas.predict.count import count
+
+    keeps = _keeps_stabilizers(artifact)
+    counted = count(arch.space.lower(arch.choices, keeps))
+    accuracies: dict[str, float] = {}
+    if found and found["winner"] is not None and list(arch.choices) == found["archs"][found["winner"]]:
+        names = [objective["name"] for objective in found["objectives"]]
+        accuracies["inherited, validation"] = found["values"][found["winner"]][names.index("accuracy")]
+    if artifact:
+        accuracies |= artifact.manifest.accuracy
+    predictor = LatencyPredictor(table, arch.space, stabilizers=keeps) if table else None
+    return WinnerContent(
+        arch=arch,
+        walk=tuple(arch.space.walk(arch.choices, keeps)),
+        predicted_ms=predictor.per_layer_ms(arch.choices) if predictor else {},
+        stabilizers={int(layer): note for layer, note in artifact.manifest.stabilizers.items()} if artifact else {},
+        madds=counted.madds,
+        params=counted.params,
+        accuracies=accuracies,
+    )
+
+
+def _latency(table: LatencyTable, arch: Arch, artifact: Artifact | None, bench: list[dict[str, Any]]) -> LatencyContent:
+    predictor = LatencyPredictor(table, arch.space, stabilizers=_keeps_stabilizers(artifact))
+    interval = predictor.interval(arch.choices)
+    comparable = [
+        row
+        for row in bench
+        if (row["runtime"], row["precision"], row["threads"], row["batch"])
+        == (table.device.runtime, table.device.precision, table.device.threads, table.device.batch)
+    ]
+    measured = comparable[0] if comparable else None
+    plain = LatencyPredictor(table, arch.space)
+    protocol, calibration = table.protocol, table.calibration
+    fields = {
+        **{name.replace("_", " "): str(value) for name, value in table.device.model_dump().items()},
+        "protocol": f"{protocol.rounds} interleaved rounds of {protocol.runs_per_round} runs, median",
+        "measured": f"{protocol.started}, in {protocol.seconds:.0f} s",
+    }
+    if calibration:
+        fields["calibration"] = (
+            f"{calibration.scale:.3f} × sum of ops ± {calibration.error_90:.1%}, from {calibration.networks} networks"
+        )
+    return LatencyContent(
+        device=str(table.device),
+        fields=fields,
+        predicted_ms=float(predictor.predict(arch.choices)[0]),
+        low_ms=float(interval[0][0]) if interval else None,
+        high_ms=float(interval[1][0]) if interval else None,
+        measured_ms=measured["p50_ms"] if measured else None,
+        measured_p10_ms=measured["p10_ms"] if measured else None,
+        measured_p90_ms=measured["p90_ms"] if measured else None,
+        networks=tuple(
+            NetworkLatency(
+                label=",".join(map(str, network.choices)),
+                predicted_ms=float(plain.predict(network.choices)[0]),
+                measured_ms=network.p50_ms,
+            )
+            for network in table.networks
+        ),
+    )
+
+
+def _training(run: Path, name: str) -> TrainingContent:
+    lines = (run / "log.jsonl").read_text("utf-8").splitlines()
+    config = read_yaml(run / "config.yaml", ModelError)
+    rows = []
+    for line in lines:
+        row = yaml.safe_load(line)
+        rows.append({key: float(value) for key, value in row.items() if isinstance(value, int | float)})
+    return TrainingContent(name=name, rows=tuple(rows), config=config)
+
+
+def _artifact(artifact: Artifact, bench: list[dict[str, Any]]) -> ArtifactContent:
+    manifest = artifact.manifest
+    files = {file.target: file for file in manifest.files}
+    return ArtifactContent(
+        files=tuple(
+            FileContent(path=f.file, bytes=f.bytes, sha256=manifest.sha256[f.file], precision=f.precision)
+            for f in manifest.files
+        ),
+        parity=tuple(
+            ParityContent(
+                path=f.file,
+                max_abs_error=f.parity.max_abs,
+                tolerance=get_target(f.target).tolerance.relative,
+                top1_agreement=f.parity.top1_agreement,
+                images=f.parity.images,
+            )
+            for f in manifest.files
+        ),
+        bench=tuple(
+            BenchContent(
+                path=files[row["target"]].file,
+                runtime=row["runtime"],
+                threads=row["threads"],
+                batch=row["batch"],
+                p50_ms=row["p50_ms"],
+                p10_ms=row["p10_ms"],
+                p90_ms=row["p90_ms"],
+            )
+            for row in bench
+            if row["target"] in files
+        ),
+    )
+
+
+def _steps(root: Path) -> tuple[StepContent, ...]:
+    path = root / "steps.json"
+    steps = read_json(path, ModelError) if path.exists() else []
+    return tuple(StepContent(**step) for step in steps)

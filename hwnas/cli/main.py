@@ -1,0 +1,81 @@
+"""The ``hwnas`` command: one verb a file, in the order in which data flows."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from hwnas import __version__
+from hwnas.cli import bench, count, demo, derive, export, predict, profile, report, search, space, table, train
+from hwnas.errors import HwnasError
+
+app = typer.Typer(
+    name="hwnas",
+    help="Finds, proves and ships the fastest accurate model for your device.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _version(show: bool) -> None:
+    if show:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+app.command("demo")(demo.demo)
+app.add_typer(space.app, name="space")
+app.command("count")(count.count)
+app.command("profile")(profile.profile)
+app.add_typer(table.app, name="table")
+app.command("predict")(predict.predict)
+app.command("train")(train.train)
+app.command("search")(search.search)
+app.command("derive")(derive.derive)
+app.command("export")(export.export)
+app.command("bench")(bench.bench)
+app.command("report")(report.report)
+
+_UsageError: type[Exception] = typer.BadParameter.__mro__[2]  # click's base class of them, which typer doesn't export
+
+
+def main() -> None:
+    """Run a verb; errors that a user can cause end in one line and their exit status."""
+    # Before torch starts its threads: by default they spin where they wait for one another, and when another process
+    # has one of their processors, each step takes tens of times longer than on one thread.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    try:
+        status = app(standalone_mode=False)
+    except HwnasError as error:
+        status = _fail(str(error), error.exit_status)
+    except _UsageError as error:
+        message = error.format_message() if hasattr(error, "format_message") else str(error)
+        status = _fail(f"{message} (see hwnas --help)", 2)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on: no second error at exit
+        status = 0
+    except OSError as error:
+        where = f" {error.filename}" if error.filename else ""
+        status = _fail(f"can't use{where}: {error.strerror or error}", 2)
+    except (KeyboardInterrupt, typer.Abort):
+        status = _fail("interrupted", 130)
+    sys.exit(status or 0)
+
+
+def _fail(message: str, status: int) -> int:
+    print(f"hwnas: {' '.join(message.split())}", file=sys.stderr)
+    return status

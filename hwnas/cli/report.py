@@ -1,0 +1,26 @@
+"""``hwnas report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hwnas.cli.console import JsonOption, UnusedSeedOption, print_result
+from hwnas.files import refuse_existing, write_atomic
+
+
+def report(
+    run: Annotated[Path, typer.Argument(help="A folder that `hwnas demo` or `hwnas search` made.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The HTML file to write.")],
+    seed: UnusedSeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """One HTML file, readable offline: the front, the winner, its latency, and how everything was made."""
+    from hwnas.cli.gather import gather
+    from hwnas.report.html import render
+
+    refuse_existing(output)
+    write_atomic(output, render(gather(run)))
+    print_result({"report": str(output)}, as_json, f"report: {output}")

@@ -1,0 +1,32 @@
+"""``hwnas train``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hwnas.cli.console import JsonOption, Progress, print_result
+
+
+def train(
+    config: Annotated[Path, typer.Argument(help="YAML: `data`, and `space` or `network`; see docs/train.md.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The run folder; runs/<name of the config> when absent.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="In place of the config's seed.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a supernet, or fine-tune one derived network."""
+    from hwnas.train.config import read_config
+    from hwnas.train.loop import train as run_training
+
+    run = output or Path("runs") / config.stem
+    settings = read_config(config)
+    if seed is not None:
+        settings = settings.model_copy(update={"seed": seed})
+    with Progress() as progress:
+        found = run_training(settings, run, resume=resume, progress=progress)
+    print_result({"run": str(run), "accuracy": found.accuracy}, as_json, f"run: {run}")

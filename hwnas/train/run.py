@@ -1,0 +1,180 @@
+"""The run folder of a training.
+
+    config.yaml              the configuration with its defaults
+    log.jsonl                one line per epoch
+    checkpoint.safetensors   where to go on; see hwnas.train.checkpoint
+    supernet.safetensors, supernet.json    the result: a supernet …
+    model/                                 … or one network, as a MODEL folder
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from hwnas.errors import CheckpointError, ConfigError, DataError, OutputError
+from hwnas.files import read_json, read_yaml, refuse_existing, to_json, validated, write_atomic
+from hwnas.nn.derive import load_strictly
+from hwnas.nn.supernet import Supernet
+from hwnas.space.yaml import get_space
+from hwnas.train.config import TrainConfig
+from hwnas.train.data import Data, load_data
+
+
+class SupernetInfo(BaseModel):
+    """What ``supernet.json`` holds.
+
+    Attributes:
+        space, resolution, classes: what ``get_space`` takes.
+        space_sha256: ``Space.fingerprint``.
+        stabilizers: whether there is one on every skip.
+        data, held_out: what ``load_data`` takes.
+        data_sha256: ``Data.fingerprint``.
+        labels: class names in the order of the outputs.
+        preprocessing: from an image file to the input.
+        accuracy: inherited accuracy on the validation part of a few archs, in [0, 1].
+        weights_sha256: of ``supernet.safetensors``.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_: Annotated[Literal["hwnas-supernet/1"], Field(alias="schema")] = "hwnas-supernet/1"
+    space: str
+    resolution: int
+    classes: int
+    space_sha256: str
+    stabilizers: bool
+    data: str
+    held_out: float
+    data_sha256: str
+    labels: tuple[str, ...]
+    preprocessing: dict[str, Any]
+    accuracy: dict[str, float]
+    weights_sha256: str
+
+
+@dataclass(frozen=True)
+class TrainedSupernet:
+    """A supernet and what is known of it."""
+
+    supernet: Supernet
+    info: SupernetInfo
+
+    @property
+    def sha256(self) -> str:
+        """Of the weights file."""
+        return self.info.weights_sha256
+
+    @cached_property
+    def data(self) -> Data:
+        """The data set it was trained on, loaded at first use.
+
+        Raises:
+            DataError: it can't be read, or isn't the same any more.
+        """
+        data = load_data(self.info.data, self.info.resolution, held_out=self.info.held_out)
+        if data.fingerprint != self.info.data_sha256:
+            raise DataError(f"{self.info.data} has changed since the supernet was trained on it; train it anew")
+        return data
+
+
+def open_run(run: Path, config: TrainConfig, resume: bool) -> None:
+    """Make the run folder, or check that the one that is there was begun with ``config``.
+
+    Raises:
+        OutputError: it exists and isn't to be resumed, or can't be made.
+        ConfigError: it was begun with another configuration.
+    """
+    path = run / "config.yaml"
+    if resume and path.exists():
+        begun = read_yaml(path, ConfigError)
+        wanted = yaml.safe_load(config.to_yaml())
+        changed = [k for k in wanted if not isinstance(begun, dict) or k not in begun or begun[k] != wanted[k]]
+        if changed or begun.keys() != wanted.keys():
+            key = changed[0] if changed else sorted(begun.keys() - wanted.keys())[0]
+            raise ConfigError(f"{path}: the run was begun with another {key!r}; resume with the same, or train anew")
+        return
+    if not resume:
+        refuse_existing(run)
+    try:
+        run.mkdir(parents=True, exist_ok=resume)
+    except OSError as error:
+        raise OutputError(f"can't make {run}: {error.strerror}") from None
+    write_atomic(path, config.to_yaml())
+
+
+def write_log(run: Path, entry: dict[str, Any]) -> None:
+    """Add an epoch's line to ``log.jsonl``, in place of any of this or a later epoch (of a run that was killed)."""
+    path = run / "log.jsonl"
+    lines = path.read_text("utf-8").splitlines() if path.exists() else []
+    kept = [line for line in lines if json.loads(line)["epoch"] < entry["epoch"]]
+    write_atomic(path, "".join(f"{line}\n" for line in [*kept, json.dumps(entry, allow_nan=False)]))
+
+
+def read_log(run: Path) -> list[dict[str, Any]]:
+    """The lines of ``log.jsonl``; empty where no epoch was finished."""
+    path = run / "log.jsonl"
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
+
+
+def save_supernet(run: Path, supernet: Supernet, data: Data, held_out: float, accuracy: dict[str, float]) -> None:
+    """Write the final files; ``supernet.json`` comes last and says that the other is whole."""
+    state = {name: tensor.cpu().contiguous() for name, tensor in supernet.state_dict().items()}
+    weights = save(state)
+    space = supernet.space
+    info = SupernetInfo(
+        space=space.source, resolution=space.resolution, classes=space.classes, space_sha256=space.fingerprint,
+        stabilizers=supernet.stabilizers, data=data.spec, held_out=held_out, data_sha256=data.fingerprint,
+        labels=data.classes, preprocessing=data.preprocessing, accuracy=accuracy,
+        weights_sha256=hashlib.sha256(weights).hexdigest(),
+    )  # fmt: skip
+    write_atomic(run / "supernet.safetensors", weights)
+    write_atomic(run / "supernet.json", to_json(info.model_dump(mode="json", by_alias=True)))
+
+
+def read_supernet_info(run: Path) -> SupernetInfo:
+    """What is known of the supernet of a finished run.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    path = run / "supernet.json"
+    if not path.exists():
+        raise CheckpointError(f"{run} holds no finished supernet; train one there, or finish it with --resume")
+    return validated(SupernetInfo, read_json(path, CheckpointError), path, CheckpointError)
+
+
+def load_supernet(run: Path) -> TrainedSupernet:
+    """The supernet of a finished run, in eval mode.
+
+    Raises:
+        CheckpointError: there is none, its space is another now, or its weights were altered or don't fit.
+        SpaceError: its space can't be made any more.
+    """
+    info = read_supernet_info(run)
+    space = get_space(info.space, info.resolution, info.classes)
+    if space.fingerprint != info.space_sha256:
+        raise CheckpointError(f"{run}: the space {info.space} has changed since the supernet was trained; train anew")
+    path = run / "supernet.safetensors"
+    try:
+        weights = path.read_bytes()
+        state: dict[str, torch.Tensor] = load(weights)
+    except OSError as error:
+        raise CheckpointError(f"can't read {path}: {error.strerror}") from None
+    except SafetensorError as error:
+        raise CheckpointError(f"{path} isn't a safetensors file: {error}") from None
+    if hashlib.sha256(weights).hexdigest() != info.weights_sha256:
+        raise CheckpointError(f"{path} isn't the file that supernet.json describes: its hash differs; train anew")
+    supernet = Supernet(space, stabilizers=info.stabilizers)
+    load_strictly(supernet, state, str(path))
+    return TrainedSupernet(supernet.eval(), info)

@@ -1,0 +1,75 @@
+"""The package as a stranger meets it: public names, import weight, what is shipped, what must not be inside."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import hwnas
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_public_names() -> None:
+    assert sorted(set(hwnas.__all__)) == sorted(hwnas.__all__)
+    for name in hwnas.__all__:
+        assert getattr(hwnas, name) is not None
+    documented = {"get_space", "count", "LatencyTable", "LatencyPredictor", "Supernet", "derive", "load_scarlet",
+                  "search", "export", "Objective", "Budget"}  # fmt: skip
+    assert documented <= set(hwnas.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = hwnas.nothing
+
+
+def test_search_stays_callable_after_its_package_was_imported() -> None:
+    import hwnas.search.nsga2
+
+    assert callable(hwnas.search)
+
+
+@pytest.mark.parametrize(
+    "code", ["import hwnas", "import hwnas.cli.main", "import hwnas.search, hwnas.predict.latency"]
+)
+def test_torch_is_not_imported(code: str) -> None:
+    script = (
+        f"{code}\nimport sys\nheavy = [m for m in ('torch', 'onnxruntime', 'plotly', 'sklearn') if m in sys.modules]"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", f"{script}\nassert not heavy, heavy"], capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def test_help_of_every_verb() -> None:
+    for verb in [[], ["demo"], ["space"], ["space", "show"], ["count"], ["profile"], ["table"], ["table", "validate"],
+                 ["predict"], ["train"], ["search"], ["derive"], ["export"], ["bench"], ["report"]]:  # fmt: skip
+        result = subprocess.run(
+            [sys.executable, "-X", "importtime", "-m", "hwnas", *verb, "--help"], capture_output=True, text=True
+        )
+        assert result.returncode == 0, result.stderr
+        assert "Usage: " in result.stdout
+        assert " torch\n" not in result.stderr
+
+
+def _tracked() -> list[Path]:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    return [ROOT / name for name in listed.stdout.split("\0") if name]
+
+
+def test_no_paths_of_one_machine_are_tracked() -> None:
+    for path in _tracked():
+        if path.suffix in (".py", ".md", ".yaml", ".toml", ".json", "") and path.is_file():
+            text = path.read_text("utf-8")
+            for word in ("/ho" + "me/", "/ro" + "ot/", "/wo" + "rk/"):
+                assert word not in text, f"{path} has {word}"
+
+
+def test_every_file_has_one_purpose() -> None:
+    """A long file is a sign of two; 350 lines is where we look again."""
+    long = [p for p in (ROOT / "hwnas").rglob("*.py") if len(p.read_text("utf-8").splitlines()) > 350]
+    assert not long
