@@ -73,8 +73,12 @@ def demo(
     as_json: JsonOption = False,
 ) -> None:
     """Measure this machine, train a stabilized supernet, search it under a latency budget, ship the winner."""
+    from hwnas.search.objective import Budget
+
     folder = output or _free_name()
     refuse_existing(folder)
+    if budget_ms is not None:
+        Budget("latency_ms", budget_ms)  # a wrong number is told now, not after the training
     with Progress() as progress:
         result = run_demo(folder, _FAST if fast else _FULL, budget_ms, seed, progress)
     low_high = f" ({result['low_ms']:.3f} to {result['high_ms']:.3f})"

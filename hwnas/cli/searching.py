@@ -22,7 +22,7 @@ from hwnas.errors import ConfigError, ModelError, OutputError
 from hwnas.files import read_json, refuse_existing, to_json, write_atomic
 from hwnas.predict.latency import LatencyPredictor
 from hwnas.predict.lowered import madds, params
-from hwnas.search import Budget, Objective, SearchProgress, SearchResult, Store, hypervolume
+from hwnas.search import Budget, FeasibleRegion, Objective, Problem, SearchProgress, SearchResult, Store, hypervolume
 from hwnas.search import search as run_search
 from hwnas.space.arch import Arch
 from hwnas.space.space import Space
@@ -79,6 +79,7 @@ def search_supernet(
         *objectives,
         Objective(settings.count, counter, free=True),
     ]
+    _ = FeasibleRegion(Problem(space, tuple(objectives), tuple(budgets))).anchor  # before anything is written
     asked = _asked(settings, space, trained.sha256)
     _open_folder(output, asked, resume)
     with Store(output / "evaluations.sqlite", space, f"{trained.sha256}") as store:

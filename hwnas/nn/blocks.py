@@ -136,6 +136,17 @@ def _(op: Stabilizer) -> nn.Module:
 
 
 @torch.no_grad()
+def quiet_residuals(module: nn.Module) -> None:
+    """Let every residual block start as the identity: its last BN's scale becomes 0 (Goyal et al. 2017, §5.1).
+
+    A supernet's paths then start shallow, which is what makes a short training of one possible.
+    """
+    for block in module.modules():
+        if isinstance(block, MBConvBlock) and block.residual:
+            block.bn3.weight.zero_()
+
+
+@torch.no_grad()
 def initialize(module: nn.Module, generator: torch.Generator) -> None:
     """Fresh weights from ``generator`` for every layer of a module built on the meta device.
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from hwnas.nn.blocks import build, initialize
+from hwnas.nn.blocks import build, initialize, quiet_residuals
 from hwnas.space.arch import Arch
 from hwnas.space.op import Stabilizer
 from hwnas.space.space import Space
@@ -49,6 +49,7 @@ class Supernet(nn.Module):
             self.head = build(space.head)
         self.to_empty(device="cpu")
         initialize(self, torch.Generator().manual_seed(seed))
+        quiet_residuals(self)
 
     def path(self, arch: Arch | Sequence[int]) -> list[nn.Module]:
         """The modules that ``arch`` uses, in order, its skips among them.

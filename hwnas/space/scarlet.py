@@ -65,17 +65,20 @@ def scarlet_s2(resolution: int | None = None, classes: int | None = None) -> Spa
 
 
 def scarlet_tiny(resolution: int | None = None, classes: int | None = None) -> Space:
-    """S1's choices in a small network for 32-pixel images (digits, CIFAR-10): 9 choice layers."""
+    """S1's choices in a small network for 32-pixel images (digits, CIFAR-10): 8 choice layers, 6 of them skippable.
+
+    The stem ends in the width of the first stage, so that only two layers have no residual: with a choice's own
+    basis on either side of each such layer, a small supernet takes several times as many updates to learn.
+    """
     size = resolution or 32
     return assemble(
         name="scarlet-tiny",
         source="scarlet-tiny",
-        stem=Stem(c_in=3, h_in=size, w_in=size, c_out=12, width=16, stride=2, separable=True, act="relu6"),
+        stem=Stem(c_in=3, h_in=size, w_in=size, c_out=16, width=16, stride=2, separable=True, act="relu6"),
         stages=[
             Stage(c_out=16, layers=2, stride=1),
             Stage(c_out=24, layers=3, stride=2),
             Stage(c_out=48, layers=3, stride=2),
-            Stage(c_out=64, layers=1, stride=1),
         ],
         choices=mbconv_choices((3, 5, 7), (3, 6), (False,), "hswish", skip=True),
         head_width=256,

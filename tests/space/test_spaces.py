@@ -18,7 +18,7 @@ from hwnas.space.yaml import get_space, space_names
 SIZES = {
     "scarlet-s1": 6**6 * 7**13,
     "scarlet-s2": 12**6 * 13**13,
-    "scarlet-tiny": 6**4 * 7**5,
+    "scarlet-tiny": 6**2 * 7**6,
     "macro": 3**8,
 }
 

@@ -25,6 +25,7 @@ from hwnas.train.config import TrainConfig
 from hwnas.train.loop import accumulate, learning_rate_at, train
 from hwnas.train.run import load_supernet, read_log
 from hwnas.train.sampling import FairDeck, UniformPaths
+from tests.conftest import SMALL_SPACE
 from tests.train.training_cases import folder_of_images, short
 
 
@@ -95,17 +96,17 @@ def test_an_update_leaves_unused_choices_alone_to_the_bit(
 
 
 def test_a_supernet_learns_and_its_folder_loads(small_yaml: Path, tmp_path: Path) -> None:
-    config = short(small_yaml, epochs=12, batch=64, warmup_epochs=1, augment=False)
+    config = short(small_yaml, epochs=6, batch=64, warmup_epochs=1, augment=False, paths_per_update=3)
     steps: list[tuple[int, int]] = []
     result = train(config, tmp_path / "run", progress=lambda what, done, total, note: steps.append((done, total)))
     trained = load_supernet(tmp_path / "run")
-    assert min(result.accuracy.values()) > 0.4  # chance is 0.1
+    assert min(result.accuracy.values()) > 0.3  # chance is 0.1
     assert result.accuracy == trained.info.accuracy
-    assert steps == [(i + 1, len(steps)) for i in range(12 * 20)]
+    assert steps == [(i + 1, len(steps)) for i in range(6 * 20)]
     assert trained.supernet.space.fingerprint == get_space(str(small_yaml)).fingerprint
     assert trained.info.preprocessing == trained.data.preprocessing
     log = read_log(tmp_path / "run")
-    assert [entry["epoch"] for entry in log] == list(range(12))
+    assert [entry["epoch"] for entry in log] == list(range(6))
     assert log[-1]["loss"] < log[0]["loss"] - 0.3
     assert all(entry["spread_of_counts"] <= 1 for entry in log)
     assert log[-1]["accuracy"] == result.accuracy
@@ -160,10 +161,13 @@ def test_the_seed_of_the_configuration_matters(small_yaml: Path, tmp_path: Path)
 def test_threads_are_put_back(small_yaml: Path, tmp_path: Path) -> None:
     before = torch.get_num_threads()
     during: list[int] = []
-    config = short(small_yaml, epochs=1, threads=before + 1)
-    train(config, tmp_path / "run", progress=lambda *_: during.append(torch.get_num_threads()))
-    assert set(during) == {before + 1}
-    assert torch.get_num_threads() == before
+    torch.set_num_threads(3)
+    try:
+        train(short(small_yaml, epochs=1), tmp_path / "run", progress=lambda *_: during.append(torch.get_num_threads()))
+        assert set(during) == {1}
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
 
 
 def _with_nan_at(step_of_fault: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,16 +187,14 @@ def test_a_nan_loss_stops_before_it_reaches_the_weights(
 ) -> None:
     _with_nan_at(2, monkeypatch)
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
-    with pytest.raises(TrainingError, match=r"loss became nan at arch .*small.yaml:[0-9,]+, epoch 0, step 2; ") as caught:
+    with pytest.raises(TrainingError, match=r"became nan at arch .*small.yaml:[0-9,]+, epoch 0, step 2; ") as caught:
         train(short(small_yaml), tmp_path / "run")
     checkpoint = tmp_path / "run" / "checkpoint.safetensors"
     assert str(checkpoint) in str(caught.value)
-    assert all(torch.isfinite(t).all() for n, t in load_file(checkpoint).items() if n.startswith(("weight", "momentum")))
+    assert all(torch.isfinite(tensor).all() for tensor in load_file(checkpoint).values() if tensor.is_floating_point())
 
 
-def test_an_infinite_gradient_stops_as_well(
-    small_yaml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_infinite_gradient_stops_as_well(small_yaml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = loop.accumulate
 
     def faulty(forwards: list[partial[torch.Tensor]], *args: object) -> list[float]:
@@ -249,8 +251,6 @@ def test_the_learning_rate_warms_up_and_falls_to_zero() -> None:
 
 @pytest.fixture(scope="module")
 def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tests.conftest import SMALL_SPACE
-
     folder = tmp_path_factory.mktemp("finished")
     (folder / "space.yaml").write_text(SMALL_SPACE)
     return train(short(folder / "space.yaml", epochs=1), folder / "run").run

@@ -1,0 +1,197 @@
+"""Bad input: one line that says what, where and what to do; exit 2; nothing half-written."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hwnas.files import write_atomic
+from hwnas.predict.latency import LatencyPredictor
+from hwnas.space.yaml import get_space
+from hwnas.tables.table import LatencyTable
+from tests.cli.conftest import Flow
+from tests.cli.run import Shell
+
+pytestmark = pytest.mark.xdist_group("flow")  # so that the flow is made once
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (["count", "scarlet-x"], "scarlet-a"),
+        (["count", "scarlet-s2:1,2,3"], "19 choices, got 3"),
+        (["count", "scarlet-s2:13" + ",0" * 18], "layer 0"),
+        (["count", "scarlet-s2:12" + ",0" * 18], "barred at layer 0"),
+        (["count", "scarlet-s2:0" + ",0" * 17 + ",12"], "barred at layer 18"),
+        (["count", "macro:0,1,2,3,0,1,2,0"], "layer 3"),
+        (["count", "nowhere:1,2"], "no space 'nowhere'"),
+        (["count", "scarlet-a", "--resolution", "100"], "multiple of 32"),
+        (["count", "scarlet-a", "--resolution", "big"], "--resolution"),
+        (["count"], "Missing argument"),
+        (["fly"], "No such command"),
+        (["count", "scarlet-a", "--what"], "No such option"),
+        (["space", "show", "nothing.yaml"], "can't read"),
+        (["table", "show", "nothing.yaml"], "can't read"),
+        (["derive", "scarlet-a", "--supernet", "nothing", "-o", "x"], "nothing"),
+        (["derive", "scarlet-a", "--checkpoint", "nothing", "-o", "x"], "can't read"),
+        (["derive", "macro:0,0,0,0,0,0,0,0", "--checkpoint", "nothing", "-o", "x"], "official checkpoints"),
+        (["export", "nothing", "--target", "onnx-fp32", "-o", "x"], "no model 'nothing'"),
+        (["export", "scarlet-a", "--target", "onnx-fp3", "-o", "x"], "onnx-fp32"),
+        (["bench", "nothing"], "can't read"),
+        (["report", "nothing", "-o", "x.html"], "nothing"),
+        (["train", "nothing.yaml"], "can't read"),
+        (["profile", "--space", "macro", "--runtime", "magic", "-o", "x.yaml"], "no runtime 'magic'"),
+        (["profile", "--space", "macro", "--threads", "999", "-o", "x.yaml"], "threads must be 1 to"),
+        (["profile", "--space", "macro", "--precision", "fp4", "-o", "x.yaml"], "fp32"),
+        (["demo", "--budget-ms", "-1", "-o", "x"], "budget"),
+    ],
+)
+def test_refused(hwnas: Shell, words: list[str], part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert part in hwnas.refused(*words)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_outputs_that_exist_are_kept(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    there.write_text("mine")
+    for words in [
+        ["profile", "--space", "macro"],
+        ["search", "--supernet", flow.supernet, "--table", flow.table],
+        ["derive", "scarlet-a"],
+        ["derive", f"{flow.space}:0,0,0,0,0,0", "--supernet", flow.supernet],
+        ["export", flow.model, "--target", "onnx-fp32"],
+        ["report", flow.search],
+        ["train", flow.root / "supernet-config.yaml"],
+        ["demo"],
+    ]:
+        assert "exists already" in hwnas.refused(*words, "-o", there)
+    assert there.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("budget", "part"),
+    [("0", "positive"), ("-3", "positive"), ("nan", "finite"), ("fast", "number of ms"), ("0.0001", "fastest")],
+)
+def test_budgets_that_make_no_sense(hwnas: Shell, flow: Flow, tmp_path: Path, budget: str, part: str) -> None:
+    message = hwnas.refused(
+        "search", "--supernet", flow.supernet, "--table", f"{flow.table}:{budget}", "-o", tmp_path / "search"
+    )
+    assert part in message
+    assert not (tmp_path / "search").exists()
+
+
+def test_a_budget_in_microseconds_gets_a_hint(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:
+    table, space = LatencyTable.load(flow.table), get_space(str(flow.space))
+    budget_us = 1000 * float(np.median(LatencyPredictor(table, space).predict(space.sample(100, 0))))
+    message = hwnas.refused(
+        "search", "--supernet", flow.supernet, "--table", f"{flow.table}:{budget_us}", "-o", tmp_path / "search"
+    )
+    assert "microseconds" in message
+
+
+def test_a_table_of_another_space(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:
+    other = tmp_path / "other.yaml"
+    other.write_text(flow.table.read_text().replace("c_in: 12", "c_in: 13"))
+    message = hwnas.refused("search", "--supernet", flow.supernet, "--table", other, "-o", tmp_path / "search")
+    assert "lacks" in message
+    assert "lacks" in hwnas.refused("predict", "--table", flow.table, "macro:0,0,0,0,0,0,0,0")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("p50_ms: 0", "p50_ms: -0"), ("p50_ms: 0.", "p50_ms: .nan #"), ("device:", "d:")]
+)
+def test_damaged_tables(hwnas: Shell, flow: Flow, tmp_path: Path, old: str, new: str) -> None:
+    table = tmp_path / "table.yaml"
+    table.write_text(flow.table.read_text().replace(old, new, 1))
+    assert "table.yaml" in hwnas.refused("predict", "--table", table, f"{flow.space}:0,0,0,0,0,0")
+
+
+def test_weights_of_another_arch(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(flow.model, model)
+    (model / "weights.safetensors").write_bytes(b"\0" * 100)
+    assert "weights.safetensors" in hwnas.refused("export", model, "--target", "onnx-fp32", "-o", tmp_path / "a")
+    message = hwnas.refused("derive", "macro:0,0,0,0,0,0,0,0", "--supernet", flow.supernet, "-o", tmp_path / "m")
+    assert "the supernet of small" in message
+
+
+def test_resuming_with_other_settings(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:
+    search = tmp_path / "search"
+    shutil.copytree(flow.search, search)
+    words = ["search", "--supernet", flow.supernet, "--table", flow.table, "-o", search, "--resume"]
+    assert "seed" in hwnas.refused(*words, "--seed", "5")
+
+
+def test_data_folders(hwnas: Shell, tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(f"data: {tmp_path / 'photos'}\nspace: scarlet-tiny\n")
+    run = tmp_path / "run"
+    assert "photos" in hwnas.refused("train", config, "-o", run)
+    (tmp_path / "photos" / "train").mkdir(parents=True)
+    assert "photos" in hwnas.refused("train", config, "-o", run)
+    for part in ("train", "test"):
+        for name in ("cat", "dog"):
+            (tmp_path / "photos" / part / name).mkdir(parents=True, exist_ok=True)
+            (tmp_path / "photos" / part / name / "1.png").write_bytes(b"no image")
+            (tmp_path / "photos" / part / name / "2.png").write_bytes(b"no image")
+    assert "1.png" in hwnas.refused("train", config, "-o", run)
+
+
+def test_misspelt_training_key(hwnas: Shell, tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("data: digits\nlerning_rate: 0.1\n")
+    assert "learning_rate" in hwnas.refused("train", config, "-o", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_full_disk(hwnas: Shell, tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full on this system")
+    result = subprocess.run(
+        [sys.executable, "-c", "import sys; from hwnas.cli.main import main; sys.argv[1:] = ['space', 'list']; main()"],
+        stdout=open("/dev/full", "w"), stderr=subprocess.PIPE, text=True,  # noqa: SIM115
+    )  # fmt: skip
+    assert result.returncode != 0
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk takes root")
+def test_a_small_disk_that_fills_up(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(disk)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("can't mount a tmpfs here")
+    try:
+        for words in [
+            ["derive", "macro:0,0,0,0,0,0,0,0", "-o", disk / "model"],
+            ["export", flow.model, "--target", "onnx-fp32", "-o", disk / "artifact"],
+            ["report", flow.search, "-o", disk / "report.html"],
+        ]:
+            assert "No space left" in hwnas.refused(*words)
+            assert list(disk.iterdir()) == []
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True, capture_output=True)
+        assert "disk" in hwnas.refused("derive", "macro:0,0,0,0,0,0,0,0", "-o", disk / "model")
+    finally:
+        subprocess.run(["umount", str(disk)], check=True, capture_output=True)
+
+
+def test_atomic_writes_leave_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    write_atomic(path, "old")
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", fail)
+    with pytest.raises(Exception, match="No space left"):
+        write_atomic(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]

@@ -1,0 +1,143 @@
+"""What each verb prints, and that its files are there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hwnas.predict.latency import LatencyPredictor
+from hwnas.space.arch import parse_arch
+from hwnas.space.yaml import get_space
+from hwnas.tables.table import LatencyTable
+from tests.cli.conftest import Flow
+from tests.cli.run import Shell
+
+pytestmark = pytest.mark.xdist_group("flow")  # so that the flow is made once
+
+
+def test_space_list_and_show(hwnas: Shell, flow: Flow) -> None:
+    names = [space["name"] for space in hwnas("space", "list", "--json").json["spaces"]]
+    assert names == ["scarlet-s1", "scarlet-s2", "scarlet-tiny", "macro"]
+    shown = hwnas("space", "show", "scarlet-s2", "--json").json
+    assert len(shown["layers"]) == 19
+    assert shown["size"] == 12**6 * 13**13
+    assert "layer 18" in hwnas("space", "show", "scarlet-s2").out
+    assert hwnas("space", "show", flow.space, "--json").json["name"] == "small"
+
+
+def test_count_gives_the_golden_numbers(hwnas: Shell) -> None:
+    counted = hwnas("count", "scarlet-a", "--json").json
+    assert counted["params"] == 6_707_720
+    assert round(counted["madds"] / 1e6, 1) == 365.3
+    assert sum(op["madds"] for op in counted["ops"]) == counted["madds"]
+    smaller = hwnas("count", "scarlet-a", "--resolution", "160", "--json").json
+    assert smaller["params"] == counted["params"]
+    assert smaller["madds"] < counted["madds"]
+
+
+def test_profile_made_a_table_that_show_prints(hwnas: Shell, flow: Flow) -> None:
+    table = LatencyTable.load(flow.table)
+    shown = hwnas("table", "show", flow.table, "--json").json
+    assert len(shown["ops"]) == len(table.ops)
+    assert shown["calibration"]["networks"] == len(table.networks)
+    assert str(table.device) in hwnas("table", "show", flow.table).out
+
+
+def test_predict(hwnas: Shell, flow: Flow) -> None:
+    archs = [f"{flow.space}:0,1,2,3,4,1", f"{flow.space}:0,0,0,0,0,0"]
+    predicted = hwnas("predict", "--table", flow.table, *archs, "--json").json
+    expected = LatencyPredictor(LatencyTable.load(flow.table), get_space(str(flow.space))).predict(
+        [parse_arch(arch).choices for arch in archs]
+    )
+    assert predicted["latency_ms"] == expected.tolist()
+    for low, mid, high in zip(predicted["low_ms"], predicted["latency_ms"], predicted["high_ms"], strict=True):
+        assert low < mid < high
+
+
+def test_table_validate(hwnas: Shell, flow: Flow) -> None:
+    found = hwnas("table", "validate", flow.table, "--networks", "6", "--json").json
+    assert {"mape", "within_5", "within_10", "spearman", "retest_mape", "networks"} <= found.keys()
+    assert len(found["networks"]) == 6
+
+
+def test_search_never_leaves_the_budget(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:
+    table, space = LatencyTable.load(flow.table), get_space(str(flow.space))
+    predictor = LatencyPredictor(table, space, stabilizers=True)
+    budget_ms = round(float(np.quantile(predictor.predict(space.sample(500, 0)), 0.3)), 6)
+    found = hwnas(
+        "search", "--supernet", flow.supernet, "--table", f"{flow.table}:{budget_ms}", "--evaluations", "10",
+        "-o", tmp_path / "search", "--json",
+    ).json  # fmt: skip
+    assert found["evaluations"] == 10
+    assert found["front"]
+    for point in found["front"]:
+        assert point["latency_ms"] <= budget_ms
+        assert predictor.predict(point["choices"])[0] == pytest.approx(point["latency_ms"], rel=1e-12)
+    everything = json.loads((tmp_path / "search" / "search.json").read_text())
+    assert max(values[1] for values in everything["values"]) <= budget_ms
+
+
+def test_a_search_is_resumed_from_its_store(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:
+    """Cut short after 7 evaluations, resumed to 12: the same bytes as the flow's search of 12."""
+    words = ["search", "--supernet", flow.supernet, "--table", flow.table, "-o", tmp_path / "search"]
+    hwnas(*words, "--evaluations", "7")
+    hwnas(*words, "--evaluations", "12", "--resume")
+    for name in ("search.json", "front.json", "winner.json"):
+        assert (tmp_path / "search" / name).read_bytes() == (flow.search / name).read_bytes()
+
+
+def test_derive_says_what_it_made(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:
+    arch = f"{flow.space}:0,1,2,3,4,1"
+    derived = hwnas("derive", arch, "--supernet", flow.supernet, "-o", tmp_path / "model", "--json").json
+    assert derived["stabilizers"] == {"4": "kept as layers.4: a residual on both sides"}
+    assert derived["parity"] < 1e-4
+    assert 0 <= derived["accuracy"]["inherited, test"] <= 1
+    counted = hwnas("count", arch, "--json").json
+    assert derived["madds"] == counted["madds"] + 12 * 12 * 16  # the kept 1×1 convolution, 12 channels at 4×4
+    text = hwnas("derive", "macro:0,1,2,0,1,2,0,1", "-o", tmp_path / "random").out
+    assert "fvcore agrees" in text
+
+
+def test_export_and_bench(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:
+    exported = hwnas("export", flow.model, "--target", "onnx-fp32", "-o", tmp_path / "artifact", "--json").json
+    assert exported["files"] == ["onnx-fp32.onnx"]
+    assert exported["parity"]["onnx-fp32"]["inputs"] == "images of digits"
+    assert exported["precision"] == {"onnx-fp32": "fp32"}
+    rows = hwnas("bench", flow.artifact, tmp_path / "artifact", "--table", flow.table, "--json").json["results"]
+    assert len(rows) == 2
+    assert all(row["p50_ms"] > 0 and row["predicted_ms"] > 0 for row in rows)
+
+
+def test_a_released_name_is_exported_for_timing(hwnas: Shell, tmp_path: Path) -> None:
+    exported = hwnas("export", "scarlet-c", "--target", "onnx-fp32", "-o", tmp_path / "artifact", "--json").json
+    assert exported["parity"]["onnx-fp32"]["inputs"] == "random textures"
+
+
+def test_report_of_a_search(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    assert hwnas("report", flow.search, "-o", page, "--json").json == {"report": str(page)}
+    text = page.read_text("utf-8")
+    assert "small" in text
+    front = json.loads((flow.search / "search.json").read_text())
+    assert all(",".join(map(str, front["archs"][i])) in text for i in front["front"])
+
+
+def test_fine_tuning_a_derived_network(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:
+    config = tmp_path / "tune.yaml"
+    config.write_text(f"data: digits\nnetwork: {flow.model}\nepochs: 2\nwarmup_epochs: 0.5\nbatch: 64\n")
+    found = hwnas("train", config, "-o", tmp_path / "run", "--json").json
+    before = json.loads((flow.model / "model.json").read_text())["accuracy"]["inherited, test"]
+    assert found["accuracy"]["test"] > before
+    assert hwnas("train", config, "-o", tmp_path / "run", "--resume").status == 0
+    hwnas("export", tmp_path / "run" / "model", "--target", "onnx-fp32", "-o", tmp_path / "artifact")
+    manifest = json.loads((tmp_path / "artifact" / "manifest.json").read_text())
+    assert manifest["accuracy"]["test"] == found["accuracy"]["test"]
+    assert manifest["data"] == "digits"
+
+
+def test_version_and_no_arguments(hwnas: Shell) -> None:
+    assert hwnas("--version").out == "0.1.0\n"
+    assert hwnas().status == 2
