@@ -31,16 +31,16 @@ class Size:
 _FULL = Size(
     profile_rounds=16,
     profile_networks=20,
-    supernet={"epochs": 16, "batch": 64},
+    supernet={"epochs": 6, "learning_rate": 0.2},
     evaluations=150,
-    finetuning={"epochs": 12, "batch": 64, "learning_rate": 0.05},
+    finetuning={"epochs": 15, "learning_rate": 0.05},
 )
 _FAST = Size(
     profile_rounds=6,
     profile_networks=8,
-    supernet={"epochs": 3, "batch": 64},
-    evaluations=40,
-    finetuning={"epochs": 6, "batch": 64, "learning_rate": 0.05},
+    supernet={"epochs": 2, "learning_rate": 0.2},
+    evaluations=30,
+    finetuning={"epochs": 5, "learning_rate": 0.05},
 )
 
 
@@ -144,7 +144,7 @@ def run_demo(folder: Path, size: Size, budget_ms: float | None, seed: int, progr
         facts |= {"ops": str(len(table.ops)), "device": str(table.device)}
 
     config = folder / "supernet.yaml"
-    settings = TrainConfig(data="digits", space="scarlet-tiny", seed=seed, **size.supernet)
+    settings = TrainConfig(data="digits", space="scarlet-tiny", seed=seed, threads=1, **size.supernet)
     write_atomic(config, settings.to_yaml())
     with steps.step("train the supernet", f"hwnas train {config} -o {supernet}") as facts:
         trained = train(settings, supernet, progress=progress)
@@ -178,7 +178,7 @@ def run_demo(folder: Path, size: Size, budget_ms: float | None, seed: int, progr
         facts |= {name: f"{value:.2%}" for name, value in derived.info.accuracy.items()}
 
     config = folder / "finetuning.yaml"
-    settings = TrainConfig(data="digits", network=model, seed=seed, **size.finetuning)
+    settings = TrainConfig(data="digits", network=model, seed=seed, threads=1, **size.finetuning)
     write_atomic(config, settings.to_yaml())
     with steps.step("fine-tune it", f"hwnas train {config} -o {finetuning}") as facts:
         tuned = train(settings, finetuning, progress=progress)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from hwnas import __version__
 from hwnas.artifact.bundle import Artifact, load_artifact
@@ -37,6 +36,7 @@ from hwnas.report.content import (
 from hwnas.space.arch import Arch
 from hwnas.space.yaml import get_space
 from hwnas.tables.table import LatencyTable
+from hwnas.train.run import read_log
 
 
 def gather(folder: Path) -> ReportContent:
@@ -171,13 +171,11 @@ def _latency(table: LatencyTable, arch: Arch, artifact: Artifact | None, bench: 
 
 
 def _training(run: Path, name: str) -> TrainingContent:
-    lines = (run / "log.jsonl").read_text("utf-8").splitlines()
-    config = read_yaml(run / "config.yaml", ModelError)
     rows = []
-    for line in lines:
-        row = yaml.safe_load(line)
-        rows.append({key: float(value) for key, value in row.items() if isinstance(value, int | float)})
-    return TrainingContent(name=name, rows=tuple(rows), config=config)
+    for entry in read_log(run):
+        accuracies = entry.pop("accuracy").values()
+        rows.append({**entry, "validation accuracy": sum(accuracies) / len(accuracies)})
+    return TrainingContent(name=name, rows=tuple(rows), config=read_yaml(run / "config.yaml", ModelError))
 
 
 def _artifact(artifact: Artifact, bench: list[dict[str, Any]]) -> ArtifactContent:
@@ -191,7 +189,7 @@ def _artifact(artifact: Artifact, bench: list[dict[str, Any]]) -> ArtifactConten
         parity=tuple(
             ParityContent(
                 path=f.file,
-                max_abs_error=f.parity.max_abs,
+                max_relative_error=f.parity.max_relative,
                 tolerance=get_target(f.target).tolerance.relative,
                 top1_agreement=f.parity.top1_agreement,
                 images=f.parity.images,

@@ -151,11 +151,12 @@ class FileContent:
 class ParityContent:
     """How far an exported file is from the network it was made of, on ``images`` inputs.
 
-    ``top1_agreement`` is a fraction; ``tolerance`` is the largest error that was allowed.
+    ``max_relative_error`` is the largest difference of an output, over the largest output; ``tolerance`` what was
+    allowed of it; ``top1_agreement`` a fraction.
     """
 
     path: str
-    max_abs_error: float
+    max_relative_error: float
     tolerance: float
     top1_agreement: float
     images: int

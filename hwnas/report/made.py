@@ -59,7 +59,7 @@ def artifact_section(artifact: ArtifactContent) -> Html:
         checks = [
             [
                 code(p.path),
-                f"{p.max_abs_error:.2g}",
+                f"{p.max_relative_error:.2g}",
                 f"{p.tolerance:.2g}",
                 percent(p.top1_agreement),
                 f"{p.images:,}",
@@ -67,7 +67,7 @@ def artifact_section(artifact: ArtifactContent) -> Html:
             ]
             for p in artifact.parity
         ]
-        head = ["file", "largest error of an output", "tolerance", "same answer", "inputs", "tolerance kept"]
+        head = ["file", "largest error, relative", "tolerance", "same answer", "inputs", "tolerance kept"]
         parts.append(_titled("The same as the trained network", table(head, checks, align="lrrrrl")))
     if artifact.bench:
         longest = max(row.p90_ms for row in artifact.bench)
@@ -90,7 +90,7 @@ def artifact_section(artifact: ArtifactContent) -> Html:
 
 
 def _verdict(parity: ParityContent) -> Html:
-    kept = parity.max_abs_error <= parity.tolerance
+    kept = parity.max_relative_error <= parity.tolerance
     return Html('<b class="good">yes</b>' if kept else '<b class="bad">no</b>')
 
 

@@ -13,7 +13,7 @@ from hwnas.train.data import Data
 
 _ORDER, _AUGMENT = 0, 1
 _SHIFT = 1 / 8
-"""Largest shift as a share of the side: 4 pixels of 32 (He et al. 2015, §4.2)."""
+"""Largest shift as a share of the side: 4 pixels of 32 (ResNet, arXiv 1512.03385, §4.2)."""
 
 
 def generator_for(*words: int) -> torch.Generator:
@@ -66,7 +66,7 @@ class Batches:
 def shifted(pixels: torch.Tensor, fill: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Move each image by up to an eighth of its side in both directions; ``fill`` (3,) comes in at the edges.
 
-    uint8 (n, 3, R, R) -> same shape. It is padding and random cropping (He et al. 2015, §4.2).
+    uint8 (n, 3, R, R) -> same shape. It is padding and random cropping (ResNet, arXiv 1512.03385, §4.2).
     """
     count, _, size, _ = pixels.shape
     margin = max(1, round(size * _SHIFT))

@@ -1,7 +1,7 @@
 """BN recalibration: running statistics of one path, which the shared ones of a supernet can't be.
 
 The statistics that a supernet gathers while it trains mix all paths. Before a path is evaluated or derived,
-they are computed anew from a few batches (SPOS, arXiv 1904.00420, §3.4).
+they are computed anew from a few batches (SPOS, arXiv 1904.00420, §3).
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ class TrainConfig(BaseModel):
         warmup_epochs: may be a fraction.
         momentum, weight_decay: of SGD.
         label_smoothing: share of the label spread over all classes.
-        gradient_clip_norm: the largest L2 norm of an update's gradient.
+        gradient_clip_norm: the largest L2 norm of an update's gradient, which is a sum over its paths.
         augment: random shifts, and flips where the data allows them.
         held_out: share of the train images kept for validation.
         seed: of weights, order, augmentation and paths.
@@ -60,7 +60,7 @@ class TrainConfig(BaseModel):
     momentum: _Fraction = 0.9
     weight_decay: _Fraction = 1e-4
     label_smoothing: _Fraction = 0.1
-    gradient_clip_norm: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5.0
+    gradient_clip_norm: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 20.0
     augment: bool = True
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.1
     seed: Annotated[int, Field(ge=0, strict=True)] = 0

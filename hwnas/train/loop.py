@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -110,6 +111,19 @@ def accumulate(
     return [float(loss) for loss in torch.stack(losses).tolist()]
 
 
+def parameter_groups(uses: Iterable[tuple[float, nn.Module]]) -> list[dict[str, Any]]:
+    """Optimizer groups; each one's ``share`` of the learning rate is 1 over the paths that use it, at most 1.
+
+    Gradients of an update are sums over its paths. Stem and head lie on all of them, a choice on about one; with
+    the share, each weight moves by the mean gradient of the paths that use it. At one rate for all, stem and head
+    would move several times as fast as the choices between them.
+    """
+    by_share: dict[float, list[nn.Parameter]] = {}
+    for paths, module in uses:
+        by_share.setdefault(1 / max(1.0, paths), []).extend(module.parameters())
+    return [{"params": parameters, "share": share} for share, parameters in by_share.items() if parameters]
+
+
 class _Training:
     """A subject, its optimizer and the position in the run."""
 
@@ -120,8 +134,9 @@ class _Training:
         self._module: nn.Module = channels_last(subject.module.to(self._device))
         # SGD passes over parameters whose grad is None, so momentum and weight decay leave unused choices alone
         self._optimizer = torch.optim.SGD(
-            self._module.parameters(), lr=0.0, momentum=config.momentum, weight_decay=config.weight_decay, foreach=True
-        )
+            parameter_groups(subject.uses()),
+            lr=0.0, momentum=config.momentum, weight_decay=config.weight_decay, foreach=True,
+        )  # fmt: skip
         self._batches = Batches(subject.data, config.batch, augment=config.augment, seed=config.seed)
         self._position = Position(threads=torch.get_num_threads(), paths=subject.state())
         if self._checkpoint.exists():
@@ -183,7 +198,8 @@ class _Training:
         if not math.isfinite(norm):
             names = " ".join(name for name, _ in paths)
             raise self._failure(f"the gradient became {float(norm)} at archs {names}", epoch, step)
-        self._optimizer.param_groups[0]["lr"] = rate
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate * group["share"]
         self._optimizer.step()
         return losses
 

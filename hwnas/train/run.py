@@ -1,10 +1,10 @@
 """The run folder of a training.
 
-    config.yaml              the configuration with its defaults
-    log.jsonl                one line per epoch
-    checkpoint.safetensors   where to go on; see hwnas.train.checkpoint
-    supernet.safetensors, supernet.json    the result: a supernet …
-    model/                                 … or one network, as a MODEL folder
+config.yaml              the configuration with its defaults
+log.jsonl                one line per epoch
+checkpoint.safetensors   where to go on; see hwnas.train.checkpoint
+supernet.safetensors, supernet.json    the result: a supernet …
+model/                                 … or one network, as a MODEL folder
 """
 
 from __future__ import annotations

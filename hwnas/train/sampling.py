@@ -14,9 +14,11 @@ class PathSampler(Protocol):
     """Deals the paths of one update after another; its state survives in JSON.
 
     Attributes:
+        paths: m, single-path models of an update.
         counts: per layer, how often each choice was dealt.
     """
 
+    paths: int
     counts: list[npt.NDArray[np.int64]]
 
     def next(self) -> Archs:
@@ -38,7 +40,7 @@ class _Sampler:
     def __init__(self, space: Space, generator: np.random.Generator, paths: int | None = None) -> None:
         self._space = space
         self._generator = generator
-        self._paths = paths or int(space.num_choices.max())
+        self.paths = paths or int(space.num_choices.max())
         self.counts = [np.zeros(count, dtype=np.int64) for count in space.num_choices]
 
     def _counted(self, archs: Archs) -> Archs:
@@ -58,7 +60,7 @@ class _Sampler:
 
 
 class FairDeck(_Sampler):
-    """Strict fairness (FairNAS, arXiv 1907.01845, §3.2), for layers that may differ in their number of choices.
+    """Strict fairness (FairNAS, arXiv 1907.01845, §3), for layers that may differ in their number of choices.
 
     Each layer has a shuffled deck of its choices, dealt without replacement and refilled when it is empty. So
     in every layer, after every card, the counts of any two choices differ by at most 1. Where all layers have
@@ -75,7 +77,7 @@ class FairDeck(_Sampler):
         self._decks: list[list[int]] = [[] for _ in space.layers]
 
     def next(self) -> Archs:
-        return self._counted(np.array([self._deal() for _ in range(self._paths)], dtype=np.int64))
+        return self._counted(np.array([self._deal() for _ in range(self.paths)], dtype=np.int64))
 
     def _deal(self) -> list[int]:
         for deck, choices in zip(self._decks, self._space.layers, strict=True):
@@ -92,10 +94,10 @@ class FairDeck(_Sampler):
 
 
 class UniformPaths(_Sampler):
-    """Each choice drawn uniformly and independently (SPOS, arXiv 1904.00420, §3.2); arguments as ``FairDeck``."""
+    """Each choice drawn uniformly and independently (SPOS, arXiv 1904.00420, §3); arguments as ``FairDeck``."""
 
     def next(self) -> Archs:
-        return self._counted(self._space.sample(self._paths, self._generator))
+        return self._counted(self._space.sample(self.paths, self._generator))
 
 
 SAMPLERS: dict[str, type[FairDeck] | type[UniformPaths]] = {"strict-fair": FairDeck, "uniform": UniformPaths}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 from torch import nn
 
 from hwnas.nn.derive import Network
@@ -16,6 +17,7 @@ from hwnas.nn.model_folder import ModelInfo, load_model, save_model
 from hwnas.nn.supernet import Supernet
 from hwnas.predict.count import count
 from hwnas.space.arch import Arch
+from hwnas.space.op import MBConv
 from hwnas.space.yaml import get_space
 from hwnas.train.batchnorm import Forward
 from hwnas.train.config import TrainConfig
@@ -45,6 +47,10 @@ class Subject(Protocol):
         """What the next update trains: (name for messages, x_NCHW -> logits)."""
         ...
 
+    def uses(self) -> Iterable[tuple[float, nn.Module]]:
+        """All modules with weights, each with the mean number of paths of an update that it lies on."""
+        ...
+
     def state(self) -> dict[str, Any] | None:
         """What decides the paths to come."""
         ...
@@ -70,6 +76,7 @@ class SupernetSubject:
         self.data = load_data(config.data, space.resolution, held_out=config.held_out)
         space = get_space(config.space, config.resolution, len(self.data.classes))
         self.module: Supernet = Supernet(space, stabilizers=config.stabilizers, seed=config.seed)
+        _start_near_identity(self.module)
         self._config = config
         self._sampler = SAMPLERS[config.sampling](space, np.random.default_rng(config.seed), config.paths_per_update)
         self._watched = space.sample(_WATCHED_ARCHS, config.seed)
@@ -77,6 +84,13 @@ class SupernetSubject:
     def next_paths(self) -> Sequence[tuple[str, Forward]]:
         rows = [tuple(row) for row in self._sampler.next().tolist()]
         return [(str(Arch(self.module.space, row)), partial(self.module, arch=row)) for row in rows]
+
+    def uses(self) -> Iterable[tuple[float, nn.Module]]:
+        paths = self._sampler.paths
+        yield paths, self.module.stem
+        for choices in self.module.layers:
+            yield paths / len(list(choices.children())), choices
+        yield paths, self.module.head
 
     def state(self) -> dict[str, Any] | None:
         return self._sampler.state()
@@ -101,6 +115,19 @@ class SupernetSubject:
         save_supernet(run, self.module, self.data, self._config.held_out, self._accuracy())
 
 
+@torch.no_grad()
+def _start_near_identity(supernet: Supernet) -> None:
+    """Zero the scale of the last BN before each residual sum (Goyal et al., arXiv 1706.02677, §5.1).
+
+    A residual choice then starts by passing its input on, as a skip with its stabilizer does. So all choices of
+    such a layer agree at first, and what is behind them has one input to learn from instead of many.
+    """
+    for layer, ops in enumerate(supernet.space.layers):
+        for choice, op in enumerate(ops):
+            if isinstance(op, MBConv) and op.residual:
+                supernet.get_parameter(f"layers.{layer}.{choice}.bn3.weight").zero_()
+
+
 class NetworkSubject:
     """One network, from a MODEL folder."""
 
@@ -112,6 +139,9 @@ class NetworkSubject:
 
     def next_paths(self) -> Sequence[tuple[str, Forward]]:
         return [(str(self.module.arch), self.module)]
+
+    def uses(self) -> Iterable[tuple[float, nn.Module]]:
+        return [(1, self.module)]
 
     def state(self) -> dict[str, Any] | None:
         return None

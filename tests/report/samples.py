@@ -158,7 +158,7 @@ def _artifact(median_ms: float) -> ArtifactContent:
             FileContent(path="openvino-fp16/model.bin", bytes=206_441, sha256=hash_of("c"), precision="fp16"),
         ),
         parity=(
-            ParityContent(path=path, max_abs_error=error, tolerance=tolerance, top1_agreement=same, images=360)
+            ParityContent(path=path, max_relative_error=error, tolerance=tolerance, top1_agreement=same, images=360)
             for path, error, tolerance, same in (
                 ("onnx-fp32/model.onnx", 4.8e-6, 1e-4, 1.0),
                 ("onnx-int8/model.onnx", 0.41, 0.3, 0.9889),
