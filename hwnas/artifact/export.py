@@ -21,7 +21,7 @@ from hwnas.nn.derive import Network
 from hwnas.nn.model_folder import ModelInfo
 from hwnas.nn.to_onnx import to_onnx
 from hwnas.predict.count import count
-from hwnas.profile.measure import Model, Progress, measure_models
+from hwnas.profile.measure import Effort, Model, Progress, measure_models
 from hwnas.runtimes.base import Images, get_runtime
 from hwnas.tables.device import this_device
 
@@ -108,10 +108,14 @@ def _checked(
     runtime = get_runtime(target.runtime)
     session = runtime.load(model, threads=1, precision=target.precision)
     parity = compare(reference, run_session(session, images), inputs, target.tolerance, target.name)
-    rng = np.random.default_rng(0)
     latency = measure_models(
-        {0: Model(model, input_chw)}, runtime, threads=1, precision=target.precision, rng=rng
-    )[0]  # fmt: skip
+        {0: Model(model, input_chw)},
+        runtime,
+        threads=1,
+        precision=target.precision,
+        rng=np.random.default_rng(0),
+        effort=Effort(at_least_s=1.0),
+    )[0]
     loaded = onnx.load_from_string(model)
     floats = {onnx.TensorProto.DataType.Name(w.data_type) for w in loaded.graph.initializer}
     device = this_device(

@@ -22,11 +22,12 @@ _Key = TypeVar("_Key", bound=Hashable)
 
 @dataclass(frozen=True, kw_only=True)
 class Effort:
-    """How long to measure: see :func:`hwnas.profile.timer.measure`."""
+    """How long to measure: see :func:`hwnas.profile.timer.measure`, which has the same names."""
 
     rounds: int = 16
     runs_per_round: int = 6
     warmup_runs: int = 3
+    at_least_s: float = 8.0
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ def measure_models(
         rounds=effort.rounds,
         runs_per_round=effort.runs_per_round,
         warmup_runs=effort.warmup_runs,
+        at_least_s=effort.at_least_s,
         rng=rng,
         progress=(lambda done, total: progress("measuring", done, total)) if progress else None,
     )

@@ -51,7 +51,7 @@ def profile_space(
         ),
         space=SpaceOfTable.of(space),
         protocol=Protocol(
-            rounds=effort.rounds,
+            rounds=next(iter(measured.values())).count // effort.runs_per_round,
             runs_per_round=effort.runs_per_round,
             warmup_runs=effort.warmup_runs,
             seconds=round(time.monotonic() - begin, 1),

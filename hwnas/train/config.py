@@ -55,7 +55,7 @@ class TrainConfig(BaseModel):
     recalibration_batches: _Count = 4
     epochs: _Count = 20
     batch: Annotated[int, Field(ge=2, strict=True)] = 32
-    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.1
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.2
     warmup_epochs: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
     momentum: _Fraction = 0.9
     weight_decay: _Fraction = 1e-4

@@ -17,7 +17,7 @@ from hwnas.space.yaml import get_space
 from hwnas.tables.device import usable_cores
 from hwnas.tables.table import LatencyTable
 
-QUICK = Effort(rounds=4, runs_per_round=3, warmup_runs=1)
+QUICK = Effort(rounds=4, runs_per_round=3, warmup_runs=1, at_least_s=0)
 
 
 @pytest.fixture(scope="module")

@@ -41,6 +41,15 @@ def test_statistics_are_percentiles_in_milliseconds(monkeypatch: pytest.MonkeyPa
     assert stats.spread == pytest.approx(8 / 12)
 
 
+def test_short_calls_get_more_rounds() -> None:
+    stats = measure(
+        {0: lambda: time.sleep(0.001)}, rounds=2, runs_per_round=3, warmup_runs=0, rng=np.random.default_rng(0),
+        at_least_s=0.2,
+    )[0]  # fmt: skip
+    assert 2 * 3 < stats.count <= 0.2 / 0.004 * 3 + 3
+    assert stats.count % 3 == 0
+
+
 def test_one_slow_run_does_not_move_the_median() -> None:
     slow = itertools.count()
     stats = measure(
