@@ -31,14 +31,14 @@ class Size:
 _FULL = Size(
     measuring_s=15.0,
     profile_networks=20,
-    supernet={"epochs": 7, "learning_rate": 0.2},
+    supernet={"epochs": 5, "augment": False, "held_out": 0.2},
     evaluations=150,
-    finetuning={"epochs": 12, "learning_rate": 0.1, "augment": False},
+    finetuning={"epochs": 10, "learning_rate": 0.1, "augment": False},
 )
 _FAST = Size(
     measuring_s=4.0,
     profile_networks=8,
-    supernet={"epochs": 2, "learning_rate": 0.2},
+    supernet={"epochs": 2, "augment": False, "held_out": 0.2},
     evaluations=30,
     finetuning={"epochs": 6, "learning_rate": 0.1, "augment": False},
 )

@@ -20,7 +20,7 @@ from hwnas.train.batchnorm import Forward
 from hwnas.train.checkpoint import Position, load_checkpoint, save_checkpoint
 from hwnas.train.config import TrainConfig
 from hwnas.train.evaluate import channels_last
-from hwnas.train.run import open_run, write_log
+from hwnas.train.run import check_run, open_run, write_log
 from hwnas.train.subject import Subject, finished, make_subject
 
 Progress = Callable[[str, int, int, str], None]
@@ -66,11 +66,12 @@ def train(config: TrainConfig, run: Path, resume: bool = False, progress: Progre
     """
     if config.device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device: cuda was asked for, but PyTorch sees no such device; take cpu")
-    open_run(run, config, resume)
+    check_run(run, config, resume)
     result = run / "model" if config.network is not None else run
     if (accuracy := finished(run, config)) is None:
         with _threads(config.threads or torch.get_num_threads()):
-            subject = make_subject(config)
+            subject = make_subject(config)  # reads the data: what is wrong with it is told before a folder is made
+            open_run(run, config)
             _Training(config, run, subject).go(progress)
             subject.save(run)
         accuracy = finished(run, config)

@@ -88,26 +88,36 @@ class TrainedSupernet:
         return data
 
 
-def open_run(run: Path, config: TrainConfig, resume: bool) -> None:
-    """Make the run folder, or check that the one that is there was begun with ``config``.
+def check_run(run: Path, config: TrainConfig, resume: bool) -> None:
+    """Check that the run folder can be made, or that the one that is there was begun with ``config``.
 
     Raises:
         OutputError: it exists and isn't to be resumed, or can't be made.
         ConfigError: it was begun with another configuration.
     """
     path = run / "config.yaml"
-    if resume and path.exists():
+    if not resume:
+        refuse_existing(run)
+    elif path.exists():
         begun = read_yaml(path, ConfigError)
         wanted = yaml.safe_load(config.to_yaml())
         changed = [k for k in wanted if not isinstance(begun, dict) or k not in begun or begun[k] != wanted[k]]
         if changed or begun.keys() != wanted.keys():
             key = changed[0] if changed else sorted(begun.keys() - wanted.keys())[0]
             raise ConfigError(f"{path}: the run was begun with another {key!r}; resume with the same, or train anew")
+
+
+def open_run(run: Path, config: TrainConfig) -> None:
+    """Make the run folder, where it isn't there.
+
+    Raises:
+        OutputError: it can't be made.
+    """
+    path = run / "config.yaml"
+    if path.exists():
         return
-    if not resume:
-        refuse_existing(run)
     try:
-        run.mkdir(parents=True, exist_ok=resume)
+        run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"can't make {run}: {error.strerror}") from None
     write_atomic(path, config.to_yaml())

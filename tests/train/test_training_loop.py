@@ -218,7 +218,7 @@ def test_a_run_resumes_with_its_own_configuration_only(small_yaml: Path, tmp_pat
     run = tmp_path / "run"
     train(short(small_yaml, epochs=1), run)
     with pytest.raises(ConfigError, match="another 'learning_rate'"):
-        train(short(small_yaml, epochs=1, learning_rate=0.2), run, resume=True)
+        train(short(small_yaml, epochs=1, learning_rate=0.123), run, resume=True)
     with pytest.raises(ConfigError, match="another"):
         train(TrainConfig(data="digits", network=tmp_path), run, resume=True)
 
