@@ -54,12 +54,12 @@ def bench(
     results = []
     for (runtime, precision), members in groups.items():
         models = {i: Model(a.read(f), a.manifest.input_chw) for i, (a, f) in enumerate(members)}
-        measured = measure_models(
+        latency = measure_models(
             models, get_runtime(runtime), threads=threads, precision=precision, batch=batch,
             rng=np.random.default_rng(seed), effort=effort, progress=progress,
-        )  # fmt: skip
+        ).latency  # fmt: skip
         results += [
-            BenchResult(artifact=str(a.path), file=f, threads=threads, batch=batch, latency=measured[i])
+            BenchResult(artifact=str(a.path), file=f, threads=threads, batch=batch, latency=latency[i])
             for i, (a, f) in enumerate(members)
         ]
     return sorted(results, key=lambda result: result.latency.p50_ms)

@@ -115,7 +115,7 @@ def _checked(
         precision=target.precision,
         rng=np.random.default_rng(0),
         effort=Effort(at_least_s=1.0),
-    )[0]
+    ).latency[0]
     loaded = onnx.load_from_string(model)
     floats = {onnx.TensorProto.DataType.Name(w.data_type) for w in loaded.graph.initializer}
     device = this_device(

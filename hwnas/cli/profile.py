@@ -51,5 +51,6 @@ def profile(
         as_json,
         f"{len(table.ops)} ops and {len(table.networks)} networks in {table.protocol.seconds:.0f} s on {table.device}",
         f"a network takes {table.calibration.scale:.3f} × the sum of its ops, ±{table.calibration.error_90:.1%} (90 %)",
+        f"the machine's own speed varied by ±{table.protocol.unsteadiness_90:.1%} from second to second",
         f"table: {output}",
     )

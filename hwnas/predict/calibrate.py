@@ -31,6 +31,7 @@ def calibrate(table: LatencyTable, space: Space) -> LatencyTable:
     sums_ms = LayerSum(space, lambda op: table.ops[op].p50_ms)([network.choices for network in table.networks])
     measured_ms = np.array([network.p50_ms for network in table.networks])
     scale, error_90 = fit_scale(sums_ms, measured_ms)
+    error_90 = float(np.hypot(error_90, table.protocol.unsteadiness_90))  # independent of each other
     return replace(table, calibration=Calibration(scale=scale, error_90=error_90, networks=len(measured_ms)))
 
 

@@ -76,11 +76,11 @@ def validate(
     archs = list(drawn)[:networks]
     models = network_models(space, [*archs, *known[:8]], progress)
     twice = {(arch, copy): model for arch, model in models.items() for copy in (0, 1)}
-    measured = measure_models(
+    latency = measure_models(
         twice, runtime, threads=table.device.threads, precision=table.device.precision, rng=rng, effort=effort,
         progress=progress,
-    )  # fmt: skip
-    first, again = (np.array([measured[arch, copy].p50_ms for arch in archs]) for copy in (0, 1))
+    ).latency  # fmt: skip
+    first, again = (np.array([latency[arch, copy].p50_ms for arch in archs]) for copy in (0, 1))
     latency_ms = (first + again) / 2
     predicted_ms = predictor.predict(archs)
     counted = madds(space)(archs)
@@ -93,7 +93,7 @@ def validate(
         retest_mape=_mape(first, again),
         madds_mape=_mape(counted * fit_scale(counted, latency_ms)[0], latency_ms),
         madds_spearman=float(spearmanr(counted, latency_ms).statistic),
-        drift=_drift(table, measured={arch: measured[arch, 0].p50_ms for arch in known[:8]}),
+        drift=_drift(table, measured={arch: latency[arch, 0].p50_ms for arch in known[:8]}),
         networks=tuple(
             {"choices": list(arch), "predicted_ms": float(p), "measured_ms": float(a), "measured_again_ms": float(b)}
             for arch, p, a, b in zip(archs, predicted_ms, first, again, strict=True)

@@ -9,10 +9,9 @@ from typing import TypeVar
 import numpy as np
 
 from hwnas.errors import ConfigError
-from hwnas.profile.timer import measure
+from hwnas.profile.timer import Measurement, measure
 from hwnas.runtimes.base import Runtime
 from hwnas.tables.device import usable_cores
-from hwnas.tables.table import Latency
 
 Progress = Callable[[str, int, int], None]
 """(what is being done, steps done, steps in all)"""
@@ -48,8 +47,8 @@ def measure_models(
     batch: int = 1,
     effort: Effort | None = None,
     progress: Progress | None = None,
-) -> dict[_Key, Latency]:
-    """Latency of each model, all in the same interleaved rounds.
+) -> Measurement[_Key]:
+    """Latency of each model, all in the same interleaved rounds, with random inputs.
 
     Raises:
         ConfigError: more threads than processors, or fewer than one.

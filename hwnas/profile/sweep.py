@@ -45,22 +45,24 @@ def profile_space(
     measured = measure_models(
         models, runtime, threads=threads, precision=precision, rng=rng, effort=effort, progress=progress
     )
+    latency = measured.latency
     return LatencyTable(
         device=this_device(
             runtime=runtime.name, runtime_version=runtime.version(), precision=precision, threads=threads, batch=1
         ),
         space=SpaceOfTable.of(space),
         protocol=Protocol(
-            rounds=next(iter(measured.values())).count // effort.runs_per_round,
+            rounds=next(iter(latency.values())).count // effort.runs_per_round,
             runs_per_round=effort.runs_per_round,
             warmup_runs=effort.warmup_runs,
+            unsteadiness_90=round(measured.unsteadiness_90, 4),
             seconds=round(time.monotonic() - begin, 1),
             seed=seed,
             started=started.isoformat(timespec="seconds"),
             hwnas=__version__,
         ),
-        ops={op: measured[op] for op in space.distinct_ops},
-        networks=tuple(MeasuredNetwork(choices=arch, **measured[arch].model_dump()) for arch in archs),
+        ops={op: latency[op] for op in space.distinct_ops},
+        networks=tuple(MeasuredNetwork(choices=arch, **latency[arch].model_dump()) for arch in archs),
     )
 
 

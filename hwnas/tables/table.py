@@ -93,6 +93,7 @@ class Protocol(_Model):
         rounds: passes over all entries, in a new random order each.
         runs_per_round: timed runs of an entry in one pass.
         warmup_runs: untimed runs of an entry before the first round.
+        unsteadiness_90: how much the machine's speed changed meanwhile; see ``hwnas.profile.timer.Measurement``.
         seconds: that the measuring took.
         seed: of the order and of the networks.
         started: UTC, ISO 8601.
@@ -102,6 +103,7 @@ class Protocol(_Model):
     rounds: Annotated[int, Field(gt=0)]
     runs_per_round: Annotated[int, Field(gt=0)]
     warmup_runs: Annotated[int, Field(ge=0)]
+    unsteadiness_90: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     seed: int
     started: str
@@ -113,7 +115,8 @@ class Calibration(_Model):
 
     Attributes:
         scale: network latency ≈ scale · Σ ops.
-        error_90: half-width, relative, of the interval that should hold 90 % of new networks.
+        error_90: half-width, relative, of the interval that should hold 90 % of new networks, measured for a second
+            at another moment: what the fit leaves open, and the machine's unsteadiness.
         networks: how many it was fitted on.
     """
 

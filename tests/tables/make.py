@@ -25,7 +25,14 @@ def made_up_table(space: Space, seed: int = 0) -> LatencyTable:
         device=DEVICE,
         space=SpaceOfTable.of(space),
         protocol=Protocol(
-            rounds=1, runs_per_round=10, warmup_runs=0, seconds=0.0, seed=0, started="2000-01-01", hwnas="0"
+            rounds=1,
+            runs_per_round=10,
+            warmup_runs=0,
+            unsteadiness_90=0.0,
+            seconds=0.0,
+            seed=0,
+            started="2000-01-01",
+            hwnas="0",
         ),
         ops={op: latency(round(float(rng.uniform(0.1, 1)), 6)) for op in space.distinct_ops},
     )
