@@ -70,9 +70,10 @@ def train(config: TrainConfig, run: Path, resume: bool = False, progress: Progre
     result = run / "model" if config.network is not None else run
     if (accuracy := finished(run, config)) is None:
         with _threads(config.threads or torch.get_num_threads()):
-            subject = make_subject(config)  # reads the data: what is wrong with it is told before a folder is made
+            subject = make_subject(config)  # what is wrong with data or settings is told before a folder is made
+            training = _Training(config, run, subject)
             open_run(run, config)
-            _Training(config, run, subject).go(progress)
+            training.go(progress)
             subject.save(run)
         accuracy = finished(run, config)
         assert accuracy is not None

@@ -1,0 +1,32 @@
+"""The demo, as a person runs it, with less of everything."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from hwnas.artifact.bundle import load_artifact
+
+
+def test_fast_demo(tmp_path: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "hwnas", "demo", "--fast", "--json", "-o", "a demo"],
+        cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert {"front", "artifact", "report", "predicted_ms", "measured_ms"} <= found.keys()
+    assert found["accuracy"] >= 0.97
+    assert all(point["latency_ms"] <= found["budget_ms"] for point in found["front"])
+    folder = tmp_path / "a demo"
+    artifact = load_artifact(folder / "artifact")
+    assert artifact.manifest.accuracy["test"] == found["accuracy"]
+    assert artifact.manifest.files[0].parity.inputs == "images of digits"
+    steps = json.loads((folder / "steps.json").read_text())
+    assert len(steps) == 8
+    assert all(step["command"].startswith("hwnas ") for step in steps)
+    page = (folder / "report.html").read_text("utf-8")
+    assert found["arch"] in page
+    assert "measuring" in result.stderr  # plain progress lines where there is no terminal
