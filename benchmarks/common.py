@@ -15,7 +15,7 @@ from hwnas.tables.table import Latency
 
 def side_by_side(calls: Mapping[str, Callable[[], object]], rounds: int = 20, runs: int = 5) -> dict[str, Latency]:
     """Latency of each call, interleaved in random order, so that the machine's drift falls on all alike."""
-    return measure(calls, rounds=rounds, runs_per_round=runs, warmup_runs=3, rng=np.random.default_rng(0))
+    return measure(calls, rounds=rounds, runs_per_round=runs, warmup_runs=3, rng=np.random.default_rng(0)).latency
 
 
 def machine() -> str:

@@ -10,8 +10,12 @@ import numpy as np
 from hwnas.artifact.bundle import Artifact, ExportedFile
 from hwnas.errors import ConfigError
 from hwnas.profile.measure import Effort, Model, Progress, measure_models
+from hwnas.profile.sweep import network_models
 from hwnas.runtimes.base import get_runtime
-from hwnas.tables.table import Latency
+from hwnas.space.yaml import get_space
+from hwnas.tables.table import Latency, LatencyTable
+
+_REFERENCES = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,16 +34,41 @@ class BenchResult:
         return self.batch / self.latency.p50_ms * 1000
 
 
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """What a bench gave.
+
+    Attributes:
+        results: fastest first.
+        drift: how much longer a table's own networks took in the same rounds than when the table was made; None
+            where no table was given, or it is of another runtime, precision, number of threads or batch.
+    """
+
+    results: list[BenchResult]
+    drift: float | None
+
+
 def bench(
     artifacts: Sequence[Artifact],
     *,
     threads: int = 1,
     batch: int = 1,
+    beside: LatencyTable | None = None,
     seed: int = 0,
     effort: Effort | None = None,
     progress: Progress | None = None,
-) -> list[BenchResult]:
-    """Time every file of every artifact, interleaved per runtime; fastest first.
+) -> Bench:
+    """Time every file of every artifact, interleaved per runtime.
+
+    Args:
+        artifacts: whose files.
+        threads: of one inference.
+        batch: images of one inference.
+        beside: a table of this machine. Some of its own networks are timed in the same rounds, because a prediction
+            holds for the machine as it was then, and shared machines change their speed.
+        seed: of inputs and orders.
+        effort: how long to measure.
+        progress: called with (what, done, total).
 
     Raises:
         ConfigError: a batch below 1, or a number of threads this machine doesn't have.
@@ -51,15 +80,38 @@ def bench(
     for artifact in artifacts:
         for file in artifact.manifest.files:
             groups.setdefault((file.runtime, file.precision), []).append((artifact, file))
-    results = []
+    results, drift = [], None
     for (runtime, precision), members in groups.items():
-        models = {i: Model(a.read(f), a.manifest.input_chw) for i, (a, f) in enumerate(members)}
+        models: dict[int | tuple[int, ...], Model] = {
+            i: Model(a.read(f), a.manifest.input_chw) for i, (a, f) in enumerate(members)
+        }
+        references = _references(beside, (runtime, precision, threads, batch))
         latency = measure_models(
-            models, get_runtime(runtime), threads=threads, precision=precision, batch=batch,
-            rng=np.random.default_rng(seed), effort=effort, progress=progress,
-        ).latency  # fmt: skip
+            models | references,
+            get_runtime(runtime),
+            threads=threads,
+            precision=precision,
+            batch=batch,
+            rng=np.random.default_rng(seed),
+            effort=effort,
+            progress=progress,
+        ).latency
         results += [
             BenchResult(artifact=str(a.path), file=f, threads=threads, batch=batch, latency=latency[i])
             for i, (a, f) in enumerate(members)
         ]
-    return sorted(results, key=lambda result: result.latency.p50_ms)
+        if beside and references:
+            drift = beside.drift({key: latency[key].p50_ms for key in references if isinstance(key, tuple)})
+    return Bench(results=sorted(results, key=lambda result: result.latency.p50_ms), drift=drift)
+
+
+def _references(
+    table: LatencyTable | None, conditions: tuple[str, str, int, int]
+) -> dict[int | tuple[int, ...], Model]:
+    if table is None:
+        return {}
+    device = table.device
+    if (device.runtime, device.precision, device.threads, device.batch) != conditions:
+        return {}
+    space = get_space(table.space.source, table.space.resolution, table.space.classes)
+    return dict(network_models(space, [network.choices for network in table.networks[:_REFERENCES]]).items())

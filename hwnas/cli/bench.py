@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +11,7 @@ import typer
 from hwnas.cli.console import JsonOption, Progress, SeedOption, print_result
 
 if TYPE_CHECKING:  # imported when the verb runs: it loads torch
-    from hwnas.artifact.bench import BenchResult
+    from hwnas.artifact.bench import Bench
 
 
 def bench(
@@ -29,25 +29,27 @@ def bench(
     from hwnas.tables.table import LatencyTable
 
     loaded = {str(path): load_artifact(path) for path in artifacts}
-    predictions: dict[str, float] = {}
-    if table:
-        measured = LatencyTable.load(table)
-        predictions = {path: predicted_interval_ms(artifact, measured)[0] for path, artifact in loaded.items()}
+    measured = LatencyTable.load(table) if table else None
+    predictions = {path: predicted_interval_ms(artifact, measured)[0] for path, artifact in loaded.items() if measured}
     with Progress() as progress:
-        results = bench_artifacts(list(loaded.values()), threads=threads, batch=batch, seed=seed, progress=progress)
-    rows = rows_of(results, predictions)
+        found = bench_artifacts(
+            list(loaded.values()), threads=threads, batch=batch, beside=measured, seed=seed, progress=progress
+        )
+    result = result_of(found, predictions)
     lines = [
         f"{row['p50_ms']:>9.3f} ms  (p10 {row['p10_ms']:.3f}, p90 {row['p90_ms']:.3f})  {row['images_per_s']:>9.1f} "
         f"images/s  {row['artifact']} {row['target']} on {row['runtime']}"
         + (f", predicted {row['predicted_ms']:.3f} ms" if row["predicted_ms"] else "")
-        for row in rows
+        for row in result["results"]
     ]
-    print_result({"results": rows}, as_json, *lines)
+    if found.drift:
+        lines.append(f"the table's own networks take {found.drift:.3f} × what they took when it was made")
+    print_result(result, as_json, *lines)
 
 
-def rows_of(results: Sequence[BenchResult], predictions: Mapping[str, float]) -> list[dict[str, Any]]:
-    """Plain values of each result; ``predictions`` maps an artifact's path to what a table says, in ms."""
-    return [
+def result_of(found: Bench, predictions: Mapping[str, float]) -> dict[str, Any]:
+    """Plain values of a bench; ``predictions`` maps an artifact's path to what a table says, in ms."""
+    rows = [
         {
             "artifact": r.artifact,
             "target": r.file.target,
@@ -60,5 +62,6 @@ def rows_of(results: Sequence[BenchResult], predictions: Mapping[str, float]) ->
             "bytes": r.file.bytes,
             "predicted_ms": predictions.get(r.artifact),
         }
-        for r in results
+        for r in found.results
     ]
+    return {"results": rows, "drift": found.drift}

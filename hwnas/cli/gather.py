@@ -54,14 +54,15 @@ def gather(folder: Path) -> ReportContent:
     if found is None and artifact is None and table is None:
         raise ModelError(f"{folder} holds no search, artifact or table to report on")
     arch = _winner_arch(found, artifact)
-    bench = read_json(root / "bench.json", ModelError)["results"] if (root / "bench.json").exists() else []
+    benched = read_json(root / "bench.json", ModelError) if (root / "bench.json").exists() else {}
+    bench, drift = benched.get("results", []), benched.get("drift")
     return ReportContent(
         title=f"{arch.space.name} on {table.device.hardware}" if arch and table else folder.name,
         created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         version=__version__,
         search=_search(found) if found else None,
         winner=_winner(arch, artifact, found, table) if arch else None,
-        latency=_latency(table, arch, artifact, bench) if arch and table else None,
+        latency=_latency(table, arch, artifact, bench, drift or 1.0) if arch and table else None,
         training=tuple(_training(root / name, name) for name in ("supernet", "finetuning") if (root / name).is_dir()),
         artifact=_artifact(artifact, bench) if artifact else None,
         how=_steps(root),
@@ -129,7 +130,9 @@ def _winner(
     )
 
 
-def _latency(table: LatencyTable, arch: Arch, artifact: Artifact | None, bench: list[dict[str, Any]]) -> LatencyContent:
+def _latency(
+    table: LatencyTable, arch: Arch, artifact: Artifact | None, bench: list[dict[str, Any]], drift: float
+) -> LatencyContent:
     predictor = LatencyPredictor(table, arch.space, stabilizers=_keeps_stabilizers(artifact))
     interval = predictor.interval(arch.choices)
     comparable = [
@@ -150,12 +153,16 @@ def _latency(table: LatencyTable, arch: Arch, artifact: Artifact | None, bench: 
         fields["calibration"] = (
             f"{calibration.scale:.3f} × sum of ops ± {calibration.error_90:.1%}, from {calibration.networks} networks"
         )
+    if measured:
+        by_table_ms = float(predictor.predict(arch.choices)[0])
+        fields["by the table alone"] = f"{by_table_ms:.3f} ms"
+        fields["drift since"] = f"{drift:.3f} ×, by the table's own networks, timed beside the winner"
     return LatencyContent(
         device=str(table.device),
         fields=fields,
-        predicted_ms=float(predictor.predict(arch.choices)[0]),
-        low_ms=float(interval[0][0]) if interval else None,
-        high_ms=float(interval[1][0]) if interval else None,
+        predicted_ms=drift * float(predictor.predict(arch.choices)[0]),
+        low_ms=drift * float(interval[0][0]) if interval else None,
+        high_ms=drift * float(interval[1][0]) if interval else None,
         measured_ms=measured["p50_ms"] if measured else None,
         measured_p10_ms=measured["p10_ms"] if measured else None,
         measured_p90_ms=measured["p90_ms"] if measured else None,

@@ -93,7 +93,7 @@ def validate(
         retest_mape=_mape(first, again),
         madds_mape=_mape(counted * fit_scale(counted, latency_ms)[0], latency_ms),
         madds_spearman=float(spearmanr(counted, latency_ms).statistic),
-        drift=_drift(table, measured={arch: latency[arch, 0].p50_ms for arch in known[:8]}),
+        drift=table.drift({arch: latency[arch, 0].p50_ms for arch in known[:8]}),
         networks=tuple(
             {"choices": list(arch), "predicted_ms": float(p), "measured_ms": float(a), "measured_again_ms": float(b)}
             for arch, p, a, b in zip(archs, predicted_ms, first, again, strict=True)
@@ -103,8 +103,3 @@ def validate(
 
 def _mape(predicted: Values, measured: Values) -> float:
     return float(np.abs(predicted / measured - 1).mean())
-
-
-def _drift(table: LatencyTable, measured: dict[tuple[int, ...], float]) -> float | None:
-    ratios = [measured[n.choices] / n.p50_ms for n in table.networks if n.choices in measured]
-    return float(np.median(ratios)) if ratios else None

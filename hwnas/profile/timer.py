@@ -21,7 +21,7 @@ from hwnas.tables.table import Latency
 
 _Key = TypeVar("_Key", bound=Hashable)
 
-_MOST_ROUNDS = 2000
+_MOST_ROUNDS = 20_000
 
 
 @dataclass(frozen=True)

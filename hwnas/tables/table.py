@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import Annotated, Any, Literal
 
 import yaml
@@ -183,6 +184,15 @@ class LatencyTable:
             networks=tuple(file.networks),
             calibration=file.calibration,
         )
+
+    def drift(self, now_ms: Mapping[tuple[int, ...], float]) -> float | None:
+        """How much longer the table's own networks take now than when it was made: the median of the ratios.
+
+        Args:
+            now_ms: choices -> latency measured now; networks that the table hasn't are passed over.
+        """
+        ratios = [now_ms[n.choices] / n.p50_ms for n in self.networks if n.choices in now_ms]
+        return median(ratios) if ratios else None
 
     def save(self, path: str | Path) -> None:
         """Write the table, whole or not at all.

@@ -189,7 +189,9 @@ def test_bench_times_every_file_fastest_first(network: Network, small_space: Spa
         export(large, ["onnx-fp32"], tmp_path / "large"),
         export(network, ["onnx-fp32"], tmp_path / "small"),
     ]
-    results = bench(artifacts, batch=4, effort=Effort(rounds=3, runs_per_round=3, warmup_runs=1, at_least_s=0))
+    found = bench(artifacts, batch=4, effort=Effort(rounds=3, runs_per_round=3, warmup_runs=1, at_least_s=0))
+    results = found.results
+    assert found.drift is None
     assert {r.artifact for r in results} == {str(a.path) for a in artifacts}
     assert [r.latency.p50_ms for r in results] == sorted(r.latency.p50_ms for r in results)
     assert all(r.images_per_s == pytest.approx(4000 / r.latency.p50_ms) for r in results)
