@@ -35,6 +35,7 @@ def step(module: nn.Module, forward: Callable[[torch.Tensor], torch.Tensor], x: 
 def main() -> None:
     name, resolution, batch = sys.argv[1:4] if len(sys.argv) == 4 else ("scarlet-tiny", "32", "64")
     space = get_space(name, int(resolution))
+    torch.set_num_threads(1)  # more of them wait for one another longer than they compute on layers this small
     x = torch.randn(int(batch), 3, space.resolution, space.resolution)
     supernet = Supernet(space).train()
     print(f"{machine()}, torch {torch.__version__}, {torch.get_num_threads()} threads, {name} at {resolution} px")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -60,6 +62,35 @@ def test_every_verb_has_help_json_and_seed(
     text = capsys.readouterr().out
     assert caught.value.code == 0
     assert all(option in text for option in ("Usage: ", "--json", "--seed"))
+
+
+def test_the_wheel_works_away_from_the_checkout(tmp_path: Path) -> None:
+    words = ["pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path), str(ROOT)]
+    built = subprocess.run([sys.executable, "-m", *words], capture_output=True, text=True)
+    assert built.returncode == 0, built.stderr
+    (wheel,) = tmp_path.glob("hwnas-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "site")
+    lines = [
+        "import hwnas, hwnas.report.html",
+        "from importlib.resources import files",
+        "from hwnas.artifact.target import target_names",
+        "from hwnas.shipped import shipped",
+        "(table,) = shipped('latency_tables').glob('*/scarlet-s2-224-*.yaml')",
+        "hwnas.LatencyTable.load(table)",
+        "assert files('hwnas.report').joinpath('page.css').is_file()",
+        "assert files('hwnas').joinpath('py.typed').is_file()",
+        "print(hwnas.__file__, table, *target_names(), sep='\\n')",
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+    result = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    package, table, *targets = result.stdout.splitlines()
+    assert Path(package).is_relative_to(tmp_path)
+    assert Path(table).is_relative_to(tmp_path)
+    assert "onnx-fp32" in targets
 
 
 def _tracked() -> list[Path]:

@@ -7,8 +7,6 @@ from typing import Annotated
 import typer
 
 from hwnas.cli.console import JsonOption, UnusedSeedOption, print_result
-from hwnas.predict.count import count as count_ops
-from hwnas.space.arch import parse_arch
 
 ArchArgument = Annotated[str, typer.Argument(help="A released name, an arch.json, or SPACE:i,j,k,…")]
 
@@ -21,6 +19,9 @@ def count(
     as_json: JsonOption = False,
 ) -> None:
     """Multiply-adds (1 = 2 FLOPs; batch 1) and parameters of an arch, stabilizers dropped."""
+    from hwnas.predict.count import count as count_ops
+    from hwnas.space.arch import parse_arch
+
     found = parse_arch(arch, resolution, classes)
     counted = count_ops(found.space.lower(found.choices))
     ops = [{"op": op.to_dict(), "madds": c.madds, "params": c.params} for op, c in counted.per_op]

@@ -10,7 +10,6 @@ import typer
 from hwnas.cli.console import JsonOption, SeedOption, print_result
 from hwnas.cli.count import ArchArgument
 from hwnas.errors import ConfigError
-from hwnas.space.arch import parse_arch
 
 
 def derive(
@@ -27,6 +26,7 @@ def derive(
     if supernet and checkpoint:
         raise ConfigError("give --supernet or --checkpoint, not both")
     from hwnas.cli.deriving import derive_from_supernet, derive_released
+    from hwnas.space.arch import parse_arch
 
     if supernet:
         from hwnas.train.run import read_supernet_info

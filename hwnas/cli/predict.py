@@ -8,10 +8,6 @@ from typing import Annotated
 import typer
 
 from hwnas.cli.console import JsonOption, UnusedSeedOption, print_result
-from hwnas.errors import ArchError
-from hwnas.predict.latency import LatencyPredictor
-from hwnas.space.arch import parse_arch
-from hwnas.tables.table import LatencyTable
 
 
 def predict(
@@ -21,6 +17,11 @@ def predict(
     as_json: JsonOption = False,
 ) -> None:
     """Latency of archs in ms, with the interval that should hold 90 % of them, at the table's resolution."""
+    from hwnas.errors import ArchError
+    from hwnas.predict.latency import LatencyPredictor
+    from hwnas.space.arch import parse_arch
+    from hwnas.tables.table import LatencyTable
+
     loaded = LatencyTable.load(table)
     found = [parse_arch(text, loaded.space.resolution, loaded.space.classes) for text in archs]
     space = found[0].space

@@ -9,10 +9,6 @@ import typer
 
 from hwnas.cli.console import JsonOption, Progress, SeedOption, print_result
 from hwnas.files import refuse_existing
-from hwnas.predict.calibrate import calibrate
-from hwnas.profile.sweep import profile_space
-from hwnas.runtimes.base import get_runtime
-from hwnas.space.yaml import get_space
 
 
 def profile(
@@ -28,6 +24,11 @@ def profile(
     as_json: JsonOption = False,
 ) -> None:
     """Measure every op of a space on this machine. Give it the machine alone: other work is measured too."""
+    from hwnas.predict.calibrate import calibrate
+    from hwnas.profile.sweep import profile_space
+    from hwnas.runtimes.base import get_runtime
+    from hwnas.space.yaml import get_space
+
     refuse_existing(output)
     found = get_space(space, resolution, classes)
     with Progress() as progress:

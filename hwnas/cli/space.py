@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from hwnas.cli.console import JsonOption, UnusedSeedOption, print_result
-from hwnas.space.yaml import get_space, space_names
 
 app = typer.Typer(help="The search spaces.", no_args_is_help=True)
 
@@ -15,6 +14,8 @@ app = typer.Typer(help="The search spaces.", no_args_is_help=True)
 @app.command("list")
 def list_spaces(seed: UnusedSeedOption = 0, as_json: JsonOption = False) -> None:
     """Every space that has a name; the path of a YAML file is one as well."""
+    from hwnas.space.yaml import get_space, space_names
+
     spaces = [get_space(name) for name in space_names()]
     result = {
         "spaces": [
@@ -38,6 +39,8 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """One space: its layers, the choices of each, and how many archs there are."""
+    from hwnas.space.yaml import get_space
+
     found = get_space(space, resolution, classes)
     result = {
         "name": found.name,

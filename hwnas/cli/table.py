@@ -8,10 +8,6 @@ from typing import Annotated
 import typer
 
 from hwnas.cli.console import JsonOption, Progress, SeedOption, UnusedSeedOption, print_result
-from hwnas.predict.validate import validate as validate_table
-from hwnas.runtimes.base import get_runtime
-from hwnas.space.yaml import get_space
-from hwnas.tables.table import LatencyTable
 
 app = typer.Typer(help="Latency tables.", no_args_is_help=True)
 
@@ -21,6 +17,8 @@ TableArgument = Annotated[Path, typer.Argument(help="A latency table (YAML).")]
 @app.command("show")
 def show(table: TableArgument, seed: UnusedSeedOption = 0, as_json: JsonOption = False) -> None:
     """What a table says: device, protocol, calibration, entries."""
+    from hwnas.tables.table import LatencyTable
+
     loaded = LatencyTable.load(table)
     calibration = loaded.calibration
     result = {
@@ -55,6 +53,11 @@ def validate(
     Each network is loaded and measured twice in the same rounds: the difference is the retest noise, which no
     prediction can beat.
     """
+    from hwnas.predict.validate import validate as validate_table
+    from hwnas.runtimes.base import get_runtime
+    from hwnas.space.yaml import get_space
+    from hwnas.tables.table import LatencyTable
+
     loaded = LatencyTable.load(table)
     space = get_space(loaded.space.source, loaded.space.resolution, loaded.space.classes)
     runtime = get_runtime(loaded.device.runtime)

@@ -36,11 +36,11 @@ class LatencyPredictor:
                 f"{table.space.resolution} px with {table.space.classes} classes; run hwnas profile for this space"
             )
         calibration = table.calibration
-        scale = calibration.scale if calibration else 1.0
+        self._scale = calibration.scale if calibration else 1.0
         self.table = table
         self.space = space
         self.error_90: float | None = calibration.error_90 if calibration else None
-        self._sum = LayerSum(space, lambda op: scale * table.ops[op].p50_ms, stabilizers=stabilizers)
+        self._sum = LayerSum(space, self._op_ms, stabilizers=stabilizers)
 
     def predict(self, archs: npt.ArrayLike) -> Values:
         """Latency in ms: archs (N, L) -> float64 (N,).
@@ -63,9 +63,9 @@ class LatencyPredictor:
 
     def per_layer_ms(self, arch: npt.ArrayLike) -> dict[str, float]:
         """What each place of the arch's walk (``stem``, ``layers.3``, …) adds, in ms."""
-        scale = self.table.calibration.scale if self.table.calibration else 1.0
         walk = self.space.walk(arch, self._sum.stabilizers)
-        return {place: scale * self._entry_ms(op) for place, op in walk}
+        return {place: self._op_ms(op) for place, op in walk}
 
-    def _entry_ms(self, op: Op) -> float:
-        return self.table.ops[op].p50_ms
+    def _op_ms(self, op: Op) -> float:
+        """What an op adds to a network: its entry, calibrated."""
+        return self._scale * self.table.ops[op].p50_ms
