@@ -40,21 +40,24 @@ from hwnas.train.run import read_log
 
 
 def gather(folder: Path) -> ReportContent:
-    """Everything that ``folder`` holds.
+    """Everything that ``folder`` holds, and the table and supernet that its search names.
 
     Raises:
         ModelError: there is nothing to report on, or a file is malformed or was altered.
     """
-    root = folder if not (folder / "search.json").exists() else folder.parent
-    search_path = (folder if root != folder else root / "search") / "search.json"
-    found = read_json(search_path, ModelError) if search_path.exists() else None
-    artifact = load_artifact(root / "artifact") if (root / "artifact").is_dir() else None
-    table_path = _table_path(root, found)
+    search_path = _first_there(folder / "search.json", folder / "search" / "search.json")
+    found = read_json(search_path, ModelError) if search_path else None
+    artifact = load_artifact(folder / "artifact") if (folder / "artifact").is_dir() else None
+    table_path = _first_there(folder / "table.yaml", *(Path(t["path"]) for t in (found["tables"] if found else ())))
     table = LatencyTable.load(table_path) if table_path else None
     if found is None and artifact is None and table is None:
         raise ModelError(f"{folder} holds no search, artifact or table to report on")
     arch = _winner_arch(found, artifact)
-    benched = read_json(root / "bench.json", ModelError) if (root / "bench.json").exists() else {}
+    benched = read_json(folder / "bench.json", ModelError) if (folder / "bench.json").exists() else {}
+    runs = {
+        "supernet": _first_there(folder / "supernet", *([Path(found["supernet"])] if found else [])),
+        "finetuning": _first_there(folder / "finetuning"),
+    }
     bench, drift = benched.get("results", []), benched.get("drift")
     return ReportContent(
         title=f"{arch.space.name} on {table.device.hardware}" if arch and table else folder.name,
@@ -63,22 +66,22 @@ def gather(folder: Path) -> ReportContent:
         search=_search(found) if found else None,
         winner=_winner(arch, artifact, found, table) if arch else None,
         latency=_latency(table, arch, artifact, bench, drift or 1.0) if arch and table else None,
-        training=tuple(_training(root / name, name) for name in ("supernet", "finetuning") if (root / name).is_dir()),
+        training=tuple(_training(run, name) for name, run in runs.items() if run),
         artifact=_artifact(artifact, bench) if artifact else None,
-        how=_steps(root),
+        how=_steps(folder),
     )
 
 
-def _table_path(root: Path, found: dict[str, Any] | None) -> Path | None:
-    named = Path(found["tables"][0]["path"]) if found and found["tables"] else None
-    return next((path for path in (root / "table.yaml", named) if path and path.exists()), None)
+def _first_there(*paths: Path) -> Path | None:
+    return next((path for path in paths if path.exists()), None)
 
 
 def _winner_arch(found: dict[str, Any] | None, artifact: Artifact | None) -> Arch | None:
     if artifact:
         return artifact.arch
     if found and found["winner"] is not None:
-        return Arch.from_dict({**found["space"], "choices": found["archs"][found["winner"]]}, "search.json")
+        source, resolution, classes = (found["space"][key] for key in ("source", "resolution", "classes"))
+        return Arch(get_space(source, resolution, classes), tuple(found["archs"][found["winner"]]))
     return None
 
 
@@ -219,7 +222,7 @@ def _artifact(artifact: Artifact, bench: list[dict[str, Any]]) -> ArtifactConten
     )
 
 
-def _steps(root: Path) -> tuple[StepContent, ...]:
-    path = root / "steps.json"
+def _steps(folder: Path) -> tuple[StepContent, ...]:
+    path = folder / "steps.json"
     steps = read_json(path, ModelError) if path.exists() else []
     return tuple(StepContent(**step) for step in steps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -123,6 +124,12 @@ def test_report_of_a_search(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:
     assert "small" in text
     front = json.loads((flow.search / "search.json").read_text())
     assert all(",".join(map(str, front["archs"][i])) in text for i in front["front"])
+
+
+def test_report_of_a_search_folder_alone(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:
+    shutil.copytree(flow.search, tmp_path / "alone")
+    assert hwnas("report", tmp_path / "alone", "-o", tmp_path / "report.html").status == 0
+    assert "Not in this report" in (tmp_path / "report.html").read_text("utf-8")
 
 
 def test_fine_tuning_a_derived_network(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:
