@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -85,21 +85,23 @@ def to_json(data: Any) -> str:
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
-    """Write a whole file or none of it: a temporary in the same folder, fsync, ``os.replace``.
+    """Write a whole file or none of it: a temporary in the same folder (made if need be), fsync, ``os.replace``.
 
     Raises:
-        OutputError: the folder doesn't exist, isn't writable, or the disk is full.
+        OutputError: the folder can't be made or written, or the disk is full.
     """
     data = content.encode() if isinstance(content, str) else content
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as problem:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise OutputError(f"can't write {path}: {problem.strerror}; check the folder and the free space") from None
 
 
