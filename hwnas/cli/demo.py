@@ -43,7 +43,7 @@ _FAST = Size(
     profile_networks=8,
     supernet={"epochs": 3, "augment": False, "held_out": 0.2},
     evaluations=40,
-    finetuning={"epochs": 6, "learning_rate": 0.1, "augment": False},
+    finetuning={"epochs": 10, "learning_rate": 0.1, "augment": False},
 )
 
 
