@@ -20,7 +20,7 @@ from torch.nn import functional
 from hwnas.artifact.verify import random_textures
 from hwnas.nn.derive import load_scarlet
 from hwnas.nn.to_onnx import to_onnx
-from hwnas.runtimes.base import get_runtime
+from hwnas.runtimes.registry import get_runtime
 
 
 class PaperSwish(nn.Module):

@@ -22,7 +22,7 @@ _HOME = {  # public name -> module that defines it
     "count": "hwnas.predict.count",
     "derive": "hwnas.nn.derive",
     "export": "hwnas.artifact.export",
-    "get_runtime": "hwnas.runtimes.base",
+    "get_runtime": "hwnas.runtimes.registry",
     "get_space": "hwnas.space.yaml",
     "load_scarlet": "hwnas.nn.derive",
     "parse_arch": "hwnas.space.arch",
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from hwnas.predict.count import count as count
     from hwnas.predict.latency import LatencyPredictor as LatencyPredictor
     from hwnas.profile.sweep import profile_space as profile_space
-    from hwnas.runtimes.base import get_runtime as get_runtime
+    from hwnas.runtimes.registry import get_runtime as get_runtime
     from hwnas.space.arch import Arch as Arch
     from hwnas.space.arch import parse_arch as parse_arch
     from hwnas.space.space import Space as Space

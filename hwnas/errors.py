@@ -6,6 +6,7 @@
     │   ├── ArchError         an arch doesn't belong to its space
     │   ├── TableError        a latency table is malformed
     │   │   └── MissingOpError    an Op has no entry in a table
+    │   ├── KitError          a profiling kit or its result is damaged, or doesn't fit
     │   ├── BudgetError       a budget makes no sense or no arch can meet it
     │   ├── ObjectiveError    an objective returned something that isn't a finite number
     │   ├── DataError         a data set can't be read or doesn't fit
@@ -14,6 +15,7 @@
     │   ├── ModelError        a model or artifact folder is missing a part, or was altered
     │   ├── OutputError       an output exists already or can't be written
     │   └── RuntimeMissingError   a runtime isn't installed or isn't known
+    ├── DeviceError           a device gave up half-way; the same command goes on: exit status 1
     └── CheckError            the work was done and a check of it failed: exit status 1
         ├── CountError        two counts of one network disagree
         ├── ParityError       two forms of one network disagree
@@ -51,6 +53,10 @@ class MissingOpError(TableError):
     """An Op has no entry in a latency table."""
 
 
+class KitError(InputError):
+    """A profiling kit or its result is damaged, altered, or doesn't fit."""
+
+
 class BudgetError(InputError):
     """A budget makes no sense, or no arch of the space can meet it."""
 
@@ -81,6 +87,10 @@ class OutputError(InputError):
 
 class RuntimeMissingError(InputError):
     """A runtime isn't installed, or isn't known."""
+
+
+class DeviceError(HwnasError):
+    """A device gave up half-way: its disk, memory, battery or connection. The same command goes on from there."""
 
 
 class CheckError(HwnasError):

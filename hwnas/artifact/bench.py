@@ -9,10 +9,12 @@ import numpy as np
 
 from hwnas.artifact.bundle import Artifact, ExportedFile
 from hwnas.errors import ConfigError
-from hwnas.profile.measure import Effort, Model, Progress, measure_models
-from hwnas.profile.sweep import network_models
-from hwnas.runtimes.base import get_runtime
-from hwnas.space.yaml import get_space
+from hwnas.profile.measure import measure_models
+from hwnas.profile.plan import Progress, network_model, prepared
+from hwnas.profile.run import Model
+from hwnas.profile.timer import Effort
+from hwnas.runtimes.base import Runtime
+from hwnas.runtimes.registry import get_runtime
 from hwnas.tables.table import Latency, LatencyTable
 
 _REFERENCES = 8
@@ -81,14 +83,15 @@ def bench(
         for file in artifact.manifest.files:
             groups.setdefault((file.runtime, file.precision), []).append((artifact, file))
     results, drift = [], None
-    for (runtime, precision), members in groups.items():
+    for (name, precision), members in groups.items():
+        runtime = get_runtime(name)
         models: dict[int | tuple[int, ...], Model] = {
             i: Model(a.read(f), a.manifest.input_chw) for i, (a, f) in enumerate(members)
         }
-        references = _references(beside, (runtime, precision, threads, batch))
+        references = _references(beside, runtime, (precision, threads, batch))
         latency = measure_models(
             models | references,
-            get_runtime(runtime),
+            runtime,
             threads=threads,
             precision=precision,
             batch=batch,
@@ -106,12 +109,18 @@ def bench(
 
 
 def _references(
-    table: LatencyTable | None, conditions: tuple[str, str, int, int]
+    table: LatencyTable | None, runtime: Runtime, conditions: tuple[str, int, int]
 ) -> dict[int | tuple[int, ...], Model]:
-    if table is None:
+    """Some of the table's own networks, where it is of this runtime and these precision, threads and batch."""
+    if table is None or table.space is None:
         return {}
     device = table.device
-    if (device.runtime, device.precision, device.threads, device.batch) != conditions:
+    if (device.runtime, device.precision, device.threads, device.batch) != (runtime.name, *conditions):
         return {}
-    space = get_space(table.space.source, table.space.resolution, table.space.classes)
-    return dict(network_models(space, [network.choices for network in table.networks[:_REFERENCES]]).items())
+    space = table.get_space()
+    models: dict[int | tuple[int, ...], Model] = {}
+    for network in table.networks[:_REFERENCES]:
+        model = prepared(network_model(space, network.choices), runtime, device.precision)
+        if isinstance(model, Model):
+            models[network.choices] = model
+    return models

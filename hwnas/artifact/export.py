@@ -21,9 +21,12 @@ from hwnas.nn.derive import Network
 from hwnas.nn.model_folder import ModelInfo
 from hwnas.nn.to_onnx import to_onnx
 from hwnas.predict.count import count
-from hwnas.profile.measure import Effort, Model, Progress, measure_models
-from hwnas.runtimes.base import Images, get_runtime
-from hwnas.tables.device import this_device
+from hwnas.profile.measure import device_of, measure_models
+from hwnas.profile.plan import Progress
+from hwnas.profile.run import Model
+from hwnas.profile.timer import Effort
+from hwnas.runtimes.base import Images
+from hwnas.runtimes.registry import get_runtime
 
 _TEXTURES = 32
 
@@ -81,7 +84,7 @@ def export(
             files.append(_checked(target, model, input_chw, reference, images, inputs))
             contents[f"{target.name}.onnx"] = model
             if progress:
-                progress("exporting", index + 1, len(chosen))
+                progress("exporting", index + 1, len(chosen), "")
         manifest = {
             "schema": SCHEMA,
             "hwnas": __version__,
@@ -114,13 +117,11 @@ def _checked(
         threads=1,
         precision=target.precision,
         rng=np.random.default_rng(0),
-        effort=Effort(at_least_s=1.0),
+        effort=Effort(at_least_s=1.0, at_most_s=2.0),
     ).latency[0]
     loaded = onnx.load_from_string(model)
     floats = {onnx.TensorProto.DataType.Name(w.data_type) for w in loaded.graph.initializer}
-    device = this_device(
-        runtime=runtime.name, runtime_version=runtime.version(), precision=target.precision, threads=1, batch=1
-    )
+    device = device_of(runtime, precision=target.precision, threads=1, batch=1)
     return {
         "target": target.name,
         "file": f"{target.name}.onnx",

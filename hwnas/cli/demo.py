@@ -116,12 +116,12 @@ def run_demo(folder: Path, size: Size, budget_ms: float | None, seed: int, progr
     from hwnas.cli.searching import SearchSettings, search_supernet
     from hwnas.cli.tables import TableOption
     from hwnas.nn.model_folder import load_model
-    from hwnas.predict.calibrate import calibrate
+    from hwnas.cli.profiling import plan_for, finished
     from hwnas.predict.latency import LatencyPredictor
-    from hwnas.profile.measure import Effort
-    from hwnas.profile.sweep import profile_space
+    from hwnas.profile.sweep import carry_out
+    from hwnas.profile.timer import Effort
     from hwnas.report.html import render
-    from hwnas.runtimes.base import get_runtime
+    from hwnas.runtimes.registry import get_runtime
     from hwnas.space.arch import parse_arch
     from hwnas.space.yaml import get_space
     from hwnas.train.config import TrainConfig
@@ -136,15 +136,12 @@ def run_demo(folder: Path, size: Size, budget_ms: float | None, seed: int, progr
 
     command = f"hwnas profile --space scarlet-tiny --resolution {size.resolution} --classes 10 -o {table_path}"
     with steps.step("profile every op on this machine", command) as facts:
-        table = profile_space(
-            space,
-            get_runtime("onnxruntime"),
-            networks=size.profile_networks,
-            seed=seed,
-            effort=Effort(at_least_s=size.measuring_s),
-            progress=progress,
-        )
-        table = calibrate(table, space)
+        runtime = get_runtime("onnxruntime")
+        plan = plan_for(
+            space, runtime, networks=size.profile_networks, held_out=0, threads=1, precision="fp32", batch=1,
+            confidence=0.01, seconds=size.measuring_s, seed=seed,
+        )  # fmt: skip
+        table = finished(carry_out(plan, space, runtime, progress=progress), space)
         table.save(table_path)
         facts |= {"ops": str(len(table.ops)), "device": str(table.device)}
 
@@ -200,7 +197,7 @@ def run_demo(folder: Path, size: Size, budget_ms: float | None, seed: int, progr
 
     with steps.step("time it beside the table's networks", f"hwnas bench {shipped} --table {table_path}") as facts:
         interval = predicted_interval_ms(artifact, table)
-        effort = Effort(at_least_s=size.measuring_s)
+        effort = Effort(at_least_s=size.measuring_s, at_most_s=size.measuring_s)
         benched = bench([artifact], beside=table, seed=seed, effort=effort, progress=progress)
         timed = result_of(benched, {str(shipped): interval[0]})
         write_atomic(folder / "bench.json", to_json(timed))

@@ -16,6 +16,7 @@ import numpy as np
 from hwnas import __version__
 from hwnas.artifact.bundle import Artifact, load_artifact
 from hwnas.artifact.target import get_target
+from hwnas.cli.profiling import calibration_line, origin_line
 from hwnas.errors import ModelError
 from hwnas.files import read_json, read_yaml
 from hwnas.predict.latency import LatencyPredictor
@@ -146,15 +147,14 @@ def _latency(
     ]
     measured = comparable[0] if comparable else None
     plain = LatencyPredictor(table, arch.space)
-    protocol, calibration = table.protocol, table.calibration
+    calibration = table.calibration
     fields = {
         **{name.replace("_", " "): str(value) for name, value in table.device.model_dump().items()},
-        "protocol": f"{protocol.rounds} interleaved rounds of {protocol.runs_per_round} runs, median",
-        "measured": f"{protocol.started}, in {protocol.seconds:.0f} s",
+        "origin": origin_line(table),
     }
     if calibration:
         fields["calibration"] = (
-            f"{calibration.scale:.3f} × sum of ops ± {calibration.error_90:.1%}, from {calibration.networks} networks"
+            f"{calibration_line(calibration.model_dump())}, from {calibration.networks} networks"
         )
     if measured:
         by_table_ms = float(predictor.predict(arch.choices)[0])

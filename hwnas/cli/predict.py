@@ -13,17 +13,22 @@ from hwnas.cli.console import JsonOption, UnusedSeedOption, print_result
 def predict(
     archs: Annotated[list[str], typer.Argument(help="Released names, arch.json files, or SPACE:i,j,k,…")],
     table: Annotated[Path, typer.Option(help="Latency table of the device.")],
+    resolution: Annotated[int | None, typer.Option(help="Of the input in pixels; the table's, unless given.")] = None,
     seed: UnusedSeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Latency of archs in ms, with the interval that should hold 90 % of them, at the table's resolution."""
+    """Latency of archs in ms, with the interval that should hold 90 % of networks.
+
+    An op that isn't in the table is interpolated from those that are; the output says so.
+    """
     from hwnas.errors import ArchError
     from hwnas.predict.latency import LatencyPredictor
     from hwnas.space.arch import parse_arch
     from hwnas.tables.table import LatencyTable
 
     loaded = LatencyTable.load(table)
-    found = [parse_arch(text, loaded.space.resolution, loaded.space.classes) for text in archs]
+    made_for = loaded.get_space()
+    found = [parse_arch(text, resolution or made_for.resolution, made_for.classes) for text in archs]
     space = found[0].space
     if any(arch.space.fingerprint != space.fingerprint for arch in found):
         raise ArchError("the archs are of different spaces; predict those of one space at a time")
@@ -32,15 +37,18 @@ def predict(
     latency_ms = predictor.predict(choices)
     low_high = predictor.interval(choices)
     low_ms, high_ms = ([float(v) for v in end] for end in low_high) if low_high else (None, None)
+    interpolated = [predictor.interpolated_of(arch) for arch in choices]
     result = {
         "archs": [str(arch) for arch in found],
         "latency_ms": [float(v) for v in latency_ms],
         "low_ms": low_ms,
         "high_ms": high_ms,
+        "interpolated": [[op.to_dict() for op in ops] for ops in interpolated],
         "device": loaded.device.model_dump(),
     }
     lines = []
     for index, arch in enumerate(found):
         interval = f"{low_ms[index]:.3f} to {high_ms[index]:.3f} ms" if low_ms and high_ms else "not calibrated"
-        lines.append(f"{latency_ms[index]:>9.3f} ms  ({interval})  {arch}")
+        guessed = f", {len(interpolated[index])} of its ops interpolated" if interpolated[index] else ""
+        lines.append(f"{latency_ms[index]:>9.3f} ms  ({interval}{guessed})  {arch}")
     print_result(result, as_json, *lines, f"on {loaded.device}")

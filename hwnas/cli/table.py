@@ -1,4 +1,4 @@
-"""``hwnas table show`` and ``hwnas table validate``."""
+"""``hwnas table …``: look at latency tables, check them, compare them, take in those of others."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from hwnas.cli.console import JsonOption, Progress, SeedOption, UnusedSeedOption, print_result
+from hwnas.cli.profiling import calibration_line, origin_line
+from hwnas.files import refuse_existing, write_atomic
 
 app = typer.Typer(help="Latency tables.", no_args_is_help=True)
 
@@ -16,28 +18,29 @@ TableArgument = Annotated[Path, typer.Argument(help="A latency table (YAML).")]
 
 @app.command("show")
 def show(table: TableArgument, seed: UnusedSeedOption = 0, as_json: JsonOption = False) -> None:
-    """What a table says: device, protocol, calibration, entries."""
+    """What a table says: device, origin, calibration, entries."""
     from hwnas.tables.table import LatencyTable
 
     loaded = LatencyTable.load(table)
-    calibration = loaded.calibration
+    space, calibration = loaded.space, loaded.calibration
+    sections = {name: getattr(loaded, name) for name in ("space", "protocol", "provenance", "calibration")}
     result = {
         "device": loaded.device.model_dump(),
-        "space": loaded.space.model_dump(),
-        "protocol": loaded.protocol.model_dump(),
-        "calibration": calibration.model_dump() if calibration else None,
+        **{name: section.model_dump(mode="json") if section else None for name, section in sections.items()},
         "ops": [{"op": op.to_dict(), **latency.model_dump()} for op, latency in loaded.ops.items()],
+        "failed": [{"op": op.to_dict(), "reason": reason} for op, reason in loaded.failed.items()],
         "networks": len(loaded.networks),
+        "held_out": len(loaded.held_out),
     }
-    protocol = loaded.protocol
     print_result(
         result,
         as_json,
         f"{loaded.device}; clocks: {loaded.device.clocks}",
-        f"{loaded.space.source} at {loaded.space.resolution} px, {loaded.space.classes} classes",
-        f"{protocol.rounds} rounds of {protocol.runs_per_round} runs, {protocol.seconds:.0f} s, {protocol.started}",
-        f"scale {calibration.scale:.3f} ±{calibration.error_90:.1%}" if calibration else "not calibrated",
+        f"{space.source} at {space.resolution} px, {space.classes} classes" if space else "of no space",
+        origin_line(loaded),
+        calibration_line(calibration.model_dump()) if calibration else "not calibrated",
         *(f"{latency.p50_ms:>9.4f} ms ±{latency.spread:>6.1%}  {op}" for op, latency in loaded.ops.items()),
+        *(f"   failed                {op}: {reason}" for op, reason in loaded.failed.items()),
     )
 
 
@@ -45,31 +48,48 @@ def show(table: TableArgument, seed: UnusedSeedOption = 0, as_json: JsonOption =
 def validate(
     table: TableArgument,
     networks: Annotated[int, typer.Option(min=5, help="Random networks to measure, twice each.")] = 30,
+    held_out: Annotated[
+        bool, typer.Option("--held-out", help="Measure nothing: use the networks the table holds for this.")
+    ] = False,
+    plot: Annotated[Path | None, typer.Option(help="An .html page to draw predicted against measured on.")] = None,
     seed: SeedOption = 1,
     as_json: JsonOption = False,
 ) -> None:
     """Measure random whole networks on this machine and hold the table's predictions against them.
 
-    Each network is loaded and measured twice in the same rounds: the difference is the retest noise, which no
-    prediction can beat.
+    Each network is loaded and measured twice in the same rounds: the difference is the retest noise. A table of another
+    device holds networks that were measured there (hwnas kit build --held-out N), for --held-out.
     """
-    from hwnas.predict.validate import validate as validate_table
-    from hwnas.runtimes.base import get_runtime
-    from hwnas.space.yaml import get_space
+    from hwnas.predict.validate import validate as validate_by_measuring
+    from hwnas.predict.validate import validate_held_out
+    from hwnas.runtimes.registry import get_runtime
     from hwnas.tables.table import LatencyTable
 
+    if plot:
+        refuse_existing(plot)
     loaded = LatencyTable.load(table)
-    space = get_space(loaded.space.source, loaded.space.resolution, loaded.space.classes)
-    runtime = get_runtime(loaded.device.runtime)
-    with Progress() as progress:
-        found = validate_table(loaded, space, runtime, networks=networks, seed=seed, progress=progress)
+    space = loaded.get_space()
+    if held_out:
+        found = validate_held_out(loaded, space)
+    else:
+        runtime = get_runtime(loaded.device.runtime, dict(loaded.device.options))
+        with Progress() as progress:
+            found = validate_by_measuring(loaded, space, runtime, networks=networks, seed=seed, progress=progress)
+    if plot:
+        from hwnas.report.validation import render_validation
+
+        write_atomic(plot, render_validation(found, loaded))
+    count = len(found.networks)
+    coverage = "" if found.coverage_90 is None else f"   inside the 90 % interval {found.coverage_90:.0%}"
+    where = "held out of the table's calibration" if held_out else "measured on this machine now"
     print_result(
         found.to_dict(),
         as_json,
-        f"{networks} random networks of {space.name} on this machine, predicted against measured:",
-        f"  MAPE {found.mape:.2%}   within 5 % {found.within_5:.0%}   within 10 % {found.within_10:.0%}",
+        f"{count} random networks of {space.name}, {where}; predicted against measured:",
+        f"  MAPE {found.mape:.2%}   within 5 % {found.within_5:.0%}   within 10 % {found.within_10:.0%}{coverage}",
         f"  Spearman {found.spearman:.4f}   Kendall {found.kendall:.4f}",
         f"  multiply-adds alone: MAPE {found.madds_mape:.2%}, Spearman {found.madds_spearman:.4f}",
         f"  the same networks measured again: MAPE {found.retest_mape:.2%}",
         *([f"  the table's own networks now take {found.drift:.3f} × what they took then"] if found.drift else []),
+        *([f"plot: {plot}"] if plot else []),
     )

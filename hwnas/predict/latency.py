@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import numpy.typing as npt
 
 from hwnas.errors import MissingOpError
+from hwnas.predict.kernels import Estimate, KernelModel
 from hwnas.predict.lowered import LayerSum, Values
 from hwnas.space.op import Op, Stabilizer
 from hwnas.space.space import Space
@@ -12,60 +14,105 @@ from hwnas.tables.table import LatencyTable
 
 
 class LatencyPredictor:
-    """Latency of any arch of a space: ``scale · Σ table[op]``.
+    """Latency of any arch of a space: ``scale · Σ ops + per_op_ms · n + fixed_ms``.
+
+    Each op's latency is the table's own entry if it has one; else a kernel model fitted on all entries answers, with a
+    wider error.
 
     Args:
         table: measured on the device in question.
-        space: whose archs; every Op of it must be in the table.
+        space: whose archs.
         stabilizers: see :class:`hwnas.predict.lowered.LayerSum`.
 
     Attributes:
-        error_90: relative half-width of the 90 % interval; None when the table isn't calibrated, and then
-            the plain sum is predicted.
+        error_90: relative half-width of the 90 % interval of a network whose ops are all in the table; None when the
+            table isn't calibrated, and then the plain sum is predicted.
+        interpolated: Op -> what the kernel model says, for those that aren't in the table.
 
     Raises:
-        MissingOpError: the table lacks an Op of the space; names the first and says how many.
+        MissingOpError: an Op isn't in the table, and the table has too few of its kind to say anything about it.
     """
 
     def __init__(self, table: LatencyTable, space: Space, *, stabilizers: bool = False) -> None:
-        needed = [op for op in space.distinct_ops if stabilizers or not isinstance(op, Stabilizer)]
-        if missing := [op for op in needed if op not in table.ops]:
-            raise MissingOpError(
-                f"the table lacks {len(missing)} of {len(needed)} ops of {space.name} at {space.resolution} px with "
-                f"{space.classes} classes, the first is [{missing[0]}]; it was made for {table.space.source} at "
-                f"{table.space.resolution} px with {table.space.classes} classes; run hwnas profile for this space"
-            )
-        calibration = table.calibration
-        self._scale = calibration.scale if calibration else 1.0
         self.table = table
         self.space = space
+        calibration = table.calibration
         self.error_90: float | None = calibration.error_90 if calibration else None
+        self._scale = calibration.scale if calibration else 1.0
+        self._per_op_ms = calibration.per_op_ms if calibration else 0.0
+        self._fixed_ms = calibration.fixed_ms if calibration else 0.0
+        needed = [op for op in space.distinct_ops if stabilizers or not isinstance(op, Stabilizer)]
+        unknown = [op for op in needed if op not in table.ops and op not in table.failed]
+        self.interpolated: dict[Op, Estimate] = _interpolate(unknown, table, space) if unknown else {}
         self._sum = LayerSum(space, self._op_ms, stabilizers=stabilizers)
+        self._uncertain_ms = (
+            LayerSum(space, self._op_error_ms, stabilizers=stabilizers) if self.interpolated else None
+        )
 
     def predict(self, archs: npt.ArrayLike) -> Values:
         """Latency in ms: archs (N, L) -> float64 (N,).
 
         Raises:
             ArchError: not archs of the space.
+            MissingOpError: an arch has an Op that the runtime couldn't run when the table was made.
         """
-        return self._sum(archs)
+        latency_ms: Values = self._sum(archs) + self._fixed_ms
+        if self.table.failed and np.isinf(latency_ms).any():
+            self._refuse_failed(self.space.check(archs)[np.argmax(np.isinf(latency_ms))])
+        return latency_ms
 
     def interval(self, archs: npt.ArrayLike) -> tuple[Values, Values] | None:
         """Low and high ends in ms, (N,) each, of the interval that should hold 90 % of networks; None uncalibrated.
 
+        It holds for the machine's speed as it was when the table was made.
+
         Raises:
-            ArchError: not archs of the space.
+            ArchError, MissingOpError: as :meth:`predict`.
         """
         if self.error_90 is None:
             return None
         latency_ms = self.predict(archs)
-        return latency_ms * (1 - self.error_90), latency_ms * (1 + self.error_90)
+        half_ms = self.error_90 * latency_ms
+        if self._uncertain_ms:
+            half_ms = np.hypot(half_ms, self._uncertain_ms(archs))
+        return np.maximum(latency_ms - half_ms, 0.0), latency_ms + half_ms
+
+    def interpolated_of(self, arch: npt.ArrayLike) -> tuple[Op, ...]:
+        """Those of the arch's ops that the kernel model answered."""
+        return tuple(op for op in self.space.lower(arch, self._sum.stabilizers) if op in self.interpolated)
 
     def per_layer_ms(self, arch: npt.ArrayLike) -> dict[str, float]:
-        """What each place of the arch's walk (``stem``, ``layers.3``, …) adds, in ms."""
+        """What each place of the arch's walk (``stem``, ``layers.3``, …) adds, in ms; ``fixed_ms`` isn't among it."""
         walk = self.space.walk(arch, self._sum.stabilizers)
         return {place: self._op_ms(op) for place, op in walk}
 
     def _op_ms(self, op: Op) -> float:
-        """What an op adds to a network: its entry, calibrated."""
-        return self._scale * self.table.ops[op].p50_ms
+        """What an op adds to a network: its latency, calibrated; infinite where the runtime can't run it."""
+        if op in self.table.failed:
+            return float("inf")
+        alone_ms = self.table.ops[op].p50_ms if op in self.table.ops else self.interpolated[op].latency_ms
+        return self._scale * alone_ms + self._per_op_ms
+
+    def _op_error_ms(self, op: Op) -> float:
+        """Half-width of the 90 % interval of an interpolated op; errors of ops interpolated alike add up."""
+        estimate = self.interpolated.get(op)
+        return self._scale * estimate.latency_ms * estimate.error_90 if estimate else 0.0
+
+    def _refuse_failed(self, arch: npt.NDArray[np.int64]) -> None:
+        op = next(op for op in self.space.lower(arch, self._sum.stabilizers) if op in self.table.failed)
+        raise MissingOpError(
+            f"{self.table.device.runtime} couldn't run [{op}] when the table was made: {self.table.failed[op]}; "
+            f"arch {','.join(map(str, arch))} needs it"
+        )
+
+
+def _interpolate(unknown: list[Op], table: LatencyTable, space: Space) -> dict[Op, Estimate]:
+    try:
+        model = KernelModel.fit({op: latency.p50_ms for op, latency in table.ops.items()})
+        return {op: model.predict_ms(op) for op in unknown}
+    except MissingOpError as error:
+        made_for = f"{table.space.source} at {table.space.resolution} px" if table.space else "no space"
+        raise MissingOpError(
+            f"the table (made for {made_for}) lacks {len(unknown)} ops of {space.name} at {space.resolution} px with "
+            f"{space.classes} classes, the first is [{unknown[0]}]; {error}; run hwnas profile for this space"
+        ) from None

@@ -1,4 +1,10 @@
-"""A cost of Ops, lowered onto a space: archs -> sums over layers, millions a second."""
+"""A cost of Ops, lowered onto a space: archs -> sums over layers, tens of millions a second.
+
+A look-up per layer spends its time on moving choices about, so neighbouring layers share one: their choices are the
+digits of one number, the index of a table that holds the group's whole cost. One matrix product turns a block of archs
+into these numbers. Stabilizers that stay depend on what is behind them; the walk goes from the head to the stem and
+carries that as a state of three values from group to group, the last digit of the next group's index.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +15,19 @@ import numpy.typing as npt
 
 from hwnas.predict.count import cost
 from hwnas.space.op import Op, Stabilizer
-from hwnas.space.space import Archs, Space
+from hwnas.space.space import Space
 
 Values = npt.NDArray[np.float64]
+_Indices = npt.NDArray[np.intp]
 
 _ROWS_AT_ONCE = 8192  # so that a block of archs and its sums stay in the cache
+_MADDS_AT_ONCE = 2**17  # below OpenBLAS's 2**18, from where it shares a product among threads: waiting for them is slow
+_TABLE_ENTRIES = 2**15  # of a group at most, 256 KiB: one at a time, tables stay in a core's own caches
+
+# What lies behind a layer, as far as a stabilizer in front of it is concerned:
+_FOLDS = 0  # a 1×1 convolution in front of it folds into it: the head, a block without residual, skips before these
+_BLOCK = 1  # a block that it doesn't fold into
+_RUN = 2  # a skip, the first of a run in front of such a block
 
 
 class LayerSum:
@@ -45,27 +59,75 @@ class LayerSum:
                 self.per_choice[layer, index] = 0.0 if is_skip else costs[op]
                 if is_skip and stabilizers:
                     self.per_stabilizer[layer] = costs[op]
+        self._lower()
 
     def __call__(self, archs: npt.ArrayLike) -> Values:
         """Cost of each arch.
 
+        Args:
+            archs: (N, L) or (L,); integers of any width, no copy is made of an array.
+
         Raises:
             ArchError: not archs of the space.
         """
-        checked = self.space.check(archs)
-        sums = np.empty(len(checked))
-        for start in range(0, len(checked), _ROWS_AT_ONCE):
-            rows = checked[start : start + _ROWS_AT_ONCE]
+        if not (isinstance(archs, np.ndarray) and archs.dtype.kind in "iu" and archs.shape[1:] == self._shape):
+            archs = self.space.check(archs)
+        sums = np.empty(len(archs))
+        for start in range(0, len(archs), _ROWS_AT_ONCE):
+            rows = archs[start : start + _ROWS_AT_ONCE]
             sums[start : start + len(rows)] = self._sum(rows)
+        if np.isnan(sums).any():  # tables are NaN at choices that a layer doesn't have
+            self.space.check(archs)
         return sums
 
-    def _sum(self, archs: Archs) -> Values:
-        total = np.full(len(archs), self.fixed)
-        for costs, choices in zip(self.per_choice, archs.T, strict=True):
-            total += costs.take(choices)
-        if self.stabilizers:
-            total += self.space.kept_stabilizers(archs) @ self.per_stabilizer
+    def _sum(self, rows: npt.NDArray[np.integer]) -> Values:
+        digits = rows.astype(np.float32)  # exact where it matters, and matrix products are fast in float32 only
+        if digits.min() < 0 or digits.max() >= self.per_choice.shape[1]:
+            self.space.check(rows)  # raises; digits in range give indices in range
+        indices = np.empty((len(self._weights), len(rows)), dtype=np.intp)
+        step = max(1, _MADDS_AT_ONCE // self._weights.size)
+        for start in range(0, len(rows), step):
+            indices[:, start : start + step] = self._weights @ digits[start : start + step].T
+        total = np.zeros(len(rows))
+        for group, (costs, states) in enumerate(self._tables):
+            total += costs.take(indices[group])
+            if self.stabilizers and group + 1 < len(indices):
+                indices[group + 1] += states.take(indices[group])
         return total
+
+    def _lower(self) -> None:
+        """Makes the groups, from the head to the stem: their tables, and the weights (groups, L) of their indices."""
+        layers, choices = self.per_choice.shape
+        states = 3 if self.stabilizers else 1
+        size = max(s for s in range(1, layers + 1) if s == 1 or states * choices**s <= _TABLE_ENTRIES)
+        groups = [range(max(0, end - size), end) for end in range(layers, 0, -size)]
+        self._shape = (layers,)
+        self._weights = np.zeros((len(groups), layers), dtype=np.float32)
+        self._tables: list[tuple[Values, _Indices]] = []
+        for row, group in enumerate(groups):
+            self._weights[row, group] = [states * choices**place for place in reversed(range(len(group)))]
+            costs, behind = np.zeros(states), np.arange(states)
+            for layer in reversed(group):
+                costs, behind = self._in_front(layer, costs, behind)
+            self._tables.append((costs, behind))
+        costs, behind = self._tables[-1]
+        costs += self.fixed
+        if not self.space.stem.absorbs_after:
+            costs[behind == _RUN] += self.per_stabilizer[0]
+
+    def _in_front(self, layer: int, costs: Values, behind: _Indices) -> tuple[Values, _Indices]:
+        """Costs (M,) of what lies behind a layer, and its states (M,) -> with each of the layer's choices, (C·M,)."""
+        shape = (self.per_choice.shape[1], len(costs))
+        with_choice, state = np.full(shape, np.nan), np.full(shape, _FOLDS)
+        for index, op in enumerate(self.space.layers[layer]):
+            with_choice[index] = costs + self.per_choice[layer, index]
+            if isinstance(op, Stabilizer):
+                state[index] = np.where(behind == _FOLDS, _FOLDS, _RUN)
+                continue
+            state[index] = _FOLDS if op.absorbs_before else _BLOCK
+            if not op.absorbs_after and layer + 1 < len(self.per_stabilizer):
+                with_choice[index, behind == _RUN] += self.per_stabilizer[layer + 1]
+        return with_choice.ravel(), state.ravel()
 
 
 def madds(space: Space, *, stabilizers: bool = False) -> LayerSum:

@@ -1,4 +1,4 @@
-"""Predicted against measured: random whole networks, each measured twice in the same interleaved rounds."""
+"""Predicted against measured: whole networks that no fit has seen, each measured twice in the same interleaved rounds."""
 
 from __future__ import annotations
 
@@ -8,34 +8,41 @@ from typing import Any
 import numpy as np
 from scipy.stats import kendalltau, spearmanr
 
-from hwnas.errors import TableError
-from hwnas.predict.calibrate import fit_scale
+from hwnas.errors import ModelError, TableError
+from hwnas.predict.calibrate import fit
 from hwnas.predict.latency import LatencyPredictor
 from hwnas.predict.lowered import Values, madds
-from hwnas.profile.measure import Effort, Progress, measure_models
-from hwnas.profile.sweep import network_models
+from hwnas.profile.measure import measure_models
+from hwnas.profile.plan import Progress, network_model, prepared
+from hwnas.profile.run import Model
+from hwnas.profile.timer import Effort
 from hwnas.runtimes.base import Runtime
-from hwnas.space.space import Space
+from hwnas.space.space import Archs, Space
 from hwnas.tables.table import LatencyTable
+
+_REFERENCES = 8
 
 
 @dataclass(frozen=True, kw_only=True)
 class Validation:
-    """How well a table predicts networks that it has never seen.
+    """How well a table predicts networks that its calibration has never seen.
 
     Attributes:
-        mape: mean absolute error of the prediction, relative to the measurement.
+        mape: mean absolute error of the prediction, relative to the measurement (the mean of both).
         within_5, within_10: share of networks predicted within ±5 % and ±10 %.
+        coverage_90: share of networks whose measurement lies in the interval that should hold 90 %.
         spearman, kendall: rank correlation of predicted and measured.
         retest_mape: mean absolute difference of the two measurements of one network.
-        madds_mape, madds_spearman: the same for multiply-adds, scaled to fit these very networks best.
-        drift: how much longer the table's own networks take now (median ratio); 1 when the machine is as it was.
+        madds_mape, madds_spearman: the same for multiply-adds, calibrated to fit these very networks best.
+        drift: how much longer the table's own networks take now (median ratio); 1 for networks that were measured in the
+            table's own rounds.
         networks: for each its choices, predicted and both measured latencies in ms.
     """
 
     mape: float
     within_5: float
     within_10: float
+    coverage_90: float | None
     spearman: float
     kendall: float
     retest_mape: float
@@ -49,6 +56,20 @@ class Validation:
         return asdict(self) | {"networks": list(self.networks)}
 
 
+def validate_held_out(table: LatencyTable, space: Space) -> Validation:
+    """Compare with the networks that were measured beside the table's ops and kept out of its calibration.
+
+    Raises:
+        TableError: the table holds fewer than 5 of them.
+        MissingOpError: the table isn't of this space.
+    """
+    if len(table.held_out) < 5:
+        raise TableError(f"the table holds {len(table.held_out)} networks to validate with, 5 are needed; measure some")
+    archs = np.array([first.choices for first, _ in table.held_out])
+    first_ms, again_ms = (np.array([pair[copy].p50_ms for pair in table.held_out]) for copy in (0, 1))
+    return compare(LatencyPredictor(table, space), archs, first_ms, again_ms, drift=1.0)
+
+
 def validate(
     table: LatencyTable,
     space: Space,
@@ -59,46 +80,79 @@ def validate(
     effort: Effort | None = None,
     progress: Progress | None = None,
 ) -> Validation:
-    """Measure ``networks`` random networks that aren't in the table, and compare.
+    """Measure ``networks`` random networks that aren't in the table on this machine, and compare.
 
     Raises:
         TableError: the space hasn't as many networks that the table doesn't know.
         MissingOpError: the table isn't of this space.
+        ModelError: the runtime can't run a network.
     """
     predictor = LatencyPredictor(table, space)
     rng = np.random.default_rng(seed)
     known = [n.choices for n in table.networks]
-    if space.size < networks + len(known):
-        raise TableError(f"{space.name} has {space.size} archs, too few to draw {networks} that the table doesn't know")
-    drawn: dict[tuple[int, ...], None] = {}
-    while len(drawn) < networks:
-        drawn |= {a: None for a in map(tuple, space.sample(networks, rng).tolist()) if a not in known}
-    archs = list(drawn)[:networks]
-    models = network_models(space, [*archs, *known[:8]], progress)
-    twice = {(arch, copy): model for arch, model in models.items() for copy in (0, 1)}
+    archs = [tuple(arch) for arch in draw_unknown(space, networks, rng, known).tolist()]
+    device = table.device
+    models: dict[tuple[tuple[int, ...], int], Model] = {}
+    for index, arch in enumerate(wanted := [*archs, *known[:_REFERENCES]]):
+        model = prepared(network_model(space, arch), runtime, device.precision)
+        if isinstance(model, str):
+            raise ModelError(model)
+        models |= {(arch, copy): model for copy in ((0, 1) if arch in archs else (0,))}
+        if progress:
+            progress("writing models", index + 1, len(wanted), "")
     latency = measure_models(
-        twice, runtime, threads=table.device.threads, precision=table.device.precision, rng=rng, effort=effort,
-        progress=progress,
+        models, runtime, threads=device.threads, precision=device.precision, batch=device.batch, rng=rng,
+        effort=effort, progress=progress,
     ).latency  # fmt: skip
-    first, again = (np.array([latency[arch, copy].p50_ms for arch in archs]) for copy in (0, 1))
-    latency_ms = (first + again) / 2
+    first_ms, again_ms = (np.array([latency[arch, copy].p50_ms for arch in archs]) for copy in (0, 1))
+    drift = table.drift({arch: latency[arch, 0].p50_ms for arch in known[:_REFERENCES]})
+    return compare(predictor, np.array(archs), first_ms, again_ms, drift)
+
+
+def draw_unknown(
+    space: Space, count: int, rng: np.random.Generator, known: list[tuple[int, ...]] | None = None
+) -> Archs:
+    """``count`` different random archs (count, L) that aren't among ``known``.
+
+    Raises:
+        TableError: the space hasn't as many.
+    """
+    known = known or []
+    if space.size < count + len(known):
+        raise TableError(f"{space.name} has {space.size} archs, too few to draw {count} that the table doesn't know")
+    drawn: dict[tuple[int, ...], None] = {}
+    while len(drawn) < count:
+        drawn |= {arch: None for arch in map(tuple, space.sample(count, rng).tolist()) if arch not in known}
+    return np.array(list(drawn)[:count], dtype=np.int64).reshape(count, space.num_layers)
+
+
+def compare(
+    predictor: LatencyPredictor, archs: Archs, first_ms: Values, again_ms: Values, drift: float | None
+) -> Validation:
+    """Predictions for archs (N, L) against two measurements of each, both (N,)."""
+    measured_ms = (first_ms + again_ms) / 2
     predicted_ms = predictor.predict(archs)
-    counted = madds(space)(archs)
+    interval = predictor.interval(archs)
+    counted = madds(predictor.space)(archs)
+    by_madds = fit(counted, np.ones(len(archs)), measured_ms)
+    error = np.abs(predicted_ms / measured_ms - 1)
     return Validation(
-        mape=_mape(predicted_ms, latency_ms),
-        within_5=float((np.abs(predicted_ms / latency_ms - 1) <= 0.05).mean()),
-        within_10=float((np.abs(predicted_ms / latency_ms - 1) <= 0.10).mean()),
-        spearman=float(spearmanr(predicted_ms, latency_ms).statistic),
-        kendall=float(kendalltau(predicted_ms, latency_ms).statistic),
-        retest_mape=_mape(first, again),
-        madds_mape=_mape(counted * fit_scale(counted, latency_ms)[0], latency_ms),
-        madds_spearman=float(spearmanr(counted, latency_ms).statistic),
-        drift=table.drift({arch: latency[arch, 0].p50_ms for arch in known[:8]}),
+        mape=float(error.mean()),
+        within_5=float((error <= 0.05).mean()),
+        within_10=float((error <= 0.10).mean()),
+        coverage_90=float(((interval[0] <= measured_ms) & (measured_ms <= interval[1])).mean()) if interval else None,
+        spearman=float(spearmanr(predicted_ms, measured_ms).statistic),
+        kendall=float(kendalltau(predicted_ms, measured_ms).statistic),
+        retest_mape=_mape(first_ms, again_ms),
+        madds_mape=_mape(counted * by_madds.scale + by_madds.per_op_ms + by_madds.fixed_ms, measured_ms),
+        madds_spearman=float(spearmanr(counted, measured_ms).statistic),
+        drift=drift,
         networks=tuple(
-            {"choices": list(arch), "predicted_ms": float(p), "measured_ms": float(a), "measured_again_ms": float(b)}
-            for arch, p, a, b in zip(archs, predicted_ms, first, again, strict=True)
+            {"choices": list(map(int, arch)), "predicted_ms": float(p), "measured_ms": float(a),
+             "measured_again_ms": float(b)}
+            for arch, p, a, b in zip(archs, predicted_ms, first_ms, again_ms, strict=True)
         ),
-    )
+    )  # fmt: skip
 
 
 def _mape(predicted: Values, measured: Values) -> float:

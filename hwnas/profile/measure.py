@@ -1,40 +1,37 @@
-"""Models -> latencies: load every model first, then let the timer interleave them."""
+"""Models -> latencies on this machine: what ``bench``, ``export`` and ``table validate`` measure with."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Hashable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 
-from hwnas.errors import ConfigError
-from hwnas.profile.timer import Measurement, measure
+from hwnas.errors import ConfigError, ModelError
+from hwnas.profile import machine
+from hwnas.profile.machine import usable_cores
+from hwnas.profile.plan import Progress
+from hwnas.profile.run import Model, measure_loaded
+from hwnas.profile.timer import Effort
 from hwnas.runtimes.base import Runtime
-from hwnas.tables.device import usable_cores
-
-Progress = Callable[[str, int, int], None]
-"""(what is being done, steps done, steps in all)"""
+from hwnas.tables.device import Device
+from hwnas.tables.table import Latency
 
 _Key = TypeVar("_Key", bound=Hashable)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Effort:
-    """How long to measure: see :func:`hwnas.profile.timer.measure`, which has the same names."""
-
-    rounds: int = 16
-    runs_per_round: int = 6
-    warmup_runs: int = 3
-    at_least_s: float = 8.0
-
-
 @dataclass(frozen=True)
-class Model:
-    """A serialized ONNX model and the (C, H, W) of its input."""
+class Latencies(Generic[_Key]):
+    """What measuring gave; see :class:`hwnas.profile.timer.Measurement` for the attributes' meaning.
 
-    onnx: bytes
-    input_chw: tuple[int, int, int]
+    Attributes:
+        latency: of each model.
+    """
+
+    latency: dict[_Key, Latency]
+    confidence_95: float
+    unsteadiness_90: float
 
 
 def measure_models(
@@ -47,30 +44,41 @@ def measure_models(
     batch: int = 1,
     effort: Effort | None = None,
     progress: Progress | None = None,
-) -> Measurement[_Key]:
-    """Latency of each model, all in the same interleaved rounds, with random inputs.
+) -> Latencies[_Key]:
+    """Latency of each prepared model, all in the same interleaved rounds, with random inputs.
 
     Raises:
         ConfigError: more threads than processors, or fewer than one.
         ModelError: the runtime can't run a model.
     """
     check_threads(threads)
-    effort = effort or Effort()
-    calls = {}
-    for index, (key, model) in enumerate(models.items()):
-        session = runtime.load(model.onnx, threads=threads, precision=precision)
-        calls[key] = session.bind(rng.standard_normal((batch, *model.input_chw), dtype=np.float32))
-        if progress:
-            progress("loading", index + 1, len(models))
-    return measure(
-        calls,
-        rounds=effort.rounds,
-        runs_per_round=effort.runs_per_round,
-        warmup_runs=effort.warmup_runs,
-        at_least_s=effort.at_least_s,
+    measured = measure_loaded(
+        [lambda model=model: model for model in models.values()],  # type: ignore[misc]
+        runtime,
+        threads=threads,
+        precision=precision,
+        batch=batch,
+        effort=effort or Effort(),
         rng=rng,
-        progress=(lambda done, total: progress("measuring", done, total)) if progress else None,
+        progress=progress,
     )
+    if measured.failed:
+        raise ModelError(next(iter(measured.failed.values())))
+    found = measured.measurement
+    return Latencies(
+        {key: Latency(**asdict(entry)) for key, entry in zip(models, found.statistics, strict=True)},
+        found.confidence_95,
+        found.unsteadiness_90,
+    )
+
+
+def device_of(runtime: Runtime, *, precision: str, threads: int, batch: int) -> Device:
+    """This machine as ``runtime`` uses it."""
+    described = machine.describe() | ({"hardware": name} if (name := runtime.accelerator()) else {})
+    return Device(
+        **described, runtime=runtime.name, runtime_version=runtime.version(), options=dict(runtime.options),
+        precision=precision, threads=threads, batch=batch,
+    )  # fmt: skip
 
 
 def check_threads(threads: int) -> None:

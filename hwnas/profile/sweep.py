@@ -2,103 +2,67 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable
-from datetime import UTC, datetime
+from collections.abc import Callable
 
-import numpy as np
+import numpy.typing as npt
 
-from hwnas import __version__
-from hwnas.profile.measure import Effort, Model, Progress, measure_models
+from hwnas.errors import ModelError
+from hwnas.profile.measure import check_threads
+from hwnas.profile.plan import Plan, Progress, models, plan_space
+from hwnas.profile.result import table_of
+from hwnas.profile.run import Model, run_plan
+from hwnas.profile.timer import Effort
 from hwnas.runtimes.base import Runtime
-from hwnas.space.op import Op
 from hwnas.space.space import Space
-from hwnas.tables.device import this_device
-from hwnas.tables.table import LatencyTable, MeasuredNetwork, Protocol, SpaceOfTable
+from hwnas.tables.table import LatencyTable
 
 
 def profile_space(
     space: Space,
     runtime: Runtime,
     *,
+    networks: npt.ArrayLike,
+    held_out: npt.ArrayLike = (),
     threads: int = 1,
     precision: str = "fp32",
-    networks: int = 20,
+    batch: int = 1,
     seed: int = 0,
     effort: Effort | None = None,
     progress: Progress | None = None,
 ) -> LatencyTable:
-    """Measure at batch 1 every Op that a network of ``space`` may contain, and ``networks`` random whole networks.
+    """Measure every Op that a network of ``space`` may contain, and whole networks of it, given by their choices.
 
-    The networks say how a sum of ops relates to a whole network; see ``hwnas.predict.calibrate``.
+    ``networks`` say how a sum of ops relates to a whole network (see ``hwnas.predict.calibrate``), ``held_out`` are
+    measured twice each, to hold predictions against (see ``hwnas.predict.validate``).
 
     Raises:
-        ConfigError: more threads than processors, or fewer than one.
-        ModelError: the runtime can't run an Op.
+        ConfigError: more threads than processors, or fewer than one; a precision that the runtime hasn't.
+        ModelError: the runtime can run none of the Ops.
     """
-    effort = effort or Effort()
-    rng = np.random.default_rng(seed)
-    started, begin = datetime.now(UTC), time.monotonic()
-    archs = [tuple(map(int, arch)) for arch in np.unique(space.sample(networks, rng), axis=0)]
-    of_ops, of_archs = op_models(space.distinct_ops, progress), network_models(space, archs, progress)
-    models: dict[Op | tuple[int, ...], Model] = dict([*of_ops.items(), *of_archs.items()])
-    measured = measure_models(
-        models, runtime, threads=threads, precision=precision, rng=rng, effort=effort, progress=progress
-    )
-    latency = measured.latency
-    return LatencyTable(
-        device=this_device(
-            runtime=runtime.name, runtime_version=runtime.version(), precision=precision, threads=threads, batch=1
-        ),
-        space=SpaceOfTable.of(space),
-        protocol=Protocol(
-            rounds=next(iter(latency.values())).count // effort.runs_per_round,
-            runs_per_round=effort.runs_per_round,
-            warmup_runs=effort.warmup_runs,
-            unsteadiness_90=round(measured.unsteadiness_90, 4),
-            seconds=round(time.monotonic() - begin, 1),
-            seed=seed,
-            started=started.isoformat(timespec="seconds"),
-            hwnas=__version__,
-        ),
-        ops={op: latency[op] for op in space.distinct_ops},
-        networks=tuple(MeasuredNetwork(choices=arch, **latency[arch].model_dump()) for arch in archs),
-    )
+    plan = plan_space(
+        space, runtime, networks=networks, held_out=held_out, threads=threads, precision=precision, batch=batch,
+        seed=seed, effort=effort,
+    )  # fmt: skip
+    return carry_out(plan, space, runtime, progress=progress)
 
 
-def op_models(ops: Iterable[Op], progress: Progress | None = None) -> dict[Op, Model]:
-    """Each Op alone as an ONNX model with random weights: latency doesn't depend on the weights' values."""
-    import torch
+def carry_out(plan: Plan, space: Space, runtime: Runtime, *, progress: Progress | None = None) -> LatencyTable:
+    """Measure a plan of ``space`` on this machine.
 
-    from hwnas.nn.blocks import build, initialize
-    from hwnas.nn.to_onnx import to_onnx
-
-    ops = list(ops)
-    models = {}
-    for index, op in enumerate(ops):
-        with torch.device("meta"):
-            block = build(op)
-        block = block.to_empty(device="cpu").eval()
-        initialize(block, torch.Generator().manual_seed(0))
-        shape = (op.c_in, op.h_in, op.w_in)
-        models[op] = Model(to_onnx(block, shape), shape)
-        if progress:
-            progress("writing ops", index + 1, len(ops))
-    return models
+    Raises:
+        ConfigError: more threads than processors.
+        ModelError: the runtime can run none of the Ops.
+    """
+    check_threads(plan.threads)
+    prepared = models(space, plan.entries(), runtime, plan.precision, progress)
+    result = run_plan(plan.plain(), [_reader(model) for model in prepared.values()], runtime, progress=progress)
+    return table_of(plan, result, "what was measured")
 
 
-def network_models(
-    space: Space, archs: Iterable[tuple[int, ...]], progress: Progress | None = None
-) -> dict[tuple[int, ...], Model]:
-    """Each arch's network as an ONNX model with random weights."""
-    from hwnas.nn.derive import Network
-    from hwnas.nn.to_onnx import to_onnx
+def _reader(model: Model | str) -> Callable[[], Model]:
+    def read() -> Model:
+        if isinstance(model, str):
+            raise ModelError(model)
+        return model
 
-    archs = list(archs)
-    shape = (space.stem.c_in, space.resolution, space.resolution)
-    models = {}
-    for index, arch in enumerate(archs):
-        models[arch] = Model(to_onnx(Network(space, arch).eval(), shape), shape)
-        if progress:
-            progress("writing networks", index + 1, len(archs))
-    return models
+    return read

@@ -1,58 +1,122 @@
-"""ONNX Runtime on the CPU."""
+"""ONNX Runtime: on the CPU, and by its execution providers for CUDA, TensorRT and OpenVINO where they are installed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
-import onnxruntime as ort
 
-from hwnas.errors import ModelError
-from hwnas.runtimes.base import Images
+from hwnas.errors import ModelError, RuntimeMissingError
+from hwnas.runtimes.base import check_precision, check_self_contained, first_line, missing, nvidia_gpu, options_in_force
+
+try:
+    import onnxruntime as ort
+except Exception as error:
+    raise missing("onnxruntime", "pip install onnxruntime", error) from None
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from hwnas.runtimes.base import Images
+
+_PROVIDERS = {  # option: (ONNX Runtime's name, package that has it)
+    "cpu": ("CPUExecutionProvider", "onnxruntime"),
+    "cuda": ("CUDAExecutionProvider", "onnxruntime-gpu"),
+    "tensorrt": ("TensorrtExecutionProvider", "onnxruntime-gpu"),
+    "openvino": ("OpenVINOExecutionProvider", "onnxruntime-openvino"),
+}
+_ON_GPU = ("cuda", "tensorrt")
+_LEVELS = {
+    "all": ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
+    "extended": ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
+    "basic": ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+    "disable": ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
+}
 
 
 class OnnxRuntime:
-    """The CPU execution provider with all graph optimisations."""
+    """See :class:`hwnas.runtimes.base.Runtime`.
+
+    Options: ``provider`` (cpu, cuda, tensorrt, openvino), ``optimization`` of the graph (all, extended, basic,
+    disable).
+
+    Raises:
+        ConfigError: an unknown option or value.
+        RuntimeMissingError: this build of ONNX Runtime doesn't have the provider.
+    """
 
     name = "onnxruntime"
-    precisions: tuple[str, ...] = ("fp32",)
+    precisions: tuple[str, ...] = ("fp32", "int8")
+
+    def __init__(self, options: Mapping[str, str] | None = None) -> None:
+        known = {"provider": tuple(_PROVIDERS), "optimization": tuple(_LEVELS)}
+        self.options = options_in_force(self.name, known, options)
+        self._provider, package = _PROVIDERS[self.options["provider"]]
+        self._on_gpu = self.options["provider"] in _ON_GPU
+        if self._provider not in ort.get_available_providers():
+            raise RuntimeMissingError(
+                f"this ONNX Runtime has no {self._provider}; pip uninstall onnxruntime, then pip install {package}"
+            )
 
     def version(self) -> str:
         return str(ort.__version__)
 
+    def accelerator(self) -> str | None:
+        gpu = nvidia_gpu() if self._on_gpu else None
+        return gpu[0] if gpu else None
+
+    def prepare(self, model: bytes, precision: str) -> bytes:
+        check_precision(self, precision)
+        if precision == "fp32":
+            return model
+        from hwnas.runtimes.quantize import ONNXRUNTIME, OPENVINO, TENSORRT, quantize, random_images
+
+        preset = {"cpu": ONNXRUNTIME, "openvino": OPENVINO}.get(self.options["provider"], TENSORRT)
+        return quantize(model, random_images(model), preset)
+
     def load(self, model: bytes, *, threads: int, precision: str) -> OnnxRuntimeSession:
-        if precision not in self.precisions:
-            raise ModelError(f"runtime {self.name} runs {', '.join(self.precisions)}, not {precision!r}")
+        check_precision(self, precision)
+        check_self_contained(model)
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
+        options.graph_optimization_level = _LEVELS[self.options["optimization"]]
         # many sessions take turns when a table is measured: idle threads of one mustn't spin beside another
         options.add_session_config_entry("session.force_spinning_stop", "1")
+        if self.options["provider"] != "cpu":  # else what the provider can't do would quietly run on the CPU
+            options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         try:
-            return OnnxRuntimeSession(ort.InferenceSession(model, options, providers=["CPUExecutionProvider"]))
+            # fp32 is to mean fp32: by default the CUDA provider rounds to TF32
+            settings = {"use_tf32": "0"} if self.options["provider"] == "cuda" else {}
+            session = ort.InferenceSession(model, options, providers=[(self._provider, settings)])
         except Exception as error:  # its exception classes share no public base
-            raise ModelError(f"ONNX Runtime can't load the model: {str(error).splitlines()[0]}") from None
+            raise ModelError(f"ONNX Runtime can't load the model: {first_line(error)}") from None
+        if session.get_providers()[0] != self._provider:
+            raise RuntimeMissingError(
+                f"ONNX Runtime can't start its {self._provider} here; see its log for what it lacks"
+            )
+        return OnnxRuntimeSession(session, "cuda" if self._on_gpu else "cpu")
 
 
 class OnnxRuntimeSession:
     """See :class:`hwnas.runtimes.base.Session`."""
 
-    def __init__(self, session: ort.InferenceSession) -> None:
+    def __init__(self, session: ort.InferenceSession, device: str) -> None:
         self._session = session
+        self._device = device
         self._input = session.get_inputs()[0].name
         self._output = session.get_outputs()[0].name
 
-    def run(self, images: Images) -> npt.NDArray[np.float32]:
-        outputs = self._session.run([self._output], {self._input: images})
-        return np.asarray(outputs[0])
+    def run(self, images: Images) -> Images:
+        return np.asarray(self._session.run([self._output], {self._input: images})[0])
 
-    def bind(self, images: Images) -> Callable[[], object]:
-        # bound buffers: no allocation or copy of input and output is timed, at least of ours
+    def bind(self, images: Images) -> Callable[[], None]:
+        # bound buffers where the network runs: no allocation or copy of input and output is timed, at least of ours
         binding = self._session.io_binding()
-        binding.bind_ortvalue_input(self._input, ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(images)))
-        shape = self.run(images).shape
-        output = ort.OrtValue.ortvalue_from_shape_and_type(list(shape), np.float32)
+        images = np.ascontiguousarray(images)
+        binding.bind_ortvalue_input(self._input, ort.OrtValue.ortvalue_from_numpy(images, self._device, 0))
+        shape = list(self.run(images).shape)
+        output = ort.OrtValue.ortvalue_from_shape_and_type(shape, np.float32, self._device, 0)
         binding.bind_ortvalue_output(self._output, output)
-        return lambda: self._session.run_with_iobinding(binding)
+        return lambda: self._session.run_with_iobinding(binding)  # which waits for the device

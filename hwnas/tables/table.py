@@ -1,19 +1,22 @@
 """`LatencyTable`: Op -> latency statistics on one Device, with how it was measured; a YAML file.
 
-The file (schema 1; every time in milliseconds, for one batch)::
+The file (schema 2; every time in milliseconds, for one batch)::
 
-    schema: hwnas-latency-table/1
+    schema: hwnas-latency-table/2
     device: {hardware: …, cores: 2, os: Linux x86_64, runtime: onnxruntime, …}
     space: {source: scarlet-s2, resolution: 224, classes: 1000, fingerprint: …}
-    protocol: {rounds: 8, runs_per_round: 8, …, seconds: 41.0, hwnas: 0.1.0}
-    calibration: {scale: 0.91, error_90: 0.03, networks: 12}
+    protocol: {rounds: 40, runs_per_round: 2, …, seconds: 61.0, hwnas: 0.1.0}
+    calibration: {scale: 1.09, per_op_ms: 0.0, fixed_ms: 0.0, error_90: 0.03, …}
     ops:
-    - {op: {kind: mbconv, c_in: 16, …}, p50_ms: 0.61, p10_ms: 0.60, p90_ms: 0.66, count: 64}
+    - {op: {kind: mbconv, c_in: 16, …}, p50_ms: 0.61, p10_ms: 0.60, p90_ms: 0.66, count: 80, confidence_95: 0.01}
+    failed:
+    - {op: {kind: …}, reason: why the runtime can't run it}
     networks:
-    - {choices: [8, 5, …], p50_ms: 9.1, p10_ms: 9.0, p90_ms: 9.6, count: 64}
+    - {choices: [8, 5, …], p50_ms: 9.1, p10_ms: 9.0, p90_ms: 9.6, count: 80, confidence_95: 0.01}
 
-``networks`` are whole random networks measured in the same rounds, ``calibration`` what they say about the sum of
-ops. Both may be absent in a table that came from elsewhere.
+``networks`` are whole networks measured in the same rounds, ``calibration`` what they say about the sum of ops; with
+``held_out``, pairs of measurements of one network each, predictions can be checked. A table from another tool has
+``provenance`` in place of ``protocol``, and maybe no space.
 """
 
 from __future__ import annotations
@@ -25,30 +28,35 @@ from statistics import median
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from hwnas.errors import SpaceError, TableError
 from hwnas.files import read_yaml, validated, write_atomic
 from hwnas.space.op import Op
 from hwnas.space.space import Space
+from hwnas.space.yaml import get_space
 from hwnas.tables.device import Device
+from hwnas.tables.origin import Protocol, Provenance, Record, Share
 
-SCHEMA = "hwnas-latency-table/1"
+SCHEMA = "hwnas-latency-table/2"
 
 _Milliseconds = Annotated[float, Field(gt=0, le=1e7, allow_inf_nan=False, strict=True)]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Latency(Record):
+    """Statistics of one thing's repeated runs.
 
-
-class Latency(_Model):
-    """Statistics of one thing's repeated runs: median, 10th and 90th percentile, number of runs."""
+    Attributes:
+        p50_ms, p10_ms, p90_ms: median, 10th and 90th percentile.
+        count: runs.
+        confidence_95: relative half-width of the median's 95 % confidence interval; None where that isn't known.
+    """
 
     p50_ms: _Milliseconds
     p10_ms: _Milliseconds
     p90_ms: _Milliseconds
     count: Annotated[int, Field(gt=0, strict=True)]
+    confidence_95: Share | None = None
 
     @model_validator(mode="after")
     def _ordered(self) -> Latency:
@@ -68,7 +76,7 @@ class MeasuredNetwork(Latency):
     choices: tuple[Annotated[int, Field(ge=0, strict=True)], ...]
 
 
-class SpaceOfTable(_Model):
+class SpaceOfTable(Record):
     """For which space the table was made."""
 
     source: str
@@ -87,42 +95,24 @@ class SpaceOfTable(_Model):
         )
 
 
-class Protocol(_Model):
-    """How the table was measured.
+class Calibration(Record):
+    """What measured networks say about the sum of their ops: network ≈ scale · Σ ops + per_op_ms · n + fixed_ms.
 
     Attributes:
-        rounds: passes over all entries, in a new random order each.
-        runs_per_round: timed runs of an entry in one pass.
-        warmup_runs: untimed runs of an entry before the first round.
-        unsteadiness_90: how much the machine's speed changed meanwhile; see ``hwnas.profile.timer.Measurement``.
-        seconds: that the measuring took.
-        seed: of the order and of the networks.
-        started: UTC, ISO 8601.
-        hwnas: version that measured.
-    """
-
-    rounds: Annotated[int, Field(gt=0)]
-    runs_per_round: Annotated[int, Field(gt=0)]
-    warmup_runs: Annotated[int, Field(ge=0)]
-    unsteadiness_90: Annotated[float, Field(ge=0, allow_inf_nan=False)]
-    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
-    seed: int
-    started: str
-    hwnas: str
-
-
-class Calibration(_Model):
-    """What measured networks say about the sum of their ops.
-
-    Attributes:
-        scale: network latency ≈ scale · Σ ops.
-        error_90: half-width, relative, of the interval that should hold 90 % of new networks, measured for a second
-            at another moment: what the fit leaves open, and the machine's unsteadiness.
+        scale: of the sum.
+        per_op_ms: for each of a network's n ops; may be negative, since an op alone pays for entering the runtime.
+        fixed_ms: for the network.
+        error_90: half-width, relative, of the interval that should hold 90 % of new networks, at the machine's speed as
+            it was when the table was made.
+        held_out_mape: mean absolute relative error of each network, predicted by a fit on the others.
         networks: how many it was fitted on.
     """
 
     scale: Annotated[float, Field(gt=0, lt=100, allow_inf_nan=False)]
+    per_op_ms: Annotated[float, Field(allow_inf_nan=False)]
+    fixed_ms: Annotated[float, Field(allow_inf_nan=False)]
     error_90: Annotated[float, Field(ge=0, lt=10, allow_inf_nan=False)]
+    held_out_mape: Share
     networks: Annotated[int, Field(gt=1)]
 
 
@@ -130,14 +120,28 @@ class _Entry(Latency):
     op: dict[str, Any]
 
 
-class _File(_Model):
-    schema_: Annotated[Literal["hwnas-latency-table/1"], Field(alias="schema")]
+class _Failed(Record):
+    op: dict[str, Any]
+    reason: str
+
+
+class _File(Record):
+    schema_: Annotated[Literal["hwnas-latency-table/2"], Field(alias="schema")]
     device: Device
-    space: SpaceOfTable
-    protocol: Protocol
+    space: SpaceOfTable | None = None
+    protocol: Protocol | None = None
+    provenance: Provenance | None = None
     calibration: Calibration | None = None
     ops: Annotated[list[_Entry], Field(min_length=1)]
+    failed: list[_Failed] = []
     networks: list[MeasuredNetwork] = []
+    held_out: list[tuple[MeasuredNetwork, MeasuredNetwork]] = []
+
+    @model_validator(mode="after")
+    def _has_a_source(self) -> _File:
+        if (self.protocol is None) == (self.provenance is None):
+            raise ValueError("a table has either a protocol (measured by hwnas) or a provenance (imported)")
+        return self
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,16 +149,24 @@ class LatencyTable:
     """Latencies of Ops on one Device; see the module's docstring for the file.
 
     Attributes:
+        space: for which it was made; None for an import that covers none.
+        protocol: how it was measured; None for an import.
+        provenance: where an import is from; None for a table that hwnas measured.
         ops: the entries.
+        failed: Op -> why the runtime can't run it.
         networks: whole networks measured beside them.
+        held_out: networks measured beside them twice each, and kept out of the calibration.
         calibration: from sums of ops to networks; None when no network was measured.
     """
 
     device: Device
-    space: SpaceOfTable
-    protocol: Protocol
     ops: Mapping[Op, Latency]
+    space: SpaceOfTable | None = None
+    protocol: Protocol | None = None
+    provenance: Provenance | None = None
+    failed: Mapping[Op, str] = field(default_factory=dict)
     networks: tuple[MeasuredNetwork, ...] = field(default=())
+    held_out: tuple[tuple[MeasuredNetwork, MeasuredNetwork], ...] = field(default=())
     calibration: Calibration | None = None
 
     @staticmethod
@@ -166,24 +178,50 @@ class LatencyTable:
                 the message names file, entry and field.
         """
         path = Path(path)
-        file = validated(_File, read_yaml(path, TableError), path, TableError)
+        return LatencyTable.from_dict(read_yaml(path, TableError), path)
+
+    @staticmethod
+    def from_dict(data: Any, where: Path | str) -> LatencyTable:
+        """A table from what its file holds; ``where`` is for messages.
+
+        Raises:
+            TableError: as :meth:`load`.
+        """
+        schema = data.get("schema") if isinstance(data, dict) else None
+        if schema != SCHEMA and isinstance(schema, str) and schema.startswith("hwnas-latency-table/"):
+            raise TableError(f"{where} has schema {schema}, this hwnas reads {SCHEMA}; profile again")
+        file = validated(_File, data, where, TableError)
         ops: dict[Op, Latency] = {}
         for row, entry in enumerate(file.ops):
-            try:
-                op = Op.from_dict(entry.op)
-            except SpaceError as error:
-                raise TableError(f"{path}: ops.{row}.op: {error}") from None
+            op = _op(entry.op, f"{where}: ops.{row}")
             if op in ops:
-                raise TableError(f"{path}: ops.{row}: a second entry for {op}; remove one")
-            ops[op] = Latency(p50_ms=entry.p50_ms, p10_ms=entry.p10_ms, p90_ms=entry.p90_ms, count=entry.count)
+                raise TableError(f"{where}: ops.{row}: a second entry for {op}; remove one")
+            ops[op] = Latency(**entry.model_dump(exclude={"op"}))
+        failed = {_op(entry.op, f"{where}: failed.{row}"): entry.reason for row, entry in enumerate(file.failed)}
+        if both := ops.keys() & failed.keys():
+            raise TableError(f"{where}: {next(iter(both))} is among ops and failed; remove one")
         return LatencyTable(
             device=file.device,
             space=file.space,
             protocol=file.protocol,
+            provenance=file.provenance,
             ops=ops,
+            failed=failed,
             networks=tuple(file.networks),
+            held_out=tuple(file.held_out),
             calibration=file.calibration,
         )
+
+    def get_space(self) -> Space:
+        """The space that the table was made for.
+
+        Raises:
+            TableError: it covers none, as an import may.
+            SpaceError: the space's file isn't there any more, or has changed.
+        """
+        if self.space is None:
+            raise TableError("the table covers no space; it came from another tool")
+        return get_space(self.space.source, self.space.resolution, self.space.classes)
 
     def drift(self, now_ms: Mapping[tuple[int, ...], float]) -> float | None:
         """How much longer the table's own networks take now than when it was made: the median of the ratios.
@@ -204,18 +242,39 @@ class LatencyTable:
 
     def to_yaml(self) -> str:
         """The file's text; one line per entry, so that two tables can be compared line by line."""
-        calibration = self.calibration.model_dump() if self.calibration else None
-        parts = [
-            yaml.safe_dump({"schema": SCHEMA, "device": self.device.model_dump()}, sort_keys=False),
-            yaml.safe_dump({"space": self.space.model_dump(), "protocol": self.protocol.model_dump()}, sort_keys=False),
-            yaml.safe_dump({"calibration": calibration}, sort_keys=False) if calibration else "",
-            "ops:\n",
-            *(_line({"op": op.to_dict(), **latency.model_dump()}) for op, latency in self.ops.items()),
-            "networks:\n" if self.networks else "",
-            *(_line({"choices": list(n.choices), **n.model_dump(exclude={"choices"})}) for n in self.networks),
-        ]
+        sections = {
+            "schema": SCHEMA,
+            "device": self.device.model_dump(),
+            "space": _plain(self.space),
+            "protocol": _plain(self.protocol),
+            "provenance": _plain(self.provenance),
+            "calibration": _plain(self.calibration),
+        }
+        rows: dict[str, list[Any]] = {
+            "ops": [{"op": op.to_dict(), **_plain(latency)} for op, latency in self.ops.items()],
+            "failed": [{"op": op.to_dict(), "reason": reason} for op, reason in self.failed.items()],
+            "networks": [_of_network(network) for network in self.networks],
+            "held_out": [[_of_network(network) for network in pair] for pair in self.held_out],
+        }
+        parts = [yaml.safe_dump({k: v for k, v in sections.items() if v}, sort_keys=False, allow_unicode=True)]
+        parts += [f"{name}:\n{''.join(map(_line, entries))}" for name, entries in rows.items() if entries]
         return "".join(parts)
 
 
-def _line(entry: dict[str, Any]) -> str:
-    return f"- {yaml.safe_dump(entry, sort_keys=False, default_flow_style=True, width=10_000)}"
+def _op(data: dict[str, Any], where: str) -> Op:
+    try:
+        return Op.from_dict(data)
+    except SpaceError as error:
+        raise TableError(f"{where}.op: {error}") from None
+
+
+def _plain(model: BaseModel | None) -> dict[str, Any]:
+    return model.model_dump(mode="json", exclude_none=True) if model else {}
+
+
+def _of_network(network: MeasuredNetwork) -> dict[str, Any]:
+    return {"choices": list(network.choices)} | _plain(network)
+
+
+def _line(entry: dict[str, Any] | list[dict[str, Any]]) -> str:
+    return f"- {yaml.safe_dump(entry, sort_keys=False, default_flow_style=True, width=10_000, allow_unicode=True)}"

@@ -24,7 +24,7 @@ from hwnas.nn.supernet import Supernet
 from hwnas.nn.to_onnx import to_onnx
 from hwnas.predict.count import count
 from hwnas.profile.measure import Effort
-from hwnas.runtimes.base import get_runtime
+from hwnas.runtimes.registry import get_runtime
 from hwnas.space.space import Space
 from tests.nn.test_derive import lived_in
 

@@ -15,7 +15,7 @@ from hwnas.nn.blocks import build, initialize
 from hwnas.nn.derive import derive, load_scarlet
 from hwnas.nn.supernet import Supernet
 from hwnas.nn.to_onnx import IR_VERSION, OPSET, to_onnx
-from hwnas.runtimes.base import get_runtime
+from hwnas.runtimes.registry import get_runtime
 from hwnas.space.space import Space
 from hwnas.space.yaml import get_space
 from tests.nn.test_derive import lived_in

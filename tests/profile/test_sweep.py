@@ -8,16 +8,16 @@ import pytest
 from hwnas.errors import ConfigError, MissingOpError, TableError
 from hwnas.predict.calibrate import calibrate
 from hwnas.predict.latency import LatencyPredictor
-from hwnas.predict.validate import validate
-from hwnas.profile.measure import Effort
+from hwnas.predict.validate import validate, validate_held_out
 from hwnas.profile.sweep import profile_space
-from hwnas.runtimes.base import get_runtime
+from hwnas.profile.timer import Effort
+from hwnas.runtimes.registry import get_runtime
 from hwnas.space.space import Space
 from hwnas.space.yaml import get_space
-from hwnas.tables.device import usable_cores
+from hwnas.profile.machine import usable_cores
 from hwnas.tables.table import LatencyTable
 
-QUICK = Effort(rounds=4, runs_per_round=3, warmup_runs=1, at_least_s=0)
+QUICK = Effort(rounds=4, runs_per_round=3, warmup_runs=1, at_least_s=0, at_most_s=0)
 
 
 @pytest.fixture(scope="module")
@@ -27,19 +27,27 @@ def macro() -> Space:
 
 @pytest.fixture(scope="module")
 def table(macro: Space) -> LatencyTable:
-    return calibrate(profile_space(macro, get_runtime("onnxruntime"), networks=5, effort=QUICK), macro)
+    networks, held_out = macro.sample(6, 0), macro.sample(8, 1)
+    found = profile_space(macro, get_runtime("onnxruntime"), networks=networks, held_out=held_out, effort=QUICK)
+    return calibrate(found, macro)
 
 
 def test_every_op_is_measured(table: LatencyTable, macro: Space) -> None:
     assert set(table.ops) == set(macro.distinct_ops)
     assert {entry.count for entry in table.ops.values()} == {12}
-    assert len(table.networks) == 5
+    assert len(table.networks) == 6
+    assert len(table.held_out) == 8
+    assert all(first.choices == again.choices for first, again in table.held_out)
 
 
 def test_the_device_and_the_protocol_say_how(table: LatencyTable) -> None:
     assert (table.device.runtime, table.device.threads, table.device.batch) == ("onnxruntime", 1, 1)
     assert table.device.runtime_version
+    assert table.protocol is not None
+    assert table.space is not None
     assert table.protocol.rounds == 4
+    assert table.protocol.affinity
+    assert table.protocol.reference in [str(op) for op in table.ops]
     assert table.space.fingerprint == get_space("macro").fingerprint
 
 
@@ -61,6 +69,9 @@ def test_validation_reports_consistent_numbers(table: LatencyTable, macro: Space
         errors.append(network["predicted_ms"] * 2 / (network["measured_ms"] + network["measured_again_ms"]) - 1)
     assert found.mape == pytest.approx(np.abs(errors).mean())
     assert found.within_10 == pytest.approx((np.abs(errors) <= 0.1).mean())
+    held_out = validate_held_out(table, macro)
+    assert len(held_out.networks) == 8
+    assert held_out.drift == 1.0
     assert found.spearman > 0.5  # macro's latencies spread over a factor of 5: only a broken table ranks them badly
 
 
@@ -74,4 +85,4 @@ def test_validation_needs_new_networks(table: LatencyTable, macro: Space) -> Non
 @pytest.mark.parametrize("threads", [0, -1, usable_cores() + 1])
 def test_threads_this_machine_has_not(macro: Space, threads: int) -> None:
     with pytest.raises(ConfigError, match="threads must be"):
-        profile_space(macro, get_runtime("onnxruntime"), threads=threads, networks=3, effort=QUICK)
+        profile_space(macro, get_runtime("onnxruntime"), threads=threads, networks=[], effort=QUICK)

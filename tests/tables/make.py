@@ -6,7 +6,8 @@ import numpy as np
 
 from hwnas.space.space import Space
 from hwnas.tables.device import Device
-from hwnas.tables.table import Latency, LatencyTable, Protocol, SpaceOfTable
+from hwnas.tables.origin import Condition, Protocol
+from hwnas.tables.table import Calibration, Latency, LatencyTable, SpaceOfTable
 
 DEVICE = Device(
     hardware="a test", cores=1, os="none", runtime="onnxruntime", runtime_version="0", precision="fp32", threads=1,
@@ -16,6 +17,14 @@ DEVICE = Device(
 
 def latency(p50_ms: float) -> Latency:
     return Latency(p50_ms=p50_ms, p10_ms=p50_ms * 0.9, p90_ms=p50_ms * 1.2, count=10)
+
+
+def calibration(
+    scale: float = 1.0, per_op_ms: float = 0.0, fixed_ms: float = 0.0, error_90: float = 0.03
+) -> Calibration:
+    return Calibration(
+        scale=scale, per_op_ms=per_op_ms, fixed_ms=fixed_ms, error_90=error_90, held_out_mape=0.01, networks=12
+    )
 
 
 def made_up_table(space: Space, seed: int = 0) -> LatencyTable:
@@ -28,10 +37,19 @@ def made_up_table(space: Space, seed: int = 0) -> LatencyTable:
             rounds=1,
             runs_per_round=10,
             warmup_runs=0,
+            confidence_asked=0.02,
+            confidence_95=0.01,
             unsteadiness_90=0.0,
+            drift=1.0,
+            clock_steps=0,
+            reference="stem",
+            affinity=(0,),
+            before=Condition(load=0.1),
+            after=Condition(load=0.2),
             seconds=0.0,
             seed=0,
             started="2000-01-01",
+            python="3.11",
             hwnas="0",
         ),
         ops={op: latency(round(float(rng.uniform(0.1, 1)), 6)) for op in space.distinct_ops},

@@ -10,7 +10,6 @@ import pytest
 from hwnas.predict.latency import LatencyPredictor
 from hwnas.predict.lowered import madds
 from hwnas.shipped import shipped
-from hwnas.space.yaml import get_space
 from hwnas.tables.table import LatencyTable
 
 TABLES = sorted(shipped("latency_tables").rglob("*.y*ml"))
@@ -23,7 +22,8 @@ def test_scarlet_s2_at_224_is_shipped() -> None:
 @pytest.mark.parametrize("path", TABLES, ids=lambda path: "/".join(path.parts[-2:]))
 def test_table(path: Path) -> None:
     table = LatencyTable.load(path)
-    space = get_space(table.space.source, table.space.resolution, table.space.classes)
+    space = table.get_space()
+    assert table.space is not None
     device = table.device
     assert table.space.fingerprint == space.fingerprint
     assert set(table.ops) == set(space.distinct_ops)

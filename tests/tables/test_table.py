@@ -13,14 +13,20 @@ from hypothesis import strategies as st
 
 from hwnas.errors import TableError
 from hwnas.space.space import Space
-from hwnas.tables.table import Calibration, Latency, LatencyTable, MeasuredNetwork
-from tests.tables.make import latency, made_up_table
+from hwnas.space.yaml import get_space
+from hwnas.tables.table import Latency, LatencyTable, MeasuredNetwork
+from tests.tables.make import calibration, latency, made_up_table
 
 
 def test_round_trip(small_space: Space, tmp_path: Path) -> None:
     network = MeasuredNetwork(choices=(0, 1, 2, 3, 0, 1), **latency(2.5).model_dump())
-    calibration = Calibration(scale=0.91, error_90=0.031, networks=12)
-    table = replace(made_up_table(small_space), networks=(network,), calibration=calibration)
+    table = replace(
+        made_up_table(small_space),
+        networks=(network,),
+        held_out=((network, network), (network, network)),
+        failed={get_space("macro").head: "no such kernel: ünsupported"},
+        calibration=calibration(scale=0.91, per_op_ms=-0.01),
+    )
     path = tmp_path / "table.yaml"
     table.save(path)
     assert LatencyTable.load(path) == table
@@ -29,7 +35,7 @@ def test_round_trip(small_space: Space, tmp_path: Path) -> None:
 
 def test_a_plain_safe_loader_reads_it_too(small_space: Space) -> None:
     data = yaml.safe_load(made_up_table(small_space).to_yaml())
-    assert data["schema"] == "hwnas-latency-table/1"
+    assert data["schema"] == "hwnas-latency-table/2"
     assert all("p50_ms" in entry for entry in data["ops"])
 
 
@@ -51,11 +57,11 @@ def _drop(key: str) -> Any:
     ("change", "words"),
     [
         (_drop("device"), "device: Field required"),
-        (_drop("space"), "space: Field required"),
-        (_drop("protocol"), "protocol: Field required"),
+        (_drop("protocol"), "either a protocol .* or a provenance"),
         (_drop("ops"), "ops: Field required"),
         (_set("ops", []), "ops: "),
         (_set("schema", "other/2"), "schema"),
+        (_set("schema", "hwnas-latency-table/1"), "has schema hwnas-latency-table/1, .* profile again"),
         (_set("extra", 1), "extra"),
         (_set("device.threads", 0), r"device\.threads"),
         (_set("ops.3.p50_ms", float("nan")), r"ops\.3\.p50_ms"),

@@ -1,0 +1,141 @@
+"""What ``profile`` and ``kit build`` share: the options that say what to measure, and the plan they make."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hwnas.errors import ConfigError
+
+if TYPE_CHECKING:  # imported when a verb runs
+    from hwnas.profile.plan import Plan
+    from hwnas.runtimes.base import Runtime
+    from hwnas.space.space import Space
+    from hwnas.tables.table import LatencyTable
+
+SpaceOption = Annotated[str, typer.Option("--space", help="Name of a space, or its .yaml file.")]
+RuntimeOption = Annotated[str, typer.Option("--runtime", help="What runs the network.")]
+OptionsOption = Annotated[
+    list[str] | None, typer.Option("--option", help="NAME=VALUE for the runtime; give it again for another.")
+]
+ThreadsOption = Annotated[int, typer.Option("--threads", help="Of one inference.")]
+PrecisionOption = Annotated[str, typer.Option("--precision", help="fp32, fp16, bf16 or int8, as the runtime has it.")]
+BatchOption = Annotated[int, typer.Option("--batch", help="Images per inference.")]
+ResolutionOption = Annotated[int | None, typer.Option("--resolution", help="Input size in pixels.")]
+ClassesOption = Annotated[int | None, typer.Option("--classes", help="Outputs of the classifier.")]
+NetworksOption = Annotated[int, typer.Option("--networks", min=3, help="Whole networks to calibrate with.")]
+HeldOutOption = Annotated[
+    int, typer.Option("--held-out", min=0, help="Whole networks to validate with, measured twice each.")
+]
+ConfidenceOption = Annotated[
+    float, typer.Option("--confidence", min=1e-4, max=1.0, help="Know each median to ± this share (95 %).")
+]
+SecondsOption = Annotated[float, typer.Option("--seconds", min=0.0, help="End after so many, known or not.")]
+
+
+def runtime_for(name: str, options: list[str] | None) -> Runtime:
+    """The runtime that ``--runtime`` and ``--option`` name.
+
+    Raises:
+        ConfigError: an option isn't NAME=VALUE, or not one of the runtime's.
+        RuntimeMissingError: the runtime isn't known or installed.
+    """
+    from hwnas.runtimes.registry import get_runtime
+
+    parsed: dict[str, str] = {}
+    for text in options or []:
+        key, equals, value = text.partition("=")
+        if not equals or not key or key in parsed:
+            raise ConfigError(f"--option takes NAME=VALUE, each name once, got {text!r}")
+        parsed[key] = value
+    return get_runtime(name, parsed)
+
+
+def plan_for(
+    space: Space,
+    runtime: Runtime,
+    *,
+    networks: int,
+    held_out: int,
+    threads: int,
+    precision: str,
+    batch: int,
+    confidence: float,
+    seconds: float,
+    seed: int,
+) -> Plan:
+    """Every op of the space, the networks that pin a calibration down best, and random ones to validate with."""
+    import numpy as np
+
+    from hwnas.predict.design import calibration_networks
+    from hwnas.predict.validate import draw_unknown
+    from hwnas.profile.plan import plan_space
+    from hwnas.profile.timer import Effort
+
+    chosen = calibration_networks(space, networks, seed)
+    known = [tuple(arch) for arch in chosen.tolist()]
+    others = draw_unknown(space, held_out, np.random.default_rng(seed + 1), known)
+    return plan_space(
+        space, runtime, networks=chosen, held_out=others, threads=threads, precision=precision, batch=batch, seed=seed,
+        effort=Effort(confidence=confidence, at_most_s=seconds),
+    )  # fmt: skip
+
+
+def finished(table: LatencyTable, space: Space) -> LatencyTable:
+    """The table with its calibration; as it is where the device could run too few whole networks."""
+    from hwnas.predict.calibrate import calibrate
+
+    return calibrate(table, space) if len(table.networks) >= 3 else table
+
+
+def summary(table: LatencyTable, output: object) -> tuple[dict[str, Any], list[str]]:
+    """What a new table says: the JSON object, and lines to read."""
+    protocol, calibration = table.protocol, table.calibration
+    assert protocol is not None
+    result = {
+        "ops": len(table.ops),
+        "failed": [{"op": op.to_dict(), "reason": reason} for op, reason in table.failed.items()],
+        "networks": len(table.networks),
+        "held_out": len(table.held_out),
+        "seconds": protocol.seconds,
+        "table": str(output),
+        "device": table.device.model_dump(),
+        "confidence_asked": protocol.confidence_asked,
+        "confidence_95": protocol.confidence_95,
+        "unsteadiness_90": protocol.unsteadiness_90,
+        "calibration": calibration.model_dump() if calibration else None,
+    }
+    count = f"{len(table.ops)} ops and {len(table.networks) + 2 * len(table.held_out)} networks"
+    lines = [f"{count} in {protocol.seconds:.0f} s on {table.device}"]
+    lines += [f"could not be run: [{op}]: {reason}" for op, reason in list(table.failed.items())[:5]]
+    lines.append(
+        f"medians known to ±{protocol.confidence_95:.1%} (95 %), asked ±{protocol.confidence_asked:.1%}; the machine's "
+        f"own speed varied by ±{protocol.unsteadiness_90:.1%} from second to second"
+    )
+    if protocol.confidence_95 > protocol.confidence_asked:
+        lines.append("the machine was too noisy for the confidence asked: give it nothing else to do, or more --seconds")
+    lines.append(calibration_line(calibration.model_dump()) if calibration else "not calibrated: too few networks ran")
+    return result, [*lines, f"table: {output}"]
+
+
+def origin_line(table: LatencyTable) -> str:
+    """How a table came about, in one line."""
+    if table.protocol:
+        done = table.protocol
+        return (
+            f"{done.rounds} interleaved rounds of {done.runs_per_round} runs in {done.seconds:.0f} s, {done.started}; "
+            f"medians known to ±{done.confidence_95:.1%} (95 %)"
+        )
+    assert table.provenance is not None
+    source = table.provenance
+    return f"imported from {source.file} ({source.format}, times in {source.unit}): {source.note}"
+
+
+def calibration_line(calibration: Mapping[str, Any]) -> str:
+    """How a table's ops make a network, in one line."""
+    terms = [f"{calibration['scale']:.3f} × the sum of its ops"]
+    terms += [f"{calibration['per_op_ms']:+.4f} ms per op"] if calibration["per_op_ms"] else []
+    terms += [f"{calibration['fixed_ms']:+.3f} ms"] if calibration["fixed_ms"] else []
+    return f"a network takes {' '.join(terms)}, ±{calibration['error_90']:.1%} (90 %)"

@@ -1,0 +1,96 @@
+"""How a table came about: measured by hwnas (`Protocol`) or taken from another tool (`Provenance`)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Share = Annotated[float, Field(ge=0, le=1e3, allow_inf_nan=False)]
+_Number = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Record(BaseModel):
+    """Part of a file: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Condition(Record):
+    """How a machine was doing at a moment; None is what its system doesn't tell.
+
+    Attributes:
+        load: processes that wanted to run, 1-minute average.
+        clock_mhz: mean of the processors.
+        throttled: times that a processor slowed down for heat, since the machine started.
+        busy_s, stolen_s: processor seconds used in all and taken by other virtual machines, since it started.
+        temperature_c: of the hottest sensor.
+        battery_percent: of the battery it runs on.
+    """
+
+    load: _Number | None = None
+    clock_mhz: _Number | None = None
+    throttled: _Number | None = None
+    busy_s: _Number | None = None
+    stolen_s: _Number | None = None
+    temperature_c: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    battery_percent: _Number | None = None
+
+
+class Protocol(Record):
+    """How the table was measured; see :mod:`hwnas.profile.timer`.
+
+    Attributes:
+        rounds: passes over all entries, in a new random order each.
+        runs_per_round: timed runs of an entry in one pass.
+        warmup_runs: untimed runs of an entry before the first round.
+        confidence_asked, confidence_95: relative half-width of the 95 % confidence interval that every entry's median
+            was to have, and that the least known one has.
+        unsteadiness_90: how much the machine's speed changed meanwhile.
+        drift: how much longer the reference took at the end than at the beginning (ratio).
+        clock_steps: runs repeated because the clock went backwards or stood still.
+        reference: what was timed between all others to know the machine's speed.
+        affinity: logical processors that the process could use.
+        before, after: how the machine was doing.
+        seconds: that loading and measuring took.
+        seed: of the order and of the networks.
+        started: UTC, ISO 8601.
+        python: version that measured.
+        hwnas: version that measured.
+    """
+
+    rounds: Annotated[int, Field(gt=0)]
+    runs_per_round: Annotated[int, Field(gt=0)]
+    warmup_runs: Annotated[int, Field(ge=0)]
+    confidence_asked: Share
+    confidence_95: Share
+    unsteadiness_90: Share
+    drift: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    clock_steps: Annotated[int, Field(ge=0)]
+    reference: str
+    affinity: tuple[int, ...]
+    before: Condition
+    after: Condition
+    seconds: _Number
+    seed: int
+    started: str
+    python: str
+    hwnas: str
+
+
+class Provenance(Record):
+    """Where a table came from that hwnas didn't measure.
+
+    Attributes:
+        file: its name.
+        sha256: of the file.
+        format: as ``ofa``.
+        unit: of the times in the file; here all are milliseconds.
+        note: what the importer had to assume, in a sentence or more.
+    """
+
+    file: str
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    format: str
+    unit: Literal["ms", "us", "s"]
+    note: str

@@ -1,0 +1,117 @@
+"""Calibrations against closed forms: terms that are there are found, terms that aren't are left out, intervals hold."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hwnas.errors import TableError
+from hwnas.predict.calibrate import calibrate, fit
+from hwnas.space.space import Space
+from hwnas.space.yaml import get_space
+from hwnas.tables.table import LatencyTable, MeasuredNetwork
+from tests.tables.make import latency, made_up_table
+
+
+@given(st.floats(0.1, 10), st.integers(3, 40))
+def test_exact_proportion_has_no_error_and_no_other_terms(scale: float, count: int) -> None:
+    sums_ms = np.linspace(1, 9, count)
+    found = fit(sums_ms, np.full(count, 7.0), scale * sums_ms)
+    assert found.scale == pytest.approx(scale)
+    assert (found.per_op_ms, found.fixed_ms, found.networks) == (0, 0, count)
+    assert found.error_90 == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("scale", "per_op_ms", "fixed_ms"), [(0.9, 0, 0), (0.9, 0.2, 0), (0.9, 0, 1.5), (0.8, 0.1, 2.0), (1.2, -0.05, 0)]
+)
+def test_the_terms_that_matter_are_found(scale: float, per_op_ms: float, fixed_ms: float) -> None:
+    rng = np.random.default_rng(0)
+    sums_ms, ops = rng.uniform(5, 15, 20), rng.integers(8, 22, 20).astype(float)
+    measured_ms = (scale * sums_ms + per_op_ms * ops + fixed_ms) * np.exp(rng.normal(0, 1e-4, 20))
+    found = fit(sums_ms, ops, measured_ms)
+    assert found.scale == pytest.approx(scale, rel=0.01)
+    assert found.per_op_ms == pytest.approx(per_op_ms, abs=2e-3)
+    assert found.fixed_ms == pytest.approx(fixed_ms, abs=2e-2)
+    assert found.held_out_mape < 5e-4
+
+
+def test_terms_that_explain_only_noise_are_left_out() -> None:
+    """Of 300 fits to networks that are proportional but for 2 % noise, most take the scale alone."""
+    rng = np.random.default_rng(0)
+    simple = 0
+    for _ in range(300):
+        sums_ms, ops = rng.uniform(8, 12, 20), rng.integers(15, 22, 20).astype(float)
+        found = fit(sums_ms, ops, 0.9 * sums_ms * np.exp(rng.normal(0, 0.02, 20)))
+        simple += found.per_op_ms == found.fixed_ms == 0
+    assert simple >= 240
+
+
+@pytest.mark.parametrize("count", [5, 12, 20])
+def test_the_interval_covers_90_percent_of_new_networks(count: int) -> None:
+    """Monte Carlo: fit on noisy networks, hold one new network against the interval."""
+    rng = np.random.default_rng(0)
+    inside = 0
+    for _ in range(2000):
+        sums_ms, ops = rng.uniform(5, 15, count + 1), rng.integers(15, 22, count + 1).astype(float)
+        measured_ms = (0.9 * sums_ms + 0.02 * ops) * np.exp(rng.normal(0, 0.02, count + 1))
+        found = fit(sums_ms[:-1], ops[:-1], measured_ms[:-1])
+        predicted_ms = found.scale * sums_ms[-1] + found.per_op_ms * ops[-1] + found.fixed_ms
+        inside += abs(measured_ms[-1] / predicted_ms - 1) <= found.error_90
+    assert 0.86 <= inside / 2000 <= 0.94
+
+
+def test_held_out_errors_are_those_of_refitting_without_each_network() -> None:
+    rng = np.random.default_rng(1)
+    sums_ms = rng.uniform(5, 15, 8)
+    measured_ms = sums_ms * np.exp(rng.normal(0, 0.02, 8))
+    ops = np.full(8, 5.0)
+    errors = []
+    for index in range(8):
+        rest = np.arange(8) != index
+        ratio = sums_ms[rest] / measured_ms[rest]
+        scale = ratio.sum() / (ratio**2).sum()  # least squares of scale · Σ / measured = 1
+        errors.append(abs(scale * sums_ms[index] / measured_ms[index] - 1))
+    assert fit(sums_ms, ops, measured_ms).held_out_mape == pytest.approx(np.mean(errors))
+
+
+def _measured(table: LatencyTable, space: Space, archs: np.ndarray, scale: float) -> tuple[MeasuredNetwork, ...]:
+    return tuple(
+        MeasuredNetwork(
+            choices=tuple(arch.tolist()),
+            **latency(scale * sum(table.ops[op].p50_ms for op in space.lower(arch))).model_dump(),
+        )
+        for arch in archs
+    )
+
+
+def test_calibrate_finds_the_factor(small_space: Space) -> None:
+    table = made_up_table(small_space)
+    networks = _measured(table, small_space, small_space.sample(10, seed=3), 0.8)
+    calibration = calibrate(replace(table, networks=networks), small_space).calibration
+    assert calibration is not None
+    assert calibration.scale == pytest.approx(0.8, rel=1e-3)
+    assert calibration.networks == 10
+
+
+def test_networks_with_an_op_that_failed_are_not_fitted(small_space: Space) -> None:
+    table = made_up_table(small_space)
+    networks = _measured(table, small_space, small_space.sample(12, seed=3), 0.8)
+    broken = small_space.layers[0][0]
+    ops = {op: value for op, value in table.ops.items() if op != broken}
+    calibration = calibrate(replace(table, ops=ops, failed={broken: "why"}, networks=networks), small_space).calibration
+    assert calibration is not None
+    assert calibration.networks == sum(broken not in small_space.lower(network.choices) for network in networks) < 12
+    assert calibration.scale == pytest.approx(0.8, rel=1e-3)
+
+
+def test_calibrate_refuses_what_it_cannot_use(small_space: Space) -> None:
+    table = made_up_table(small_space)
+    with pytest.raises(TableError, match="needs 3"):
+        calibrate(table, small_space)
+    with pytest.raises(TableError, match="was made for"):
+        calibrate(table, get_space("macro"))
