@@ -18,14 +18,24 @@ def count(
     seed: UnusedSeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Multiply-adds (1 = 2 FLOPs; batch 1) and parameters of an arch, stabilizers dropped."""
+    """Multiply-adds (1 = 2 FLOPs; batch 1), parameters, and memory in fp32 of an arch, stabilizers dropped."""
     from hwnas.predict.count import count as count_ops
+    from hwnas.predict.memory import model_mb, peak_activation_mb
     from hwnas.space.arch import parse_arch
 
     found = parse_arch(arch, resolution, classes)
     counted = count_ops(found.space.lower(found.choices))
     ops = [{"op": op.to_dict(), "madds": c.madds, "params": c.params} for op, c in counted.per_op]
-    result = {"arch": str(found), "madds": counted.madds, "params": counted.params, "ops": ops}
+    size_mb, peak_mb = (float(cost(found.space)(found.choices)[0]) for cost in (model_mb, peak_activation_mb))
+    result = {
+        "arch": str(found),
+        "madds": counted.madds,
+        "params": counted.params,
+        "model_mb": size_mb,
+        "peak_activation_mb": peak_mb,
+        "ops": ops,
+    }
     rows = [f"{c.madds / 1e6:>10.3f} M  {c.params:>9,}  {op}" for op, c in counted.per_op]
     total = f"{counted.madds / 1e6:>10.3f} M multiply-adds, {counted.params:,} parameters: {found}"
-    print_result(result, as_json, *rows, total)
+    memory = f"{size_mb:.2f} MB of weights, at most {peak_mb:.2f} MB of activations at one time, in fp32"
+    print_result(result, as_json, *rows, total, memory)

@@ -113,10 +113,10 @@ def run_demo(folder: Path, size: Size, budget_ms: float | None, seed: int, progr
     from hwnas.cli.deriving import derive_from_supernet
     from hwnas.cli.gather import gather
     from hwnas.cli.models import predicted_interval_ms
+    from hwnas.cli.profiling import finished, plan_for
     from hwnas.cli.searching import SearchSettings, search_supernet
     from hwnas.cli.tables import TableOption
     from hwnas.nn.model_folder import load_model
-    from hwnas.cli.profiling import plan_for, finished
     from hwnas.predict.latency import LatencyPredictor
     from hwnas.profile.sweep import carry_out
     from hwnas.profile.timer import Effort

@@ -12,7 +12,9 @@ from hwnas.cli.console import JsonOption, UnusedSeedOption, print_result
 
 def predict(
     archs: Annotated[list[str], typer.Argument(help="Released names, arch.json files, or SPACE:i,j,k,…")],
-    table: Annotated[Path, typer.Option(help="Latency table of the device.")],
+    table: Annotated[
+        list[Path], typer.Option(help="Latency table of the device; several (as of other resolutions) are merged.")
+    ],
     resolution: Annotated[int | None, typer.Option(help="Of the input in pixels; the table's, unless given.")] = None,
     seed: UnusedSeedOption = 0,
     as_json: JsonOption = False,
@@ -23,11 +25,13 @@ def predict(
     """
     from hwnas.errors import ArchError
     from hwnas.predict.latency import LatencyPredictor
+    from hwnas.predict.memory import model_mb, peak_activation_mb
+    from hwnas.predict.merge import merge
     from hwnas.space.arch import parse_arch
     from hwnas.tables.table import LatencyTable
 
-    loaded = LatencyTable.load(table)
-    made_for = loaded.get_space()
+    tables = [LatencyTable.load(path) for path in table]
+    loaded, made_for = merge(tables), tables[0].get_space()
     found = [parse_arch(text, resolution or made_for.resolution, made_for.classes) for text in archs]
     space = found[0].space
     if any(arch.space.fingerprint != space.fingerprint for arch in found):
@@ -37,12 +41,15 @@ def predict(
     latency_ms = predictor.predict(choices)
     low_high = predictor.interval(choices)
     low_ms, high_ms = ([float(v) for v in end] for end in low_high) if low_high else (None, None)
+    precision = loaded.device.precision
     interpolated = [predictor.interpolated_of(arch) for arch in choices]
     result = {
         "archs": [str(arch) for arch in found],
         "latency_ms": [float(v) for v in latency_ms],
         "low_ms": low_ms,
         "high_ms": high_ms,
+        "model_mb": [float(v) for v in model_mb(space, precision=precision)(choices)],
+        "peak_activation_mb": [float(v) for v in peak_activation_mb(space, precision=precision)(choices)],
         "interpolated": [[op.to_dict() for op in ops] for ops in interpolated],
         "device": loaded.device.model_dump(),
     }

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hwnas.cli import profiling
-from hwnas.cli.console import JsonOption, Progress, SeedOption, print_result
+from hwnas.cli.console import JsonOption, Progress, SeedOption, print_result, say
+from hwnas.cli.importing import taken_in
+from hwnas.errors import HwnasError, KitError
 from hwnas.files import refuse_existing
+
+if TYPE_CHECKING:  # imported when the verb runs
+    from hwnas.profile.plan import Plan
+    from hwnas.profile.remote import Transport
+    from hwnas.runtimes.base import Runtime
+    from hwnas.space.space import Space
+    from hwnas.tables.table import LatencyTable
 
 
 def profile(
@@ -26,10 +36,18 @@ def profile(
     held_out: profiling.HeldOutOption = 0,
     confidence: profiling.ConfidenceOption = 0.02,
     seconds: profiling.SecondsOption = 60.0,
+    on: Annotated[
+        str | None, typer.Option("--on", help="Measure there: ssh://[user@]host[:port] or adb://SERIAL.")
+    ] = None,
+    python: Annotated[str, typer.Option("--python", help="Python on the machine of --on.")] = "python3",
+    ssh_config: Annotated[
+        Path | None, typer.Option("--ssh-config", help="For --on: in place of ~/.ssh/config, as ssh -F.")
+    ] = None,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure every op of a space on this machine. Give it the machine alone: other work is measured too."""
+    """Measure every op of a space, here or --on another machine. Give it the machine alone: other work counts too."""
+    from hwnas.profile.remote import transport_to
     from hwnas.profile.sweep import carry_out
     from hwnas.space.yaml import get_space
 
@@ -39,8 +57,34 @@ def profile(
         found, runs, networks=networks, held_out=held_out, threads=threads, precision=precision, batch=batch,
         confidence=confidence, seconds=seconds, seed=seed,
     )  # fmt: skip
-    with Progress() as progress:
-        table = profiling.finished(carry_out(plan, found, runs, progress=progress), found)
-    table.save(output)
+    if on:
+        table = _there(plan, found, runs, transport_to(on, ssh_config), python, output)
+    else:
+        with Progress() as progress:
+            table = profiling.finished(carry_out(plan, found, runs, progress=progress), found)
+        table.save(output)
     result, lines = profiling.summary(table, output)
     print_result(result, as_json, *lines)
+
+
+def _there(plan: Plan, space: Space, runtime: Runtime, transport: Transport, python: str, output: Path) -> LatencyTable:
+    from hwnas.profile.kit import build_kit
+    from hwnas.profile.remote import check_python, clean_up, measure_on
+    from hwnas.profile.result import read_result
+
+    check_python(transport, python)
+    with Progress() as progress:
+        kit = build_kit(plan, space, runtime, progress=progress)
+    with TemporaryDirectory() as folder:
+        fetched = Path(folder) / "result.json"
+        measure_on(transport, kit, fetched, python=python, on_line=lambda line: say(f"{transport.name}: {line}"))
+        returned = read_result(fetched)
+    if returned.kit_sha256 != kit.sha256:
+        raise KitError(f"what came back from {transport.name} is of another kit; remove {transport.folder} there")
+    table = taken_in(returned)
+    table.save(output)
+    try:
+        clean_up(transport, kit)
+    except HwnasError as error:
+        say(f"the table is made, but {error}")
+    return table

@@ -17,12 +17,16 @@ def search(
     evaluations: Annotated[int, typer.Option(min=1, help="Different archs to evaluate.")] = 300,
     strategy: Annotated[str, typer.Option(help="nsga2 or random.")] = "nsga2",
     count: Annotated[str, typer.Option(help="The third objective: madds or params.")] = "madds",
+    limit: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=AT_MOST of madds, params, model_mb or peak_activation_mb; give it again for another."),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a search that was stopped.")] = False,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
     """The Pareto front of accuracy, latency and multiply-adds (or parameters), within latency budgets."""
-    from hwnas.cli.searching import SearchSettings, search_supernet
+    from hwnas.cli.searching import SearchSettings, parse_limits, search_supernet
     from hwnas.cli.tables import parse_table
 
     settings = SearchSettings(
@@ -32,6 +36,7 @@ def search(
         strategy=strategy,
         count=count,
         seed=seed,
+        limits=parse_limits(limit or []),
     )
     with Progress() as progress:
         found = search_supernet(settings, output, resume=resume, progress=progress)

@@ -10,6 +10,7 @@ winner.json          the most accurate arch of the front, as an arch.json
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,18 +19,20 @@ import numpy as np
 
 from hwnas.cli.console import Progress
 from hwnas.cli.tables import TableOption
-from hwnas.errors import ConfigError, ModelError, OutputError
+from hwnas.errors import BudgetError, ConfigError, ModelError, OutputError
 from hwnas.files import read_json, refuse_existing, to_json, write_atomic
 from hwnas.predict.latency import LatencyPredictor
-from hwnas.predict.lowered import madds, params
+from hwnas.predict.lowered import Values, madds, params
+from hwnas.predict.memory import model_mb, peak_activation_mb
 from hwnas.search import Budget, FeasibleRegion, Objective, Problem, SearchProgress, SearchResult, Store, hypervolume
 from hwnas.search import search as run_search
 from hwnas.space.arch import Arch
-from hwnas.space.space import Space
+from hwnas.space.space import Archs, Space
 
 SCHEMA = "hwnas-search/1"
 
-_COUNTERS = {"madds": madds, "params": params}
+COUNTERS = ("madds", "params")
+LIMITED = (*COUNTERS, "model_mb", "peak_activation_mb")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +44,7 @@ class SearchSettings:
         tables: devices and their budgets.
         evaluations, strategy, seed: of the search.
         count: the objective beside accuracy and latency, ``madds`` or ``params``.
+        limits: other costs and how high they may be; what is limited is an objective as well.
     """
 
     supernet: Path
@@ -49,6 +53,25 @@ class SearchSettings:
     strategy: str
     count: str
     seed: int
+    limits: tuple[Budget, ...] = ()
+
+
+def parse_limits(texts: list[str]) -> tuple[Budget, ...]:
+    """``NAME=AT_MOST`` as a person types it.
+
+    Raises:
+        BudgetError: not that form, an unknown name, or not a positive number.
+    """
+    limits = []
+    for text in texts:
+        name, _, at_most = text.partition("=")
+        if name not in LIMITED:
+            raise BudgetError(f"--limit takes NAME=AT_MOST with NAME one of {', '.join(LIMITED)}, got {text!r}")
+        try:
+            limits.append(Budget(name, float(at_most)))
+        except ValueError:
+            raise BudgetError(f"the limit of {name} must be a number, got {at_most!r}") from None
+    return tuple(limits)
 
 
 def search_supernet(
@@ -65,20 +88,22 @@ def search_supernet(
     from hwnas.train.evaluate import Evaluator
     from hwnas.train.run import load_supernet
 
-    if settings.count not in _COUNTERS:
-        raise ConfigError(f"the third objective is {' or '.join(_COUNTERS)}, got {settings.count!r}")
+    if settings.count not in COUNTERS:
+        raise ConfigError(f"the third objective is {' or '.join(COUNTERS)}, got {settings.count!r}")
     if not resume:
         refuse_existing(output)
     trained = load_supernet(settings.supernet)
     space = trained.supernet.space
     objectives, budgets = _latency_objectives(settings.tables, space, trained.supernet.stabilizers)
     evaluator = Evaluator(trained.supernet, trained.data)
-    counter = _COUNTERS[settings.count](space, stabilizers=trained.supernet.stabilizers)
+    names = dict.fromkeys([settings.count, *(limit.objective_name for limit in settings.limits)])
+    costs = _costs(space, trained.supernet.stabilizers, {option.table.device.precision for option in settings.tables})
     objectives = [
         Objective("accuracy", evaluator, maximize=True),
         *objectives,
-        Objective(settings.count, counter, free=True),
+        *(Objective(name, costs[name], free=True) for name in names),
     ]
+    budgets += settings.limits
     _ = FeasibleRegion(Problem(space, tuple(objectives), tuple(budgets))).anchor  # before anything is written
     asked = _asked(settings, space, trained.sha256)
     _open_folder(output, asked, resume)
@@ -100,6 +125,17 @@ def search_supernet(
         write_atomic(output / "winner.json", to_json(winner.to_dict()))
     write_atomic(output / "search.json", to_json(found))
     return found
+
+
+def _costs(space: Space, stabilizers: bool, precisions: set[str]) -> dict[str, Callable[[Archs], Values]]:
+    """What a cost other than latency is of each arch; sizes at the tables' precision, at fp32 if they have several."""
+    precision = precisions.pop() if len(precisions) == 1 else "fp32"
+    return {
+        "madds": madds(space, stabilizers=stabilizers),
+        "params": params(space, stabilizers=stabilizers),
+        "model_mb": model_mb(space, precision=precision, stabilizers=stabilizers),
+        "peak_activation_mb": peak_activation_mb(space, precision=precision, stabilizers=stabilizers),
+    }
 
 
 def _note(progress: SearchProgress) -> str:
@@ -136,6 +172,7 @@ def _asked(settings: SearchSettings, space: Space, supernet_sha256: str) -> dict
         ],
         "strategy": settings.strategy,
         "count": settings.count,
+        "limits": {limit.objective_name: limit.at_most for limit in settings.limits},
         "seed": settings.seed,
     }
 
@@ -177,7 +214,8 @@ def _found(result: SearchResult, settings: SearchSettings) -> dict[str, Any]:
 
 
 def _unit(name: str) -> str:
-    return {"accuracy": "fraction"}.get(name, "ms" if name.startswith("latency_ms") else name)
+    units = {"accuracy": "fraction", "model_mb": "MB", "peak_activation_mb": "MB"}
+    return units.get(name, "ms" if name.startswith("latency_ms") else name)
 
 
 def _history(result: SearchResult, reference: np.ndarray[Any, Any]) -> list[float]:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hwnas.cli.console import JsonOption, Progress, SeedOption, UnusedSeedOption, print_result
+from hwnas.cli.importing import import_table
 from hwnas.cli.profiling import calibration_line, origin_line
 from hwnas.files import refuse_existing, write_atomic
+
+if TYPE_CHECKING:
+    from hwnas.predict.diff import Agreement
 
 app = typer.Typer(help="Latency tables.", no_args_is_help=True)
 
@@ -18,7 +22,8 @@ TableArgument = Annotated[Path, typer.Argument(help="A latency table (YAML).")]
 
 @app.command("show")
 def show(table: TableArgument, seed: UnusedSeedOption = 0, as_json: JsonOption = False) -> None:
-    """What a table says: device, origin, calibration, entries."""
+    """What a table says: device, origin, calibration, entries; and whether its networks were really measured."""
+    from hwnas.tables.provenance import check_networks
     from hwnas.tables.table import LatencyTable
 
     loaded = LatencyTable.load(table)
@@ -40,6 +45,7 @@ def show(table: TableArgument, seed: UnusedSeedOption = 0, as_json: JsonOption =
         origin_line(loaded),
         calibration_line(calibration.model_dump()) if calibration else "not calibrated",
         *(f"{latency.p50_ms:>9.4f} ms ±{latency.spread:>6.1%}  {op}" for op, latency in loaded.ops.items()),
+        *([f"networks: {check_networks(loaded)}"] if space and loaded.networks else []),
         *(f"   failed                {op}: {reason}" for op, reason in loaded.failed.items()),
     )
 
@@ -93,3 +99,48 @@ def validate(
         *([f"  the table's own networks now take {found.drift:.3f} × what they took then"] if found.drift else []),
         *([f"plot: {plot}"] if plot else []),
     )
+
+
+@app.command("diff")
+def diff(
+    a: TableArgument,
+    b: TableArgument,
+    archs: Annotated[int, typer.Option(min=10, help="Random archs to compare predictions for.")] = 1000,
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """What two tables disagree about: ops, and the order of whole networks."""
+    from hwnas.predict.diff import diff as diff_tables
+    from hwnas.tables.table import LatencyTable
+
+    found = diff_tables(LatencyTable.load(a), LatencyTable.load(b), archs=archs, seed=seed)
+    lines = [f"a: {found.a}", f"b: {found.b}", f"{found.ops.count} ops in common: {_agreement(found.ops)}"]
+    unlike = [("slower", op) for op in found.slower_on_b] + [("faster", op) for op in found.faster_on_b]
+    lines += [
+        f"  relatively {how} on b, {op.relative:.2f} ×: {op.op} ({op.a_ms:.3f} ms, {op.b_ms:.3f} ms)"
+        for how, op in unlike
+    ]
+    if networks := found.networks:
+        what = f"{networks.latency.count} random networks of {networks.space} at {networks.resolution} px"
+        lines.append(f"{what}: {_agreement(networks.latency)}")
+        if networks.flipped is not None:
+            lines.append(f"  {networks.flipped:.1%} of pairs are in the other order")
+        lines += [
+            f"  a says {flip.a_ms[0]:.3f} < {flip.a_ms[1]:.3f} ms, b says {flip.b_ms[0]:.3f} > {flip.b_ms[1]:.3f} ms: "
+            f"{flip.faster_on_a} and {flip.faster_on_b}"
+            for flip in networks.flips
+        ]
+        lines += [
+            f"  layer {layer.layer}: fastest on a [{layer.fastest_on_a}], which takes {layer.cost_on_b:.2f} × the best "
+            f"of b [{layer.fastest_on_b}]"
+            for layer in networks.layers
+        ]
+    print_result(found.to_dict(), as_json, *lines)
+
+
+def _agreement(found: Agreement) -> str:
+    ranks = f"Spearman {found.spearman:.4f}, Kendall {found.kendall:.4f}; " if found.spearman is not None else ""
+    return f"{ranks}b takes {found.ratio:.3f} × (80 %: {found.ratio_p10:.3f} to {found.ratio_p90:.3f} ×)"
+
+
+app.command("import")(import_table)

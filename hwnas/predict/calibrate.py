@@ -8,6 +8,7 @@ chosen by how well networks are predicted that the fit hasn't seen.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -44,13 +45,26 @@ def calibrate(table: LatencyTable, space: Space) -> LatencyTable:
     if table.space is None or table.space.fingerprint != space.fingerprint:
         source = table.space.source if table.space else "no space"
         raise TableError(f"the table was made for {source}, not for {space.name}; its networks don't fit")
-    networks = [n for n in table.networks if not table.failed.keys() & set(space.lower(n.choices))]
-    if len(networks) < 3:
-        raise TableError(f"a calibration needs 3 measured networks, the table has {len(networks)}")
-    archs = [network.choices for network in networks]
+    networks = measured_networks(table, space)
+    if len(networks.measured_ms) < 3:
+        raise TableError(f"a calibration needs 3 measured networks, the table has {len(networks.measured_ms)}")
+    return replace(table, calibration=fit(*networks))
+
+
+class Networks(NamedTuple):
+    """Of N measured networks the sums of their ops, the numbers of their ops, and their latencies: (N,) each."""
+
+    sums_ms: Floats
+    ops: Floats
+    measured_ms: Floats
+
+
+def measured_networks(table: LatencyTable, space: Space) -> Networks:
+    """The networks that were measured beside a table's ops, those left out that have an op which couldn't be run."""
+    whole = [n for n in table.networks if not table.failed.keys() & set(space.lower(n.choices))]
+    archs = np.array([network.choices for network in whole], dtype=np.int64).reshape(len(whole), space.num_layers)
     sums_ms = LayerSum(space, lambda op: table.ops[op].p50_ms if op in table.ops else np.nan)(archs)
-    measured_ms = np.array([network.p50_ms for network in networks])
-    return replace(table, calibration=fit(sums_ms, depth(space)(archs), measured_ms))
+    return Networks(sums_ms, depth(space)(archs), np.array([network.p50_ms for network in whole]))
 
 
 def fit(sums_ms: Floats, ops: Floats, measured_ms: Floats) -> Calibration:
@@ -63,8 +77,8 @@ def fit(sums_ms: Floats, ops: Floats, measured_ms: Floats) -> Calibration:
 
     Returns:
         Least squares of the relative error. Terms beside the scale are taken only if they make the held-out error
-        clearly smaller, and leave every network's prediction positive. ``error_90`` is Student's prediction interval from
-        the held-out errors.
+        clearly smaller, and leave every network's prediction positive. ``error_90`` is Student's prediction interval
+        from the held-out errors.
     """
     rows = terms(sums_ms, ops) / measured_ms[:, None]  # relative errors: the target is 1
     best: tuple[float, Floats, Floats] | None = None
@@ -78,7 +92,7 @@ def fit(sums_ms: Floats, ops: Floats, measured_ms: Floats) -> Calibration:
         coefficients[list(columns)], held_out = _least_squares(used)
         error = float(np.sqrt((held_out**2).mean()))
         sane = coefficients[0] > 0 and bool((rows @ coefficients > 0).all())
-        if sane and (best is None or _EXACT < best[0] and error < _CLEARLY_BETTER * best[0]):
+        if sane and (best is None or (best[0] > _EXACT and error < _CLEARLY_BETTER * best[0])):
             best = error, coefficients, held_out
     assert best is not None  # one positive column fits positive targets
     error, coefficients, held_out = best

@@ -15,10 +15,19 @@ from hwnas.space.op import Downsample, Head, MBConv, Op, Stabilizer, Stem
 
 
 class Cost(NamedTuple):
-    """What one Op costs at batch 1."""
+    """What one Op costs at batch 1.
+
+    Attributes:
+        madds: multiply-adds.
+        params: BN's scale and shift included.
+        weights, biases: what a deployed network stores of it: BN is folded into the convolution in front of it, which
+            then has a bias for each channel.
+    """
 
     madds: int
     params: int
+    weights: int
+    biases: int
 
 
 @dataclass(frozen=True)
@@ -49,11 +58,11 @@ def cost(op: Op) -> Cost:
 def _conv(c_in: int, c_out: int, pixels_out: int, kernel: int = 1, groups: int = 1, bias: bool = False) -> Cost:
     """A convolution and what follows it: BN (2 parameters a channel) or a bias (1)."""
     weights = c_in // groups * c_out * kernel * kernel
-    return Cost(weights * pixels_out, weights + (c_out if bias else 2 * c_out))
+    return Cost(weights * pixels_out, weights + (c_out if bias else 2 * c_out), weights, c_out)
 
 
 def _total(*costs: Cost) -> Cost:
-    return Cost(sum(c.madds for c in costs), sum(c.params for c in costs))
+    return Cost(*map(sum, zip(*costs, strict=True)))
 
 
 def _pixels_out(op: Op) -> int:
@@ -84,7 +93,7 @@ def _mbconv(op: MBConv) -> Cost:
 @cost.register
 def _stabilizer(op: Stabilizer) -> Cost:
     weights = op.c_in * op.c_out
-    return Cost(weights * op.h_in * op.w_in, weights)
+    return Cost(weights * op.h_in * op.w_in, weights, weights, 0)
 
 
 @cost.register
@@ -94,5 +103,4 @@ def _downsample(op: Downsample) -> Cost:
 
 @cost.register
 def _head(op: Head) -> Cost:
-    classifier = Cost(op.width * op.c_out, op.width * op.c_out + op.c_out)
-    return _total(_conv(op.c_in, op.width, op.h_in * op.w_in), classifier)
+    return _total(_conv(op.c_in, op.width, op.h_in * op.w_in), _conv(op.width, op.c_out, 1, bias=True))

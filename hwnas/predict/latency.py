@@ -45,9 +45,7 @@ class LatencyPredictor:
         unknown = [op for op in needed if op not in table.ops and op not in table.failed]
         self.interpolated: dict[Op, Estimate] = _interpolate(unknown, table, space) if unknown else {}
         self._sum = LayerSum(space, self._op_ms, stabilizers=stabilizers)
-        self._uncertain_ms = (
-            LayerSum(space, self._op_error_ms, stabilizers=stabilizers) if self.interpolated else None
-        )
+        self._uncertain_ms = LayerSum(space, self._op_error_ms, stabilizers=stabilizers) if self.interpolated else None
 
     def predict(self, archs: npt.ArrayLike) -> Values:
         """Latency in ms: archs (N, L) -> float64 (N,).

@@ -1,4 +1,4 @@
-"""Predicted against measured: whole networks that no fit has seen, each measured twice in the same interleaved rounds."""
+"""Predicted against measured: networks that no fit has seen, each measured twice in the same interleaved rounds."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Validation:
         spearman, kendall: rank correlation of predicted and measured.
         retest_mape: mean absolute difference of the two measurements of one network.
         madds_mape, madds_spearman: the same for multiply-adds, calibrated to fit these very networks best.
-        drift: how much longer the table's own networks take now (median ratio); 1 for networks that were measured in the
-            table's own rounds.
+        drift: how much longer the table's own networks take now (median ratio); 1 for networks that were measured in
+            the table's own rounds.
         networks: for each its choices, predicted and both measured latencies in ms.
     """
 

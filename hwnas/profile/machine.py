@@ -11,13 +11,14 @@ import platform
 import shutil
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from typing import Any
 
 _CPU = Path("/sys/devices/system/cpu")
 _POWER = Path("/sys/class/power_supply")
+_MEMORY = Path("/proc/meminfo")
 
 
 def usable_cores() -> int:
@@ -43,16 +44,14 @@ def describe() -> dict[str, Any]:
 def condition() -> dict[str, Any]:
     """How the machine is doing now; take it before and after measuring.
 
-    Keys, each absent where the system doesn't tell: ``load`` (1-minute average), ``clock_mhz`` (mean of the processors),
-    ``throttled`` (times that a processor slowed down for heat, since it started), ``stolen_s`` and ``busy_s`` (processor
-    seconds taken by other virtual machines, and used in all, since it started), ``temperature_c``, ``battery_percent``.
+    The keys are those of :class:`hwnas.tables.origin.Condition`, each absent where the system doesn't tell.
     """
-    found: dict[str, Optional[float]] = {
+    found: dict[str, float | None] = {
         "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "clock_mhz": _clock_mhz(),
         "throttled": _total(_CPU.glob("cpu[0-9]*/thermal_throttle/core_throttle_count")),
         "temperature_c": _temperature_c(),
-        "battery_percent": _battery_percent(),
+        "battery_percent": battery_percent(),
     }
     found.update(_processor_times())
     return {key: round(value, 3) for key, value in found.items() if value is not None}
@@ -63,15 +62,32 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
+def available_memory_bytes() -> int | None:
+    """That a process may still take before the system swaps or kills; None where the system doesn't tell."""
+    for line in _lines(_MEMORY):
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+def battery_percent() -> float | None:
+    """Of the battery the machine runs on now; None on mains."""
+    for battery in _POWER.glob("*"):
+        if _lines(battery / "status")[:1] == ["Discharging"]:
+            return _number(battery / "capacity")
+    return None
+
+
 def _processor() -> str:
     for line in _lines(Path("/proc/cpuinfo")):
         key, _, value = line.partition(":")
         if key.strip() in ("model name", "Model", "Hardware") and value.strip():
             return value.strip()
     if platform.system() == "Darwin":
-        asked = subprocess.run(["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True, check=False)
-        if asked.stdout.strip():
-            return asked.stdout.strip()
+        words = ["sysctl", "-n", "machdep.cpu.brand_string"]
+        told = subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
+        if told:
+            return told
     return platform.processor() or platform.machine() or "unknown"
 
 
@@ -84,7 +100,7 @@ def _clocks() -> str:
     return f"governor unknown, {clock_mhz:.0f} MHz when read" if clock_mhz else "unknown"
 
 
-def _clock_mhz() -> Optional[float]:
+def _clock_mhz() -> float | None:
     khz = [_number(path) for path in _CPU.glob("cpu[0-9]*/cpufreq/scaling_cur_freq")]
     mhz = [value / 1000 for value in khz if value]
     if not mhz:
@@ -93,21 +109,13 @@ def _clock_mhz() -> Optional[float]:
     return sum(mhz) / len(mhz) if mhz else None
 
 
-def _temperature_c() -> Optional[float]:
+def _temperature_c() -> float | None:
     milli = [_number(path) for path in Path("/sys/class/thermal").glob("thermal_zone*/temp")]
     degrees = [value / 1000 for value in milli if value]
     return max(degrees) if degrees else None
 
 
-def _battery_percent() -> Optional[float]:
-    """Of the battery the machine runs on now; None on mains."""
-    for battery in _POWER.glob("*"):
-        if _lines(battery / "status")[:1] == ["Discharging"]:
-            return _number(battery / "capacity")
-    return None
-
-
-def _processor_times() -> dict[str, Optional[float]]:
+def _processor_times() -> dict[str, float | None]:
     first = next(iter(_lines(Path("/proc/stat"))), "").split()  # cpu user nice system idle iowait irq softirq steal
     if len(first) < 9:
         return {}
@@ -116,12 +124,12 @@ def _processor_times() -> dict[str, Optional[float]]:
     return {"busy_s": user + nice + system + irq + softirq, "stolen_s": steal}
 
 
-def _total(paths: Any) -> Optional[float]:
+def _total(paths: Any) -> float | None:
     values = [value for value in map(_number, paths) if value is not None]
     return sum(values) if values else None
 
 
-def _number(path: Path) -> Optional[float]:
+def _number(path: Path) -> float | None:
     text = next(iter(_lines(path)), "").strip()
     try:
         return float(text)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from hwnas import __version__
-from hwnas.errors import ConfigError, ModelError, KitError, SpaceError
+from hwnas.errors import ConfigError, KitError, ModelError, SpaceError
 from hwnas.profile.run import Model
 from hwnas.profile.timer import Effort
 from hwnas.runtimes.base import Runtime
@@ -62,12 +62,19 @@ class Plan(BaseModel):
     precision: str
     threads: _Count
     batch: _Count
-    effort: Mapping[str, int | float]
+    effort: Mapping[str, Annotated[int | float, Field(ge=0, le=1e9)]]
     seed: Annotated[int, Field(ge=0)]
     hwnas: str
     ops: tuple[dict[str, Any], ...]
     networks: tuple[_Choices, ...]
     held_out: tuple[_Choices, ...]
+
+    @field_validator("effort")
+    @classmethod
+    def _whole_effort(cls, effort: Mapping[str, int | float]) -> Mapping[str, int | float]:
+        if effort.keys() != set(Effort._fields):
+            raise ValueError(f"needs {', '.join(Effort._fields)}")
+        return effort
 
     def entries(self) -> tuple[Entry, ...]:
         """What is measured, in order.
@@ -175,14 +182,19 @@ def models(
         if isinstance(entry, Whole) and entry.held_out == "again":
             found[entry] = found[Whole(entry.choices, "first")]
             continue
-        plain = op_model(entry) if isinstance(entry, Op) else network_model(space, entry.choices)
-        found[entry] = prepared(plain, runtime, precision)
+        found[entry] = model_of(space, entry, runtime, precision)
         if progress:
             progress("writing models", index + 1, len(entries), "")
-    if reasons := [reason for reason in found.values() if isinstance(reason, str)]:
-        if len(reasons) == len(found):
-            raise ModelError(f"{runtime.name} can prepare none of {len(found)} models; the first: {reasons[0]}")
+    reasons = [reason for reason in found.values() if isinstance(reason, str)]
+    if reasons and len(reasons) == len(found):
+        raise ModelError(f"{runtime.name} can prepare none of {len(found)} models; the first: {reasons[0]}")
     return found
+
+
+def model_of(space: Space, entry: Entry, runtime: Runtime, precision: str) -> Model | str:
+    """The prepared model of one entry, or why the runtime can't have it."""
+    plain = op_model(entry) if isinstance(entry, Op) else network_model(space, entry.choices)
+    return prepared(plain, runtime, precision)
 
 
 def prepared(plain: Model, runtime: Runtime, precision: str) -> Model | str:

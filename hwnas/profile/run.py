@@ -9,11 +9,11 @@ import sys
 import time
 from dataclasses import asdict
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Protocol, Tuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from hwnas.errors import ModelError
+from hwnas.errors import KitError, ModelError
 from hwnas.profile import machine
 from hwnas.profile.timer import ClockError, Effort, Measurement, Round, measure, round_seconds
 
@@ -34,7 +34,7 @@ class Model(NamedTuple):
     """A model as a runtime's ``prepare`` gave it, and the (C, H, W) of its input."""
 
     data: bytes
-    input_chw: Tuple[int, int, int]
+    input_chw: tuple[int, int, int]
 
 
 class Measured(NamedTuple):
@@ -47,14 +47,14 @@ class Measured(NamedTuple):
     """
 
     measurement: Measurement
-    failed: Dict[int, str]
+    failed: dict[int, str]
     earlier_s: float
 
 
 class Journal(Protocol):
     """Keeps rounds where the end of this process can't take them."""
 
-    def resume(self, failed: Dict[int, str]) -> Tuple[List[Round], Optional[int]]:
+    def resume(self, failed: dict[int, str]) -> tuple[list[Round], int | None]:
         """Rounds of an earlier process that could run the same entries, and which of them was its reference."""
 
     def keep(self, done: Round, reference: int) -> None:
@@ -70,22 +70,26 @@ def measure_loaded(
     batch: int,
     effort: Effort,
     rng: np.random.Generator,
-    journal: Optional[Journal] = None,
-    progress: Optional[Progress] = None,
+    journal: Journal | None = None,
+    progress: Progress | None = None,
 ) -> Measured:
     """Load all models, then time them with random inputs, all in the same rounds.
 
     Raises:
         ModelError: the runtime can run none of them, or the clock is unusable.
+        KitError: a model is damaged.
         MemoryError: they don't fit into memory.
     """
-    calls, failed = [], {}  # type: List[Any], Dict[int, str]
+    calls: list[Any] = []
+    failed: dict[int, str] = {}
     for index, read in enumerate(models):
         try:
             model = read()
             session = runtime.load(model.data, threads=threads, precision=precision)
-            call = session.bind(rng.standard_normal((batch,) + tuple(model.input_chw), dtype=np.float32))
+            call = session.bind(rng.standard_normal((batch, *model.input_chw), dtype=np.float32))
             call()
+        except KitError:
+            raise
         except Exception as problem:  # whatever a runtime raises: the rest goes on
             if isinstance(problem, MemoryError) or any(words in str(problem) for words in _OUT_OF_MEMORY):
                 raise MemoryError from None  # says nothing about this entry, and the next would meet it as well
@@ -93,9 +97,9 @@ def measure_loaded(
         else:
             calls.append(call)
         if progress:
-            progress("loading", index + 1, len(models), "{} failed".format(len(failed)) if failed else "")
+            progress("loading", index + 1, len(models), f"{len(failed)} failed" if failed else "")
     if not calls:
-        raise ModelError("{} can run none of {} models; the first: {}".format(runtime.name, len(models), failed[0]))
+        raise ModelError(f"{runtime.name} can run none of {len(models)} models; the first: {failed[0]}")
     earlier, reference = journal.resume(failed) if journal else ([], None)
     try:
         measurement = measure(
@@ -112,13 +116,13 @@ def _in_steps(progress: Progress) -> Callable[[float, str], None]:
 
 
 def run_plan(
-    plan: Dict[str, Any],
+    plan: dict[str, Any],
     models: Sequence[Callable[[], Model]],
     runtime: Runtime,
     *,
-    journal: Optional[Journal] = None,
-    progress: Optional[Progress] = None,
-) -> Dict[str, Any]:
+    journal: Journal | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
     """Measure what ``plan`` (see :class:`hwnas.profile.plan.Plan`) asks for.
 
     Args:
@@ -129,14 +133,14 @@ def run_plan(
         progress: called while loading and measuring.
 
     Returns:
-        Plain values for JSON, see :class:`hwnas.profile.result.Result`: each entry's statistics in milliseconds or why it
-        failed, the device, its condition before and after, how well the medians are known.
+        Plain values for JSON, see :class:`hwnas.profile.result.Result`: each entry's statistics in milliseconds or why
+        it failed, the device, its condition before and after, how well the medians are known.
 
     Raises:
         ModelError: nothing of the plan can be run.
         MemoryError: the models don't fit into memory.
     """
-    started, begin = datetime.now(timezone.utc), time.monotonic()
+    started, begin = datetime.now(timezone.utc), time.monotonic()  # noqa: UP017  (Python 3.8)
     before = machine.condition()
     measured = measure_loaded(
         models, runtime, threads=plan["threads"], precision=plan["precision"], batch=plan["batch"],
@@ -144,7 +148,7 @@ def run_plan(
     )  # fmt: skip
     found = measured.measurement
     running = iter(found.statistics)
-    entries = []  # type: List[Dict[str, Any]]
+    entries: list[dict[str, Any]] = []
     for index in range(len(models)):
         if index in measured.failed:
             entries.append({"failed": measured.failed[index]})

@@ -17,17 +17,17 @@ from __future__ import annotations
 import gc
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Hashable, List, NamedTuple, Optional
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy.typing as npt
 
-    Run = Callable[[], Optional[float]]
-    """One inference; returns the nanoseconds counted by the device's own clock, or None: then the host's clock counts."""
+    Run = Callable[[], float | None]
+    """One inference; returns the nanoseconds that the device's own clock counted, or None: then the host's counts."""
 
 _REFERENCE_MS = 0.2
 """The reference is the shortest entry that takes this long: short enough to be timed often, long enough to be timed."""
@@ -43,8 +43,8 @@ class Effort(NamedTuple):
     Attributes:
         confidence: relative half-width asked of the 95 % confidence interval of each entry's median.
         rounds: passes over all entries, at least.
-        runs_per_round: timed runs of an entry in one pass; one untimed run goes before them, since the others have taken
-            the caches. A machine's slow moments outlast a few runs, so more rounds teach more than more runs.
+        runs_per_round: timed runs of an entry in one pass; one untimed run goes before them, since the others have
+            taken the caches. A machine's slow moments outlast a few runs, so more rounds teach more than more runs.
         warmup_runs: untimed runs of each entry before the first round.
         at_least_s: measure for so many seconds even when the confidence is there. Short calls measured within one slow
             spell of the machine would all be wrong alike.
@@ -68,9 +68,9 @@ class Round(NamedTuple):
         reference_ns: the reference's time before each visit, and after the last: one more than visits.
     """
 
-    order: List[int]
-    runs_ns: List[List[float]]
-    reference_ns: List[float]
+    order: list[int]
+    runs_ns: list[list[float]]
+    reference_ns: list[float]
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Measurement(NamedTuple):
         clock_steps: runs repeated because the clock went backwards or stood still.
     """
 
-    statistics: List[Statistics]
+    statistics: list[Statistics]
     reference: int
     rounds: int
     confidence_95: float
@@ -123,9 +123,9 @@ def measure(
     rng: np.random.Generator,
     *,
     earlier: Sequence[Round] = (),
-    reference: Optional[int] = None,
-    on_round: Optional[Callable[[Round, int], None]] = None,
-    progress: Optional[Callable[[float, str], None]] = None,
+    reference: int | None = None,
+    on_round: Callable[[Round, int], None] | None = None,
+    progress: Callable[[float, str], None] | None = None,
     clock: Callable[[], float] = time.perf_counter_ns,
 ) -> Measurement:
     """Latency of each call, and how steady the machine was meanwhile.
@@ -174,7 +174,7 @@ def measure(
                 by_time = elapsed_s / max(effort.at_most_s, 1e-9)
                 by_confidence = (effort.confidence / known_to) ** 2 if known_to > 0 else 1.0
                 share = min(len(rounds) / effort.rounds, max(by_time, by_confidence), 1.0)
-                progress(share, "medians known to ±{:.1%}".format(known_to) if known_to < 10 else "")
+                progress(share, f"medians known to ±{known_to:.1%}" if known_to < 10 else "")
     finally:
         if collecting:
             gc.enable()
@@ -227,9 +227,7 @@ def _choose_reference(once_ns: Sequence[float]) -> int:
     return list(once_ns).index(min(long_enough) if long_enough else max(once_ns))
 
 
-def _round(
-    calls: Sequence[Run], reference: Run, runs: int, rng: np.random.Generator, timer: _Timer
-) -> Round:
+def _round(calls: Sequence[Run], reference: Run, runs: int, rng: np.random.Generator, timer: _Timer) -> Round:
     order = [int(index) for index in rng.permutation(len(calls))]
     runs_ns, reference_ns = [], []
     for index in order:

@@ -133,7 +133,7 @@ def _layer_table(winner: WinnerContent) -> Html:
     total_ms = sum(winner.predicted_ms.values())
     rows = []
     for place, op in winner.walk:
-        op_madds, op_params = cost(op)
+        op_madds, op_params, *_ = cost(op)
         ms = winner.predicted_ms.get(place)
         rows.append(
             [

@@ -184,13 +184,11 @@ def assemble(
     """Chain stem, stages and head into a Space.
 
     Raises:
-        SpaceError: the resolution isn't a multiple of the network's total stride.
+        SpaceError: the resolution is below the network's total stride.
     """
     total_stride = prod([stem.stride, *(stage.stride for stage in stages)])
-    if stem.h_in % total_stride:
-        raise SpaceError(
-            f"resolution {stem.h_in} doesn't fit {name}; take a positive multiple of {total_stride}, its total stride"
-        )
+    if stem.h_in < total_stride:
+        raise SpaceError(f"resolution {stem.h_in} doesn't fit {name}; take at least {total_stride}, its total stride")
     channels, size, _ = stem.out_shape
     layers = []
     for stage in stages:

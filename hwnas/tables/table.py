@@ -35,6 +35,7 @@ from hwnas.files import read_yaml, validated, write_atomic
 from hwnas.space.op import Op
 from hwnas.space.space import Space
 from hwnas.space.yaml import get_space
+from hwnas.tables import foreign_op  # noqa: F401  (registers the kind of Op that imported tables have)
 from hwnas.tables.device import Device
 from hwnas.tables.origin import Protocol, Provenance, Record, Share
 
@@ -133,9 +134,9 @@ class _File(Record):
     provenance: Provenance | None = None
     calibration: Calibration | None = None
     ops: Annotated[list[_Entry], Field(min_length=1)]
-    failed: list[_Failed] = []
-    networks: list[MeasuredNetwork] = []
-    held_out: list[tuple[MeasuredNetwork, MeasuredNetwork]] = []
+    failed: tuple[_Failed, ...] = ()
+    networks: tuple[MeasuredNetwork, ...] = ()
+    held_out: tuple[tuple[MeasuredNetwork, MeasuredNetwork], ...] = ()
 
     @model_validator(mode="after")
     def _has_a_source(self) -> _File:
@@ -207,8 +208,8 @@ class LatencyTable:
             provenance=file.provenance,
             ops=ops,
             failed=failed,
-            networks=tuple(file.networks),
-            held_out=tuple(file.held_out),
+            networks=file.networks,
+            held_out=file.held_out,
             calibration=file.calibration,
         )
 

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.xdist_group("flow")  # so that the flow is made once
         (["count", "scarlet-s2:0" + ",0" * 17 + ",12"], "barred at layer 18"),
         (["count", "macro:0,1,2,3,0,1,2,0"], "layer 3"),
         (["count", "nowhere:1,2"], "no space 'nowhere'"),
-        (["count", "scarlet-a", "--resolution", "100"], "multiple of 32"),
+        (["count", "scarlet-a", "--resolution", "31"], "at least 32"),
         (["count", "scarlet-a", "--resolution", "big"], "--resolution"),
         (["count"], "Missing argument"),
         (["fly"], "No such command"),

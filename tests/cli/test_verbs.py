@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from hwnas.predict.latency import LatencyPredictor
+from hwnas.predict.memory import model_mb, peak_activation_mb
 from hwnas.space.arch import parse_arch
 from hwnas.space.yaml import get_space
 from hwnas.tables.table import LatencyTable
@@ -79,6 +80,25 @@ def test_search_never_leaves_the_budget(hwnas: Shell, flow: Flow, tmp_path: Path
         assert predictor.predict(point["choices"])[0] == pytest.approx(point["latency_ms"], rel=1e-12)
     everything = json.loads((tmp_path / "search" / "search.json").read_text())
     assert max(values[1] for values in everything["values"]) <= budget_ms
+
+
+def test_a_search_keeps_to_limits_of_size_and_memory(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:
+    space = get_space(str(flow.space))
+    archs = space.sample(500, 0)
+    costs = {"model_mb": model_mb(space, stabilizers=True), "peak_activation_mb": peak_activation_mb(space)}
+    limits = {name: round(float(np.quantile(cost(archs), 0.4)), 6) for name, cost in costs.items()}
+    words = [word for name, at_most in limits.items() for word in ("--limit", f"{name}={at_most}")]
+    found = hwnas(
+        "search", "--supernet", flow.supernet, "--table", flow.table, "--evaluations", "10", *words,
+        "-o", tmp_path / "search", "--json",
+    ).json  # fmt: skip
+    assert found["front"]
+    everything = json.loads((tmp_path / "search" / "search.json").read_text())
+    names = [objective["name"] for objective in everything["objectives"]]
+    for name, at_most in limits.items():
+        values = np.array(everything["values"])[:, names.index(name)]
+        assert values.max() <= at_most
+        assert values == pytest.approx(costs[name](np.array(everything["archs"])))
 
 
 def test_a_search_is_resumed_from_its_store(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:

@@ -1,10 +1,9 @@
-"""Predictions against a walk by hand: exact entries, interpolated ones, ops that can't be run, tables that don't fit."""
+"""Predictions against a walk by hand: exact entries, interpolated ones, ops that can't be run, wrong tables."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from hwnas.errors import ArchError, MissingOpError
@@ -78,7 +77,7 @@ def test_stabilizers_are_only_needed_when_they_are_kept(small_space: Space) -> N
 
 
 def test_an_op_that_is_not_in_the_table_is_interpolated_flagged_and_less_certain() -> None:
-    """Of a table whose latencies follow the multiply-adds, one op is lost: it comes back near, with a wider interval."""
+    """Of a table whose latencies follow multiply-adds, one op is lost: it comes back near, its interval wider."""
     space = get_space("scarlet-s2")
     ops = {op: latency(0.01 + cost(op).madds / 1e8) for op in space.distinct_ops}
     table = replace(made_up_table(space), ops=ops, calibration=calibration(error_90=0.02))

@@ -9,12 +9,12 @@ from hwnas.errors import ConfigError, MissingOpError, TableError
 from hwnas.predict.calibrate import calibrate
 from hwnas.predict.latency import LatencyPredictor
 from hwnas.predict.validate import validate, validate_held_out
+from hwnas.profile.machine import usable_cores
 from hwnas.profile.sweep import profile_space
 from hwnas.profile.timer import Effort
 from hwnas.runtimes.registry import get_runtime
 from hwnas.space.space import Space
 from hwnas.space.yaml import get_space
-from hwnas.profile.machine import usable_cores
 from hwnas.tables.table import LatencyTable
 
 QUICK = Effort(rounds=4, runs_per_round=3, warmup_runs=1, at_least_s=0, at_most_s=0)

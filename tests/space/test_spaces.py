@@ -80,8 +80,14 @@ def test_shapes_chain(name: str, resolution: int) -> None:
 
 
 def test_resolution_must_fit() -> None:
-    with pytest.raises(SpaceError, match="multiple of 32"):
-        get_space("scarlet-s2", resolution=200)
+    with pytest.raises(SpaceError, match="at least 32"):
+        get_space("scarlet-s2", resolution=31)
+
+
+def test_a_resolution_between_multiples_of_the_stride_rounds_up() -> None:
+    space = get_space("scarlet-s2", resolution=176)
+    assert [choices[0].h_in for choices in space.layers][:7:2] == [88, 44, 22, 22]
+    assert space.head.h_in == 6  # 176 / 32 = 5.5
 
 
 def test_unknown_space_names_the_known_ones() -> None:

@@ -44,7 +44,7 @@ def test_resolution_and_classes_can_be_changed(small_yaml: Path) -> None:
         ({"stages": [{"c_out": 8, "layers": 1}]}, r"stages\.0\.stride"),
         ({"stem": {"width": 8, "c_out": 9, "separable": False}}, "c_out must equal width"),
         ({"head": None}, "head"),
-        ({"resolution": 15}, "multiple of 4"),
+        ({"resolution": 3}, "at least 4"),
         ({"resolution": "big"}, "resolution"),
     ],
 )

@@ -1,0 +1,54 @@
+"""Tables of one device for several resolutions or spaces -> one table: what lies between them can be interpolated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from hwnas.errors import TableError
+from hwnas.predict.calibrate import Networks, fit, measured_networks
+from hwnas.space.op import Op
+from hwnas.tables.table import Latency, LatencyTable
+
+
+def merge(tables: Sequence[LatencyTable]) -> LatencyTable:
+    """All entries of all tables; an Op that several have is taken from the first. One table stays as it is.
+
+    The calibration is fitted on the networks of all of them. The result belongs to no space.
+
+    Raises:
+        TableError: the tables are of different devices or uses of one (runtime, precision, threads, batch).
+    """
+    first, *others = tables
+    if not others:
+        return first
+    for other in others:
+        different = [
+            name
+            for name, value in first.device.model_dump(exclude={"clocks"}).items()
+            if getattr(other.device, name) != value
+        ]
+        if different:
+            name = different[0]
+            raise TableError(
+                f"tables of different devices can't be merged: {name} is {getattr(first.device, name)} in one, "
+                f"{getattr(other.device, name)} in another"
+            )
+    ops: dict[Op, Latency] = {}
+    failed: dict[Op, str] = {}
+    for table in tables:
+        ops = {**table.ops, **ops}
+        failed = {**table.failed, **failed}
+    networks = [measured_networks(table, table.get_space()) for table in tables if table.space]
+    together = Networks(*map(np.concatenate, zip(*networks, strict=True))) if networks else None
+    return replace(
+        first,
+        space=None,
+        ops=ops,
+        failed={op: reason for op, reason in failed.items() if op not in ops},
+        networks=(),
+        held_out=(),
+        calibration=fit(*together) if together and len(together.measured_ms) >= 3 else None,
+    )
