@@ -1,8 +1,8 @@
 """Names that outsiders add: entry points of installed packages, looked up by group and name.
 
-Groups: ``hwnas.spaces`` (a callable ``(resolution, classes) -> Space``) and ``hwnas.runtimes`` (a class
-that follows :class:`hwnas.runtimes.base.Runtime`), ``hwnas.strategies`` (see :mod:`hwnas.search.strategy`) and
-``hwnas.data`` (a callable ``resolution -> hwnas.train.data.Parts``).
+Groups: ``hwnas.spaces`` (a callable ``(resolution, classes) -> Space``), ``hwnas.runtimes`` (a callable from options, a
+mapping of texts or None, to a :class:`hwnas.runtimes.base.Runtime`), ``hwnas.strategies`` (see
+:mod:`hwnas.search.strategy`) and ``hwnas.data`` (a callable ``resolution -> hwnas.train.data.Parts``).
 """
 
 from __future__ import annotations

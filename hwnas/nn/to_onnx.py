@@ -104,7 +104,7 @@ class _Writer:
 
     def weight(self, name: str, value: torch.Tensor | npt.NDArray[np.float32]) -> str:
         array = value.detach().float().numpy() if isinstance(value, torch.Tensor) else value
-        self._weights.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        self._weights.append(numpy_helper.from_array(np.asarray(array, order="C"), name))
         return name
 
     def layer(self, name: str, layer: nn.Module, inputs: list[str]) -> str:

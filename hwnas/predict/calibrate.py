@@ -25,8 +25,6 @@ Floats = npt.NDArray[np.float64]
 _CHOICES_OF_TERMS = ((0,), (0, 2), (0, 1), (0, 1, 2))
 """Indices into the columns of :func:`terms`, the simplest first."""
 _NETWORKS_PER_TERM = 5
-_CLEARLY_BETTER = 0.95
-"""More terms must bring the held-out error below this share of the simpler fit's."""
 _EXACT = 1e-9
 """A relative error below which there is nothing to make better."""
 
@@ -77,8 +75,8 @@ def fit(sums_ms: Floats, ops: Floats, measured_ms: Floats) -> Calibration:
 
     Returns:
         Least squares of the relative error. Terms beside the scale are taken only if they make the held-out error
-        clearly smaller, and leave every network's prediction positive. ``error_90`` is Student's prediction interval
-        from the held-out errors.
+        smaller by more than 1 / N, and leave every network's prediction positive. ``error_90`` is Student's prediction
+        interval from the held-out errors.
     """
     rows = terms(sums_ms, ops) / measured_ms[:, None]  # relative errors: the target is 1
     best: tuple[float, Floats, Floats] | None = None
@@ -92,7 +90,7 @@ def fit(sums_ms: Floats, ops: Floats, measured_ms: Floats) -> Calibration:
         coefficients[list(columns)], held_out = _least_squares(used)
         error = float(np.sqrt((held_out**2).mean()))
         sane = coefficients[0] > 0 and bool((rows @ coefficients > 0).all())
-        if sane and (best is None or (best[0] > _EXACT and error < _CLEARLY_BETTER * best[0])):
+        if sane and (best is None or (best[0] > _EXACT and error < (1 - 1 / len(rows)) * best[0])):
             best = error, coefficients, held_out
     assert best is not None  # one positive column fits positive targets
     error, coefficients, held_out = best

@@ -1,6 +1,7 @@
 """What every runtime offers; profiling and benching use nothing else, so that both measure alike.
 
-This file and those of the runtimes go into profiling kits: Python ≥ 3.8, nothing but numpy and the runtime itself.
+This file, ``onnxruntime.py`` and ``openvino.py`` go into profiling kits: Python ≥ 3.8, and at run time nothing but
+numpy, the runtime itself and ``hwnas.errors``.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Session(Protocol):
 
 
 class Runtime(Protocol):
-    """Something that runs ONNX models on a device.
+    """Something that runs ONNX models on a device; made with its options, a mapping or None.
 
     Attributes:
         name: what people ask for.
@@ -133,7 +134,7 @@ def check_self_contained(model: bytes) -> None:
     """
     try:
         external = _has_external_data(memoryview(model), "model")
-    except (IndexError, ValueError):
+    except (IndexError, ValueError, RecursionError):
         raise ModelError("not an ONNX model, or one cut short") from None
     if external:
         raise ModelError("the model's weights lie in another file; save it with its weights inside")

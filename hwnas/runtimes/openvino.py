@@ -1,0 +1,128 @@
+"""OpenVINO on the CPU."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hwnas.errors import ModelError
+from hwnas.runtimes.base import check_precision, check_self_contained, missing, options_in_force
+
+try:
+    import openvino as ov  # type: ignore[import-untyped]
+except Exception as error:
+    raise missing("openvino", "pip install 'hwnas[openvino]'", error) from None
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from hwnas.runtimes.base import Images
+
+# int8 lies in the graph; what stays float there is fp32. Without a hint, some processors would get bf16 instead.
+_HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
+_COMPUTED = {"fp32": ("f32",), "bf16": ("bf16",), "int8": ("i8", "u8")}
+_WEIGHTED = ("Convolution", "FullyConnected")
+
+
+class OpenVino:
+    """See :class:`hwnas.runtimes.base.Runtime`.
+
+    Options: ``streams``, how many inferences OpenVINO prepares to run beside each other; they share the threads.
+
+    Raises:
+        ConfigError: an unknown option or value.
+    """
+
+    name = "openvino"
+    precisions: tuple[str, ...] = ("fp32", "bf16", "int8")
+
+    def __init__(self, options: Mapping[str, str] | None = None) -> None:
+        self.options = options_in_force(self.name, {"streams": ("1", "2", "4", "8", "16")}, options)
+        self._core = ov.Core()
+
+    def version(self) -> str:
+        return str(ov.__version__).partition("-")[0]
+
+    def accelerator(self) -> str | None:
+        return None
+
+    def prepare(self, model: bytes, precision: str) -> bytes:
+        check_precision(self, precision)
+        if precision != "int8":
+            return model
+        from hwnas.runtimes.quantize import OPENVINO, quantize, random_images
+
+        return quantize(model, random_images(model), OPENVINO)
+
+    def load(self, model: bytes, *, threads: int, precision: str) -> OpenVinoSession:
+        check_precision(self, precision)
+        check_self_contained(model)
+        if precision == "bf16" and "BF16" not in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            raise ModelError("this processor has no bf16 arithmetic that OpenVINO uses; use fp32 or int8")
+        settings: dict[str, Any] = {
+            "INFERENCE_PRECISION_HINT": _HINTS[precision],
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": int(self.options["streams"]),
+            "ENABLE_CPU_PINNING": False,  # a pinned thread waits for its core while another core is free
+        }
+        try:
+            parsed = self._core.read_model(model)
+            return OpenVinoSession(self._core, parsed, settings, precision)
+        except RuntimeError as error:
+            raise ModelError(f"OpenVINO can't load the model: {_reason(error)}") from None
+
+
+class OpenVinoSession:
+    """See :class:`hwnas.runtimes.base.Session`.
+
+    OpenVINO is faster where it knows all shapes, so there is a compiled network for each batch that was asked for.
+    """
+
+    def __init__(self, core: ov.Core, model: ov.Model, settings: dict[str, Any], precision: str) -> None:
+        self._core = core
+        self._model = model
+        self._settings = settings
+        self._precision = precision
+        self._compiled: dict[tuple[int, ...], ov.CompiledModel] = {}
+        self._compile((1, *(d.get_length() for d in list(model.input(0).get_partial_shape())[1:])))
+
+    def run(self, images: Images) -> Images:
+        request = self._request(images)
+        request.infer()
+        return np.array(request.get_output_tensor(0).data)
+
+    def bind(self, images: Images) -> Callable[[], None]:
+        request = self._request(images)
+
+        def call() -> None:
+            request.infer(share_outputs=True)  # no copy of the output
+
+        return call
+
+    def _request(self, images: Images) -> ov.InferRequest:
+        if images.shape not in self._compiled:
+            self._compile(images.shape)
+        request = self._compiled[images.shape].create_infer_request()
+        request.set_input_tensor(ov.Tensor(np.ascontiguousarray(images), shared_memory=True))
+        return request
+
+    def _compile(self, shape: tuple[int, ...]) -> None:
+        self._model.reshape(shape)
+        compiled = self._core.compile_model(self._model, "CPU", self._settings)
+        computed = _weighted_precisions(compiled)
+        if computed and computed.isdisjoint(_COMPUTED[self._precision]):
+            raise ModelError(f"OpenVINO computes this model in {', '.join(computed)} where {self._precision} was asked")
+        self._compiled[shape] = compiled
+
+
+def _weighted_precisions(compiled: ov.CompiledModel) -> set[str]:
+    """What convolutions and linear layers really compute in, from the graph that was compiled."""
+    told = [op.get_rt_info() for op in compiled.get_runtime_model().get_ops()]
+    return {str(op["runtimePrecision"].value) for op in told if op["layerType"].value in _WEIGHTED}
+
+
+def _reason(error: RuntimeError) -> str:
+    """The last line of OpenVINO's report says what is wrong, those above where in its code."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1][:300] if lines else type(error).__name__

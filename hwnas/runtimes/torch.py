@@ -1,0 +1,130 @@
+"""PyTorch, eager or compiled, on the CPU or a CUDA GPU: runs the same ONNX file as the others do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+
+import numpy as np
+import torch
+
+from hwnas.errors import ModelError, RuntimeMissingError
+from hwnas.runtimes.base import Images, check_precision, first_line, options_in_force
+from hwnas.runtimes.cuda import CudaGraph, timed_by_events
+from hwnas.runtimes.graph import input_chw, parsed
+from hwnas.runtimes.onnx_to_torch import onnx_to_torch
+
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Torch:
+    """See :class:`hwnas.runtimes.base.Runtime`.
+
+    Options: ``mode`` (eager, compiled), ``device`` (cpu, cuda) and, on cuda, ``graph``: whether the kernels are
+    launched as one CUDA graph (yes, no).
+
+    Raises:
+        ConfigError: an unknown option or value.
+        RuntimeMissingError: ``device=cuda`` where PyTorch sees no GPU.
+    """
+
+    name = "torch"
+
+    def __init__(self, options: Mapping[str, str] | None = None) -> None:
+        known = {"mode": ("eager", "compiled"), "device": ("cpu", "cuda")}
+        if options and options.get("device") == "cuda":
+            known["graph"] = ("yes", "no")
+        self.options = options_in_force(self.name, known, options)
+        self._device = torch.device(self.options["device"])
+        self.precisions: tuple[str, ...] = ("fp32", "bf16") if self._device.type == "cpu" else tuple(_DTYPES)
+        if self._device.type == "cuda" and not torch.cuda.is_available():
+            raise RuntimeMissingError(
+                f"PyTorch {torch.__version__} sees no CUDA GPU; use device=cpu, or a GPU and a CUDA build of PyTorch"
+            )
+
+    def version(self) -> str:
+        return str(torch.__version__)
+
+    def accelerator(self) -> str | None:
+        return torch.cuda.get_device_name(self._device) if self._device.type == "cuda" else None
+
+    def prepare(self, model: bytes, precision: str) -> bytes:
+        check_precision(self, precision)
+        return model
+
+    def load(self, model: bytes, *, threads: int, precision: str) -> TorchSession:
+        check_precision(self, precision)
+        if precision == "bf16" and self._device.type == "cpu" and not _has_bf16():
+            raise ModelError("this processor has no bf16 arithmetic, PyTorch would imitate it; use fp32")
+        proto = parsed(model)
+        module = onnx_to_torch(proto).to(self._device, _DTYPES[precision])
+        module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        session = TorchSession(
+            torch.compile(module, dynamic=False) if self.options["mode"] == "compiled" else module,
+            self._device,
+            _DTYPES[precision],
+            threads,
+            graph=self.options.get("graph") == "yes",
+        )
+        try:
+            session.run(np.zeros((1, *input_chw(proto)), np.float32))
+        except Exception as error:  # whatever PyTorch or its compiler raise
+            raise ModelError(f"PyTorch can't run the model: {first_line(error)}") from None
+        return session
+
+
+class TorchSession:
+    """See :class:`hwnas.runtimes.base.Session`."""
+
+    def __init__(
+        self, module: Callable[..., torch.Tensor], device: torch.device, dtype: torch.dtype, threads: int, graph: bool
+    ) -> None:
+        self._module = module
+        self._device = device
+        self._dtype = dtype
+        self._threads = threads
+        self._graph = graph
+
+    def run(self, images: Images) -> Images:
+        with _as_asked(self._threads, self._device):
+            return self._module(self._input(images)).float().cpu().numpy()
+
+    def bind(self, images: Images) -> Callable[[], float | None]:
+        entry = self._input(images)
+
+        def infer() -> None:
+            with _as_asked(self._threads, self._device):
+                self._module(entry)
+
+        if self._device.type == "cpu":
+            return infer
+        return timed_by_events(CudaGraph(infer) if self._graph else infer)
+
+    def _input(self, images: Images) -> torch.Tensor:
+        return torch.from_numpy(images).to(self._device, self._dtype).contiguous(memory_format=torch.channels_last)
+
+
+def _has_bf16() -> bool:
+    """Whether the processor has; on those that PyTorch tells nothing of, it is taken to."""
+    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    if capabilities.get("architecture") != "x86_64":
+        return True
+    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
+
+
+@contextmanager
+def _as_asked(threads: int, device: torch.device) -> Iterator[None]:
+    """Without gradients and with ``threads``; on a GPU with cuDNN's fastest algorithms, and fp32 being fp32, not TF32.
+
+    Afterwards the process has its own settings back.
+    """
+    before = torch.get_num_threads()
+    if threads != before:
+        torch.set_num_threads(threads)
+    on_gpu = torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False)
+    try:
+        with torch.inference_mode(), on_gpu if device.type == "cuda" else nullcontext():
+            yield
+    finally:
+        if threads != before:
+            torch.set_num_threads(before)

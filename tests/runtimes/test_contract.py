@@ -1,0 +1,175 @@
+"""The contract suite itself: a runtime with a fault must fail the test that is about it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from hwnas.errors import ModelError
+from hwnas.runtimes.base import Images, Session
+from hwnas.runtimes.onnxruntime import OnnxRuntime
+from hwnas.testing import RuntimeContract
+
+Call = Callable[[RuntimeContract, Any], None]
+
+
+class Faulty:
+    """ONNX Runtime, but for what a subclass breaks."""
+
+    name = "faulty"
+    options: Mapping[str, str] = {}
+    precisions: tuple[str, ...] = ("fp32",)
+
+    def __init__(self) -> None:
+        self._sound = OnnxRuntime()
+
+    def version(self) -> str:
+        return "1"
+
+    def accelerator(self) -> str | None:
+        return None
+
+    def prepare(self, model: bytes, precision: str) -> bytes:
+        return self._sound.prepare(model, precision)
+
+    def load(self, model: bytes, *, threads: int, precision: str) -> Any:
+        return FaultySession(self._sound.load(model, threads=threads, precision=precision))
+
+
+class FaultySession:
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def run(self, images: Images) -> Images:
+        return self._session.run(images)
+
+    def bind(self, images: Images) -> Callable[[], float | None]:
+        return self._session.bind(images)
+
+
+class NoVersion(Faulty):
+    def version(self) -> str:
+        return ""
+
+
+def _with_session(**methods: Any) -> type[Faulty]:
+    session = type("Session", (FaultySession,), methods)
+
+    class WithSession(Faulty):
+        def load(self, model: bytes, *, threads: int, precision: str) -> Any:
+            return session(self._sound.load(model, threads=threads, precision=precision))
+
+    return WithSession
+
+
+def _slightly_off(self: Any, images: Images) -> Images:
+    return self._session.run(images) * np.float32(1.001)
+
+
+def _first_image_only(self: Any, images: Images) -> Images:
+    return np.repeat(self._session.run(images[:1]), len(images), axis=0)
+
+
+def _asynchronous(self: Any, images: Images) -> Callable[[], None]:
+    call = self._session.bind(images)
+
+    def start() -> None:
+        threading.Thread(target=call).start()
+
+    return start
+
+
+def _no_time(self: Any, images: Images) -> Callable[[], float]:
+    return lambda: 0.0
+
+
+class Shared(Faulty):
+    """The session that was loaded last is everyone's."""
+
+    def load(self, model: bytes, *, threads: int, precision: str) -> Any:
+        self.last = super().load(model, threads=threads, precision=precision)
+        owner = self
+        forwarding = type(
+            "Forwarding", (), {m: lambda _, images, m=m: getattr(owner.last, m)(images) for m in ("run", "bind")}
+        )
+        return forwarding()
+
+
+class ChangesThreads(Faulty):
+    def load(self, model: bytes, *, threads: int, precision: str) -> Any:
+        torch.set_num_threads(threads)
+        return super().load(model, threads=threads, precision=precision)
+
+
+class Obliging(Faulty):
+    """Takes any precision and computes in fp32."""
+
+    def prepare(self, model: bytes, precision: str) -> bytes:
+        return model
+
+    def load(self, model: bytes, *, threads: int, precision: str) -> Any:
+        return super().load(model, threads=threads, precision="fp32")
+
+
+class Crashing(Faulty):
+    """Lets its library's own exceptions through."""
+
+    def load(self, model: bytes, *, threads: int, precision: str) -> Any:
+        try:
+            return super().load(model, threads=threads, precision=precision)
+        except ModelError as error:
+            raise RuntimeError(str(error)) from None
+
+
+class Opens(Faulty):
+    """Reads weights from other files."""
+
+    def load(self, model: bytes, *, threads: int, precision: str) -> Any:
+        import onnx
+        from onnx.external_data_helper import load_external_data_for_model
+
+        proto = onnx.load_from_string(model)
+        load_external_data_for_model(proto, "")
+        return super().load(proto.SerializeToString(), threads=threads, precision=precision)
+
+
+@pytest.mark.parametrize(
+    ("fault", "test"),
+    [
+        (NoVersion, lambda c, r: c.test_says_what_it_is(r)),
+        (_with_session(run=_slightly_off), lambda c, r: c.test_agrees_with_pytorch(r, "gated")),
+        (_with_session(run=_first_image_only), lambda c, r: c.test_takes_any_batch(r)),
+        (_with_session(bind=_no_time), lambda c, r: c.test_a_bound_call_repeats_one_inference(r)),
+        (_with_session(bind=_asynchronous), lambda c, r: c.test_a_bound_call_ends_when_the_inference_does(r)),
+        (Shared, lambda c, r: c.test_sessions_leave_each_other_alone(r)),
+        (ChangesThreads, lambda c, r: c.test_leaves_the_process_as_it_was(r)),
+        (Obliging, lambda c, r: c.test_refuses_another_precision(r)),
+        (Crashing, lambda c, r: c.test_refuses_a_model_cut_short(r, 0.3)),
+        (Crashing, lambda c, r: c.test_refuses_what_is_no_model(r)),
+    ],
+)
+def test_a_fault_is_found(fault: type[Faulty], test: Call) -> None:
+    threads = torch.get_num_threads()
+    try:
+        test(RuntimeContract(), OnnxRuntime())
+        with pytest.raises((Exception, pytest.fail.Exception)):
+            test(RuntimeContract(), fault())
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_reading_other_files_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(pytest.fail.Exception):
+        RuntimeContract().test_opens_no_other_file(Opens(), tmp_path, monkeypatch)
+
+
+class TestSoundWrapper(RuntimeContract):
+    @pytest.fixture
+    def runtime(self) -> Faulty:
+        return Faulty()

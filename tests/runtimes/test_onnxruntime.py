@@ -1,0 +1,67 @@
+"""ONNX Runtime: the contract, and what is its own."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+
+from hwnas.errors import RuntimeMissingError
+from hwnas.nn.derive import Network
+from hwnas.nn.to_onnx import to_onnx
+from hwnas.runtimes.onnxruntime import OnnxRuntime
+from hwnas.space.space import Space
+from hwnas.testing import RuntimeContract
+
+PROVIDERS = [
+    ("cuda", "CUDAExecutionProvider", "onnxruntime-gpu"),
+    ("tensorrt", "TensorrtExecutionProvider", "onnxruntime-gpu"),
+    ("openvino", "OpenVINOExecutionProvider", "onnxruntime-openvino"),
+]
+AVAILABLE = [provider for provider, name, _ in PROVIDERS if name in ort.get_available_providers()]
+
+
+@pytest.fixture
+def network(small_space: Space) -> bytes:
+    return to_onnx(Network(small_space, [1] * small_space.num_layers).eval(), (3, 16, 16))
+
+
+class TestContract(RuntimeContract):
+    @pytest.fixture
+    def runtime(self) -> OnnxRuntime:
+        return OnnxRuntime()
+
+
+class TestContractOfOtherProviders(RuntimeContract):
+    """Where there are any."""
+
+    __test__ = bool(AVAILABLE)
+
+    @pytest.fixture(params=AVAILABLE)
+    def runtime(self, request: pytest.FixtureRequest) -> OnnxRuntime:
+        return OnnxRuntime({"provider": request.param})
+
+
+@pytest.mark.parametrize(("provider", "name", "package"), PROVIDERS)
+def test_a_missing_provider_names_its_package(
+    provider: str, name: str, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ort, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    with pytest.raises(RuntimeMissingError, match=f"has no {name}; .*pip install {package}$"):
+        OnnxRuntime({"provider": provider})
+
+
+@pytest.mark.parametrize("optimization", ["all", "extended", "basic", "disable"])
+def test_optimizing_changes_no_numbers(network: bytes, optimization: str) -> None:
+    images = np.random.default_rng(0).standard_normal((2, 3, 16, 16), dtype=np.float32)
+    runtime = OnnxRuntime({"optimization": optimization})
+    result = runtime.load(network, threads=1, precision="fp32").run(images)
+    expected = OnnxRuntime().load(network, threads=1, precision="fp32").run(images)
+    np.testing.assert_allclose(result, expected, atol=1e-5 * np.abs(expected).max())
+
+
+def test_asks_for_what_the_options_say(network: bytes) -> None:
+    session = OnnxRuntime({"optimization": "basic"}).load(network, threads=2, precision="fp32")
+    asked = session._session.get_session_options()
+    assert asked.graph_optimization_level == ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    assert (asked.intra_op_num_threads, asked.inter_op_num_threads) == (2, 1)
