@@ -22,7 +22,7 @@ from hwnas.space.op import MBConv, Op, Stabilizer
 BLUE, SCARLET, AMBER, GREY, TEAL, VIOLET = "#3b82f6", "#e5484d", "#d97706", "#94a3b8", "#0d9488", "#8b5cf6"
 _FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
 _WINNER = {"symbol": "star", "size": 19, "color": SCARLET, "line": {"width": 1.5, "color": "#ffffff"}}
-_HAIRLINE = {"width": 1, "color": "rgba(255,255,255,0.75)"}
+HAIRLINE = {"width": 1, "color": "rgba(255,255,255,0.75)"}
 
 
 def _house_template() -> go.layout.Template:
@@ -44,7 +44,7 @@ def _house_template() -> go.layout.Template:
     )
 
 
-_TEMPLATE = _house_template()
+TEMPLATE = _house_template()
 
 
 def front_axes(search: SearchContent) -> tuple[int, int] | None:
@@ -64,7 +64,7 @@ def front_figure(search: SearchContent) -> go.Figure:
     hover = np.array(_hover_texts(search), dtype=object)
     front = np.array(search.front, dtype=int)
     others = np.setdiff1d(np.arange(len(x)), front)
-    figure = go.Figure(layout={"template": _TEMPLATE})
+    figure = go.Figure(layout={"template": TEMPLATE})
 
     def dots(index: np.ndarray[tuple[int], np.dtype[np.int64]], name: str, marker: dict[str, object]) -> None:
         figure.add_scatter(
@@ -88,15 +88,15 @@ def front_figure(search: SearchContent) -> go.Figure:
             showlegend=False,
             hoverinfo="skip",
         )
-        dots(front, "Pareto front", {"size": 10, "color": BLUE, "line": _HAIRLINE})
+        dots(front, "Pareto front", {"size": 10, "color": BLUE, "line": HAIRLINE})
     if search.winner is not None:
         dots(np.array([search.winner]), "winner", _WINNER)
     budget = search.budgets.get(search.objectives[columns[0]].name)
     limit = None if budget is None else budget * axis(search.objectives[columns[0]].unit)[0]
-    x_range = _padded_range([*x, *([] if limit is None else [limit])])
+    x_range = padded_range([*x, *([] if limit is None else [limit])])
     if limit is not None and budget is not None:
         _draw_budget(figure, limit, x_range, shown(budget, search.objectives[columns[0]].unit))
-    bottom, top = _padded_range(y)
+    bottom, top = padded_range(y)
     figure.update_xaxes(title=x_title, range=x_range)
     figure.update_yaxes(title=y_title, range=[bottom, top + 0.06 * (top - bottom)])  # room for the budget's label
     return figure
@@ -111,7 +111,7 @@ def counted_madds(search: SearchContent) -> Values | None:
 
 def hypervolume_figure(history: Values) -> go.Figure:
     """Hypervolume of the front after each evaluation."""
-    figure = go.Figure(layout={"template": _TEMPLATE})
+    figure = go.Figure(layout={"template": TEMPLATE})
     figure.add_scatter(
         x=np.arange(1, len(history) + 1),
         y=history,
@@ -131,9 +131,9 @@ def latency_figure(latency: LatencyContent) -> go.Figure:
     """Predicted against measured, with the line where both agree and the 90 % band around it."""
     predicted = [n.predicted_ms for n in latency.networks]
     measured = [n.measured_ms for n in latency.networks]
-    figure = go.Figure(layout={"template": _TEMPLATE})
+    figure = go.Figure(layout={"template": TEMPLATE})
     winner_ms = [] if latency.measured_ms is None else [latency.measured_ms]
-    low, high = _padded_range([*predicted, *measured, latency.predicted_ms, *winner_ms])
+    low, high = padded_range([*predicted, *measured, latency.predicted_ms, *winner_ms])
     ends = [low, high]
     if latency.high_ms is not None and latency.low_ms is not None:
         above, below = latency.high_ms / latency.predicted_ms, latency.low_ms / latency.predicted_ms
@@ -165,7 +165,7 @@ def latency_figure(latency: LatencyContent) -> go.Figure:
             mode="markers",
             name="whole networks",
             hovertemplate=template,
-            marker={"size": 9, "color": BLUE, "opacity": 0.85, "line": _HAIRLINE},
+            marker={"size": 9, "color": BLUE, "opacity": 0.85, "line": HAIRLINE},
         )
     if winner_ms:
         figure.add_scatter(
@@ -189,7 +189,7 @@ def training_figure(training: TrainingContent) -> go.Figure | None:
     if not panels:
         return None
     figure = make_subplots(rows=len(panels), shared_xaxes=True, vertical_spacing=0.07)
-    figure.update_layout(template=_TEMPLATE)
+    figure.update_layout(template=TEMPLATE)
     for row, group in enumerate(panels, start=1):
         accuracy = "accuracy" in group[0]
         colors = iter((BLUE, TEAL, VIOLET, AMBER) if accuracy else (SCARLET, AMBER, VIOLET, TEAL))
@@ -221,7 +221,7 @@ def choices_figure(search: SearchContent) -> go.Figure:
     for layer, count in enumerate(space.num_choices):
         share[:count, layer] = 100 * np.bincount(archs[:, layer], minlength=count) / len(archs)
     labels = [_choice_label([ops[index] for ops in space.layers if index < len(ops)]) for index in range(choices)]
-    figure = go.Figure(layout={"template": _TEMPLATE})
+    figure = go.Figure(layout={"template": TEMPLATE})
     figure.add_heatmap(
         z=share,
         zmin=0,
@@ -245,7 +245,7 @@ def choices_figure(search: SearchContent) -> go.Figure:
             y=search.archs[search.winner],
             mode="markers",
             name="winner",
-            marker={"symbol": "circle", "size": 7, "color": SCARLET, "line": _HAIRLINE},
+            marker={"symbol": "circle", "size": 7, "color": SCARLET, "line": HAIRLINE},
             hoverinfo="skip",
             showlegend=False,
         )
@@ -303,7 +303,8 @@ def _draw_budget(figure: go.Figure, limit: float, x_range: list[float], text: st
     )
 
 
-def _padded_range(values: Sequence[float] | Values) -> list[float]:
+def padded_range(values: Sequence[float] | Values) -> list[float]:
+    """The least and the greatest value, each moved out a little so that no mark is cut."""
     low, high = float(np.min(values)), float(np.max(values))
     margin = 0.06 * (high - low) or 0.1 * abs(high) or 1.0
     return [low - margin, high + margin]

@@ -1,7 +1,8 @@
-"""The page: one HTML file that needs nothing else, on a disk or a server, with or without a network."""
+"""Pages: one HTML file each that needs nothing else, on a disk or a server, with or without a network."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.resources import files
 
 from hwnas.report.content import ReportContent
@@ -27,11 +28,34 @@ def render(content: ReportContent) -> str:
     }
     present = {name: (title, html) for name, (title, html) in sections.items() if html}
     absent = [title.lower() for title, html in sections.values() if not html]
-    links = "".join(f'<a href="#{name}">{title}</a>' for name, (title, _) in present.items())
-    body = join(
-        Html(f'<section id="{name}"><h2>{title}</h2>{html}</section>') for name, (title, html) in present.items()
-    )
     missing = f"<p>Not in this report: {', '.join(absent)}.</p>" if absent else ""
+    return page(
+        title=content.title,
+        eyebrow="hwnas report",
+        created=content.created,
+        top=headline(content),
+        sections=present,
+        footer=Html(f"{missing}<p>Made by hwnas {escape(content.version)}, {escape(content.created)}.</p>"),
+    )
+
+
+def page(
+    *, title: str, eyebrow: str, created: str, top: Html, sections: Mapping[str, tuple[str, Html]], footer: Html
+) -> str:
+    """The shell that all pages share, as the text of one HTML file.
+
+    Args:
+        title: the heading.
+        eyebrow: what kind of page it is, above the heading.
+        created: when, or of when, below the heading.
+        top: what stands in front of the sections.
+        sections: id -> heading and content.
+        footer: the last lines.
+    """
+    links = "".join(f'<a href="#{name}">{heading}</a>' for name, (heading, _) in sections.items())
+    body = join(
+        Html(f'<section id="{name}"><h2>{heading}</h2>{html}</section>') for name, (heading, html) in sections.items()
+    )
     style = files("hwnas.report").joinpath("page.css").read_text("utf-8")
     return f"""<!doctype html>
 <html lang="en">
@@ -40,23 +64,23 @@ def render(content: ReportContent) -> str:
 <meta http-equiv="Content-Security-Policy" content="{_POLICY}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<title>{escape(content.title)}</title>
+<title>{escape(title)}</title>
 <style>
 {style}</style>
 {plotly_code()}
 </head>
 <body>
 <header>
-<p class="eyebrow">hwnas report</p>
-<h1>{escape(content.title)}</h1>
-<p class="created">{escape(content.created)}</p>
+<p class="eyebrow">{escape(eyebrow)}</p>
+<h1>{escape(title)}</h1>
+<p class="created">{escape(created)}</p>
 <nav aria-label="Sections">{links}</nav>
 </header>
 <main>
-{headline(content)}
+{top}
 {body}
 </main>
-<footer>{missing}<p>Made by hwnas {escape(content.version)}, {escape(content.created)}.</p></footer>
+<footer>{footer}</footer>
 </body>
 </html>
 """
