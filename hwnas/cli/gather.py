@@ -16,7 +16,6 @@ import numpy as np
 from hwnas import __version__
 from hwnas.artifact.bundle import Artifact, load_artifact
 from hwnas.artifact.target import get_target
-from hwnas.cli.profiling import calibration_line, origin_line
 from hwnas.errors import ModelError
 from hwnas.files import read_json, read_yaml
 from hwnas.predict.latency import LatencyPredictor
@@ -150,12 +149,10 @@ def _latency(
     calibration = table.calibration
     fields = {
         **{name.replace("_", " "): str(value) for name, value in table.device.model_dump().items()},
-        "origin": origin_line(table),
+        "origin": str(table.protocol or table.provenance),
     }
     if calibration:
-        fields["calibration"] = (
-            f"{calibration_line(calibration.model_dump())}, from {calibration.networks} networks"
-        )
+        fields["calibration"] = f"a network takes {calibration}"
     if measured:
         by_table_ms = float(predictor.predict(arch.choices)[0])
         fields["by the table alone"] = f"{by_table_ms:.3f} ms"

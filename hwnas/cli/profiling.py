@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -118,26 +117,5 @@ def summary(table: LatencyTable, output: object) -> tuple[dict[str, Any], list[s
         lines.append(
             "the machine was too noisy for the confidence asked: give it no other work, or more --seconds"
         )
-    lines.append(calibration_line(calibration.model_dump()) if calibration else "not calibrated: too few networks ran")
+    lines.append(f"a network takes {calibration}" if calibration else "not calibrated: too few networks ran")
     return result, [*lines, f"table: {output}"]
-
-
-def origin_line(table: LatencyTable) -> str:
-    """How a table came about, in one line."""
-    if table.protocol:
-        done = table.protocol
-        return (
-            f"{done.rounds} interleaved rounds of {done.runs_per_round} runs in {done.seconds:.0f} s, {done.started}; "
-            f"medians known to ±{done.confidence_95:.1%} (95 %)"
-        )
-    assert table.provenance is not None
-    source = table.provenance
-    return f"imported from {source.file} ({source.format}, times in {source.unit}): {source.note}"
-
-
-def calibration_line(calibration: Mapping[str, Any]) -> str:
-    """How a table's ops make a network, in one line."""
-    terms = [f"{calibration['scale']:.3f} × the sum of its ops"]
-    terms += [f"{calibration['per_op_ms']:+.4f} ms per op"] if calibration["per_op_ms"] else []
-    terms += [f"{calibration['fixed_ms']:+.3f} ms"] if calibration["fixed_ms"] else []
-    return f"a network takes {' '.join(terms)}, ±{calibration['error_90']:.1%} (90 %)"

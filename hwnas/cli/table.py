@@ -9,7 +9,6 @@ import typer
 
 from hwnas.cli.console import JsonOption, Progress, SeedOption, UnusedSeedOption, print_result
 from hwnas.cli.importing import import_table
-from hwnas.cli.profiling import calibration_line, origin_line
 from hwnas.files import refuse_existing, write_atomic
 
 if TYPE_CHECKING:
@@ -42,8 +41,8 @@ def show(table: TableArgument, seed: UnusedSeedOption = 0, as_json: JsonOption =
         as_json,
         f"{loaded.device}; clocks: {loaded.device.clocks}",
         f"{space.source} at {space.resolution} px, {space.classes} classes" if space else "of no space",
-        origin_line(loaded),
-        calibration_line(calibration.model_dump()) if calibration else "not calibrated",
+        str(loaded.protocol or loaded.provenance),
+        f"a network takes {calibration}" if calibration else "not calibrated",
         *(f"{latency.p50_ms:>9.4f} ms ±{latency.spread:>6.1%}  {op}" for op, latency in loaded.ops.items()),
         *([f"networks: {check_networks(loaded)}"] if space and loaded.networks else []),
         *(f"   failed                {op}: {reason}" for op, reason in loaded.failed.items()),

@@ -6,12 +6,16 @@ second, does show it: devices span some five powers of ten, and a wrong unit mov
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
+from pathlib import Path
 from statistics import median
 
 from hwnas.errors import TableError
 from hwnas.predict.count import cost
+from hwnas.space.op import Op
 from hwnas.tables.foreign import MS_PER, ForeignTable, Unit
+from hwnas.tables.table import LatencyTable
 
 USUAL_MADDS_PER_S = (5e7, 3e12)
 """Of single ops at batch 1: from one small core of an embedded board to the largest accelerators."""
@@ -33,10 +37,7 @@ def check_unit(table: ForeignTable, *, insisted: bool = False) -> float | None:
     Raises:
         TableError: the median is outside of what devices do; says which unit would be plausible.
     """
-    madds_per_s = []
-    for entry in table.entries:
-        with suppress(TypeError, OverflowError):  # an Op without a formula, or of absurd size
-            madds_per_s.append(cost(entry.op).madds / (entry.mean_ms / 1e3))
+    madds_per_s = _madds_per_s((entry.op, entry.mean_ms) for entry in table.entries)
     if not madds_per_s:
         return None
     implied = median(madds_per_s)
@@ -50,6 +51,29 @@ def check_unit(table: ForeignTable, *, insisted: bool = False) -> float | None:
         f"{table.source}: in {table.unit} its ops would do {implied:.2g} multiply-adds a second (median of "
         f"{len(madds_per_s)}), devices do {low:.0e} to {high:.0e}; {advice}{way_out}"
     )
+
+
+def check_speed(table: LatencyTable, where: Path | str) -> None:
+    """Hold a table that a kit measured against what devices can do: its clock may be wrong.
+
+    Raises:
+        TableError: the median of its ops is faster or slower than any device; ``where`` is for the message.
+    """
+    madds_per_s = _madds_per_s((op, latency.p50_ms / table.device.batch) for op, latency in table.ops.items())
+    low, high = POSSIBLE_MADDS_PER_S
+    if madds_per_s and not low <= median(madds_per_s) <= high:
+        raise TableError(
+            f"{where}: its ops would do {median(madds_per_s):.2g} multiply-adds a second, which no device does: its clock "
+            "can't be right; measure again"
+        )
+
+
+def _madds_per_s(latencies_ms: Iterable[tuple[Op, float]]) -> list[float]:
+    found = []
+    for op, ms in latencies_ms:
+        with suppress(TypeError, OverflowError):  # an Op without a formula, or of absurd size
+            found.append(cost(op).madds / (ms / 1e3))
+    return found
 
 
 def _plausible_units(unit: Unit, madds_per_s: float) -> list[Unit]:

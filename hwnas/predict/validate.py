@@ -34,8 +34,8 @@ class Validation:
         spearman, kendall: rank correlation of predicted and measured.
         retest_mape: mean absolute difference of the two measurements of one network.
         madds_mape, madds_spearman: the same for multiply-adds, calibrated to fit these very networks best.
-        drift: how much longer the table's own networks take now (median ratio); 1 for networks that were measured in
-            the table's own rounds.
+        drift: how much longer the table's own networks take now (median ratio); None for networks that were measured
+            in the table's own rounds.
         networks: for each its choices, predicted and both measured latencies in ms.
     """
 
@@ -67,7 +67,7 @@ def validate_held_out(table: LatencyTable, space: Space) -> Validation:
         raise TableError(f"the table holds {len(table.held_out)} networks to validate with, 5 are needed; measure some")
     archs = np.array([first.choices for first, _ in table.held_out])
     first_ms, again_ms = (np.array([pair[copy].p50_ms for pair in table.held_out]) for copy in (0, 1))
-    return compare(LatencyPredictor(table, space), archs, first_ms, again_ms, drift=1.0)
+    return compare(LatencyPredictor(table, space), archs, first_ms, again_ms, drift=None)
 
 
 def validate(

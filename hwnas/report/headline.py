@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hwnas.report.content import LatencyContent, ReportContent
-from hwnas.report.markup import Html, code, escape
+from hwnas.report.markup import Html, code, join, tile
 from hwnas.report.units import bytes_, large, milliseconds, number, percent
 
 
 def headline(content: ReportContent) -> Html:
     """One tile for each of accuracy, latency, multiply-adds, parameters and size that is known."""
-    tiles = "\n".join(_tiles(content))
+    tiles = join(_tiles(content))
     if not tiles:
         return Html("")
     chosen = ""
@@ -20,32 +20,32 @@ def headline(content: ReportContent) -> Html:
     return Html(f'<section aria-label="Headline numbers"><div class="tiles">{tiles}</div>{chosen}</section>')
 
 
-def _tiles(content: ReportContent) -> Iterator[str]:
+def _tiles(content: ReportContent) -> Iterator[Html]:
     winner, artifact = content.winner, content.artifact
     if winner and winner.accuracies:
         *others, (measured_on, accuracy) = winner.accuracies.items()
-        yield _tile("accuracy", percent(accuracy), measured_on, *(f"{name} {percent(a)}" for name, a in others))
+        yield tile("accuracy", percent(accuracy), measured_on, *(f"{name} {percent(a)}" for name, a in others))
     if content.latency:
         yield _latency_tile(content.latency, _latency_budget_ms(content))
     if winner:
         exactly = f"{number(winner.madds)} per image"
-        yield _tile("multiply-adds", large(winner.madds), exactly, "1 multiply-add = 2 FLOPs")
-        yield _tile("parameters", large(winner.params), number(winner.params))
+        yield tile("multiply-adds", large(winner.madds), exactly, "1 multiply-add = 2 FLOPs")
+        yield tile("parameters", large(winner.params), number(winner.params))
     if artifact and artifact.files:
         first, *rest = artifact.files
         more = f"{len(rest)} more file{'s' if len(rest) > 1 else ''}, {bytes_(sum(f.bytes for f in rest))}"
-        yield _tile("size", bytes_(first.bytes), f"{first.path}, {first.precision}", *([more] if rest else []))
+        yield tile("size", bytes_(first.bytes), f"{first.path}, {first.precision}", *([more] if rest else []))
 
 
-def _latency_tile(latency: LatencyContent, budget_ms: float | None) -> str:
+def _latency_tile(latency: LatencyContent, budget_ms: float | None) -> Html:
     notes = [] if budget_ms is None else [f"budget {milliseconds(budget_ms)}"]
     if latency.low_ms is not None and latency.high_ms is not None:
         notes.append(f"90 % interval {milliseconds(latency.low_ms)} to {milliseconds(latency.high_ms)}")
     predicted = f"predicted {milliseconds(latency.predicted_ms)}"
     if latency.measured_ms is None:
-        return _tile("latency, predicted", milliseconds(latency.predicted_ms), "not measured", *notes)
+        return tile("latency, predicted", milliseconds(latency.predicted_ms), "not measured", *notes)
     predicted += f", {compared(latency.predicted_ms, latency.measured_ms)}"
-    return _tile("latency, measured", milliseconds(latency.measured_ms), predicted, *notes)
+    return tile("latency, measured", milliseconds(latency.measured_ms), predicted, *notes)
 
 
 def compared(value: float, reference: float) -> str:
@@ -58,12 +58,3 @@ def _latency_budget_ms(content: ReportContent) -> float | None:
     search = content.search
     names = [objective.name for objective in search.objectives if objective.unit == "ms"] if search else []
     return next((search.budgets[name] for name in names if name in search.budgets), None) if search else None
-
-
-def _tile(label: str, value: str, *notes: str) -> str:
-    lines = "".join(f"<span>{escape(note)}</span>" for note in notes)
-    amount, _, unit = value.partition("\N{NO-BREAK SPACE}")
-    return (
-        f'<div class="tile"><h2>{escape(label)}</h2><p class="value">{escape(amount)}'
-        f'{f"&nbsp;<small>{escape(unit)}</small>" if unit else ""}</p><p class="note">{lines}</p></div>'
-    )

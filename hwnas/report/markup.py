@@ -75,3 +75,13 @@ def card(title: str, note: str | Html, content: Html) -> Html:
     return Html(
         f'<figure class="card"><figcaption><h3>{escape(title)}</h3><p>{escape(note)}</p></figcaption>{content}</figure>'
     )
+
+
+def tile(label: str, value: str, *notes: str) -> Html:
+    """One number, large, with what it is above and remarks below it."""
+    lines = "".join(f"<span>{escape(note)}</span>" for note in notes)
+    amount, _, unit = value.partition("\N{NO-BREAK SPACE}")
+    return Html(
+        f'<div class="tile"><h2>{escape(label)}</h2><p class="value">{escape(amount)}'
+        f'{f"&nbsp;<small>{escape(unit)}</small>" if unit else ""}</p><p class="note">{lines}</p></div>'
+    )

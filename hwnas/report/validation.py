@@ -10,8 +10,8 @@ from hwnas.predict.validate import Validation
 from hwnas.report.agreement import Agreement, agreement_figure, by_madds, by_table, common_range
 from hwnas.report.embed import chart
 from hwnas.report.html import page
-from hwnas.report.markup import Html, card, code, details, escape, facts, join, lead, side_by_side, table
-from hwnas.report.units import milliseconds, number, percent, seconds
+from hwnas.report.markup import Html, card, code, details, escape, facts, join, lead, side_by_side, table, tile
+from hwnas.report.units import milliseconds, percent
 from hwnas.space.space import Space
 from hwnas.tables.table import LatencyTable
 
@@ -71,54 +71,47 @@ def _held_out(found: Validation, validated: LatencyTable) -> bool:
 
 
 def _tiles(found: Validation, validated: LatencyTable) -> Iterator[Html]:
-    yield _tile(
+    yield tile(
         "mean absolute error (MAPE)",
         percent(found.mape),
         "How far the prediction is from the measurement, relative to it, on average.",
     )
-    yield _tile(
+    yield tile(
         "measured again",
         percent(found.retest_mape),
         "The same for one measurement of a network, taken as a prediction of the other: the noise of measuring.",
     )
-    yield _tile(
+    yield tile(
         "multiply-adds instead",
         percent(found.madds_mape),
         f"The same for multiply-adds alone, fitted to these very networks; ρ {_correlation(found.madds_spearman)}.",
     )
-    yield _tile("within ±5 %", _share(found.within_5), "Networks predicted to ±5 % of what was measured.")
-    yield _tile("within ±10 %", _share(found.within_10), "Networks predicted to ±10 % of what was measured.")
+    yield tile("within ±5 %", _share(found.within_5), "Networks predicted to ±5 % of what was measured.")
+    yield tile("within ±10 %", _share(found.within_10), "Networks predicted to ±10 % of what was measured.")
     if found.coverage_90 is not None:
-        yield _tile(
+        yield tile(
             "inside the 90 % interval",
             _share(found.coverage_90),
             "Networks measured inside the interval that should hold nine of ten.",
         )
-    yield _tile(
+    yield tile(
         "Spearman's ρ",
         _correlation(found.spearman),
         "How well the order of the networks is told: 1 is the same order, 0 none.",
     )
-    yield _tile(
+    yield tile(
         "Kendall's τ",
         _correlation(found.kendall),
         "Counted by pairs: the faster of two is told right in (1 + τ) / 2 of all pairs.",
     )
     if _held_out(found, validated):
-        yield _tile("drift", "none", "These networks were measured together with the table's ops.")
+        yield tile("drift", "none", "These networks were measured together with the table's ops.")
     elif found.drift is not None:
-        yield _tile(
+        yield tile(
             "drift",
             f"× {found.drift:.3f}",
             "The table's own networks took so many times what they took when it was made; the errors include it.",
         )
-
-
-def _tile(label: str, value: str, meaning: str) -> Html:
-    return Html(
-        f'<div class="tile"><h2>{escape(label)}</h2><p class="value">{escape(value)}</p>'
-        f'<p class="note">{escape(meaning)}</p></div>'
-    )
 
 
 def _share(fraction: float) -> str:
@@ -179,32 +172,11 @@ def _table_section(validated: LatencyTable) -> Html:
         "space": f"{source.source}, {source.resolution} px, {source.classes} classes",
         "entries": f"{len(validated.ops)} ops" + (f", {len(validated.failed)} failed" if validated.failed else ""),
     }
-    return join([facts(known), facts(_made(validated) | {"a network takes": _calibration(validated)})])
-
-
-def _made(validated: LatencyTable) -> dict[str, object]:
-    if protocol := validated.protocol:
-        return {
-            "measured": f"{protocol.started}, in {seconds(protocol.seconds)}",
-            "rounds": f"{protocol.rounds} in random order, {protocol.runs_per_round} runs of everything in each",
-            "medians known to": f"±{percent(protocol.confidence_95)} (95 % confidence)",
-            "the machine's own speed": f"varied by ±{percent(protocol.unsteadiness_90)} from second to second",
-        }
-    provenance = validated.provenance
-    assert provenance is not None  # a table has one of both
-    return {
-        "imported from": f"{provenance.file} ({provenance.format}, times in {provenance.unit})",
-        "assumed": provenance.note,
+    made = {
+        "made": str(validated.protocol or validated.provenance),
+        "a network takes": str(validated.calibration or "the sum of its ops: not calibrated, so there is no interval"),
     }
-
-
-def _calibration(validated: LatencyTable) -> str:
-    calibration = validated.calibration
-    if calibration is None:
-        return "the sum of its ops: the table isn't calibrated, so there is no interval"
-    terms = [f"{calibration.scale:.3f} × the sum of its ops"]
-    terms += [f"{calibration.per_op_ms:+.4f} ms per op"] if calibration.per_op_ms else []
-    terms += [f"{calibration.fixed_ms:+.3f} ms"] if calibration.fixed_ms else []
-    return (
-        f"{' '.join(terms)}, ±{percent(calibration.error_90)} (90 %); fitted on {number(calibration.networks)} networks"
-    )
+    if protocol := validated.protocol:
+        steadiness = f"varied by ±{percent(protocol.unsteadiness_90)} from second to second"
+        made["the machine's own speed"] = steadiness
+    return join([facts(known), facts(made)])

@@ -77,6 +77,12 @@ class Protocol(Record):
     python: str
     hwnas: str
 
+    def __str__(self) -> str:
+        return (
+            f"{self.rounds} interleaved rounds of {self.runs_per_round} runs in {self.seconds:.0f} s, {self.started}; "
+            f"medians known to ±{self.confidence_95:.1%} (95 %)"
+        )
+
 
 class Provenance(Record):
     """Where a table came from that hwnas didn't measure.
@@ -94,3 +100,6 @@ class Provenance(Record):
     format: str
     unit: Literal["ms", "us", "s"]
     note: str
+
+    def __str__(self) -> str:
+        return f"imported from {self.file} ({self.format}, times in {self.unit}): {self.note}"

@@ -116,6 +116,12 @@ class Calibration(Record):
     held_out_mape: Share
     networks: Annotated[int, Field(gt=1)]
 
+    def __str__(self) -> str:
+        terms = [f"{self.scale:.3f} × the sum of its ops"]
+        terms += [f"{self.per_op_ms:+.4f} ms per op"] if self.per_op_ms else []
+        terms += [f"{self.fixed_ms:+.3f} ms"] if self.fixed_ms else []
+        return f"{' '.join(terms)}, ±{self.error_90:.1%} (90 %), by {self.networks} networks"
+
 
 class _Entry(Latency):
     op: dict[str, Any]

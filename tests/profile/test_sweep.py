@@ -71,7 +71,7 @@ def test_validation_reports_consistent_numbers(table: LatencyTable, macro: Space
     assert found.within_10 == pytest.approx((np.abs(errors) <= 0.1).mean())
     held_out = validate_held_out(table, macro)
     assert len(held_out.networks) == 8
-    assert held_out.drift == 1.0
+    assert held_out.drift is None
     assert found.spearman > 0.5  # macro's latencies spread over a factor of 5: only a broken table ranks them badly
 
 

@@ -90,7 +90,7 @@ def test_all_numbers_are_there_with_their_meaning(found: Validation, html: str) 
     for correlation in (found.spearman, found.kendall, found.madds_spearman):
         assert f"{correlation:.3f}" in page.text
     tiles = [attributes for tag, attributes in page.tags if (tag, attributes.get("class")) == ("div", "tile")]
-    meanings = re.findall(r'<p class="note">([^<]+)\.</p></div>', html)
+    meanings = re.findall(r'<p class="note"><span>([^<]+)\.</span></p></div>', html)
     assert len(tiles) == len(meanings) == 9
 
 
@@ -198,16 +198,16 @@ def test_device_measuring_and_calibration_are_in_words(html: str, table: Latency
     text = Page(html).text
     assert str(table.device) in text
     assert "Between the dotted lines the table expects nine of ten networks." in text
-    assert "1 in random order, 10 runs of everything in each" in text
-    assert "±1.00 % (95 % confidence)" in text
-    assert "1.100 × the sum of its ops +0.0020 ms per op -0.030 ms, ±8.00 % (90 %); fitted on 12 networks" in text
+    assert "1 interleaved rounds of 10 runs" in text
+    assert "medians known to ±1.0% (95 %)" in text
+    assert "1.100 × the sum of its ops +0.0020 ms per op -0.030 ms, ±8.0% (90 %), by 12 networks" in text
 
 
 def test_without_calibration_there_is_no_interval(table: LatencyTable, space: Space) -> None:
     plain = dataclasses.replace(table, calibration=None)
     found = validate_held_out(plain, space)
     text = Page(html := render_validation(found, plain)).text
-    assert "isn't calibrated" in text
+    assert "not calibrated, so there is no interval" in text
     assert "inside the 90 % interval" not in text
     assert "dotted" not in text
     assert "nan" not in text
