@@ -2,8 +2,8 @@
 
     python benchmarks/interpolation.py [--seconds 150] [--networks 40]
 
-Resolution: the ops of scarlet-s2 at 160, 192 and 224, seven whole networks of each to calibrate with, and random networks
-at 176, twice each, are measured in the same rounds; the networks at 176 are predicted from the rest.
+Resolution: the ops of scarlet-s2 at 160, 192 and 224, seven whole networks of each to calibrate with, and random
+networks at 176, twice each, are measured in the same rounds; the networks at 176 are predicted from the rest.
 
 Width: of every shipped table, all ops that read or write a number of channels are taken out and predicted from what is
 left, one number of channels at a time.
@@ -17,12 +17,10 @@ import numpy as np
 from common import machine
 
 from hwnas.errors import MissingOpError
-from hwnas.predict.calibrate import fit
-from hwnas.predict.depth import depth
 from hwnas.predict.design import calibration_networks
 from hwnas.predict.kernels import KernelModel
 from hwnas.predict.latency import LatencyPredictor
-from hwnas.predict.lowered import LayerSum
+from hwnas.predict.merge import merge
 from hwnas.predict.validate import compare
 from hwnas.profile.measure import device_of, measure_models
 from hwnas.profile.plan import network_model, op_model
@@ -32,7 +30,7 @@ from hwnas.shipped import shipped
 from hwnas.space.op import MBConv, Op
 from hwnas.space.yaml import get_space
 from hwnas.tables.origin import Provenance
-from hwnas.tables.table import LatencyTable
+from hwnas.tables.table import LatencyTable, MeasuredNetwork, SpaceOfTable
 
 KNOWN, ASKED = (160, 192, 224), 176
 CALIBRATING = 7
@@ -54,24 +52,32 @@ def resolution(seconds: float, networks: int) -> None:
         effort=Effort(at_least_s=seconds, at_most_s=seconds),
     )  # fmt: skip
     p50_ms = {key: latency.p50_ms for key, latency in found.latency.items()}
-    sums, counts, measured = [], [], []
-    for pixels in KNOWN:
-        sums.append(LayerSum(spaces[pixels], lambda op: p50_ms[op])(chosen[pixels]))
-        counts.append(depth(spaces[pixels])(chosen[pixels]))
-        measured += [p50_ms[pixels, tuple(arch)] for arch in chosen[pixels].tolist()]
-    table = LatencyTable(
-        device=device_of(runtime, precision="fp32", threads=1, batch=1),
-        provenance=Provenance(file="-", sha256="0" * 64, format="measured", unit="ms", note="this benchmark"),
-        ops={op: found.latency[op] for op in ops},
-        calibration=fit(np.concatenate(sums), np.concatenate(counts), np.array(measured)),
-    )
+    device = device_of(runtime, precision="fp32", threads=1, batch=1)
+    source = Provenance(file="-", sha256="0" * 64, format="measured", unit="ms", note="this benchmark")
+    tables = [
+        LatencyTable(
+            device=device,
+            provenance=source,
+            space=SpaceOfTable.of(spaces[pixels]),
+            ops={op: found.latency[op] for op in spaces[pixels].distinct_ops},
+            networks=tuple(
+                MeasuredNetwork(choices=arch, **found.latency[pixels, arch].model_dump())
+                for arch in map(tuple, chosen[pixels].tolist())
+            ),
+        )
+        for pixels in KNOWN
+    ]
     first_ms, again_ms = (np.array([p50_ms[ASKED, i, copy] for i in range(networks)]) for copy in (0, 1))
-    predictor = LatencyPredictor(table, spaces[ASKED])
+    predictor = LatencyPredictor(merge(tables), spaces[ASKED])
     result = compare(predictor, archs, first_ms, again_ms, drift=None)
     print(f"{machine()}, onnxruntime {runtime.version()}, 1 thread, medians known to ±{found.confidence_95:.1%}")
-    print(f"scarlet-s2 at {ASKED} px from {KNOWN}, {networks} networks, {len(predictor.interpolated)} ops interpolated:")
-    print(f"  MAPE {result.mape:.2%}, within 5 % {result.within_5:.0%}, 10 % {result.within_10:.0%}, Spearman")
-    print(f"  {result.spearman:.4f}; retest MAPE {result.retest_mape:.2%}; inside the interval {result.coverage_90:.0%}")
+    print(
+        f"{networks} networks of scarlet-s2 at {ASKED} px from {KNOWN}, {len(predictor.interpolated)} ops interpolated:"
+    )
+    print(f"  MAPE {result.mape:.2%}, within 5 % {result.within_5:.0%}, 10 % {result.within_10:.0%},", end=" ")
+    print(
+        f"Spearman {result.spearman:.4f}, inside the interval {result.coverage_90:.0%}; retest {result.retest_mape:.2%}"
+    )
 
 
 def widths() -> None:

@@ -7,9 +7,9 @@ qed-usc/mobile-ml-benchmark (MIT). FOLDER holds it as ``mobile_tflite_ops.csv`` 
 (``hwnas/tables/tflite_csv.py`` says how they look); without ``--data`` it is ``$HWNAS_DATA``.
 
 1. The plain sum of measured op times.
-2. That sum, calibrated: as hwnas calibrates its tables (a factor, perhaps a constant and a time per op), and with a
-   time for each kind of op (its dispatch) and for padding (which the files have no row for), by least squares of the
-   relative error. 5-fold cross-validation, 10 seeds.
+2. That sum, calibrated as hwnas calibrates its tables: a factor, and of a constant, a time per op, per op of each kind
+   (its dispatch) and per padding (which the files have no row for), those that held-out networks ask for. 5-fold
+   cross-validation, 10 seeds.
 3. Op times from models of ``hwnas.predict.regression``, one per compiled kernel, that saw no network of the family,
    calibrated by networks of other families. What an op of the family compiles to isn't looked up either: decision
    trees, learned from the other families, tell it from the op's shapes.
@@ -23,7 +23,7 @@ import argparse
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,8 +33,9 @@ from sklearn.model_selection import KFold
 from sklearn.tree import DecisionTreeClassifier
 
 from hwnas.errors import TableError
-from hwnas.predict import calibrate
+from hwnas.predict.calibrate import Networks, fit
 from hwnas.predict.regression import MINIMUM_ENTRIES, Array, LatencyRegression
+from hwnas.tables.table import Calibration
 from hwnas.tables.tflite_csv import TfliteOp, devices, read_networks, read_ops
 
 SEEDS = 10
@@ -54,8 +55,10 @@ FAMILIES = {
     "squeezenet": r"squeeze(res)?net",
 }
 
-Networks = Mapping[str, Sequence[TfliteOp]]
+OpsOf = Mapping[str, Sequence[TfliteOp]]
+"""Network -> its ops."""
 Labels = npt.NDArray[np.str_]
+Indices = npt.NDArray[np.intp]
 
 
 def main() -> None:
@@ -73,18 +76,14 @@ def main() -> None:
 def run(folder: Path) -> None:
     """Print all figures of all devices in the folder's files."""
     for device in devices(folder / "mobile_tflite_ops.csv"):
-        networks, measured_ms = load(folder, device)
-        print(f"\n{device}: {len(networks)} networks, {sum(map(len, networks.values()))} ops")
-        sums_ms = np.array([sum(own_ms(ops)) for ops in networks.values()])
-        print(line("1. plain sum of measured ops", sums_ms, measured_ms))
-        features = np.array([calibration_features(ops, own_ms(ops)) for ops in networks.values()])
-        print(cross_validated("2. calibrated as hwnas's tables", calibrated_as_tables, features, measured_ms))
-        print(cross_validated("   calibrated per kind of op and padding", calibrated_by_kind, features, measured_ms))
-        families = np.array([family(name) for name in networks])
-        print(
-            line("   the same, whole families held out", without_families(families, features, measured_ms), measured_ms)
-        )
-        predicted_ms, ops_errors, covered = untimed(networks, families, features, measured_ms)
+        ops_of, measured_ms = load(folder, device)
+        print(f"\n{device}: {len(ops_of)} networks, {sum(map(len, ops_of.values()))} ops")
+        networks = networks_of(ops_of.values(), [own_ms(ops) for ops in ops_of.values()], measured_ms)
+        print(line("1. plain sum of measured ops", networks.sums_ms, measured_ms))
+        print(cross_validated("2. calibrated as hwnas's tables", networks))
+        families = np.array([family(name) for name in ops_of])
+        print(line("   the same, whole families held out", without_families(families, networks), measured_ms))
+        predicted_ms, ops_errors, covered = untimed(ops_of, families, networks)
         print(line("3. kernel model, whole families held out", predicted_ms, measured_ms))
         print(f"   its ops: median error {np.median(ops_errors):.1%}, {covered:.0%} inside their 90 % interval")
         for name in dict.fromkeys(families.tolist()):
@@ -117,11 +116,11 @@ def mape(predicted_ms: Array, measured_ms: Array) -> float:
 # --- 2. Calibration ---------------------------------------------------------------------------------------------------
 
 
-def calibration_features(ops: Sequence[TfliteOp], op_ms: Array) -> list[float]:
-    """Of one network: sum of its ops' times, a constant, padded elements, paddings, ops of each operation."""
+def calibration_counts(ops: Sequence[TfliteOp]) -> dict[str, float]:
+    """Of one network, by class: how many ops, paddings and padded elements it has."""
     padded = [padding(op) for op in ops]
-    counts = [sum(op.operation == operation for op in ops) for operation in OPERATIONS]
-    return [op_ms.sum(), 1, sum(padded), np.count_nonzero(padded), *counts]
+    counts = {operation: float(sum(op.operation == operation for op in ops)) for operation in OPERATIONS}
+    return {"op": len(ops), **counts, "padding": np.count_nonzero(padded), "padded element": float(sum(padded))}
 
 
 def padding(op: TfliteOp) -> int:
@@ -130,46 +129,44 @@ def padding(op: TfliteOp) -> int:
     return op.size_in**2 * op.c_in if padded else 0
 
 
-def fit_relative(features: Array, measured_ms: Array) -> Array:
-    """Coefficients (K,) with the least squares of the relative error; features (N, K)."""
-    relative = features / measured_ms[:, None]
-    scale = np.abs(relative).mean(axis=0) + np.finfo(float).tiny
-    solution: Array = np.linalg.lstsq(relative / scale, np.ones(len(measured_ms)), rcond=None)[0] / scale
-    return solution
+def networks_of(ops_of: Iterable[Sequence[TfliteOp]], op_ms: Iterable[Array], measured_ms: Array) -> Networks:
+    """Networks by their ops, and each op's time in ms."""
+    counts = [calibration_counts(ops) for ops in ops_of]
+    by_class = {name: np.array([of_one[name] for of_one in counts]) for name in counts[0]}
+    return Networks(np.array([ms.sum() for ms in op_ms]), by_class, measured_ms)
 
 
-def calibrated_by_kind(features: Array, measured_ms: Array, new_features: Array) -> Array:
-    return new_features @ fit_relative(features, measured_ms)
+def calibrated(found: Calibration, networks: Networks) -> Array:
+    """Latency of networks in ms."""
+    added_ms = sum(ms * networks.counts[name] for name, ms in found.per_op_ms.items())
+    return found.scale * networks.sums_ms + added_ms + found.fixed_ms
 
 
-def calibrated_as_tables(features: Array, measured_ms: Array, new_features: Array) -> Array:
-    sums_ms, ops = features[:, 0], features[:, -len(OPERATIONS) :].sum(axis=1)
-    found = calibrate.fit(sums_ms, ops, measured_ms)
-    new_ops = new_features[:, -len(OPERATIONS) :].sum(axis=1)
-    return found.scale * new_features[:, 0] + found.per_op_ms * new_ops + found.fixed_ms
+def _some(networks: Networks, rows: Indices) -> Networks:
+    counts = {name: count[rows] for name, count in networks.counts.items()}
+    return Networks(networks.sums_ms[rows], counts, networks.measured_ms[rows])
 
 
-def cross_validated(
-    what: str, calibrated: Callable[[Array, Array, Array], Array], features: Array, measured_ms: Array
-) -> str:
+def cross_validated(what: str, networks: Networks) -> str:
     """A line on the run with the median MAPE, and the range of all runs' MAPE."""
     runs = []
+    measured_ms = networks.measured_ms
     for seed in range(SEEDS):
         predicted_ms = np.empty_like(measured_ms)
-        for train, test in KFold(5, shuffle=True, random_state=seed).split(features):
-            predicted_ms[test] = calibrated(features[train], measured_ms[train], features[test])
+        for train, test in KFold(5, shuffle=True, random_state=seed).split(measured_ms):
+            predicted_ms[test] = calibrated(fit(_some(networks, train)), _some(networks, test))
         runs.append(predicted_ms)
     runs.sort(key=lambda run: mape(run, measured_ms))
     lowest, highest = mape(runs[0], measured_ms), mape(runs[-1], measured_ms)
     return f"{line(what, runs[SEEDS // 2], measured_ms)}  MAPE by seed {lowest:.2%} to {highest:.2%}"
 
 
-def without_families(families: Labels, features: Array, measured_ms: Array) -> Array:
+def without_families(families: Labels, networks: Networks) -> Array:
     """Each network from its measured ops, calibrated on the networks of other families."""
-    predicted_ms = np.empty_like(measured_ms)
-    for held in set(families.tolist()):
+    predicted_ms = np.empty_like(networks.measured_ms)
+    for held in dict.fromkeys(families.tolist()):
         of = families == held
-        predicted_ms[of] = calibrated_by_kind(features[~of], measured_ms[~of], features[of])
+        predicted_ms[of] = calibrated(fit(_some(networks, ~of)), _some(networks, of))
     return predicted_ms
 
 
@@ -219,25 +216,24 @@ def own_ms(ops: Sequence[TfliteOp]) -> Array:
     return np.array([op.latency_ms or 0.0 for op in ops])
 
 
-def untimed(networks: Networks, families: Labels, features: Array, measured_ms: Array) -> tuple[Array, Array, float]:
+def untimed(ops_of: OpsOf, families: Labels, networks: Networks) -> tuple[Array, Array, float]:
     """Each network as predicted by what other families taught, without any time of its own.
 
     Returns:
         Predicted ms, (N,); errors of all timed ops; the share of them inside the op's 90 % interval.
     """
-    predicted_ms, errors, bars = np.empty_like(measured_ms), [], []
+    predicted_ms, errors, bars = np.empty_like(networks.measured_ms), [], []
     for held in dict.fromkeys(families.tolist()):
         others = families != held
-        train = [
-            op for ops, other in zip(networks.values(), others, strict=True) if other for op in ops if op.latency_ms
-        ]
+        train = [op for ops, other in zip(ops_of.values(), others, strict=True) if other for op in ops if op.latency_ms]
         models = fit_kernels(train)
         rules = fit_rules([op for op in train if op.compiled in models])
-        coefficients = fit_relative(features[others], measured_ms[others])
-        for index, ops in enumerate(networks.values()):
+        calibration = fit(_some(networks, others))
+        for index, ops in enumerate(ops_of.values()):
             if not others[index]:
                 op_ms, op_bars = predict_ops(models, rules, ops)
-                predicted_ms[index] = calibration_features(ops, op_ms) @ coefficients
+                alone = networks_of([ops], [op_ms], networks.measured_ms[index : index + 1])
+                predicted_ms[index] = calibrated(calibration, alone)[0]
                 timed = own_ms(ops) > 0
                 errors.append(np.abs(op_ms[timed] / own_ms(ops)[timed] - 1))
                 bars.append(op_bars[timed])

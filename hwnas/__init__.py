@@ -19,6 +19,8 @@ _HOME = {  # public name -> module that defines it
     "Objective": "hwnas.search.objective",
     "Space": "hwnas.space.space",
     "Supernet": "hwnas.nn.supernet",
+    "calibrate": "hwnas.predict.calibrate",
+    "calibration_networks": "hwnas.predict.design",
     "count": "hwnas.predict.count",
     "derive": "hwnas.nn.derive",
     "export": "hwnas.artifact.export",
@@ -38,7 +40,9 @@ if TYPE_CHECKING:
     from hwnas.nn.derive import derive as derive
     from hwnas.nn.derive import load_scarlet as load_scarlet
     from hwnas.nn.supernet import Supernet as Supernet
+    from hwnas.predict.calibrate import calibrate as calibrate
     from hwnas.predict.count import count as count
+    from hwnas.predict.design import calibration_networks as calibration_networks
     from hwnas.predict.latency import LatencyPredictor as LatencyPredictor
     from hwnas.profile.sweep import profile_space as profile_space
     from hwnas.runtimes.registry import get_runtime as get_runtime

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from hwnas import __version__
-from hwnas.cli import bench, count, demo, derive, export, predict, profile, report, search, space, table, train
+from hwnas.cli import bench, count, demo, derive, export, kit, predict, profile, report, search, space, table, train
 from hwnas.errors import HwnasError
 
 app = typer.Typer(
@@ -41,6 +41,7 @@ app.command("demo")(demo.demo)
 app.add_typer(space.app, name="space")
 app.command("count")(count.count)
 app.command("profile")(profile.profile)
+app.add_typer(kit.app, name="kit")
 app.add_typer(table.app, name="table")
 app.command("predict")(predict.predict)
 app.command("train")(train.train)

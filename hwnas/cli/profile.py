@@ -11,7 +11,7 @@ import typer
 from hwnas.cli import profiling
 from hwnas.cli.console import JsonOption, Progress, SeedOption, print_result, say
 from hwnas.cli.importing import taken_in
-from hwnas.errors import HwnasError, KitError
+from hwnas.errors import ConfigError, HwnasError, InputError, KitError
 from hwnas.files import refuse_existing
 
 if TYPE_CHECKING:  # imported when the verb runs
@@ -39,7 +39,9 @@ def profile(
     on: Annotated[
         str | None, typer.Option("--on", help="Measure there: ssh://[user@]host[:port] or adb://SERIAL.")
     ] = None,
-    python: Annotated[str, typer.Option("--python", help="Python on the machine of --on.")] = "python3",
+    python: Annotated[
+        str | None, typer.Option("--python", help="Python on the machine of --on; python3 if not given.")
+    ] = None,
     ssh_config: Annotated[
         Path | None, typer.Option("--ssh-config", help="For --on: in place of ~/.ssh/config, as ssh -F.")
     ] = None,
@@ -52,13 +54,15 @@ def profile(
     from hwnas.space.yaml import get_space
 
     refuse_existing(output)
+    if (python or ssh_config) and not on:
+        raise ConfigError("--python and --ssh-config are for another machine; say which one with --on")
     found, runs = get_space(space, resolution, classes), profiling.runtime_for(runtime, option)
     plan = profiling.plan_for(
         found, runs, networks=networks, held_out=held_out, threads=threads, precision=precision, batch=batch,
         confidence=confidence, seconds=seconds, seed=seed,
     )  # fmt: skip
     if on:
-        table = _there(plan, found, runs, transport_to(on, ssh_config), python, output)
+        table = _there(plan, found, runs, transport_to(on, ssh_config), python or "python3", output)
     else:
         with Progress() as progress:
             table = profiling.finished(carry_out(plan, found, runs, progress=progress), found)
@@ -78,10 +82,14 @@ def _there(plan: Plan, space: Space, runtime: Runtime, transport: Transport, pyt
     with TemporaryDirectory() as folder:
         fetched = Path(folder) / "result.json"
         measure_on(transport, kit, fetched, python=python, on_line=lambda line: say(f"{transport.name}: {line}"))
-        returned = read_result(fetched)
-    if returned.kit_sha256 != kit.sha256:
-        raise KitError(f"what came back from {transport.name} is of another kit; remove {transport.folder} there")
-    table = taken_in(returned)
+        try:
+            returned = read_result(fetched)
+            if returned.kit_sha256 != kit.sha256:
+                raise KitError(f"what came back from {transport.name} is of another kit; measure again")
+            table = taken_in(returned, f"what came back from {transport.name}")
+        except InputError:
+            clean_up(transport, kit)  # else the next attempt would find the same result there
+            raise
     table.save(output)
     try:
         clean_up(transport, kit)

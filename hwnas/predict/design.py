@@ -10,9 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from hwnas.errors import ConfigError
-from hwnas.predict.calibrate import terms
-from hwnas.predict.depth import depth
 from hwnas.predict.lowered import madds
+from hwnas.predict.op_counts import count_classes
 from hwnas.space.op import Stabilizer
 from hwnas.space.space import Archs, Space
 
@@ -33,7 +32,7 @@ def calibration_networks(space: Space, count: int, seed: int) -> Archs:
     rng = np.random.default_rng(seed)
     pool = np.unique(np.concatenate([space.sample(_POOL // 2, rng), _shallow(space, _POOL // 2, rng)]), axis=0)
     pool = rng.permutation(pool)
-    rows = terms(madds(space)(pool), depth(space)(pool))
+    rows = np.stack([madds(space)(pool), np.ones(len(pool)), *count_classes(space, pool).values()], axis=1)
     rows /= rows[:, :1]  # what is fitted are relative errors, so each network counts by the inverse of its latency
     rows /= rows.mean(axis=0)  # and a ridge needs terms of one size
     average = rows.T @ rows / len(rows)

@@ -8,13 +8,14 @@ import numpy.typing as npt
 from hwnas.errors import MissingOpError
 from hwnas.predict.kernels import Estimate, KernelModel
 from hwnas.predict.lowered import LayerSum, Values
+from hwnas.predict.op_counts import ANY, op_class
 from hwnas.space.op import Op, Stabilizer
 from hwnas.space.space import Space
 from hwnas.tables.table import LatencyTable
 
 
 class LatencyPredictor:
-    """Latency of any arch of a space: ``scale · Σ ops + per_op_ms · n + fixed_ms``.
+    """Latency of any arch of a space: the sum of its ops, calibrated (see :mod:`hwnas.predict.calibrate`).
 
     Each op's latency is the table's own entry if it has one; else a kernel model fitted on all entries answers, with a
     wider error.
@@ -39,7 +40,7 @@ class LatencyPredictor:
         calibration = table.calibration
         self.error_90: float | None = calibration.error_90 if calibration else None
         self._scale = calibration.scale if calibration else 1.0
-        self._per_op_ms = calibration.per_op_ms if calibration else 0.0
+        self._per_op_ms = calibration.per_op_ms if calibration else {}
         self._fixed_ms = calibration.fixed_ms if calibration else 0.0
         needed = [op for op in space.distinct_ops if stabilizers or not isinstance(op, Stabilizer)]
         unknown = [op for op in needed if op not in table.ops and op not in table.failed]
@@ -89,7 +90,7 @@ class LatencyPredictor:
         if op in self.table.failed:
             return float("inf")
         alone_ms = self.table.ops[op].p50_ms if op in self.table.ops else self.interpolated[op].latency_ms
-        return self._scale * alone_ms + self._per_op_ms
+        return self._scale * alone_ms + self._per_op_ms.get(ANY, 0.0) + self._per_op_ms.get(op_class(op), 0.0)
 
     def _op_error_ms(self, op: Op) -> float:
         """Half-width of the 90 % interval of an interpolated op; errors of ops interpolated alike add up."""

@@ -42,7 +42,7 @@ def merge(tables: Sequence[LatencyTable]) -> LatencyTable:
         ops = {**table.ops, **ops}
         failed = {**table.failed, **failed}
     networks = [measured_networks(table, table.get_space()) for table in tables if table.space]
-    together = Networks(*map(np.concatenate, zip(*networks, strict=True))) if networks else None
+    together = _together(networks) if networks else None
     return replace(
         first,
         space=None,
@@ -50,5 +50,18 @@ def merge(tables: Sequence[LatencyTable]) -> LatencyTable:
         failed={op: reason for op, reason in failed.items() if op not in ops},
         networks=(),
         held_out=(),
-        calibration=fit(*together) if together and len(together.measured_ms) >= 3 else None,
+        calibration=fit(together) if together and len(together.measured_ms) >= 3 else None,
+    )
+
+
+def _together(parts: Sequence[Networks]) -> Networks:
+    classes = dict.fromkeys(name for part in parts for name in part.counts)
+    absent = [np.zeros(len(part.measured_ms)) for part in parts]
+    return Networks(
+        np.concatenate([part.sums_ms for part in parts]),
+        {
+            name: np.concatenate([part.counts.get(name, zeros) for part, zeros in zip(parts, absent, strict=True)])
+            for name in classes
+        },
+        np.concatenate([part.measured_ms for part in parts]),
     )

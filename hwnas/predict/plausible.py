@@ -63,7 +63,7 @@ def check_speed(table: LatencyTable, where: Path | str) -> None:
     low, high = POSSIBLE_MADDS_PER_S
     if madds_per_s and not low <= median(madds_per_s) <= high:
         raise TableError(
-            f"{where}: its ops would do {median(madds_per_s):.2g} multiply-adds a second, which no device does: its clock "
+            f"{where}: its ops would do {median(madds_per_s):.2g} multiply-adds a second, which none does: its clock "
             "can't be right; measure again"
         )
 

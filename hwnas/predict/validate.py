@@ -9,7 +9,7 @@ import numpy as np
 from scipy.stats import kendalltau, spearmanr
 
 from hwnas.errors import ModelError, TableError
-from hwnas.predict.calibrate import fit
+from hwnas.predict.calibrate import Networks, fit
 from hwnas.predict.latency import LatencyPredictor
 from hwnas.predict.lowered import Values, madds
 from hwnas.profile.measure import measure_models
@@ -134,7 +134,7 @@ def compare(
     predicted_ms = predictor.predict(archs)
     interval = predictor.interval(archs)
     counted = madds(predictor.space)(archs)
-    by_madds = fit(counted, np.ones(len(archs)), measured_ms)
+    by_madds = fit(Networks(counted, {}, measured_ms))
     error = np.abs(predicted_ms / measured_ms - 1)
     return Validation(
         mape=float(error.mean()),
@@ -144,7 +144,7 @@ def compare(
         spearman=float(spearmanr(predicted_ms, measured_ms).statistic),
         kendall=float(kendalltau(predicted_ms, measured_ms).statistic),
         retest_mape=_mape(first_ms, again_ms),
-        madds_mape=_mape(counted * by_madds.scale + by_madds.per_op_ms + by_madds.fixed_ms, measured_ms),
+        madds_mape=_mape(counted * by_madds.scale + by_madds.fixed_ms, measured_ms),
         madds_spearman=float(spearmanr(counted, measured_ms).statistic),
         drift=drift,
         networks=tuple(

@@ -13,7 +13,7 @@ import zipfile
 import zlib
 from typing import TYPE_CHECKING
 
-from hwnas.errors import KitError
+from hwnas.errors import KitError, ModelError
 from hwnas.profile.run import Model
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 KIT_SCHEMA = "hwnas-kit/1"
 DESCRIPTION = "kit.json"
-_NAME = re.compile(r"__main__\.py|kit\.json|models/[0-9]{4,6}\.bin|[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*\.py")
+_NAME = re.compile(r"kit\.json|models/[0-9]{4,6}\.bin|[A-Za-z_]\w*(/[A-Za-z_]\w*)*\.py", re.ASCII)
 _MOST_FILES = 100_000
 _MOST_BYTES = {"models": 1 << 31, "rest": 1 << 26}  # of one file: what protobuf can hold, and far more than code needs
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError)
@@ -36,8 +36,8 @@ class KitFile:
         content: the description: ``plan``, ``models`` (one per entry of the plan), ``runtime``, ``sources``.
 
     Raises:
-        KitError: not a kit of this version, a file in it is missing, damaged or too large, or one that no kit has: a link,
-            a second of the same name, a path that leaves the kit.
+        KitError: not a kit of this version; a file in it is missing, damaged or too large, or is one that no kit has: a
+            link, a second of the same name, a path that leaves the kit.
     """
 
     def __init__(self, path: Path) -> None:
@@ -45,25 +45,23 @@ class KitFile:
         try:
             self._zip = zipfile.ZipFile(str(path))
         except FileNotFoundError:
-            raise KitError("there is no kit {}".format(path)) from None
+            raise KitError(f"there is no kit {path}") from None
         except _DAMAGED as problem:
-            raise KitError("{} isn't a kit, or is damaged ({}); copy it again".format(path, problem)) from None
+            raise KitError(f"{path} isn't a kit, or is damaged ({problem}); copy it again") from None
         self._sizes = _checked_sizes(self._zip, path)
         data = self._read(DESCRIPTION)
         self.sha256 = hashlib.sha256(data).hexdigest()
         try:
-            self.content = json.loads(data.decode())  # type: dict[str, Any]
+            self.content: dict[str, Any] = json.loads(data.decode())
             if self.content["schema"] != KIT_SCHEMA:
-                raise KitError(
-                    "{} has schema {!r}, this program reads {}".format(path, self.content["schema"], KIT_SCHEMA)
-                )
+                raise KitError(f"{path} has schema {self.content['schema']!r:.80}, this program reads {KIT_SCHEMA}")
             for name, sha256 in self.content["sources"].items():
                 self._verified(name, sha256)
             for model in self.content["models"]:
                 if "failed" not in model and self._sizes[model["file"]] != model["bytes"]:
-                    raise ValueError("{} has another size than it should".format(model["file"]))
+                    raise ValueError(f"{model['file']} has another size than it should")
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
-            raise KitError("{} is damaged ({}); copy it again".format(path, problem)) from None
+            raise KitError(f"{path} is damaged ({problem}); copy it again") from None
 
     def model(self, entry: int) -> Model:
         """The model of an entry of the plan.
@@ -74,50 +72,48 @@ class KitFile:
         """
         described = self.content["models"][entry]
         if "failed" in described:
-            from hwnas.errors import ModelError
-
             raise ModelError(described["failed"])
         return Model(self._verified(described["file"], described["sha256"]), tuple(described["input_chw"]))
 
     def model_bytes(self) -> int:
-        """Of the models of all entries, loaded side by side."""
+        """Of the models of all entries, which are loaded side by side."""
         return sum(model.get("bytes", 0) for model in self.content["models"])
 
     def _verified(self, name: str, sha256: str) -> bytes:
         data = self._read(name)
         if hashlib.sha256(data).hexdigest() != sha256:
-            raise KitError("{}: {} was altered or damaged; copy the kit again".format(self._path, name))
+            raise KitError(f"{self._path}: {name} was altered or damaged; copy the kit again")
         return data
 
     def _read(self, name: str) -> bytes:
         try:
             return self._zip.read(name)
-        except (KeyError,) + _DAMAGED as problem:
-            raise KitError("{}: {} is missing or damaged ({}); copy the kit again".format(self._path, name, problem)) from None
+        except (KeyError, *_DAMAGED) as problem:
+            raise KitError(f"{self._path}: {name} is missing or damaged ({problem}); copy the kit again") from None
 
 
 def _checked_sizes(archive: zipfile.ZipFile, path: Path) -> dict[str, int]:
     """Size of each file when unpacked, by name."""
-    found = {}  # type: dict[str, int]
+    found: dict[str, int] = {}
     if len(archive.infolist()) > _MOST_FILES:
-        raise KitError("{} isn't a kit: it has more than {} files".format(path, _MOST_FILES))
+        raise KitError(f"{path} isn't a kit: it has more than {_MOST_FILES} files")
     for file in archive.infolist():
         most = _MOST_BYTES["models" if file.filename.startswith("models/") else "rest"]
-        mode = file.external_attr >> 16
+        kind = stat.S_IFMT(file.external_attr >> 16)
         if not _NAME.fullmatch(file.filename) or "\0" in file.orig_filename:
             wrong = "has a name that no file of a kit has"
         elif file.filename in found:
             wrong = "is there twice"
-        elif mode and not stat.S_ISREG(mode):
+        elif kind not in (0, stat.S_IFREG):
             wrong = "is a link or something else that isn't a file"
         elif file.flag_bits & 1 or file.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             wrong = "is encrypted or packed in a way that no kit uses"
         elif file.file_size > most or file.file_size > 1100 * file.compress_size + 1100:  # deflate packs 1032 to 1
-            wrong = "would unpack to {} bytes".format(file.file_size)
+            wrong = f"would unpack to {file.file_size} bytes"
         else:
             found[file.filename] = file.file_size
             continue
-        raise KitError("{} isn't a kit that hwnas built: {!r:.100} {}".format(path, file.filename, wrong))
+        raise KitError(f"{path} isn't a kit that hwnas built: {file.filename!r:.100} {wrong}")
     return found
 
 

@@ -34,6 +34,9 @@ class Whole(NamedTuple):
     choices: tuple[int, ...]
     held_out: Literal["no", "first", "again"] = "no"
 
+    def __str__(self) -> str:
+        return f"network {','.join(map(str, self.choices))}"
+
 
 Entry = Op | Whole
 

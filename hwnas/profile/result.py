@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from hwnas.errors import KitError
-from hwnas.files import validated
+from hwnas.files import read_json, validated
+from hwnas.profile.kit_file import canonical, seal
 from hwnas.profile.plan import Entry, Plan, Whole
 from hwnas.space.op import Op
+from hwnas.space.space import Space
+from hwnas.space.yaml import get_space
 from hwnas.tables.device import Device
 from hwnas.tables.origin import Condition, Protocol
 from hwnas.tables.table import Latency, LatencyTable, MeasuredNetwork
 
 _Share = Annotated[float, Field(ge=0, le=1e3, allow_inf_nan=False)]
 _Text = Annotated[str, Field(min_length=1, max_length=200)]
+_RESULT_SCHEMA = "hwnas-result/1"
+_MOST_BYTES = 1 << 28
+_EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+def _utc(text: str) -> str:
+    if datetime.fromisoformat(text).tzinfo is None:
+        raise ValueError("a date and time with its zone is needed")
+    return text
 
 
 class _Strict(BaseModel):
@@ -48,7 +62,7 @@ class Result(_Strict):
     schema_: Annotated[Literal["hwnas-result/1"], Field(alias="schema")]
     device: MeasuredOn
     python: _Text
-    started: _Text
+    started: Annotated[str, AfterValidator(_utc)]
     seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     rounds: Annotated[int, Field(gt=0)]
     reference: Annotated[int, Field(ge=0)]
@@ -60,6 +74,100 @@ class Result(_Strict):
     before: Condition
     after: Condition
     entries: tuple[Latency | Failure, ...]
+
+
+class _Description(_Strict):
+    """A kit's own, see :class:`hwnas.profile.kit_file.KitFile`."""
+
+    schema_: Annotated[Literal["hwnas-kit/1"], Field(alias="schema")]
+    plan: Plan
+    runtime: Mapping[str, str]
+    models: tuple[dict[str, Any], ...]
+    sources: Mapping[str, str]
+
+
+class Returned(NamedTuple):
+    """What a kit's result holds, once it is proven whole.
+
+    Attributes:
+        table: not calibrated.
+        space: the table's.
+        kit_sha256: which kit it is of.
+        remarks: what is odd and does no harm, a line each.
+    """
+
+    table: LatencyTable
+    space: Space
+    kit_sha256: str
+    remarks: tuple[str, ...]
+
+
+def read_result(path: Path) -> Returned:
+    """Read what a kit wrote.
+
+    Raises:
+        KitError: it can't be read, was cut short, damaged or edited, is of another schema, or isn't what the kit's plan
+            asks for, Op by Op.
+        SpaceError: the plan's space can't be made here.
+        ArchError: a network isn't one of the space.
+    """
+    data = _unsealed(path)
+    description = data.pop("kit")
+    kit = validated(_Description, description, f"{path}: kit", KitError)
+    plan = kit.plan
+    table = table_of(plan, data, path)
+    if len(kit.models) != len(plan.entries()):
+        raise KitError(
+            f"{path}: its kit has {len(kit.models)} models for {len(plan.entries())} entries; build it again"
+        )
+    space = get_space(plan.space.source, plan.space.resolution, plan.space.classes)
+    if plan.space.fingerprint != space.fingerprint or {*table.ops, *table.failed} != set(space.distinct_ops):
+        raise KitError(f"{path} was measured for another {space.source} than there is here; build the kit again")
+    for network in (*plan.networks, *plan.held_out):
+        space.check(network)
+    return Returned(table, space, hashlib.sha256(canonical(description)).hexdigest(), _remarks(table, path))
+
+
+def _unsealed(path: Path) -> dict[str, Any]:
+    """A result without its seal, which fits."""
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise KitError(f"{path} has more than {_MOST_BYTES >> 20} MB; that is no result of a kit")
+    except OSError as problem:
+        raise KitError(f"can't read {path}: {problem.strerror}") from None
+    data = read_json(path, KitError)
+    schema = data.get("schema") if isinstance(data, dict) else None
+    if schema != _RESULT_SCHEMA:
+        raise KitError(
+            f"{path} isn't what python KIT.pyz -o RESULT writes ({_RESULT_SCHEMA}), it has schema {schema!r:.60}"
+        )
+    result: dict[str, Any] = data
+    try:
+        intact = result.pop("sha256", None) == seal(result)
+    except (ValueError, RecursionError):
+        intact = False
+    if not intact or "kit" not in result:
+        raise KitError(f"{path} was edited, or damaged on its way: its SHA-256 doesn't fit; copy it again")
+    return result
+
+
+def _remarks(table: LatencyTable, path: Path) -> tuple[str, ...]:
+    """Raises:
+    KitError: durations contradict each other.
+    """
+    protocol = table.protocol
+    assert protocol is not None
+    measured = (*table.ops.values(), *table.networks, *(network for pair in table.held_out for network in pair))
+    sum_s = sum(entry.count * entry.p50_ms for entry in measured) / 1e3
+    if sum_s > protocol.seconds + 1:
+        raise KitError(
+            f"{path}: its runs add up to {sum_s:.0f} s, yet all took {protocol.seconds:.0f} s: its clock can't "
+            "be right; measure again"
+        )
+    started = datetime.fromisoformat(protocol.started)
+    if not _EARLIEST < started < datetime.now(UTC) + timedelta(days=1):
+        return (f"by the device's own clock it was {started:%Y-%m-%d}; durations don't depend on that",)
+    return ()
 
 
 def table_of(plan: Plan, data: Any, where: Path | str) -> LatencyTable:

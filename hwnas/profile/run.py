@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from hwnas.errors import KitError, ModelError
+from hwnas.errors import DeviceError, KitError, ModelError
 from hwnas.profile import machine
 from hwnas.profile.timer import ClockError, Effort, Measurement, Round, measure, round_seconds
 
@@ -78,7 +78,7 @@ def measure_loaded(
     Raises:
         ModelError: the runtime can run none of them, or the clock is unusable.
         KitError: a model is damaged.
-        MemoryError: they don't fit into memory.
+        DeviceError: they don't fit into memory.
     """
     calls: list[Any] = []
     failed: dict[int, str] = {}
@@ -92,7 +92,10 @@ def measure_loaded(
             raise
         except Exception as problem:  # whatever a runtime raises: the rest goes on
             if isinstance(problem, MemoryError) or any(words in str(problem) for words in _OUT_OF_MEMORY):
-                raise MemoryError from None  # says nothing about this entry, and the next would meet it as well
+                raise DeviceError(  # says nothing about this entry, and the next would meet it as well
+                    f"out of memory with {index} of {len(models)} models loaded; free some, or measure fewer networks "
+                    "(--networks, --held-out)"
+                ) from None
             failed[index] = (str(problem).splitlines() or [type(problem).__name__])[0][:300]
         else:
             calls.append(call)
@@ -138,7 +141,7 @@ def run_plan(
 
     Raises:
         ModelError: nothing of the plan can be run.
-        MemoryError: the models don't fit into memory.
+        DeviceError: the models don't fit into memory.
     """
     started, begin = datetime.now(timezone.utc), time.monotonic()  # noqa: UP017  (Python 3.8)
     before = machine.condition()

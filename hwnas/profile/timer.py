@@ -33,6 +33,8 @@ _REFERENCE_MS = 0.2
 """The reference is the shortest entry that takes this long: short enough to be timed often, long enough to be timed."""
 _AROUND = 2
 """Readings of the reference before and after an entry's runs, whose median is the machine's speed at that moment."""
+_SPEEDS = 20
+"""Moments, at least, that are compared to tell how steady the machine is."""
 _CLOCK_STEPS = 100
 """So many runs that took no time or less, before measuring is given up."""
 
@@ -271,10 +273,11 @@ def round_seconds(done: Round) -> float:
 
 
 def _unsteadiness_90(rounds: Sequence[Round]) -> float:
-    """From the reference's times: slowness of each second or so relative to the whole; half its 90 % range."""
+    """From the reference's times: slowness of each second, or less where few have passed, relative to the whole."""
     readings_ns = np.concatenate([done.reference_ns for done in rounds])
     visits_ns = np.concatenate([np.append(np.sum(done.runs_ns, axis=1), 0.0) for done in rounds])
-    second = np.cumsum(visits_ns + 2 * readings_ns) // 1e9
+    passed_ns = np.cumsum(visits_ns + 2 * readings_ns)
+    second = passed_ns // min(1e9, passed_ns[-1] / _SPEEDS)
     slowness = [np.mean(readings_ns[second == each]) for each in np.unique(second)] / np.median(readings_ns)
     low, high = np.percentile(slowness, (5, 95))
     return float((high - low) / 2)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
-from hwnas.predict.calibrate import fit
+from hwnas.predict.calibrate import Networks, fit
 from hwnas.predict.latency import LatencyPredictor
 from hwnas.predict.lowered import madds
 from hwnas.predict.validate import Validation
@@ -55,8 +55,8 @@ def by_madds(found: Validation, space: Space) -> Agreement:
     """What multiply-adds alone predict, once calibrated to fit these very networks best: the baseline."""
     counted = madds(space)([network["choices"] for network in found.networks])
     measured_ms = np.array([(n["measured_ms"] + n["measured_again_ms"]) / 2 for n in found.networks])
-    line = fit(counted, np.ones(len(counted)), measured_ms)
-    predicted_ms = line.scale * counted + line.per_op_ms + line.fixed_ms
+    line = fit(Networks(counted, {}, measured_ms))
+    predicted_ms = line.scale * counted + line.fixed_ms
     return _agreement(found, predicted_ms, None, [f"{large(count)} multiply-adds<br>" for count in counted])
 
 

@@ -6,7 +6,7 @@ The file (schema 2; every time in milliseconds, for one batch)::
     device: {hardware: …, cores: 2, os: Linux x86_64, runtime: onnxruntime, …}
     space: {source: scarlet-s2, resolution: 224, classes: 1000, fingerprint: …}
     protocol: {rounds: 40, runs_per_round: 2, …, seconds: 61.0, hwnas: 0.1.0}
-    calibration: {scale: 1.09, per_op_ms: 0.0, fixed_ms: 0.0, error_90: 0.03, …}
+    calibration: {scale: 1.05, per_op_ms: {mbconv se: 0.03}, fixed_ms: 0.0, error_90: 0.02, …}
     ops:
     - {op: {kind: mbconv, c_in: 16, …}, p50_ms: 0.61, p10_ms: 0.60, p90_ms: 0.66, count: 80, confidence_95: 0.01}
     failed:
@@ -97,11 +97,12 @@ class SpaceOfTable(Record):
 
 
 class Calibration(Record):
-    """What measured networks say about the sum of their ops: network ≈ scale · Σ ops + per_op_ms · n + fixed_ms.
+    """What measured networks say about the sum of their ops: network ≈ scale · Σ ops + per op of a class + fixed_ms.
 
     Attributes:
         scale: of the sum.
-        per_op_ms: for each of a network's n ops; may be negative, since an op alone pays for entering the runtime.
+        per_op_ms: class -> what each op of it adds, ``op`` being all; see ``hwnas.predict.op_counts``. May be negative,
+            since an op alone pays for entering the runtime.
         fixed_ms: for the network.
         error_90: half-width, relative, of the interval that should hold 90 % of new networks, at the machine's speed as
             it was when the table was made.
@@ -110,7 +111,7 @@ class Calibration(Record):
     """
 
     scale: Annotated[float, Field(gt=0, lt=100, allow_inf_nan=False)]
-    per_op_ms: Annotated[float, Field(allow_inf_nan=False)]
+    per_op_ms: Mapping[str, Annotated[float, Field(allow_inf_nan=False)]]
     fixed_ms: Annotated[float, Field(allow_inf_nan=False)]
     error_90: Annotated[float, Field(ge=0, lt=10, allow_inf_nan=False)]
     held_out_mape: Share
@@ -118,7 +119,7 @@ class Calibration(Record):
 
     def __str__(self) -> str:
         terms = [f"{self.scale:.3f} × the sum of its ops"]
-        terms += [f"{self.per_op_ms:+.4f} ms per op"] if self.per_op_ms else []
+        terms += [f"{ms:+.4f} ms per {name}" for name, ms in self.per_op_ms.items()]
         terms += [f"{self.fixed_ms:+.3f} ms"] if self.fixed_ms else []
         return f"{' '.join(terms)}, ±{self.error_90:.1%} (90 %), by {self.networks} networks"
 

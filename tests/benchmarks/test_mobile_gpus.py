@@ -42,7 +42,6 @@ def test_a_known_law_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
     found = {line[:42].strip(): float(line.split("MAPE")[1].split("%")[0]) for line in lines if "MAPE" in line}
     assert found["1. plain sum of measured ops"] > 10
     assert found["2. calibrated as hwnas's tables"] < 0.01
-    assert found["calibrated per kind of op and padding"] < 0.01
     assert found["3. kernel model, whole families held out"] < 1
     assert sum("6 networks" in line for line in lines) == 4
 
@@ -71,7 +70,7 @@ def test_families(network: str, family: str) -> None:
 
 def test_calibration_on_published_data(shared_data: Path) -> None:
     for device in devices(shared_data / "mobile_tflite_ops.csv"):
-        networks, measured_ms = mobile_gpus.load(shared_data, device)
-        features = np.array([mobile_gpus.calibration_features(o, mobile_gpus.own_ms(o)) for o in networks.values()])
-        line = mobile_gpus.cross_validated("", mobile_gpus.calibrated_by_kind, features, measured_ms)
+        ops_of, measured_ms = mobile_gpus.load(shared_data, device)
+        own_ms = [mobile_gpus.own_ms(ops) for ops in ops_of.values()]
+        line = mobile_gpus.cross_validated("", mobile_gpus.networks_of(ops_of.values(), own_ms, measured_ms))
         assert float(line.split("MAPE")[1].split("%")[0]) <= 3

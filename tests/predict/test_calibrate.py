@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hwnas.errors import TableError
-from hwnas.predict.calibrate import calibrate, fit
+from hwnas.predict.calibrate import Networks, calibrate, fit
 from hwnas.space.space import Space
 from hwnas.space.yaml import get_space
 from hwnas.tables.table import LatencyTable, MeasuredNetwork
@@ -20,24 +20,34 @@ from tests.tables.make import latency, made_up_table
 @given(st.floats(0.1, 10), st.integers(3, 40))
 def test_exact_proportion_has_no_error_and_no_other_terms(scale: float, count: int) -> None:
     sums_ms = np.linspace(1, 9, count)
-    found = fit(sums_ms, np.full(count, 7.0), scale * sums_ms)
+    found = fit(Networks(sums_ms, {"op": np.full(count, 7.0)}, scale * sums_ms))
     assert found.scale == pytest.approx(scale)
-    assert (found.per_op_ms, found.fixed_ms, found.networks) == (0, 0, count)
+    assert (found.per_op_ms, found.fixed_ms, found.networks) == ({}, 0, count)
     assert found.error_90 == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.parametrize("fixed_ms", [0.0, 1.5])
 @pytest.mark.parametrize(
-    ("scale", "per_op_ms", "fixed_ms"), [(0.9, 0, 0), (0.9, 0.2, 0), (0.9, 0, 1.5), (0.8, 0.1, 2.0), (1.2, -0.05, 0)]
+    "per_op_ms", [{}, {"op": 0.2}, {"op": -0.05}, {"mbconv se": 0.1}, {"op": 0.1, "mbconv se": 0.2}]
 )
-def test_the_terms_that_matter_are_found(scale: float, per_op_ms: float, fixed_ms: float) -> None:
+def test_the_terms_that_matter_are_found(per_op_ms: dict[str, float], fixed_ms: float) -> None:
     rng = np.random.default_rng(0)
-    sums_ms, ops = rng.uniform(5, 15, 20), rng.integers(8, 22, 20).astype(float)
-    measured_ms = (scale * sums_ms + per_op_ms * ops + fixed_ms) * np.exp(rng.normal(0, 1e-4, 20))
-    found = fit(sums_ms, ops, measured_ms)
-    assert found.scale == pytest.approx(scale, rel=0.01)
-    assert found.per_op_ms == pytest.approx(per_op_ms, abs=2e-3)
-    assert found.fixed_ms == pytest.approx(fixed_ms, abs=2e-2)
+    sums_ms = rng.uniform(5, 15, 24)
+    counts = {"op": rng.integers(8, 22, 24).astype(float), "mbconv se": rng.integers(0, 9, 24).astype(float)}
+    true_ms = 0.9 * sums_ms + sum(ms * counts[name] for name, ms in per_op_ms.items()) + fixed_ms
+    found = fit(Networks(sums_ms, counts, true_ms * np.exp(rng.normal(0, 1e-4, 24))))
+    assert found.scale == pytest.approx(0.9, rel=0.01)
+    for name in counts:
+        assert found.per_op_ms.get(name, 0) == pytest.approx(per_op_ms.get(name, 0), abs=2e-3)
+    assert found.fixed_ms == pytest.approx(fixed_ms, abs=3e-2)
     assert found.held_out_mape < 5e-4
+
+
+def _noisy(rng: np.random.Generator, count: int) -> Networks:
+    sums_ms, ops = rng.uniform(5, 15, count), rng.integers(15, 22, count).astype(float)
+    gated = rng.integers(4, 14, count).astype(float)
+    measured_ms = (0.9 * sums_ms + 0.02 * ops) * np.exp(rng.normal(0, 0.02, count))
+    return Networks(sums_ms, {"op": ops, "mbconv": ops - gated - 2, "mbconv se": gated}, measured_ms)
 
 
 def test_terms_that_explain_only_noise_are_left_out() -> None:
@@ -45,23 +55,23 @@ def test_terms_that_explain_only_noise_are_left_out() -> None:
     rng = np.random.default_rng(0)
     simple = 0
     for _ in range(300):
-        sums_ms, ops = rng.uniform(8, 12, 20), rng.integers(15, 22, 20).astype(float)
-        found = fit(sums_ms, ops, 0.9 * sums_ms * np.exp(rng.normal(0, 0.02, 20)))
-        simple += found.per_op_ms == found.fixed_ms == 0
-    assert simple >= 240
+        networks = _noisy(rng, 20)
+        networks = networks._replace(measured_ms=0.9 * networks.sums_ms * np.exp(rng.normal(0, 0.02, 20)))
+        found = fit(networks)
+        simple += not found.per_op_ms and found.fixed_ms == 0
+    assert simple >= 210
 
 
-@pytest.mark.parametrize("count", [5, 12, 20])
+@pytest.mark.parametrize("count", [5, 12, 20, 40])
 def test_the_interval_covers_90_percent_of_new_networks(count: int) -> None:
     """Monte Carlo: fit on noisy networks, hold one new network against the interval."""
     rng = np.random.default_rng(0)
     inside = 0
     for _ in range(2000):
-        sums_ms, ops = rng.uniform(5, 15, count + 1), rng.integers(15, 22, count + 1).astype(float)
-        measured_ms = (0.9 * sums_ms + 0.02 * ops) * np.exp(rng.normal(0, 0.02, count + 1))
-        found = fit(sums_ms[:-1], ops[:-1], measured_ms[:-1])
-        predicted_ms = found.scale * sums_ms[-1] + found.per_op_ms * ops[-1] + found.fixed_ms
-        inside += abs(measured_ms[-1] / predicted_ms - 1) <= found.error_90
+        sums_ms, counts, measured_ms = _noisy(rng, count + 1)
+        found = fit(Networks(sums_ms[:-1], {k: v[:-1] for k, v in counts.items()}, measured_ms[:-1]))
+        extra_ms = sum(ms * counts[name][-1] for name, ms in found.per_op_ms.items()) + found.fixed_ms
+        inside += abs(measured_ms[-1] / (found.scale * sums_ms[-1] + extra_ms) - 1) <= found.error_90
     assert 0.86 <= inside / 2000 <= 0.94
 
 
@@ -69,14 +79,13 @@ def test_held_out_errors_are_those_of_refitting_without_each_network() -> None:
     rng = np.random.default_rng(1)
     sums_ms = rng.uniform(5, 15, 8)
     measured_ms = sums_ms * np.exp(rng.normal(0, 0.02, 8))
-    ops = np.full(8, 5.0)
     errors = []
     for index in range(8):
         rest = np.arange(8) != index
         ratio = sums_ms[rest] / measured_ms[rest]
         scale = ratio.sum() / (ratio**2).sum()  # least squares of scale · Σ / measured = 1
         errors.append(abs(scale * sums_ms[index] / measured_ms[index] - 1))
-    assert fit(sums_ms, ops, measured_ms).held_out_mape == pytest.approx(np.mean(errors))
+    assert fit(Networks(sums_ms, {}, measured_ms)).held_out_mape == pytest.approx(np.mean(errors))
 
 
 def _measured(table: LatencyTable, space: Space, archs: np.ndarray, scale: float) -> tuple[MeasuredNetwork, ...]:

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from hwnas.errors import ConfigError
-from hwnas.predict.calibrate import terms
-from hwnas.predict.depth import depth
 from hwnas.predict.design import calibration_networks
 from hwnas.predict.lowered import madds
+from hwnas.predict.op_counts import count_classes
 from hwnas.space.space import Archs, Space
 from hwnas.space.yaml import get_space, space_names
 
@@ -38,11 +37,16 @@ def test_a_space_with_fewer_archs_gives_them_all(tmp_path: Path) -> None:
     assert len(calibration_networks(space, 20, seed=0)) == space.size == 8
 
 
+def _terms(space: Space, archs: Archs) -> np.ndarray:
+    counts = [count for name, count in count_classes(space, archs).items() if name in ("op", "mbconv se")]
+    return np.stack([madds(space)(archs) / 1e6, np.ones(len(archs)), *counts], axis=1)
+
+
 def _average_variance(space: Space, archs: Archs) -> float:
     """Of calibrated predictions of random networks, relative, for noise of 1: by refitting on simulated data."""
     rng = np.random.default_rng(5)
-    rows, test = (terms(madds(space)(a) / 1e6, depth(space)(a)) for a in (archs, space.sample(300, 9)))
-    truth = np.array([1.0, 2.0, 30.0])
+    rows, test = (_terms(space, a) for a in (archs, space.sample(300, 9)))
+    truth = np.array([1.0, 30.0, 2.0, 3.0])[: rows.shape[1]]
     errors = []
     for _ in range(200):
         measured = rows @ truth * (1 + 0.02 * rng.standard_normal(len(rows)))

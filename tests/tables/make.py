@@ -23,7 +23,12 @@ def calibration(
     scale: float = 1.0, per_op_ms: float = 0.0, fixed_ms: float = 0.0, error_90: float = 0.03
 ) -> Calibration:
     return Calibration(
-        scale=scale, per_op_ms=per_op_ms, fixed_ms=fixed_ms, error_90=error_90, held_out_mape=0.01, networks=12
+        scale=scale,
+        per_op_ms={"op": per_op_ms} if per_op_ms else {},
+        fixed_ms=fixed_ms,
+        error_90=error_90,
+        held_out_mape=0.01,
+        networks=12,
     )
 
 

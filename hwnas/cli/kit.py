@@ -1,0 +1,63 @@
+"""``hwnas kit …``: profile a device that hwnas isn't installed on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hwnas.cli import profiling
+from hwnas.cli.console import JsonOption, Progress, SeedOption, print_result
+from hwnas.files import refuse_existing, write_atomic
+
+app = typer.Typer(help="Profiling kits, for devices without hwnas.", no_args_is_help=True)
+
+
+@app.callback()
+def _kit() -> None:  # so that there is a verb "build" though it is the only one
+    pass
+
+
+@app.command("build")
+def build(
+    space: profiling.SpaceOption,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The kit to write (.pyz).")],
+    runtime: profiling.RuntimeOption = "onnxruntime",
+    option: profiling.OptionsOption = None,
+    threads: profiling.ThreadsOption = 1,
+    precision: profiling.PrecisionOption = "fp32",
+    batch: profiling.BatchOption = 1,
+    resolution: profiling.ResolutionOption = None,
+    classes: profiling.ClassesOption = None,
+    networks: profiling.NetworksOption = 20,
+    held_out: profiling.HeldOutOption = 20,
+    confidence: profiling.ConfidenceOption = 0.02,
+    seconds: profiling.SecondsOption = 60.0,
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Write one file that measures every op of a space on a device with Python, numpy and the runtime.
+
+    There: python KIT.pyz -o RESULT. Then, here: hwnas table import RESULT -o TABLE.
+    """
+    from hwnas.profile.kit import build_kit
+    from hwnas.space.yaml import get_space
+
+    refuse_existing(output)
+    found, runs = get_space(space, resolution, classes), profiling.runtime_for(runtime, option)
+    plan = profiling.plan_for(
+        found, runs, networks=networks, held_out=held_out, threads=threads, precision=precision, batch=batch,
+        confidence=confidence, seconds=seconds, seed=seed,
+    )  # fmt: skip
+    with Progress() as progress:
+        built = build_kit(plan, found, runs, progress=progress)
+    write_atomic(output, built.data)
+    result = {"kit": str(output), "sha256": built.sha256, "bytes": len(built.data), "entries": built.entries}
+    print_result(
+        result,
+        as_json,
+        f"{built.entries} models of {found.name} for {runs.name}, {len(built.data) / 1e6:.1f} MB",
+        *([f"{built.failed} of them can't be had in {precision}: recorded as failed"] if built.failed else []),
+        f"kit: {output}; on the device, with Python ≥ 3.8, numpy and {runs.name}: python {output.name} -o RESULT",
+    )

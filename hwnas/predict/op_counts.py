@@ -1,0 +1,33 @@
+"""How many ops of each class a network has: the terms of a calibration beside the sum of latencies.
+
+A class is a kind of Op with those of its yes-or-no fields that are yes, as ``mbconv se``. What an op costs in a network
+more, or less, than alone differs by class: with SE, for one, a runtime may have to change layouts inside the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+
+import numpy.typing as npt
+
+from hwnas.predict.lowered import LayerSum, Values
+from hwnas.space.op import Op, Stabilizer
+from hwnas.space.space import Space
+
+ANY = "op"
+"""The class of all ops."""
+
+
+def op_class(op: Op) -> str:
+    """As ``mbconv`` or ``mbconv se``."""
+    return " ".join([op.kind, *(f.name for f in fields(op) if getattr(op, f.name) is True)])
+
+
+def count_classes(space: Space, archs: npt.ArrayLike) -> Mapping[str, Values]:
+    """Archs (N, L) -> numbers of ops (N,): of all, stem and head included, and of each class that layers choose among."""
+    of_class: dict[str, Callable[[Op], float]] = {ANY: lambda op: 1.0}
+    chosen = {op_class(op) for choices in space.layers for op in choices if not isinstance(op, Stabilizer)}
+    for name in sorted(chosen) if len(chosen) > 1 else ():
+        of_class[name] = lambda op, name=name: float(op_class(op) == name)  # type: ignore[misc]
+    return {name: LayerSum(space, one)(archs) for name, one in of_class.items()}
