@@ -49,8 +49,8 @@ def profile(
     as_json: JsonOption = False,
 ) -> None:
     """Measure every op of a space, here or --on another machine. Give it the machine alone: other work counts too."""
-    from hwnas.profile.remote import transport_to
     from hwnas.profile.sweep import carry_out
+    from hwnas.profile.transports import transport_to
     from hwnas.space.yaml import get_space
 
     refuse_existing(output)

@@ -114,8 +114,6 @@ def summary(table: LatencyTable, output: object) -> tuple[dict[str, Any], list[s
         f"own speed varied by ±{protocol.unsteadiness_90:.1%} from second to second"
     )
     if protocol.confidence_95 > protocol.confidence_asked:
-        lines.append(
-            "the machine was too noisy for the confidence asked: give it no other work, or more --seconds"
-        )
+        lines.append("the machine was too noisy for the confidence asked: give it no other work, or more --seconds")
     lines.append(f"a network takes {calibration}" if calibration else "not calibrated: too few networks ran")
     return result, [*lines, f"table: {output}"]

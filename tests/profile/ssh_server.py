@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from hwnas.profile.remote import Ssh
+from hwnas.profile.transports import Ssh
 
 SSHD = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin:/usr/local/sbin")
 

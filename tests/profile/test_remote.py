@@ -17,8 +17,9 @@ import pytest
 from hwnas.errors import ConfigError, DeviceError, KitError
 from hwnas.profile import kit_main
 from hwnas.profile.kit import Kit
-from hwnas.profile.remote import Adb, Ssh, check_python, clean_up, measure_on, transport_to
+from hwnas.profile.remote import check_python, clean_up, measure_on
 from hwnas.profile.result import read_result
+from hwnas.profile.transports import Adb, Ssh, transport_to
 from hwnas.space.space import Space
 from hwnas.tables.table import LatencyTable
 from tests.profile.kits import make_device, small_kit
