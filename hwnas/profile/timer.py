@@ -278,6 +278,6 @@ def _unsteadiness_90(rounds: Sequence[Round]) -> float:
     visits_ns = np.concatenate([np.append(np.sum(done.runs_ns, axis=1), 0.0) for done in rounds])
     passed_ns = np.cumsum(visits_ns + 2 * readings_ns)
     second = passed_ns // min(1e9, passed_ns[-1] / _SPEEDS)
-    slowness = [np.mean(readings_ns[second == each]) for each in np.unique(second)] / np.median(readings_ns)
+    slowness = [np.median(readings_ns[second == each]) for each in np.unique(second)] / np.median(readings_ns)
     low, high = np.percentile(slowness, (5, 95))
     return float((high - low) / 2)
