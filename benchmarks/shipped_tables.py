@@ -137,9 +137,9 @@ def total_key(checked: Sequence[Checked]) -> list[str]:
 
 
 def coverage(of: Sequence[Checked]) -> tuple[int, int]:
-    """Networks inside their 90 % interval, and networks that have one."""
+    """Single measurements inside their 90 % interval, and those that have one: two a network."""
     with_interval = [c.found for c in of if c.found.coverage_90 is not None]
-    counts = [len(found.networks) for found in with_interval]
+    counts = [2 * len(found.networks) for found in with_interval]
     inside = sum(round((f.coverage_90 or 0.0) * count) for f, count in zip(with_interval, counts, strict=True))
     return inside, sum(counts)
 
@@ -150,7 +150,7 @@ def pooled_coverage(checked: Sequence[Checked]) -> str:
         return "No table is calibrated, so none gives an interval."
     better = sum(c.found.mape < c.found.retest_mape for c in checked)
     return (
-        f"Inside the 90 % interval: {inside} of {judged} networks, {inside / judged:.1%}. "
+        f"Inside the 90 % interval: {inside} of {judged} measurements, {inside / judged:.1%}. "
         f"Predicted better than measured again: {better} of {len(checked)} tables."
     )
 

@@ -30,7 +30,7 @@ class Validation:
     Attributes:
         mape: mean absolute error of the prediction, relative to the measurement (the mean of both).
         within_5, within_10: share of networks predicted within ±5 % and ±10 %.
-        coverage_90: share of networks whose measurement lies in the interval that should hold 90 %.
+        coverage_90: share of single measurements (two a network) in the interval that should hold 90 % of such.
         spearman, kendall: rank correlation of predicted and measured.
         retest_mape: mean absolute difference of the two measurements of one network.
         madds_mape, madds_spearman: the same for multiply-adds, calibrated to fit these very networks best.
@@ -140,7 +140,7 @@ def compare(
         mape=float(error.mean()),
         within_5=float((error <= 0.05).mean()),
         within_10=float((error <= 0.10).mean()),
-        coverage_90=float(((interval[0] <= measured_ms) & (measured_ms <= interval[1])).mean()) if interval else None,
+        coverage_90=_share_between(interval, np.stack([first_ms, again_ms])) if interval else None,
         spearman=float(spearmanr(predicted_ms, measured_ms).statistic),
         kendall=float(kendalltau(predicted_ms, measured_ms).statistic),
         retest_mape=_mape(first_ms, again_ms),
@@ -153,6 +153,10 @@ def compare(
             for arch, p, a, b in zip(archs, predicted_ms, first_ms, again_ms, strict=True)
         ),
     )  # fmt: skip
+
+
+def _share_between(interval: tuple[Values, Values], measured_ms: Values) -> float:
+    return float(((interval[0] <= measured_ms) & (measured_ms <= interval[1])).mean())
 
 
 def _mape(predicted: Values, measured: Values) -> float:

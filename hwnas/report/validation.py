@@ -92,7 +92,7 @@ def _tiles(found: Validation, validated: LatencyTable) -> Iterator[Html]:
         yield tile(
             "inside the 90 % interval",
             _share(found.coverage_90),
-            "Networks measured inside the interval that should hold nine of ten.",
+            "Single measurements inside the interval that should hold nine of ten.",
         )
     yield tile(
         "Spearman's ρ",
