@@ -25,7 +25,7 @@ def op_class(op: Op) -> str:
 
 
 def count_classes(space: Space, archs: npt.ArrayLike) -> Mapping[str, Values]:
-    """Archs (N, L) -> numbers of ops (N,): of all, stem and head included, and of each class that layers choose among."""
+    """Archs (N, L) -> numbers of ops (N,): of all, stem and head too, and of each class that layers choose among."""
     of_class: dict[str, Callable[[Op], float]] = {ANY: lambda op: 1.0}
     chosen = {op_class(op) for choices in space.layers for op in choices if not isinstance(op, Stabilizer)}
     for name in sorted(chosen) if len(chosen) > 1 else ():

@@ -119,7 +119,9 @@ def test_bands_hold_the_share_that_is_said(found: Validation, table: LatencyTabl
     interval = trace(figure, "90 % interval")
     gap = list(interval.x).index(None)
     lines = [np.stack([interval.x[s], interval.y[s]], axis=1).astype(float) for s in (slice(gap), slice(gap + 1, None))]
-    single = [np.array([network[which] for network in found.networks]) for which in ("measured_ms", "measured_again_ms")]
+    single = [
+        np.array([network[which] for network in found.networks]) for which in ("measured_ms", "measured_again_ms")
+    ]
     assert np.mean([share_between(x, each, *lines) for each in single]) == pytest.approx(found.coverage_90)
     diagonal = trace(figure, "predicted = measured")
     assert list(diagonal.x) == list(diagonal.y) == list(figure.layout.xaxis.range) == list(figure.layout.yaxis.range)
