@@ -12,7 +12,7 @@ from hwnas.runtimes.base import check_precision, check_self_contained, missing, 
 try:
     import openvino as ov  # type: ignore[import-untyped]
 except Exception as error:
-    raise missing("openvino", "pip install openvino", error) from None
+    raise missing("openvino", "pip install 'hwnas[openvino]' (in a kit: openvino)", error) from None
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

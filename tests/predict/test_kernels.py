@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -58,20 +59,31 @@ def test_a_resolution_that_was_never_profiled() -> None:
     assert spearmanr(predicted_ms, networks_ms).statistic >= 0.97
 
 
-@pytest.mark.parametrize("field", ["c_in", "c_out"])
-@pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
-def test_a_width_that_is_not_in_a_measured_table(path: str, field: str) -> None:
+@cache
+def without_widths(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Of a measured table, one number of channels after the other is taken out, wherever it is read or written: the
+    errors of the ops that are gone, predicted from the rest, and whether each is within its interval."""
     entries = {op: latency.p50_ms for op, latency in LatencyTable.load(path).ops.items() if isinstance(op, MBConv)}
     errors, within = [], []
-    for width in {getattr(op, field) for op in entries}:
-        unseen = [op for op in entries if getattr(op, field) == width]
+    for width in {op.c_out for op in entries}:
+        unseen = [op for op in entries if width in (op.c_in, op.c_out)]
         model = KernelModel.fit({op: ms for op, ms in entries.items() if op not in unseen})
         for op in unseen:
             estimate = model.predict_ms(op)
             errors.append(abs(estimate.latency_ms / entries[op] - 1))
             within.append(errors[-1] <= estimate.error_90)
-    assert np.median(errors) <= 0.10
-    assert np.mean(within) >= 0.8
+    return np.array(errors), np.array(within)
+
+
+@pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
+def test_a_width_that_is_not_in_a_measured_table(path: Path) -> None:
+    assert np.median(without_widths(path)[0]) <= 0.10
+
+
+def test_the_interval_of_ops_that_are_not_in_a_table() -> None:
+    """Over all measured tables: those of one table err alike, for they all go by the same few widths that are left."""
+    within = np.concatenate([without_widths(path)[1] for path in TABLES])
+    assert 0.82 <= within.mean() <= 0.97
 
 
 @pytest.mark.parametrize("entries", ["made up", *TABLES], ids=lambda name: getattr(name, "stem", name))
