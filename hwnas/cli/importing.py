@@ -76,7 +76,9 @@ def _foreign(file: Path, form: Format | None, unit: Unit | None, device: str | N
     from hwnas.tables.importers import import_foreign
 
     foreign = import_foreign(file, form, unit, device)
-    check_unit(foreign, insisted=unit is not None)
+    madds_per_s = check_unit(foreign, insisted=unit is not None)
+    if madds_per_s:
+        say(f"in {foreign.unit} its ops do {madds_per_s:.2g} multiply-adds a second (median): does that fit the device?")
     return to_latency_table(foreign)
 
 
