@@ -78,7 +78,7 @@ def _foreign(file: Path, form: Format | None, unit: Unit | None, device: str | N
     foreign = import_foreign(file, form, unit, device)
     madds_per_s = check_unit(foreign, insisted=unit is not None)
     if madds_per_s:
-        say(f"in {foreign.unit} its ops do {madds_per_s:.2g} multiply-adds a second (median): does that fit the device?")
+        say(f"in {foreign.unit} its ops do {madds_per_s:.2g} multiply-adds a second (median); does that fit it?")
     return to_latency_table(foreign)
 
 
