@@ -99,7 +99,11 @@ def test_a_bare_python_measures(device: Path, kit: Kit, kit_path: Path, tiny: Sp
 
 
 def start_kit(device: Path, kit: Path, folder: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([device, kit, "-o", "result.json"], cwd=folder, stderr=subprocess.PIPE)
+    def heed_ctrl_c() -> None:  # which what runs in the background, as tests may, passes on as ignored
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    command = [device, kit, "-o", "result.json"]
+    return subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, preexec_fn=heed_ctrl_c)
 
 
 def wait_for_lines(path: Path, count: int, process: subprocess.Popen[bytes]) -> int:

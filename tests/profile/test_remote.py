@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import pwd
 import signal
 import socket
 import subprocess
@@ -25,6 +26,7 @@ from hwnas.tables.table import LatencyTable
 from tests.profile.kits import make_device, small_kit
 from tests.profile.ssh_server import Server, client_config, free_port, make_key
 
+HOME = Path(pwd.getpwuid(os.getuid()).pw_dir)  # sshd begins there, whatever $HOME says
 pytestmark = pytest.mark.xdist_group("ssh")  # one folder of kits, in the home of whoever runs the tests
 
 
@@ -32,7 +34,7 @@ def test_profile_on_another_machine(server: Server, device: Path, tiny: Space, t
     table = tmp_path / "table.yaml"
     words = ["profile", "--space", "scarlet-tiny", "--resolution", "32", "--networks", "4", "--held-out", "5"]
     words += ["--seconds", "1", "--on", server.address, "--python", device, "--ssh-config", server.config, "-o", table]
-    kits = Path.home() / ".cache" / "hwnas-kits"
+    kits = HOME / ".cache" / "hwnas-kits"
     before = set(kits.glob("*"))
     done = subprocess.run([sys.executable, "-m", "hwnas", *map(str, words)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -50,7 +52,7 @@ def test_a_bad_result_there_is_not_found_again(
     server: Server, kit: Kit, device: Path, tiny: Space, tmp_path: Path, other: bool
 ) -> None:
     """It is removed, so that the same command measures again."""
-    folder = Path.home() / ".cache" / "hwnas-kits" / kit.sha256[:16]
+    folder = HOME / ".cache" / "hwnas-kits" / kit.sha256[:16]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "result.json").write_text("{}")
     if other:
