@@ -25,6 +25,7 @@ from hwnas.runtimes.graph import input_chw, parsed
 
 _WEIGHTED = ("Conv", "Gemm")
 _CLAMPS = ("Relu", "Clip")
+_LEAST_SCALE = 1e-20  # what is finer is zero; the product of two such scales, a bias's, is still a float32
 
 _Floats = npt.NDArray[np.float32]
 
@@ -184,8 +185,11 @@ class _Quantizer:
     def _scale(self, low: float, high: float) -> tuple[np.float32, int]:
         """Scale and zero point of an activation."""
         if self._preset.signed:
-            return np.float32(max(-low, high) / 127 or 1.0), 0
-        scale = (high - low) / 255 or 1.0
+            scale = max(-low, high) / 127
+            return np.float32(scale if scale > _LEAST_SCALE else 1.0), 0
+        scale = (high - low) / 255
+        if scale <= _LEAST_SCALE:
+            return np.float32(1.0), 0
         return np.float32(scale), round(-low / scale)
 
     def _pair(self, source: str, name: str) -> None:
@@ -214,7 +218,7 @@ class _Quantizer:
         if bias is not None and self._preset.bias:
             # a channel of tiny weights and a large bias: a coarser weight scale keeps its bias within int32
             scales = np.maximum(scales, np.abs(bias) / (entry * np.float32(2**30)))
-        scales = np.where(scales > 0, scales, np.float32(1)).astype(np.float32)
+        scales = np.where(scales > _LEAST_SCALE, scales, np.float32(1)).astype(np.float32)
         along = np.expand_dims(scales, others)
         integers = np.clip(np.round(weight / along), -127, 127).astype(np.int8)
         names = [self._dequantized(node.input[1], integers, scales, axis)]

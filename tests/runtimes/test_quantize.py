@@ -10,7 +10,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from onnx import ModelProto, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
@@ -160,6 +160,8 @@ def test_onnxruntime_leaves_no_float_convolution(network: bytes, tmp_path: Path)
     low=st.floats(-100, 0), high=st.floats(0, 100), signed=st.booleans(), weight=st.floats(-1e-6, 1e-6),
     bias=st.floats(-1e3, 1e3),
 )  # fmt: skip
+@example(low=-1.401298464324817e-45, high=0.0, signed=False, weight=0.0, bias=1.0)
+@example(low=-1e-30, high=1e-30, signed=True, weight=1e-40, bias=0.0)
 def test_values_in_range_are_off_by_half_a_step_at_most(
     low: float, high: float, signed: bool, weight: float, bias: float
 ) -> None:
