@@ -11,9 +11,6 @@ from __future__ import annotations
 
 import argparse
 import html
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +20,11 @@ import plotly.io as pio
 from plotly.subplots import make_subplots
 
 from hwnas.errors import InputError
-from hwnas.files import write_atomic
 from hwnas.predict.latency import LatencyPredictor
 from hwnas.predict.validate import Validation, validate_held_out
 from hwnas.report.agreement import by_table, common_range, draw_agreement
 from hwnas.report.charts import TEMPLATE
+from hwnas.report.picture import find_browser, photograph
 from hwnas.shipped import shipped
 from hwnas.space.space import Space
 from hwnas.tables.table import LatencyTable
@@ -45,7 +42,6 @@ CAPTION = (
     "Across: predicted latency (ms). Up: measured latency (ms), the bar from one measurement to the other. "
     "Grey: ±5 % and ±10 %. Dotted: 90 % interval. Dashed: predicted = measured."
 )
-_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 @dataclass(frozen=True)
@@ -71,9 +67,8 @@ def main() -> None:
     parser.add_argument("--tables", type=Path, help="folder of tables, in place of the shipped ones")
     parser.add_argument("--picture", type=Path, help="a .png file to draw predicted against measured on")
     given = parser.parse_args()
-    browser = next(filter(None, map(shutil.which, _BROWSERS)), None)
-    if given.picture and browser is None:
-        parser.error(f"--picture needs a browser, none of {', '.join(_BROWSERS)} is on the PATH; install chromium")
+    if given.picture:
+        find_browser()  # before the work
     checked, passed_over = check_all(given.tables or shipped("latency_tables"))
     if not checked:
         parser.error(f"nothing to show: {'; '.join(passed_over) or 'no tables in the folder'}")
@@ -82,8 +77,8 @@ def main() -> None:
     print(f"\n{pooled_coverage(checked)}")
     for reason in passed_over:
         print(f"without a row: {reason}")
-    if given.picture and browser:
-        photograph(checked, browser, given.picture)
+    if given.picture:
+        draw(checked, given.picture)
         print(f"picture: {given.picture}")
 
 
@@ -164,7 +159,7 @@ def markdown(rows: Sequence[Sequence[str]]) -> list[str]:
 # --- The picture ------------------------------------------------------------------------------------------------------
 
 
-def photograph(checked: Sequence[Checked], browser: str, path: Path) -> None:
+def draw(checked: Sequence[Checked], path: Path) -> None:
     """One small scatter for each table, as a picture."""
     rows = -(-len(checked) // COLUMNS)
     plots_px = COLUMNS * PANEL_PX + (COLUMNS - 1) * BESIDE_PX, rows * PANEL_PX + (rows - 1) * BELOW_PX
@@ -209,18 +204,8 @@ def photograph(checked: Sequence[Checked], browser: str, path: Path) -> None:
         margin={"l": 44, "r": 14, "t": 44 + CAPTION_PX, "b": 30},
         title={"text": CAPTION, "x": 14 / width_px, "y": 1 - 14 / height_px, "yanchor": "top", "font": {"size": 13}},
     )
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        page, picture = folder / "page.html", folder / "picture.png"
-        drawn = pio.to_html(figure, config={"displayModeBar": False}, full_html=False)
-        page.write_text(f'<!doctype html><meta charset="utf-8"><body style="margin: 0">{drawn}</body>', "utf-8")
-        command = [
-            browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run",
-            "--hide-scrollbars", f"--user-data-dir={folder / 'profile'}", f"--window-size={width_px},{height_px}",
-            "--virtual-time-budget=10000", f"--screenshot={picture}", page.as_uri(),
-        ]  # fmt: skip
-        subprocess.run(command, check=True, capture_output=True, timeout=120)
-        write_atomic(path, picture.read_bytes())
+    drawn = pio.to_html(figure, config={"displayModeBar": False}, full_html=False)
+    photograph(f'<body style="margin: 0">{drawn}</body>', width_px, height_px, path)
 
 
 def title(c: Checked) -> str:

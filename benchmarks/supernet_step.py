@@ -1,32 +1,46 @@
-"""A training step of one path in the supernet against the same arch as a standalone network.
+"""An update of the supernet against the same archs trained by themselves, one update each, on the same images.
 
     python benchmarks/supernet_step.py [SPACE RESOLUTION BATCH]
 
-One step: zero gradients, forward, loss, backward, SGD with momentum.
+Both do what the training loop does: forward and backward of every path, clipping, SGD with momentum. The supernet has
+one optimizer step for all paths of an update, but has all choices' weights to pass over.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
+import numpy as np
 import torch
 from common import machine, row, side_by_side
 from torch import nn
-from torch.nn import functional
 
+from hwnas.evaluate.accuracy import channels_last
+from hwnas.nn.blocks import quiet_residuals
 from hwnas.nn.derive import Network
+from hwnas.nn.memory import keep_freed_memory
 from hwnas.nn.supernet import Supernet
 from hwnas.space.yaml import get_space
+from hwnas.train.config import TrainConfig
+from hwnas.train.loss import Loss
+from hwnas.train.optimizer import make_optimizer, set_rates
+from hwnas.train.sampling import FairDeck
+from hwnas.train.update import TrainedPath, accumulate
 
 
-def step(module: nn.Module, forward: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> Callable[[], None]:
-    optimizer = torch.optim.SGD(module.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
-    labels = torch.zeros(len(x), dtype=torch.int64)
+def update(
+    module: nn.Module, places: Sequence[Sequence[nn.Module]], paths: Sequence[TrainedPath], x: torch.Tensor
+) -> Callable[[], None]:
+    optimizer = make_optimizer(TrainConfig(data="digits"), places)
+    labels, loss = torch.zeros(len(x), dtype=torch.int64), Loss(0.1)
 
     def run() -> None:
         optimizer.zero_grad(set_to_none=True)
-        functional.cross_entropy(forward(x), labels).backward()
+        accumulate(paths, x, labels, loss)
+        nn.utils.clip_grad_norm_(module.parameters(), 20.0, foreach=True)
+        set_rates(optimizer, 0.01, [1.0] * len(places))
         optimizer.step()
 
     return run
@@ -36,24 +50,29 @@ def main() -> None:
     name, resolution, batch = sys.argv[1:4] if len(sys.argv) == 4 else ("scarlet-tiny", "32", "64")
     space = get_space(name, int(resolution))
     torch.set_num_threads(1)  # more of them wait for one another longer than they compute on layers this small
-    x = torch.randn(int(batch), 3, space.resolution, space.resolution)
-    supernet = Supernet(space).train()
+    keep_freed_memory()
+    x = torch.randn(int(batch), 3, space.resolution, space.resolution).contiguous(memory_format=torch.channels_last)
+    supernet = channels_last(Supernet(space)).train()
+    places = [[supernet.stem, supernet.head], *([layer] for layer in supernet.layers)]
+    deck = FairDeck(space, np.random.default_rng(0))
     print(f"{machine()}, torch {torch.__version__}, {torch.get_num_threads()} threads, {name} at {resolution} px")
-    for seed in range(3):
-        arch = space.sample(1, seed)[0]
-        network = Network(space, arch, stabilizers=True).train()
-        measured = side_by_side(
-            {
-                "supernet path": step(supernet, lambda x, arch=arch: supernet(x, arch), x),  # type: ignore[misc]
-                "standalone network": step(network, network, x),
-            },
-            rounds=12,
-            runs=3,
-        )
-        ratio = measured["supernet path"].p50_ms / measured["standalone network"].p50_ms
+    for trial in range(3):
+        archs = deck.next(0.0).tolist()
+        together = update(supernet, places, [TrainedPath(name="", forward=partial(supernet, arch=a)) for a in archs], x)
+        networks = [channels_last(Network(space, arch, stabilizers=True)).train() for arch in archs]
+        for network in networks:
+            quiet_residuals(network)
+        alone = [update(net, [[net]], [TrainedPath(name="", forward=net)], x) for net in networks]
+
+        def one_by_one(alone: list[Callable[[], None]] = alone) -> None:
+            for run in alone:
+                run()
+
+        measured = side_by_side({"supernet, one update": together, "networks, one each": one_by_one}, rounds=12, runs=1)
+        ours, theirs = (statistics.p50_ms for statistics in measured.values())
         for label, latency in measured.items():
-            print(row(f"arch {seed}, {label}", latency))
-        print(f"arch {seed}, ratio {ratio:.3f}")
+            print(row(f"trial {trial}, {len(archs)} paths, {label}", latency))
+        print(f"trial {trial}, throughput {theirs / ours:.3f} x")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@
     └── CheckError            the work was done and a check of it failed: exit status 1
         ├── CountError        two counts of one network disagree
         ├── ParityError       two forms of one network disagree
-        └── TrainingError     the loss stopped being a finite number
+        └── TrainingError     the loss stopped being a finite number, or a process of the training stopped
 
 A message is one line: what is wrong, where, and what to do about it.
 """
@@ -106,4 +106,4 @@ class ParityError(CheckError):
 
 
 class TrainingError(CheckError):
-    """The loss stopped being a finite number."""
+    """The loss stopped being a finite number, or another process of the training stopped."""

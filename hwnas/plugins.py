@@ -2,7 +2,8 @@
 
 Groups: ``hwnas.spaces`` (a callable ``(resolution, classes) -> Space``), ``hwnas.runtimes`` (a callable from options, a
 mapping of texts or None, to a :class:`hwnas.runtimes.base.Runtime`), ``hwnas.strategies`` (see
-:mod:`hwnas.search.strategy`) and ``hwnas.data`` (a callable ``resolution -> hwnas.train.data.Parts``).
+:mod:`hwnas.search.strategy`), ``hwnas.samplers`` (see :mod:`hwnas.train.sampling`) and ``hwnas.data`` (a callable
+``resolution -> hwnas.data.load.Parts``).
 """
 
 from __future__ import annotations

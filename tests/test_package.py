@@ -48,7 +48,7 @@ def test_torch_is_not_imported(code: str) -> None:
 
 VERBS = [
     *("demo", "space list", "space show", "count", "profile", "table show", "table validate", "predict"),
-    *("train", "search", "derive", "export", "bench", "report"),
+    *("train", "rank", "similarity", "search", "derive", "export", "bench", "report"),
 ]
 
 

@@ -10,9 +10,10 @@ import numpy as np
 from hwnas.artifact.bundle import Artifact, ExportedFile
 from hwnas.errors import ConfigError
 from hwnas.profile.measure import measure_models
-from hwnas.profile.plan import Progress, network_model, prepared
+from hwnas.profile.plan import network_model, prepared
 from hwnas.profile.run import Model
 from hwnas.profile.timer import Effort
+from hwnas.progress import Progress
 from hwnas.runtimes.base import Runtime
 from hwnas.runtimes.registry import get_runtime
 from hwnas.tables.table import Latency, LatencyTable

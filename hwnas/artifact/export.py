@@ -22,9 +22,9 @@ from hwnas.nn.model_folder import ModelInfo
 from hwnas.nn.to_onnx import to_onnx
 from hwnas.predict.count import count
 from hwnas.profile.measure import device_of, measure_models
-from hwnas.profile.plan import Progress
 from hwnas.profile.run import Model
 from hwnas.profile.timer import Effort
+from hwnas.progress import Progress
 from hwnas.runtimes.base import Images
 from hwnas.runtimes.registry import get_runtime
 

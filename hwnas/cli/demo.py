@@ -33,17 +33,17 @@ _FULL = Size(
     resolution=32,
     measuring_s=15.0,
     profile_networks=20,
-    supernet={"epochs": 5, "augment": False, "held_out": 0.2},
+    supernet={"epochs": 5, "augment": "none", "held_out": 0.2},
     evaluations=150,
-    finetuning={"epochs": 10, "learning_rate": 0.1, "augment": False},
+    finetuning={"epochs": 10, "learning_rate": 0.1, "augment": "none"},
 )
 _FAST = Size(
     resolution=16,  # of the 8-pixel digits there is little more to see at 32
     measuring_s=4.0,
     profile_networks=8,
-    supernet={"epochs": 3, "augment": False, "held_out": 0.2},
+    supernet={"epochs": 3, "augment": "none", "held_out": 0.2},
     evaluations=40,
-    finetuning={"epochs": 10, "learning_rate": 0.1, "augment": False},
+    finetuning={"epochs": 10, "learning_rate": 0.1, "augment": "none"},
 )
 
 
@@ -116,6 +116,7 @@ def run_demo(folder: Path, size: Size, budget_ms: float | None, seed: int, progr
     from hwnas.cli.profiling import finished, plan_for
     from hwnas.cli.searching import SearchSettings, search_supernet
     from hwnas.cli.tables import TableOption
+    from hwnas.data.load import load_data
     from hwnas.nn.model_folder import load_model
     from hwnas.predict.latency import LatencyPredictor
     from hwnas.profile.sweep import carry_out
@@ -125,7 +126,6 @@ def run_demo(folder: Path, size: Size, budget_ms: float | None, seed: int, progr
     from hwnas.space.arch import parse_arch
     from hwnas.space.yaml import get_space
     from hwnas.train.config import TrainConfig
-    from hwnas.train.data import load_data
     from hwnas.train.loop import train
 
     folder.mkdir(parents=True)
@@ -182,7 +182,7 @@ def run_demo(folder: Path, size: Size, budget_ms: float | None, seed: int, progr
         facts |= {name: f"{value:.2%}" for name, value in derived.info.accuracy.items()}
 
     config = folder / "finetuning.yaml"
-    settings = TrainConfig(data="digits", network=model, seed=seed, threads=1, **size.finetuning)
+    settings = TrainConfig(data="digits", network=str(model), seed=seed, threads=1, **size.finetuning)
     write_atomic(config, settings.to_yaml())
     with steps.step("fine-tune it", f"hwnas train {config} -o {finetuning}") as facts:
         tuned = train(settings, finetuning, progress=progress)

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from hwnas.errors import ArchError, CountError, ParityError
+from hwnas.evaluate.accuracy import Evaluator, accuracy
 from hwnas.files import refuse_existing
 from hwnas.nn.derive import Network, load_scarlet
 from hwnas.nn.fvcore_count import fvcore_madds
@@ -15,7 +16,6 @@ from hwnas.nn.model_folder import ModelInfo, save_model
 from hwnas.predict.count import Count, count
 from hwnas.space.arch import Arch
 from hwnas.space.scarlet import released_archs
-from hwnas.train.evaluate import Evaluator, accuracy
 from hwnas.train.run import load_supernet
 
 PARITY_TOLERANCE = 1e-3

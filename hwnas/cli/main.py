@@ -10,6 +10,8 @@ import typer
 
 from hwnas import __version__
 from hwnas.cli import bench, count, demo, derive, export, kit, predict, profile, report, search, space, table, train
+from hwnas.cli.rank import rank
+from hwnas.cli.similarity import similarity
 from hwnas.errors import HwnasError
 
 app = typer.Typer(
@@ -45,6 +47,8 @@ app.add_typer(kit.app, name="kit")
 app.add_typer(table.app, name="table")
 app.command("predict")(predict.predict)
 app.command("train")(train.train)
+app.command("rank")(rank)
+app.command("similarity")(similarity)
 app.command("search")(search.search)
 app.command("derive")(derive.derive)
 app.command("export")(export.export)
@@ -59,6 +63,7 @@ def main() -> None:
     # Before torch starts its threads: by default they spin where they wait for one another, and when another process
     # has one of their processors, each step takes tens of times longer than on one thread.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")  # else a process that finds no others prints C++ frames
     try:
         status = app(standalone_mode=False)
     except HwnasError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hwnas.artifact.bundle import Artifact
+from hwnas.data.load import load_data
 from hwnas.errors import ModelError
 from hwnas.nn.derive import Network
 from hwnas.nn.model_folder import ModelInfo, load_model
@@ -13,7 +14,6 @@ from hwnas.runtimes.base import Images
 from hwnas.space.arch import parse_arch
 from hwnas.space.scarlet import released_archs
 from hwnas.tables.table import LatencyTable
-from hwnas.train.data import load_data
 
 PARITY_IMAGES = 64
 

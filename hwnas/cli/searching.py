@@ -85,7 +85,7 @@ def search_supernet(
         BudgetError: no arch can meet a budget.
         MissingOpError: a table isn't of the supernet's space.
     """
-    from hwnas.train.evaluate import Evaluator
+    from hwnas.evaluate.accuracy import Evaluator
     from hwnas.train.run import load_supernet
 
     if settings.count not in COUNTERS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,9 @@ from hwnas.cli.console import JsonOption, Progress, print_result
 
 
 def train(
-    config: Annotated[Path, typer.Argument(help="YAML: `data`, and `space` or `network`; see docs/train.md.")],
+    config: Annotated[
+        Path, typer.Argument(help="YAML: `data`, and `space` or `network`; see docs/train-a-supernet.md.")
+    ],
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="The run folder; runs/<name of the config> when absent.")
     ] = None,
@@ -19,7 +22,7 @@ def train(
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="In place of the config's seed.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train a supernet, or fine-tune one derived network."""
+    """Train a supernet, or one network; with torchrun, in several processes."""
     from hwnas.train.config import read_config
     from hwnas.train.loop import train as run_training
 
@@ -29,4 +32,5 @@ def train(
         settings = settings.model_copy(update={"seed": seed})
     with Progress() as progress:
         found = run_training(settings, run, resume=resume, progress=progress)
-    print_result({"run": str(run), "accuracy": found.accuracy}, as_json, f"run: {run}")
+    if os.environ.get("RANK", "0") == "0":  # of torchrun's processes the first one speaks
+        print_result({"run": str(run), "accuracy": found.accuracy}, as_json, f"run: {run}")

@@ -13,9 +13,10 @@ from hwnas.predict.calibrate import Networks, fit
 from hwnas.predict.latency import LatencyPredictor
 from hwnas.predict.lowered import Values, madds
 from hwnas.profile.measure import measure_models
-from hwnas.profile.plan import Progress, network_model, prepared
+from hwnas.profile.plan import network_model, prepared
 from hwnas.profile.run import Model
 from hwnas.profile.timer import Effort
+from hwnas.progress import Progress
 from hwnas.runtimes.base import Runtime
 from hwnas.space.space import Archs, Space
 from hwnas.tables.table import LatencyTable

@@ -18,8 +18,9 @@ from typing import Any
 import hwnas
 from hwnas.errors import ConfigError, ModelError
 from hwnas.profile.kit_file import DESCRIPTION, KIT_SCHEMA, canonical
-from hwnas.profile.plan import Plan, Progress, Whole, model_of
+from hwnas.profile.plan import Plan, Whole, model_of
 from hwnas.profile.run import Model
+from hwnas.progress import Progress
 from hwnas.runtimes.base import Runtime
 from hwnas.space.space import Space
 

@@ -11,9 +11,9 @@ import numpy as np
 from hwnas.errors import ConfigError, ModelError
 from hwnas.profile import machine
 from hwnas.profile.machine import usable_cores
-from hwnas.profile.plan import Progress
 from hwnas.profile.run import Model, measure_loaded
 from hwnas.profile.timer import Effort
+from hwnas.progress import Progress
 from hwnas.runtimes.base import Runtime
 from hwnas.tables.device import Device
 from hwnas.tables.table import Latency

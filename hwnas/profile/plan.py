@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ from hwnas import __version__
 from hwnas.errors import ConfigError, KitError, ModelError, SpaceError
 from hwnas.profile.run import Model
 from hwnas.profile.timer import Effort
+from hwnas.progress import Progress
 from hwnas.runtimes.base import Runtime
 from hwnas.space.op import Op
 from hwnas.space.space import Space
@@ -20,9 +21,6 @@ from hwnas.tables.table import SpaceOfTable
 
 if TYPE_CHECKING:
     from torch import nn
-
-Progress = Callable[[str, int, int, str], None]
-"""(what is being done, steps done, steps in all, a note)"""
 
 _Count = Annotated[int, Field(gt=0, strict=True)]
 _Choices = tuple[Annotated[int, Field(ge=0, strict=True)], ...]

@@ -8,10 +8,11 @@ import numpy.typing as npt
 
 from hwnas.errors import ModelError
 from hwnas.profile.measure import check_threads
-from hwnas.profile.plan import Plan, Progress, models, plan_space
+from hwnas.profile.plan import Plan, models, plan_space
 from hwnas.profile.result import table_of
 from hwnas.profile.run import Model, run_plan
 from hwnas.profile.timer import Effort
+from hwnas.progress import Progress
 from hwnas.runtimes.base import Runtime
 from hwnas.space.space import Space
 from hwnas.tables.table import LatencyTable

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+from functools import partial
+
 from hwnas.space.op import Downsample, MBConv, Op, Stabilizer, Stem
 from hwnas.space.space import Space, Stage, assemble
 
@@ -16,20 +20,37 @@ def _choices(c_in: int, size: int, c_out: int, stride: int) -> tuple[Op, ...]:
     )
 
 
-def macro(resolution: int | None = None, classes: int | None = None) -> Space:
-    """8 layers of 3 choices: 0 identity, 1 mbconv k3 e3, 2 mbconv k5 e6; 6,561 archs, input 32."""
+WIDTH = 32
+"""Channels of the published network's stem; stages have 2, 4 and 8 times as many, the head 40 times."""
+
+_NARROWER = re.compile(r"macro-w([1-9]\d{0,3})")
+
+
+def macro(resolution: int | None = None, classes: int | None = None, width: int = WIDTH) -> Space:
+    """8 layers of 3 choices: 0 identity, 1 mbconv k3 e3, 2 mbconv k5 e6; 6,561 archs, input 32.
+
+    With another ``width`` all channels scale alike: the same archs, cheaper to train.
+    """
     size = resolution or 32
+    name = "macro" if width == WIDTH else f"macro-w{width}"
     return assemble(
-        name="macro",
-        source="macro",
-        stem=Stem(c_in=3, h_in=size, w_in=size, c_out=32, width=32, stride=1, separable=False, act="relu"),
+        name=name,
+        source=name,
+        stem=Stem(c_in=3, h_in=size, w_in=size, c_out=width, width=width, stride=1, separable=False, act="relu"),
         stages=[
-            Stage(c_out=64, layers=2, stride=2),
-            Stage(c_out=128, layers=3, stride=2),
-            Stage(c_out=256, layers=3, stride=2),
+            Stage(c_out=2 * width, layers=2, stride=2),
+            Stage(c_out=4 * width, layers=3, stride=2),
+            Stage(c_out=8 * width, layers=3, stride=2),
         ],
         choices=_choices,
-        head_width=1280,
+        head_width=40 * width,
         classes=classes or 10,
         act="relu",
     )
+
+
+def narrower_macro(name: str) -> Callable[[int | None, int | None], Space] | None:
+    """The maker of ``macro-w12`` and the like, macro with a stem of 12 channels; None for other names."""
+    if match := _NARROWER.fullmatch(name):
+        return partial(macro, width=int(match[1]))
+    return None

@@ -28,7 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from hwnas.errors import SpaceError
 from hwnas.files import read_yaml, validated
 from hwnas.plugins import load_plugin, plugin_names
-from hwnas.space.macro import macro
+from hwnas.space.macro import macro, narrower_macro
 from hwnas.space.op import Stem
 from hwnas.space.scarlet import mbconv_choices, scarlet_s1, scarlet_s2, scarlet_tiny
 from hwnas.space.space import Space, Stage, assemble
@@ -120,7 +120,7 @@ def get_space(source: str, resolution: int | None = None, classes: int | None = 
             raise SpaceError(f"{name} must be positive, got {value}")
     if source.endswith((".yaml", ".yml")):
         return _from_yaml(Path(source), resolution, classes)
-    make = _BUILT_IN.get(source) or load_plugin(_PLUGINS, source)
+    make = _BUILT_IN.get(source) or narrower_macro(source) or load_plugin(_PLUGINS, source)
     if make is None:
         raise SpaceError(f"no space {source!r}; known: {', '.join(space_names())}, or the path of a .yaml file")
     space: Space = make(resolution, classes)

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.functional import cross_entropy
 
+from hwnas.data.batches import Batches
+from hwnas.data.load import Data
 from hwnas.errors import ConfigError, TrainingError
-from hwnas.train.batches import Batches
-from hwnas.train.batchnorm import Forward
+from hwnas.evaluate.accuracy import channels_last
+from hwnas.nn.memory import keep_freed_memory
+from hwnas.progress import Progress
+from hwnas.train.average import WeightAverage
 from hwnas.train.checkpoint import Position, load_checkpoint, save_checkpoint
 from hwnas.train.config import TrainConfig
-from hwnas.train.evaluate import channels_last
-from hwnas.train.run import check_run, open_run, write_log
+from hwnas.train.distributed import World, joined
+from hwnas.train.exchange import average_gradients, mean_over, same_everywhere, wait_for_all
+from hwnas.train.loss import Loss, balanced_weights
+from hwnas.train.optimizer import learning_rate_at, make_optimizer, set_rates
+from hwnas.train.run import BestWeights, check_data, check_run, open_run, write_log
 from hwnas.train.subject import Subject, finished, make_subject
-
-Progress = Callable[[str, int, int, str], None]
-"""(what, done, total, note)"""
+from hwnas.train.synced_batchnorm import synchronise_batchnorm
+from hwnas.train.tensorboard import Board
+from hwnas.train.update import accumulate
 
 CHECKPOINT_SECONDS = 20.0
 """The most that a kill can cost, beside one update."""
@@ -50,31 +56,42 @@ def train(config: TrainConfig, run: Path, resume: bool = False, progress: Progre
     """Train what ``config`` says into the folder ``run``.
 
     A run that was killed at any moment and resumed ends in the same bytes as one that wasn't, given the same
-    machine and number of threads. Resuming a finished run returns at once.
+    machine and number of threads. Resuming a finished run returns at once. Started by ``torchrun``, the processes
+    train one run together; ``run`` and the data must be visible to all of them.
 
     Args:
         config: see :class:`TrainConfig`.
         run: made here; see :mod:`hwnas.train.run`.
         resume: go on from the last checkpoint, or from the start where there is none.
-        progress: called after each update.
+        progress: called after each update, in the first process.
 
     Raises:
         OutputError: ``run`` exists and isn't to be resumed, or can't be written.
         ConfigError: resumed with another configuration, or the device isn't there.
         DataError, SpaceError, ModelError, CheckpointError: a part can't be had or doesn't fit.
-        TrainingError: the loss or the gradient stopped being a finite number.
+        TrainingError: the loss or the gradient stopped being a finite number, or another process stopped.
     """
     if config.device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device: cuda was asked for, but PyTorch sees no such device; take cpu")
-    check_run(run, config, resume)
+    keep_freed_memory()
     result = run / "model" if config.network is not None else run
-    if (accuracy := finished(run, config)) is None:
-        with _threads(config.threads or torch.get_num_threads()):
+    with joined(config.device) as world, _threads(config.threads or torch.get_num_threads()):
+        check_run(run, config, resume)
+        wait_for_all(world)  # before one of them makes the folder
+        if finished(run, config) is None:
             subject = make_subject(config)  # what is wrong with data or settings is told before a folder is made
-            training = _Training(config, run, subject)
-            open_run(run, config)
-            training.go(progress)
-            subject.save(run)
+            same_everywhere(world, "the configuration", config.to_yaml())
+            same_everywhere(world, "the data set", subject.data.fingerprint)
+            same_everywhere(world, "the space or network", subject.fingerprint)
+            check_data(run, subject.data)
+            training = _Training(config, run, subject, world)
+            if world.is_main:
+                open_run(run, config, subject.data)
+            try:
+                training.go(progress if world.is_main else None)
+            finally:
+                training.close()
+            wait_for_all(world)
         accuracy = finished(run, config)
         assert accuracy is not None
     return RunResult(run=run, result=result, accuracy=accuracy)
@@ -90,86 +107,86 @@ def _threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def learning_rate_at(done: float, warmup: float, peak: float) -> float:
-    """Linear from 0 over ``warmup``, then a half cosine to 0 (SGDR, arXiv 1608.03983, eq. 5); shares of all updates."""
-    if done < warmup:
-        return peak * done / warmup
-    return peak * 0.5 * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup)))
-
-
-def accumulate(
-    forwards: Sequence[Forward], x_NCHW: torch.Tensor, labels: torch.Tensor, label_smoothing: float
-) -> list[float]:
-    """Add the gradient of each path's mean loss on one batch to ``.grad``; returns the losses.
-
-    With strict-fair paths that is FairNAS's update (arXiv 1907.01845, algorithm 1): gradients of all paths are
-    summed, and weights change once. A parameter that no path uses keeps ``grad`` None.
-    """
-    losses = []
-    for forward in forwards:
-        loss = cross_entropy(forward(x_NCHW), labels, label_smoothing=label_smoothing)
-        loss.backward()  # type: ignore[no-untyped-call]
-        losses.append(loss.detach())
-    return [float(loss) for loss in torch.stack(losses).tolist()]
-
-
-def parameter_groups(uses: Iterable[tuple[float, nn.Module]]) -> list[dict[str, Any]]:
-    """Optimizer groups; each one's ``share`` of the learning rate is 1 over the paths that use it, at most 1.
-
-    Gradients of an update are sums over its paths. Stem and head lie on all of them, a choice on about one; with
-    the share, each weight moves by the mean gradient of the paths that use it. At one rate for all, stem and head
-    would move several times as fast as the choices between them.
-    """
-    by_share: dict[float, list[nn.Parameter]] = {}
-    for paths, module in uses:
-        by_share.setdefault(1 / max(1.0, paths), []).extend(module.parameters())
-    return [{"params": parameters, "share": share} for share, parameters in by_share.items() if parameters]
-
-
 class _Training:
     """A subject, its optimizer and the position in the run."""
 
-    def __init__(self, config: TrainConfig, run: Path, subject: Subject) -> None:
-        self._config, self._run, self._subject = config, run, subject
+    def __init__(self, config: TrainConfig, run: Path, subject: Subject, world: World) -> None:
+        self._config, self._run, self._subject, self._world = config, run, subject, world
         self._checkpoint = run / "checkpoint.safetensors"
-        self._device = torch.device(config.device)
+        self._best = BestWeights(run)
+        self._device = world.device
         self._module: nn.Module = channels_last(subject.module.to(self._device))
-        # SGD passes over parameters whose grad is None, so momentum and weight decay leave unused choices alone
-        self._optimizer = torch.optim.SGD(
-            parameter_groups(subject.uses()),
-            lr=0.0, momentum=config.momentum, weight_decay=config.weight_decay, foreach=True,
+        if config.sync_batchnorm:
+            synchronise_batchnorm(self._module)
+        if config.compile:
+            subject.compile()
+        self._optimizer = make_optimizer(config, subject.places())
+        self._average = None if config.ema_decay is None else WeightAverage(self._module, config.ema_decay)
+        self._scaler = torch.amp.GradScaler(self._device.type, enabled=config.precision == "fp16")
+        self._batches = Batches(
+            subject.data, config.batch, augment=config.augment, seed=config.seed, workers=config.workers,
+            rank=world.rank, world=world.size,
         )  # fmt: skip
-        self._batches = Batches(subject.data, config.batch, augment=config.augment, seed=config.seed)
-        self._position = Position(threads=torch.get_num_threads(), paths=subject.state())
+        self._loss = self._make_loss()
+        self._position = Position(
+            subject=subject.fingerprint, threads=torch.get_num_threads(), paths=subject.state(),
+            scaler=self._scaler.state_dict(),
+        )  # fmt: skip
         if self._checkpoint.exists():
             self._resume()
 
+    def _make_loss(self) -> Loss:
+        config, data = self._config, self._subject.data
+        weights = None
+        if config.class_weights == "balanced":
+            weights = balanced_weights(data.train.labels, len(data.classes)).to(self._device)
+        share = config.distillation
+        if share is None:
+            share = 1.0 if self._subject.teacher is None else 0.5
+        return Loss(config.label_smoothing, weights, share)
+
     def _resume(self) -> None:
-        self._position = load_checkpoint(self._checkpoint, self._module, self._optimizer)
+        self._position = load_checkpoint(
+            self._checkpoint, self._module, self._optimizer, self._average, self._subject.fingerprint
+        )
         self._subject.restore(self._position.paths)
-        threads = self._position.threads
+        self._scaler.load_state_dict(self._position.scaler or {})
         if self._config.threads is None:
-            torch.set_num_threads(threads)
+            torch.set_num_threads(self._position.threads)
 
     def go(self, progress: Progress | None) -> None:
-        """Train from the position to the end."""
-        for epoch in range(self._position.epoch, self._config.epochs):
-            self._epoch(epoch, progress)
+        """Train from the position to the end and write the result."""
+        with Board(self._run, self._config.tensorboard and self._world.is_main) as board:
+            for epoch in range(self._position.epoch, self._config.epochs):
+                self._epoch(epoch, board, progress)
+        if self._config.keep == "best":
+            self._best.load(self._module)
+        with self._averaged() if self._config.keep == "last" else nullcontext(), _eagerly():
+            if self._world.is_main:
+                self._subject.save(self._run)
 
-    def _epoch(self, epoch: int, progress: Progress | None) -> None:
+    def close(self) -> None:
+        """End the processes that decode images."""
+        self._batches.close()
+
+    def _epoch(self, epoch: int, board: Board, progress: Progress | None) -> None:
         self._module.train()
-        order = self._batches.order(epoch)
-        steps, first, loss_sum = len(order), self._position.step, self._position.loss_sum
+        steps, first, loss_sum = self._batches.per_epoch, self._position.step, self._position.loss_sum
         started = last_saved = time.monotonic()
         rate = paths = 0.0
-        for step in range(first, steps):
+        batches = self._batches.stream(epoch, first, self._device)
+        for step, (x_NCHW, labels) in enumerate(batches, start=first):
+            done = epoch * steps + step
             rate = self._learning_rate(epoch, step)
-            losses = self._update(order[step], epoch, step, rate)
+            losses = self._update(x_NCHW, labels, epoch, step, rate)
+            if self._average is not None:
+                self._average.update(done + 1)
             paths += len(losses)
-            loss_sum += sum(losses) / len(losses)
+            loss = sum(losses) / len(losses)
+            loss_sum += loss
+            board.update(done, loss, rate)
             if progress is not None:
-                done, total = epoch * steps + step + 1, self._config.epochs * steps
-                progress("training", done, total, f"loss {loss_sum / (step + 1):.3f}")
+                progress("training", done + 1, self._config.epochs * steps, f"loss {loss_sum / (step + 1):.3f}")
             if step + 1 < steps and time.monotonic() - last_saved >= CHECKPOINT_SECONDS:
                 self._save(epoch, step + 1, loss_sum)
                 last_saved = time.monotonic()
@@ -179,30 +196,56 @@ class _Training:
             "loss": loss_sum / steps,
             "learning_rate": rate,
             "images_per_second": round(paths * self._config.batch / seconds, 1),
-            **self._subject.facts(),
+            **self._end_of_epoch(epoch),
+            **_oddities(self._subject.data),
         }
-        write_log(self._run, entry)
+        if self._world.is_main:
+            write_log(self._run, entry)
+        board.epoch((epoch + 1) * steps, entry)
         self._save(epoch + 1, 0, 0.0)
+
+    def _end_of_epoch(self, epoch: int) -> dict[str, Any]:
+        """Evaluate (every process does: synchronised BN waits for all), and keep the weights if none were better."""
+        with self._averaged(), _eagerly():
+            facts = self._subject.facts()
+            score = sum(facts["accuracy"].values()) / len(facts["accuracy"])
+            if self._position.best is None or score > self._position.best:
+                self._position = replace(self._position, best=score)
+                if self._world.is_main:
+                    self._best.save(self._module, epoch, score)
+        return facts
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        with nullcontext() if self._average is None else self._average.in_place():
+            yield
 
     def _learning_rate(self, epoch: int, step: int) -> float:
         done = (epoch + (step + 1) / (self._batches.per_epoch + 1)) / self._config.epochs
         return learning_rate_at(done, self._config.warmup_epochs / self._config.epochs, self._config.learning_rate)
 
-    def _update(self, indices: torch.Tensor, epoch: int, step: int, rate: float) -> list[float]:
-        x_NCHW, labels = self._batches.load(indices, epoch, step, self._device)
-        paths = self._subject.next_paths()
+    def _update(self, x_NCHW: torch.Tensor, labels: torch.Tensor, epoch: int, step: int, rate: float) -> list[float]:
+        config, done = self._config, (epoch + step / self._batches.per_epoch) / self._config.epochs
+        paths = self._subject.next_paths(done)
         self._optimizer.zero_grad(set_to_none=True)
-        losses = accumulate([forward for _, forward in paths], x_NCHW, labels, self._config.label_smoothing)
-        for (name, _), loss in zip(paths, losses, strict=True):
+        losses = accumulate(
+            paths, x_NCHW, labels, self._loss,
+            parts=config.accumulation, teacher=self._subject.teacher, precision=config.precision,
+            scale=self._scaler.scale,
+        )  # fmt: skip
+        losses = mean_over(self._world, losses)
+        for path, loss in zip(paths, losses, strict=True):
             if not math.isfinite(loss):
-                raise self._failure(f"the loss became {loss} at arch {name}", epoch, step)
-        norm = nn.utils.clip_grad_norm_(self._module.parameters(), self._config.gradient_clip_norm, foreach=True)
-        if not math.isfinite(norm):
-            names = " ".join(name for name, _ in paths)
+                raise self._failure(f"the loss became {loss} at arch {path.name}", epoch, step)
+        average_gradients(self._module.parameters(), self._world)
+        self._scaler.unscale_(self._optimizer)
+        norm = nn.utils.clip_grad_norm_(self._module.parameters(), config.gradient_clip_norm, foreach=True)
+        if not (math.isfinite(norm) or self._scaler.is_enabled()):  # the scaler skips such updates and lowers its scale
+            names = " ".join(path.name for path in paths)
             raise self._failure(f"the gradient became {float(norm)} at archs {names}", epoch, step)
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate * group["share"]
-        self._optimizer.step()
+        set_rates(self._optimizer, rate, self._subject.paths_per_place(done))
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
         return losses
 
     def _failure(self, what: str, epoch: int, step: int) -> TrainingError:
@@ -210,7 +253,24 @@ class _Training:
         return TrainingError(f"{what}, epoch {epoch}, step {step}; {last}; train anew with a lower learning_rate")
 
     def _save(self, epoch: int, step: int, loss_sum: float) -> None:
-        self._position = Position(
-            epoch=epoch, step=step, loss_sum=loss_sum, threads=torch.get_num_threads(), paths=self._subject.state()
-        )
-        save_checkpoint(self._checkpoint, self._module, self._optimizer, self._position)
+        self._position = replace(
+            self._position, epoch=epoch, step=step, loss_sum=loss_sum, paths=self._subject.state(),
+            scaler=self._scaler.state_dict(),
+        )  # fmt: skip
+        if self._world.is_main:
+            save_checkpoint(self._checkpoint, self._module, self._optimizer, self._average, self._position)
+
+
+def _oddities(data: Data) -> dict[str, Any]:
+    """For the log: images that couldn't be decoded, and files that aren't images; nothing where there are none."""
+    found: dict[str, Any] = {}
+    if data.skipped.count:
+        found["skipped_images"] = {"count": data.skipped.count, "first": list(data.skipped.names)}
+    if data.ignored:
+        found["ignored_files"] = data.ignored
+    return found
+
+
+def _eagerly() -> Any:
+    """Inside, compiled blocks run as they are written: evaluation would have each of them compiled a second time."""
+    return torch.compiler.set_stance("force_eager")

@@ -1,8 +1,11 @@
 """The run folder of a training.
 
 config.yaml              the configuration with its defaults
+data.json                what the data set was like; a resumed run wants it the same
 log.jsonl                one line per epoch
+tensorboard/             the same for TensorBoard, if wanted
 checkpoint.safetensors   where to go on; see hwnas.train.checkpoint
+best.safetensors         the weights of the best epoch
 supernet.safetensors, supernet.json    the result: a supernet …
 model/                                 … or one network, as a MODEL folder
 """
@@ -21,14 +24,15 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
 from safetensors.torch import load, save
+from torch import nn
 
+from hwnas.data.load import Data, load_data
 from hwnas.errors import CheckpointError, ConfigError, DataError, OutputError
 from hwnas.files import read_json, read_yaml, refuse_existing, to_json, validated, write_atomic
 from hwnas.nn.derive import load_strictly
 from hwnas.nn.supernet import Supernet
 from hwnas.space.yaml import get_space
 from hwnas.train.config import TrainConfig
-from hwnas.train.data import Data, load_data
 
 
 class SupernetInfo(BaseModel):
@@ -38,7 +42,7 @@ class SupernetInfo(BaseModel):
         space, resolution, classes: what ``get_space`` takes.
         space_sha256: ``Space.fingerprint``.
         stabilizers: whether there is one on every skip.
-        data, held_out: what ``load_data`` takes.
+        data, held_out, corrupt_images: what ``load_data`` takes.
         data_sha256: ``Data.fingerprint``.
         labels: class names in the order of the outputs.
         preprocessing: from an image file to the input.
@@ -56,6 +60,7 @@ class SupernetInfo(BaseModel):
     stabilizers: bool
     data: str
     held_out: float
+    corrupt_images: Literal["fail", "skip"] = "fail"
     data_sha256: str
     labels: tuple[str, ...]
     preprocessing: dict[str, Any]
@@ -82,7 +87,10 @@ class TrainedSupernet:
         Raises:
             DataError: it can't be read, or isn't the same any more.
         """
-        data = load_data(self.info.data, self.info.resolution, held_out=self.info.held_out)
+        data = load_data(
+            self.info.data, self.info.resolution, held_out=self.info.held_out, corrupt=self.info.corrupt_images,
+            resize_px=self.info.preprocessing.get("resize_px"),
+        )  # fmt: skip
         if data.fingerprint != self.info.data_sha256:
             raise DataError(f"{self.info.data} has changed since the supernet was trained on it; train it anew")
         return data
@@ -107,7 +115,35 @@ def check_run(run: Path, config: TrainConfig, resume: bool) -> None:
             raise ConfigError(f"{path}: the run was begun with another {key!r}; resume with the same, or train anew")
 
 
-def open_run(run: Path, config: TrainConfig) -> None:
+def check_data(run: Path, data: Data) -> None:
+    """Check that the data set is the one that the run was begun with.
+
+    Raises:
+        DataError: it has other classes, another number of images, or other images.
+    """
+    path = run / "data.json"
+    if not path.exists():
+        return
+    begun, now = read_json(path, DataError), _described(data)
+    for what, value in now.items():
+        if not isinstance(begun, dict) or begun.get(what) != value:
+            shown = "" if what == "sha256" or not isinstance(begun, dict) else f": {begun.get(what)!r}, now {value!r}"
+            raise DataError(
+                f"{data.spec} isn't what {run} was begun with: other {what}{shown}; restore it, or train anew"
+            )
+
+
+def _described(data: Data) -> dict[str, Any]:
+    return {
+        "classes": list(data.classes),
+        "train images": len(data.train.labels),
+        "validation images": len(data.validation.labels),
+        "test images": len(data.test.labels),
+        "sha256": data.fingerprint,
+    }
+
+
+def open_run(run: Path, config: TrainConfig, data: Data) -> None:
     """Make the run folder, where it isn't there.
 
     Raises:
@@ -120,7 +156,34 @@ def open_run(run: Path, config: TrainConfig) -> None:
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"can't make {run}: {error.strerror}") from None
+    write_atomic(run / "data.json", to_json(_described(data)))
     write_atomic(path, config.to_yaml())
+
+
+class BestWeights:
+    """``best.safetensors`` of a run."""
+
+    def __init__(self, run: Path) -> None:
+        self._path = run / "best.safetensors"
+
+    def save(self, module: nn.Module, epoch: int, accuracy: float) -> None:
+        """Keep ``module``'s weights, those of ``epoch``."""
+        state = {name: tensor.cpu().contiguous() for name, tensor in module.state_dict().items()}
+        # one entry: safetensors writes several in an order that changes from process to process
+        header = {"hwnas-best/1": json.dumps({"epoch": epoch, "validation_accuracy": accuracy})}
+        write_atomic(self._path, save(state, header))
+
+    def load(self, module: nn.Module) -> None:
+        """Put them into ``module``.
+
+        Raises:
+            CheckpointError: the file can't be read or is of another network.
+        """
+        try:
+            state = load(self._path.read_bytes())
+        except (OSError, SafetensorError) as error:
+            raise CheckpointError(f"{self._path} can't be read: {error}; train anew") from None
+        load_strictly(module, state, str(self._path))
 
 
 def write_log(run: Path, entry: dict[str, Any]) -> None:
@@ -137,14 +200,15 @@ def read_log(run: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
 
 
-def save_supernet(run: Path, supernet: Supernet, data: Data, held_out: float, accuracy: dict[str, float]) -> None:
+def save_supernet(run: Path, supernet: Supernet, data: Data, config: TrainConfig, accuracy: dict[str, float]) -> None:
     """Write the final files; ``supernet.json`` comes last and says that the other is whole."""
     state = {name: tensor.cpu().contiguous() for name, tensor in supernet.state_dict().items()}
     weights = save(state)
     space = supernet.space
     info = SupernetInfo(
         space=space.source, resolution=space.resolution, classes=space.classes, space_sha256=space.fingerprint,
-        stabilizers=supernet.stabilizers, data=data.spec, held_out=held_out, data_sha256=data.fingerprint,
+        stabilizers=supernet.stabilizers, data=data.spec, held_out=config.held_out,
+        corrupt_images=config.corrupt_images, data_sha256=data.fingerprint,
         labels=data.classes, preprocessing=data.preprocessing, accuracy=accuracy,
         weights_sha256=hashlib.sha256(weights).hexdigest(),
     )  # fmt: skip

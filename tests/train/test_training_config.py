@@ -24,7 +24,7 @@ def test_data_alone_is_enough(tmp_path: Path) -> None:
 def test_what_is_written_reads_back_the_same(tmp_path: Path) -> None:
     config = TrainConfig(data="digits", space="macro", epochs=3, learning_rate=0.25, paths_per_update=2, seed=9)
     assert read_config(written(tmp_path, config.to_yaml())) == config
-    network = TrainConfig(data="digits", network=Path("model"), epochs=3)
+    network = TrainConfig(data="digits", network="model", epochs=3)
     assert "space" not in network.settings()
     assert read_config(written(tmp_path, network.to_yaml())) == network
 
@@ -32,7 +32,7 @@ def test_what_is_written_reads_back_the_same(tmp_path: Path) -> None:
 WRONG = {
     "learnin_rate: 0.1": "unknown key 'learnin_rate'; did you mean 'learning_rate'?",
     "epoch: 3": "did you mean 'epochs'?",
-    "zzzzzz: 3": "unknown key 'zzzzzz'; known: data, network",
+    "zzzzzz: 3": "unknown key 'zzzzzz'; known: data, corrupt_images, held_out",
     "epochs: 0": "epochs",
     "epochs: 2.5": "epochs",
     "epochs: true": "epochs",
@@ -41,13 +41,24 @@ WRONG = {
     "learning_rate: -1": "learning_rate",
     "learning_rate: .nan": "learning_rate",
     "momentum: 1.0": "momentum",
-    "sampling: fair": "sampling",
+    "sampling: fair": "sampling: .*there is no such rule; known: strict-fair, uniform, sandwich, progressive",
     "held_out: 0": "held_out",
     "device: tpu": "device",
     "threads: 0": "threads",
     "{epochs: 2, warmup_epochs: 2}": "warmup_epochs .2. must be less than epochs .2.",
     "{network: m, space: macro}": "space is of supernets only",
     "{network: m, sampling: uniform}": "sampling is of supernets only",
+    "{network: m, stabilizers: false}": "stabilizers is of supernets only",
+    "{space: macro, teacher: runs}": "teacher is for networks",
+    "distillation: 0.5": "distillation needs a 'teacher'",
+    "{sampling: uniform, distillation: 0.5}": "distillation needs",
+    "{batch: 8, accumulation: 5}": "accumulation 5 leaves parts of fewer than 2 of 8 images",
+    "ema_decay: 1.0": "ema_decay",
+    "precision: int8": "precision",
+    "augment: flip": "augment",
+    "keep: first": "keep",
+    "workers: -1": "workers",
+    "optimiser: sgd": "did you mean 'optimizer'?",
     "epochs: [": "isn't usable YAML",
 }
 

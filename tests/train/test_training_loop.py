@@ -7,12 +7,14 @@ import random
 import shutil
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from hwnas.data.batches import Batches
 from hwnas.errors import CheckpointError, ConfigError, DataError, OutputError, TrainingError
 from hwnas.nn.derive import Network
 from hwnas.nn.model_folder import ModelInfo, load_model, save_model
@@ -20,11 +22,13 @@ from hwnas.nn.supernet import Supernet
 from hwnas.space.space import Archs, Space
 from hwnas.space.yaml import get_space
 from hwnas.train import loop
-from hwnas.train.batches import Batches
 from hwnas.train.config import TrainConfig
-from hwnas.train.loop import accumulate, learning_rate_at, train
+from hwnas.train.loop import train
+from hwnas.train.loss import Loss
+from hwnas.train.optimizer import learning_rate_at
 from hwnas.train.run import load_supernet, read_log
 from hwnas.train.sampling import FairDeck, UniformPaths
+from hwnas.train.update import TrainedPath, accumulate
 from tests.conftest import SMALL_SPACE
 from tests.train.training_cases import folder_of_images, short
 
@@ -36,7 +40,7 @@ def saved_network(space: Space, folder: Path) -> Path:
 
 def test_a_fair_update_is_the_sum_of_the_gradients_of_its_paths(small_space: Space) -> None:
     supernet = Supernet(small_space)
-    archs = FairDeck(small_space, np.random.default_rng(0)).next()
+    archs = FairDeck(small_space, np.random.default_rng(0)).next(0.0)
     x = torch.randn(16, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(16) % 10
     expected: dict[str, torch.Tensor] = {}
@@ -52,7 +56,8 @@ def test_a_fair_update_is_the_sum_of_the_gradients_of_its_paths(small_space: Spa
             if gradient is not None:
                 expected[name] = expected.get(name, 0) + gradient
 
-    losses = accumulate([partial(supernet, arch=arch) for arch in archs.tolist()], x, labels, 0.1)
+    paths = [TrainedPath(name=str(arch), forward=partial(supernet, arch=arch)) for arch in archs.tolist()]
+    losses = accumulate(paths, x, labels, Loss(0.1))
     assert len(losses) == len(archs)
     found = {name: p.grad for name, p in supernet.named_parameters() if p.grad is not None}
     assert found.keys() == expected.keys()
@@ -67,7 +72,7 @@ def test_an_update_leaves_unused_choices_alone_to_the_bit(
     space = get_space(str(small_yaml))
     first, second = np.zeros((1, 6), dtype=np.int64), np.ones((1, 6), dtype=np.int64)
     dealt: list[Archs] = [first, second]
-    monkeypatch.setattr(UniformPaths, "next", lambda self: dealt.pop(0))
+    monkeypatch.setattr(UniformPaths, "next", lambda self, done: dealt.pop(0))
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
 
     def keep(what: str, done: int, total: int, note: str) -> None:
@@ -92,11 +97,13 @@ def test_an_update_leaves_unused_choices_alone_to_the_bit(
             ]
             assert set(moved) == {{0: (True, False), 1: (False, True)}.get(choice, (False, False))}
             if choice == 0:
-                assert all(between[f"momentum.{n}"].abs().sum() > 0 for n in names)  # it was there to be misused
+                assert all(
+                    between[f"optimizer.momentum_buffer.{n}"].abs().sum() > 0 for n in names
+                )  # it was there to be misused
 
 
 def test_a_supernet_learns_and_its_folder_loads(small_yaml: Path, tmp_path: Path) -> None:
-    config = short(small_yaml, epochs=6, batch=64, warmup_epochs=1, augment=False, paths_per_update=3)
+    config = short(small_yaml, epochs=6, batch=64, warmup_epochs=1, augment="none", paths_per_update=3)
     steps: list[tuple[int, int]] = []
     result = train(config, tmp_path / "run", progress=lambda what, done, total, note: steps.append((done, total)))
     trained = load_supernet(tmp_path / "run")
@@ -114,7 +121,7 @@ def test_a_supernet_learns_and_its_folder_loads(small_yaml: Path, tmp_path: Path
 
 def test_a_network_learns_and_becomes_a_model_folder(small_space: Space, tmp_path: Path) -> None:
     start = saved_network(small_space, tmp_path / "start")
-    config = TrainConfig(data="digits", network=start, epochs=8, batch=64, augment=False, threads=1)
+    config = TrainConfig(data="digits", network=str(start), epochs=8, batch=64, augment="none", threads=1)
     result = train(config, tmp_path / "run")
     assert result.accuracy["test"] > 0.85
     assert result.result == tmp_path / "run" / "model"
@@ -129,7 +136,7 @@ def test_a_network_gets_a_new_classifier_for_other_classes(small_space: Space, t
     start = saved_network(small_space, tmp_path / "start")
     images = folder_of_images(tmp_path / "images", per_class=10)
     config = TrainConfig(
-        data=str(images), network=start, epochs=1, batch=8, warmup_epochs=0, learning_rate=1e-12, threads=1
+        data=str(images), network=str(start), epochs=1, batch=8, warmup_epochs=0, learning_rate=1e-12, threads=1
     )
     network, info = load_model(train(config, tmp_path / "run").result)
     before = load_model(start)[0]
@@ -197,9 +204,9 @@ def test_a_nan_loss_stops_before_it_reaches_the_weights(
 def test_an_infinite_gradient_stops_as_well(small_yaml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = loop.accumulate
 
-    def faulty(forwards: list[partial[torch.Tensor]], *args: object) -> list[float]:
-        losses = original(forwards, *args)  # type: ignore[arg-type]
-        forwards[0].func.head.classifier.bias.grad.fill_(math.inf)
+    def faulty(paths: list[TrainedPath], *args: Any, **options: Any) -> list[float]:
+        losses = original(paths, *args, **options)
+        paths[0].forward.func.head.classifier.bias.grad.fill_(math.inf)  # type: ignore[attr-defined]
         return losses
 
     monkeypatch.setattr(loop, "accumulate", faulty)
@@ -220,7 +227,7 @@ def test_a_run_resumes_with_its_own_configuration_only(small_yaml: Path, tmp_pat
     with pytest.raises(ConfigError, match="another 'learning_rate'"):
         train(short(small_yaml, epochs=1, learning_rate=0.123), run, resume=True)
     with pytest.raises(ConfigError, match="another"):
-        train(TrainConfig(data="digits", network=tmp_path), run, resume=True)
+        train(TrainConfig(data="digits", network=str(tmp_path)), run, resume=True)
 
 
 def test_resuming_a_finished_run_does_nothing(

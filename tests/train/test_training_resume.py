@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import random
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -74,3 +77,36 @@ def test_a_run_interrupted_after_an_update_ends_in_the_same_bytes(
     train(config, tmp_path / "stopped", resume=True)
     for name in _FINAL:
         assert (tmp_path / "stopped" / name).read_bytes() == (whole / name).read_bytes()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_killed_at_random_moments_it_ends_in_the_same_bytes(
+    seed: int, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGKILL at 5 moments of the clock, 20 in all; a training that ends before it is killed is followed by another."""
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    config, moments = short(whole.parent / "space.yaml", paths_per_update=2), random.Random(seed)
+    started = time.monotonic()
+    train(config, tmp_path / "for the clock")
+    seconds = time.monotonic() - started
+    run, kills = tmp_path / "0", 0
+    while kills < 5:
+        # forked, since a fresh interpreter would spend most of its life importing
+        process = multiprocessing.get_context("fork").Process(target=train, args=(config, run, True))
+        process.start()
+        process.join(moments.uniform(0, 0.5 * seconds))
+        process.kill()
+        process.join()
+        if process.exitcode == -signal.SIGKILL:
+            kills += 1
+        else:
+            assert process.exitcode == 0
+            _check_bytes(run, whole)
+            run = tmp_path / str(kills + 1)
+    train(config, run, resume=True)
+    _check_bytes(run, whole)
+
+
+def _check_bytes(run: Path, whole: Path) -> None:
+    for name in (*_FINAL, "checkpoint.safetensors", "best.safetensors"):
+        assert (run / name).read_bytes() == (whole / name).read_bytes(), name

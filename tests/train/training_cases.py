@@ -37,8 +37,10 @@ def folder_of_images(root: Path, per_class: int = 6) -> Path:
 
 def short(space: Path | str, **changes: Any) -> TrainConfig:
     """A supernet training of 2 × 4 updates on one thread."""
-    settings = {"epochs": 2, "batch": 320, "warmup_epochs": 0.5, "threads": 1, "recalibration_batches": 1}
-    return TrainConfig(data="digits", space=str(space), **{**settings, **changes})
+    settings = {
+        "data": "digits", "epochs": 2, "batch": 320, "warmup_epochs": 0.5, "threads": 1, "recalibration_batches": 1,
+    }  # fmt: skip
+    return TrainConfig(space=str(space), **{**settings, **changes})
 
 
 def state_bytes(module: torch.nn.Module) -> str:

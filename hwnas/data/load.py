@@ -4,25 +4,41 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
 
+from hwnas.data import foreign
+from hwnas.data.folder import read_folder
+from hwnas.data.images import (
+    CORRUPT_SHARE,
+    CentreImages,
+    Images,
+    Listing,
+    MemoryImages,
+    Skipped,
+    SourceImages,
+    fit,
+    in_chunks,
+    spread,
+)
+from hwnas.data.shards import has_shards, read_shards
 from hwnas.errors import DataError
 from hwnas.plugins import load_plugin
-from hwnas.train.folder import fingerprint, read_folder
-from hwnas.train.images import RESIZE_RULE, Images, MemoryImages, fit, in_chunks, spread
 
 MEMORY_LIMIT_BYTES = 4 * 2**30
 """Data sets that decode to at most this many bytes are decoded once and kept; larger ones at each access."""
 
 _SPLIT_SEED = 0
 _STATISTICS_IMAGES = 20_000
+_STATISTICS_PIXELS = 2**28
+"""Beside the number of images: 5,349 of 224 pixels, which may have to be decoded for this each time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +47,11 @@ class Parts:
 
     Attributes:
         train, test: the images, uint8 RGB at the resolution.
-        classes: their names, sorted.
+        classes: their names; labels are indices of them.
         mirrors: whether a mirrored image still shows its class, so that training may flip it.
         fingerprint: SHA-256 of the content.
+        skipped: images that couldn't be decoded.
+        ignored: files that aren't images.
     """
 
     train: Images
@@ -41,6 +59,8 @@ class Parts:
     classes: tuple[str, ...]
     mirrors: bool
     fingerprint: str
+    skipped: Skipped = field(default_factory=lambda: Skipped(0, 0))
+    ignored: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,32 +70,42 @@ class Data:
     Attributes:
         spec: what :func:`load_data` takes to load it again.
         resolution: height and width in pixels.
-        classes: class names, sorted; a label is an index of them.
+        resize_px: what the shorter side of an image is resized to before its centre is cropped.
+        classes: class names; a label is an index of them.
         train: what weights are trained on.
+        uncropped: the same images before the crop, squares of ``resize_px``: what augmentation crops from.
         validation: held out of the original train part, for search and for watching a training.
         test: for final numbers only.
         mean, std: per channel (RGB) of the train part, of pixels in [0, 1].
         mirrors: whether training may flip images.
-        fingerprint: SHA-256 of the content.
+        fingerprint: SHA-256 of the content; of names and sizes where it is too large for memory.
+        skipped: images that couldn't be decoded and were left out or replaced; it grows as images are decoded.
+        ignored: files that lie with the images and aren't any.
     """
 
     spec: str
     resolution: int
+    resize_px: int
     classes: tuple[str, ...]
     train: Images
+    uncropped: Images
     validation: Images
     test: Images
     mean: tuple[float, ...]
     std: tuple[float, ...]
     mirrors: bool
     fingerprint: str
+    skipped: Skipped
+    ignored: int
 
     @property
     def preprocessing(self) -> dict[str, Any]:
         """From an image file to the network's input, in plain values: what an artifact ships."""
+        size = "the resolution" if self.resize_px == self.resolution else f"{self.resize_px} pixels"
         return {
             "resolution": self.resolution,
-            "resize": RESIZE_RULE,
+            "resize": f"shorter side to {size} (pillow BILINEAR), then centre crop",
+            "resize_px": self.resize_px,
             "channel_order": "RGB",
             "layout": "NCHW",
             "range": [0.0, 1.0],
@@ -95,30 +125,58 @@ class Data:
         return self.normalize(pixels).contiguous().numpy()
 
 
-def load_data(spec: str, resolution: int, *, held_out: float = 0.1) -> Data:
-    """A data set by name or folder.
+def load_data(
+    spec: str,
+    resolution: int,
+    *,
+    held_out: float = 0.1,
+    corrupt: Literal["fail", "skip"] = "fail",
+    resize_px: int | None = None,
+) -> Data:
+    """A data set by name, folder or import path.
 
     Which images are held out depends on nothing but the images: the same ones for every training.
 
     Args:
-        spec: ``digits`` (scikit-learn's 1,797 grey 8×8 digits, embedded), the name of a plug-in, or a folder with
-            ``train/<class>/*.jpg`` and ``test/<class>/*.jpg``.
+        spec: ``digits`` (scikit-learn's 1,797 grey 8×8 digits, embedded), the name of a plug-in,
+            ``python:package.module:callable`` (see :mod:`hwnas.data.foreign`), a folder with ``train/<class>/*.jpg``
+            and ``test/<class>/*.jpg``, or one of shards (see :mod:`hwnas.data.shards`).
         resolution: height and width in pixels.
         held_out: share of each class's train images for validation, in (0, 1).
+        corrupt: an image that can't be decoded is an error, or is left out; one that turns up in training is replaced
+            by the next of its class. More than a tenth of all is an error in any case.
+        resize_px: what the shorter side is resized to before the centre is cropped; the resolution when absent. See
+            :func:`hwnas.data.augment.resize_px`.
 
     Raises:
-        DataError: no such data, a wrong folder, an image that can't be decoded, or a class too small to split.
+        DataError: no such data, wrong contents, an image that can't be decoded, or a class too small to split.
     """
-    source: Callable[[int], Parts] | None = _BUILT_IN.get(spec) or load_plugin("hwnas.data", spec)
-    parts = source(resolution) if source else _folder(Path(spec), resolution)
+    resize_px = resize_px or resolution
+    if resize_px < resolution or (resize_px - resolution) % 2:  # even, so that a crop of a crop is the crop
+        raise DataError(f"resize_px {resize_px} must be the resolution {resolution} or more by an even number")
+    parts = _parts(spec, resize_px, corrupt)
     kept, held = stratified(parts.train.labels, held_out, parts.classes)
-    train = parts.train.take(kept)
-    mean, std = _channel_statistics(train)
+    uncropped = parts.train.take(kept)
+    train, validation, test = (
+        images if resize_px == resolution else CentreImages(images, resolution)
+        for images in (uncropped, parts.train.take(held), parts.test)
+    )
+    mean, std = _channel_statistics(train, resolution)
     return Data(
-        spec=spec, resolution=resolution, classes=parts.classes,
-        train=train, validation=parts.train.take(held), test=parts.test,
+        spec=spec, resolution=resolution, resize_px=resize_px, classes=parts.classes,
+        train=train, uncropped=uncropped, validation=validation, test=test,
         mean=mean, std=std, mirrors=parts.mirrors, fingerprint=parts.fingerprint,
+        skipped=parts.skipped, ignored=parts.ignored,
     )  # fmt: skip
+
+
+def _parts(spec: str, size: int, corrupt: str) -> Parts:
+    if spec.startswith(foreign.PREFIX):
+        return _decoded(foreign.read_foreign(spec), size, corrupt)
+    source: Callable[[int], Parts] | None = _BUILT_IN.get(spec) or load_plugin("hwnas.data", spec)
+    if source:
+        return source(size)
+    return _decoded((read_shards if has_shards(Path(spec)) else read_folder)(Path(spec)), size, corrupt)
 
 
 def stratified(labels: torch.Tensor, share: float, classes: tuple[str, ...]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -160,13 +218,19 @@ def _digits(resolution: int) -> Parts:
 _BUILT_IN: dict[str, Callable[[int], Parts]] = {"digits": _digits}
 
 
-def _folder(folder: Path, resolution: int) -> Parts:
-    train, test, classes = read_folder(folder, resolution)
-    if (len(train.paths) + len(test.paths)) * 3 * resolution**2 > MEMORY_LIMIT_BYTES:
-        found = fingerprint(folder, train, test)
-        return Parts(train=train, test=test, classes=classes, mirrors=True, fingerprint=found)
+def _decoded(found: Listing, size: int, corrupt: str) -> Parts:
+    """In memory if it fits, else decoded on access."""
+    count = len(found.train[1]) + len(found.test[1])
+    skipped = Skipped(int(CORRUPT_SHARE * count) if corrupt == "skip" else 0, count)
+    train, test = (
+        SourceImages(source, torch.arange(len(labels)), labels, size, skipped)
+        for source, labels in (found.train, found.test)
+    )
+    parts = partial(Parts, classes=found.classes, mirrors=found.mirrors, skipped=skipped, ignored=found.ignored)
+    if count * 3 * size**2 > MEMORY_LIMIT_BYTES:
+        return parts(train=train, test=test, fingerprint=found.fingerprint())
     near, far = train.in_memory(), test.in_memory()
-    return Parts(train=near, test=far, classes=classes, mirrors=True, fingerprint=_hash(near, far))
+    return parts(train=near, test=far, fingerprint=_hash(near, far))
 
 
 def _hash(*parts: MemoryImages) -> str:
@@ -177,15 +241,16 @@ def _hash(*parts: MemoryImages) -> str:
     return digest.hexdigest()
 
 
-def _channel_statistics(images: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _channel_statistics(images: Images, resolution: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation per channel, of at most 20,000 evenly spaced images, exact from histograms."""
+    wanted = min(_STATISTICS_IMAGES, _STATISTICS_PIXELS // resolution**2)
     counts = np.zeros((3, 256), dtype=np.int64)
 
     def add(pixels: torch.Tensor) -> None:
         for channel in range(3):
             counts[channel] += torch.bincount(pixels[:, channel].flatten(), minlength=256).numpy()
 
-    in_chunks(images, spread(len(images.labels), _STATISTICS_IMAGES), 256, add)
+    in_chunks(images, spread(len(images.labels), wanted), 256, add)
     values = np.arange(256) / 255
     means = counts @ values / counts.sum(axis=1)
     variances = counts @ values**2 / counts.sum(axis=1) - means**2

@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from hwnas.errors import DataError
+from hwnas.evaluate.batchnorm import recalibrate, recalibrated
 from hwnas.nn.derive import Network
 from hwnas.nn.supernet import Supernet
 from hwnas.space.space import Space
-from hwnas.train.batchnorm import recalibrate, recalibrated
 from tests.train.training_cases import state_bytes
 
 

@@ -33,15 +33,27 @@ def recalibrated(modules: Sequence[nn.Module], forward: Forward, batches: Iterab
     Raises:
         DataError: there is no batch.
     """
-    norms = _norms(modules)
-    flags = [(layer, layer.training) for module in modules for layer in module.modules()]
-    buffers = [(buffer, buffer.clone()) for norm in norms for buffer in norm.buffers()]
-    try:
+    with unchanged(modules):
+        for norm in norms_of(modules):
+            norm._buffers.update({name: buffer.clone() for name, buffer in norm.named_buffers()})
         _estimate(modules, forward, batches)
         yield
+
+
+@contextmanager
+def unchanged(modules: Sequence[nn.Module]) -> Iterator[None]:
+    """Inside, training flags, and momenta and buffers of BN may be replaced; afterwards they are back, however it ends.
+
+    Buffers must be replaced by others, not written to.
+    """
+    flags = [(layer, layer.training) for module in modules for layer in module.modules()]
+    norms = [(norm, norm.momentum, dict(norm._buffers)) for norm in norms_of(modules)]
+    try:
+        yield
     finally:
-        for buffer, saved in buffers:
-            buffer.copy_(saved)
+        for norm, momentum, buffers in norms:
+            norm.momentum = momentum
+            norm._buffers.update(buffers)
         for layer, training in flags:
             layer.training = training
 
@@ -55,13 +67,14 @@ def recalibrate(network: nn.Module, batches: Iterable[torch.Tensor]) -> None:
     _estimate([network], network, batches)
 
 
-def _norms(modules: Sequence[nn.Module]) -> list[_BatchNorm]:
+def norms_of(modules: Sequence[nn.Module]) -> list[_BatchNorm]:
+    """All BN layers in ``modules``."""
     return [layer for module in modules for layer in module.modules() if isinstance(layer, _BatchNorm)]
 
 
 @torch.inference_mode()
 def _estimate(modules: Sequence[nn.Module], forward: Forward, batches: Iterable[torch.Tensor]) -> None:
-    norms = _norms(modules)
+    norms = norms_of(modules)
     momenta = [norm.momentum for norm in norms]
     try:
         for norm in norms:

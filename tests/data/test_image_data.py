@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from hwnas.data import load as data_module
+from hwnas.data.images import Images, Skipped, SourceImages, decode, fit, spread
+from hwnas.data.load import Data, load_data, stratified
 from hwnas.errors import DataError
-from hwnas.train import data as data_module
-from hwnas.train.batches import Batches, mirrored, shifted
-from hwnas.train.data import Data, load_data, stratified
-from hwnas.train.images import FileImages, Images, decode, spread
 from tests.train.training_cases import BLUE, GREEN, RED, folder_of_images, paint
 
 
@@ -99,19 +99,17 @@ def test_val_serves_as_test_where_there_is_no_test(tmp_path: Path) -> None:
 
 
 def test_a_wide_image_is_cropped_in_the_centre(tmp_path: Path) -> None:
-    pixels = decode(paint(tmp_path / "wide.png", RED, GREEN, BLUE, size=(96, 32)), 16)
+    pixels = decode(paint(tmp_path / "wide.png", RED, GREEN, BLUE, size=(96, 32)), str, 16)
     assert pixels.shape == (16, 16, 3)
     assert (pixels[:, 2:-2] == GREEN).all()  # the columns at the very edge mix with their neighbours
 
 
 def test_an_image_of_the_right_size_is_untouched_and_any_mode_becomes_rgb(tmp_path: Path) -> None:
-    from PIL import Image
-
     grey = np.arange(256, dtype=np.uint8).reshape(16, 16)
     Image.fromarray(grey).save(tmp_path / "grey.png")
-    assert (decode(tmp_path / "grey.png", 16) == grey[:, :, None]).all()
+    assert (decode(tmp_path / "grey.png", str, 16) == grey[:, :, None]).all()
     Image.fromarray(grey).convert("P").save(tmp_path / "palette.png")
-    assert (decode(tmp_path / "palette.png", 16) == grey[:, :, None]).all()
+    assert (decode(tmp_path / "palette.png", str, 16) == grey[:, :, None]).all()
 
 
 def test_a_folder_too_large_for_memory_gives_the_same_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,7 +117,7 @@ def test_a_folder_too_large_for_memory_gives_the_same_pixels(tmp_path: Path, mon
     near = load_data(str(tmp_path), 16)
     monkeypatch.setattr(data_module, "MEMORY_LIMIT_BYTES", 0)
     far = load_data(str(tmp_path), 16)
-    assert isinstance(far.train, FileImages)
+    assert isinstance(far.train, SourceImages)
     for a, b in ((near.train, far.train), (near.validation, far.validation), (near.test, far.test)):
         assert torch.equal(all_pixels(a), all_pixels(b))
         assert torch.equal(a.labels, b.labels)
@@ -133,6 +131,46 @@ def test_the_fingerprint_is_of_the_content(tmp_path: Path) -> None:
     assert load_data(str(folder_of_images(tmp_path / "b")), 16).fingerprint == before
     paint(tmp_path / "b" / "train" / "red" / "0.png", (254, 0, 0))
     assert load_data(str(tmp_path / "b"), 16).fingerprint != before
+
+
+def test_an_image_of_which_a_larger_square_is_decoded_has_the_same_centre(tmp_path: Path) -> None:
+    """Resize to 20, crop 16: by the whole data set, in memory and not, and by pillow alone."""
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 3), ("test", 1)):
+        for name in ("a", "b"):
+            (tmp_path / part / name).mkdir(parents=True)
+            for index in range(count):
+                size = (40 + index, 31 - index)
+                noise = Image.fromarray(rng.integers(0, 256, (*size[::-1], 3), dtype=np.uint8))
+                noise.save(tmp_path / part / name / f"{index}.png")
+    data = load_data(str(tmp_path), 16, resize_px=20)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data_module, "MEMORY_LIMIT_BYTES", 0)
+        far = load_data(str(tmp_path), 16, resize_px=20)
+    assert all_pixels(data.uncropped).shape == (4, 3, 20, 20)
+    assert torch.equal(all_pixels(data.train), all_pixels(data.uncropped)[:, :, 2:18, 2:18])
+    assert torch.equal(all_pixels(data.validation), all_pixels(far.validation))
+    image = Image.open(tmp_path / "test" / "b" / "0.png").resize((26, 20), Image.Resampling.BILINEAR)
+    expected = np.asarray(image.crop((5, 2, 21, 18)))
+    np.testing.assert_array_equal(all_pixels(data.test)[1].permute(1, 2, 0).numpy(), expected)
+    assert data.preprocessing["resize"] == "shorter side to 20 pixels (pillow BILINEAR), then centre crop"
+    assert (data.preprocessing["resize_px"], data.preprocessing["resolution"]) == (20, 16)
+
+
+@pytest.mark.parametrize("resize_px", [14, 17])
+def test_a_square_that_has_no_centre_of_the_resolution(resize_px: int) -> None:
+    with pytest.raises(DataError, match="by an even number"):
+        load_data("digits", 16, resize_px=resize_px)
+
+
+def test_a_large_jpeg_is_decoded_small_and_is_nearly_the_same(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    image = Image.fromarray(noise).resize((640, 480), Image.Resampling.BICUBIC)
+    image.save(tmp_path / "large.jpg", quality=95)
+    with Image.open(tmp_path / "large.jpg") as whole:
+        expected = fit(whole.convert("RGB"), 32).astype(int)
+    assert np.abs(decode(tmp_path / "large.jpg", str, 32) - expected).mean() < 1.5
+    assert (decode(tmp_path / "large.jpg", str, 200) == fit(Image.open(tmp_path / "large.jpg"), 200)).all()
 
 
 def _break(path: Path) -> None:
@@ -170,10 +208,60 @@ def test_a_wrong_folder_is_one_line_that_names_it(case: str, tmp_path: Path) -> 
     assert str(folder) in message or "class 'red'" in message
 
 
-def test_fewer_images_than_a_batch(tmp_path: Path) -> None:
-    data = load_data(str(folder_of_images(tmp_path)), 16)
-    with pytest.raises(DataError, match="fewer than one batch of 64"):
-        Batches(data, 64, augment=True, seed=0)
+@pytest.fixture
+def two_broken(tmp_path: Path) -> Path:
+    """Of 24 images, a train and a test image can't be decoded."""
+    folder = folder_of_images(tmp_path / "data")
+    _break(folder / "train" / "red" / "3.png")
+    _truncate(folder / "test" / "blue" / "5.png")
+    (folder / "train" / "red" / "notes.txt").touch()
+    return folder
+
+
+def test_broken_images_are_left_out_of_memory_and_named(two_broken: Path) -> None:
+    data = load_data(str(two_broken), 16, corrupt="skip")
+    assert data.skipped.count == 2
+    assert [Path(name).relative_to(two_broken).as_posix() for name in data.skipped.names] == [
+        "test/blue/5.png", "train/red/3.png",
+    ]  # fmt: skip
+    assert len(data.test.labels) == 11
+    assert len(data.train.labels) + len(data.validation.labels) == 11
+    assert data.ignored == 1
+    seen = torch.cat([all_pixels(data.train), all_pixels(data.validation)])[:, 0, 0, 0].tolist()
+    assert sorted(v for v in seen if v) == [205, 215, 235, 245, 255]  # 3.png had 225
+
+
+def test_broken_images_are_replaced_by_the_next_of_their_class_where_they_are_decoded_on_access(
+    two_broken: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data_module, "MEMORY_LIMIT_BYTES", 0)
+    data = load_data(str(two_broken), 16, corrupt="skip")
+    assert len(data.test.labels) == 12
+    for _ in range(2):
+        shades = all_pixels(data.test)[:6, 2, 0, 0].tolist()
+        assert shades == [255, 245, 235, 225, 215, 255]  # the last one's next is the first
+    for part in (data.train, data.validation):
+        for image, label in zip(all_pixels(part), part.labels, strict=True):
+            assert image[2 if label == 0 else 0].min() >= 200
+    assert data.skipped.count == 2
+
+
+def test_more_than_a_tenth_is_too_much(two_broken: Path) -> None:
+    _break(two_broken / "train" / "blue" / "0.png")
+    with pytest.raises(DataError, match="3 of 24 images can't be decoded, more than 10%") as caught:
+        load_data(str(two_broken), 16, corrupt="skip")
+    assert "can't decode" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_image_is_counted_once() -> None:
+    skipped = Skipped(allowed=2, images=20)
+    for name in ("b", "a", "b", "a"):
+        skipped.add(name, f"can't decode {name}")
+    assert (skipped.count, skipped.names) == (2, ("a", "b"))
+    assert skipped.since(1) == [("a", "can't decode a")]
+    with pytest.raises(DataError, match=r"3 of 20 .* the first: can't decode b"):
+        skipped.add("c", "can't decode c")
 
 
 def test_stratified_takes_the_share_of_every_class() -> None:
@@ -181,58 +269,6 @@ def test_stratified_takes_the_share_of_every_class() -> None:
     rest, taken = stratified(labels, 0.2, ("a", "b", "c"))
     assert torch.bincount(labels[taken]).tolist() == [2, 10, 1]
     assert sorted(rest.tolist() + taken.tolist()) == list(range(62))
-
-
-def test_an_epoch_shows_each_image_at_most_once_and_each_epoch_has_its_own_order(digits: Data) -> None:
-    batches = Batches(digits, 100, augment=True, seed=0)
-    first, second = batches.order(0), batches.order(1)
-    assert first.shape == (batches.per_epoch, 100)
-    assert len(set(first.flatten().tolist())) == first.numel()
-    assert not torch.equal(first, second)
-    assert torch.equal(first, Batches(digits, 100, augment=True, seed=0).order(0))
-    assert not torch.equal(first, Batches(digits, 100, augment=True, seed=1).order(0))
-
-
-def test_a_batch_depends_on_seed_epoch_and_step_only(digits: Data) -> None:
-    cpu, rows = torch.device("cpu"), torch.arange(20)
-    batches = Batches(digits, 20, augment=True, seed=5)
-    x, labels = batches.load(rows, 3, 7, cpu)
-    assert torch.equal(labels, digits.train.labels[:20])
-    assert torch.equal(x, Batches(digits, 20, augment=True, seed=5).load(rows, 3, 7, cpu)[0])
-    assert not torch.equal(x, batches.load(rows, 3, 8, cpu)[0])
-    assert not torch.equal(x, batches.load(rows, 4, 7, cpu)[0])
-    plain = Batches(digits, 20, augment=False, seed=5).load(rows, 3, 7, cpu)[0]
-    assert torch.equal(plain, digits.normalize(digits.train.pixels(rows)))
-
-
-def test_shifted_moves_whole_images_and_fills_the_edge() -> None:
-    pixels = torch.arange(1, 257, dtype=torch.uint8).view(1, 1, 16, 16).expand(200, 3, 16, 16)
-    fill = torch.tensor([7, 8, 9], dtype=torch.uint8)
-    moved = shifted(pixels, fill, torch.Generator().manual_seed(0))
-    found = set()
-    for image in moved:
-        for dy in range(-2, 3):
-            for dx in range(-2, 3):
-                canvas = fill.view(3, 1, 1).expand(3, 20, 20).clone()
-                canvas[:, 2:-2, 2:-2] = pixels[0]
-                if torch.equal(image, canvas[:, 2 + dy : 18 + dy, 2 + dx : 18 + dx]):
-                    found.add((dy, dx))
-                    break
-            else:
-                continue
-            break
-        else:
-            pytest.fail("an image isn't a shift of its original")
-    assert len(found) == 25  # 2 pixels of 16 each way, and all of them come up in 200 draws
-
-
-def test_mirrored_flips_about_half() -> None:
-    pixels = torch.arange(16, dtype=torch.uint8).expand(400, 3, 4, 16)
-    result = mirrored(pixels, torch.Generator().manual_seed(0))
-    flipped = result[:, 0, 0, 0] == 15
-    assert torch.equal(result[flipped], pixels.flip(3)[flipped])
-    assert torch.equal(result[~flipped], pixels[~flipped])
-    assert 150 < int(flipped.sum()) < 250
 
 
 @pytest.mark.parametrize(("count", "wanted"), [(10, 3), (10, 10), (3, 10), (1, 1)])

@@ -1,0 +1,163 @@
+"""A folder of shards, for data of ImageNet's size: ``train/*.tar`` and ``test/*.tar`` (or ``val/`` for ``test/``).
+
+Each is a plain tar file whose members are ``<class>/<name>.jpg``; a class may lie in many shards and a shard hold many
+classes. From a folder of images, one shard per initial letter of the class or one for each hundred classes will do:
+
+    tar -cf shards/train/000.tar -C imagenet/train n01440764 n01443537 …
+    tar -cf shards/test/000.tar -C imagenet/val n01440764 n01443537 …
+
+Members are listed once, when the data set is loaded (half a minute per million), and read by their offset after that,
+in any order and by any number of threads and processes: nothing is extracted, and no file stays open.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from hwnas.data.folder import parts_of, same_classes
+from hwnas.data.images import DECODERS, SUFFIXES, Listing, decode
+from hwnas.errors import DataError
+
+
+@dataclass(frozen=True)
+class ShardSource:
+    """Images by their place in shards.
+
+    Attributes:
+        shards: paths of tar files.
+        shard: int64 (N,), index of ``shards``.
+        offset, size: int64 (N,) each, in bytes.
+        threads: that may read at the same time.
+    """
+
+    shards: tuple[str, ...]
+    shard: npt.NDArray[np.int64]
+    offset: npt.NDArray[np.int64]
+    size: npt.NDArray[np.int64]
+    threads: int = DECODERS
+
+    def name(self, index: int) -> str:
+        """Shard and member; the shard is listed again for it, as a million names are too much to keep for messages."""
+        shard, offset = self.shards[self.shard[index]], int(self.offset[index])
+        try:
+            found = next((m.name for m in _members(Path(shard)) if m.offset_data == offset), None)
+        except DataError:  # it isn't what it was
+            found = None
+        return f"{shard}: {found or f'the image at byte {offset}'}"
+
+    def image(self, index: int, resolution: int) -> npt.NDArray[np.uint8]:
+        return decode(io.BytesIO(self._bytes(index)), lambda: self.name(index), resolution)
+
+    def _bytes(self, index: int) -> bytes:
+        path, size = self.shards[self.shard[index]], int(self.size[index])
+        try:
+            file = os.open(path, os.O_RDONLY)
+            try:
+                data = os.pread(file, size, int(self.offset[index]))
+            finally:
+                os.close(file)
+        except OSError as error:
+            raise DataError(f"can't read {path}: {error.strerror}; repair or remove it") from None
+        if len(data) < size:
+            raise DataError(f"{path} has become shorter since it was listed; copy it anew")
+        return data
+
+
+def has_shards(folder: Path) -> bool:
+    """Whether this is a folder of shards, and not one of images."""
+    return any((folder / "train").glob("*.tar"))
+
+
+def read_shards(folder: Path) -> Listing:
+    """What lies in the shards of ``folder``; images in the order of shard names, and within one as they lie there.
+
+    Hidden files and files that don't end like an image are passed over and counted.
+
+    Raises:
+        DataError: no ``train/`` or ``test/``, a shard that is damaged, cut off, or compressed, a member that isn't
+            ``<class>/<name>`` or leads elsewhere (links, ``..``), no images, or classes that differ.
+    """
+    parts = parts_of(folder)
+    digest = hashlib.sha256()
+    ignored, listed = 0, []
+    for part in parts:
+        if loose := next((p for p in sorted(part.iterdir()) if p.is_dir() and not p.name.startswith(".")), None):
+            raise DataError(f"{part} has shards and the folder {loose.name}/; leave either only *.tar or only folders")
+        shards = sorted(p for p in part.glob("*.tar") if not p.name.startswith("."))
+        names: dict[str, int] = {}
+        rows: list[tuple[int, int, int, int]] = []
+        for index, shard in enumerate(shards):
+            digest.update(f"{shard.relative_to(folder).as_posix()}\0{shard.stat().st_size}\n".encode())
+            for member in _members(shard):
+                if member.isdir():
+                    continue
+                class_name, file_name = _checked(shard, member)
+                if file_name.startswith(".") or os.path.splitext(file_name)[1].lower() not in SUFFIXES:
+                    ignored += 1
+                    continue
+                digest.update(f"{class_name}/{file_name}\0{member.size}\n".encode())
+                rows.append((names.setdefault(class_name, len(names)), index, member.offset_data, member.size))
+        if not rows:
+            raise DataError(f"{part} has no shards with images; put *.tar files with <class>/<name>.jpg there")
+        columns = np.array(rows, dtype=np.int64).T.copy()
+        listed.append((names, columns[0], ShardSource(tuple(map(str, shards)), *columns[1:])))
+    (of_train, *train), (of_test, *test) = listed
+    classes = tuple(sorted(of_train))
+    same_classes(parts[0], classes, parts[1], tuple(sorted(of_test)))
+    return Listing(
+        train=(train[1], _labels(of_train, train[0], classes)), test=(test[1], _labels(of_test, test[0], classes)),
+        classes=classes, ignored=ignored, fingerprint=digest.hexdigest,
+    )  # fmt: skip
+
+
+def _labels(names: dict[str, int], seen: npt.NDArray[np.int64], classes: tuple[str, ...]) -> torch.Tensor:
+    """From numbers in the order of appearance to indices of the sorted names."""
+    place = {name: label for label, name in enumerate(classes)}
+    return torch.from_numpy(np.array([place[name] for name in names], dtype=np.int64)[seen])
+
+
+def _members(shard: Path) -> Iterator[tarfile.TarInfo]:
+    """All members of a shard.
+
+    Raises:
+        DataError: it can't be read, isn't a plain tar file, or ends before its end mark.
+    """
+    try:
+        with tarfile.open(shard, "r:") as tar:
+            while (member := tar.next()) is not None:
+                tar.members.clear()  # type: ignore[attr-defined]  # else it keeps all of them
+                yield member
+            stopped_at = tar.offset
+        with open(shard, "rb") as file:  # tarfile takes a cut between two members, or rubbish there, for the end
+            file.seek(stopped_at)
+            mark = file.read(tarfile.BLOCKSIZE)
+    except (tarfile.TarError, OSError, ValueError, EOFError) as error:
+        raise DataError(f"can't read the shard {shard}: {error}; it takes a plain, whole tar file") from None
+    if mark != bytes(tarfile.BLOCKSIZE):
+        raise DataError(f"the shard {shard} is cut off or damaged at byte {stopped_at}; make or copy it anew")
+
+
+def _checked(shard: Path, member: tarfile.TarInfo) -> tuple[str, str]:
+    """Class and file name of a member.
+
+    Raises:
+        DataError: it isn't a plain file two levels deep.
+    """
+    steps = [step for step in member.name.split("/") if step not in ("", ".")]
+    if member.name.startswith("/") or ".." in steps:
+        raise DataError(f"{shard}: the member {member.name!r} leads out of the shard; make the shard anew")
+    if not member.isreg() or member.issparse():
+        raise DataError(f"{shard}: the member {member.name!r} is a link or no plain file; put the image itself there")
+    if len(steps) != 2:
+        raise DataError(f"{shard}: the member {member.name!r} isn't <class>/<name>; use tar -C FOLDER CLASS…")
+    return steps[0], steps[1]

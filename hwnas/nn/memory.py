@@ -1,0 +1,23 @@
+"""Keeping freed memory, so that the next step needn't ask the system for it again."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt(3)
+_TRIM_BYTES, _MMAP_BYTES = 2**31 - 1, 2**30
+
+
+def keep_freed_memory() -> None:
+    """Have glibc keep what is freed, for the rest of the process; elsewhere nothing happens.
+
+    By default it hands large blocks back to the system at once. Every activation of every step is then new memory,
+    which the kernel must clear first: a quarter of the time of a training step on a CPU.
+    """
+    if sys.platform != "linux":
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have none
+    if mallopt is not None:
+        mallopt(_TRIM_THRESHOLD, _TRIM_BYTES)
+        mallopt(_MMAP_THRESHOLD, _MMAP_BYTES)

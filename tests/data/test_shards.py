@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import gzip
+import io
+import pickle
+import subprocess
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from hwnas.data import load as data_module
+from hwnas.data.images import Images, SourceImages
+from hwnas.data.load import load_data
+from hwnas.data.shards import ShardSource, read_shards
+from hwnas.errors import DataError
+from tests.train.training_cases import folder_of_images
+
+
+def all_pixels(images: Images) -> torch.Tensor:
+    return images.pixels(torch.arange(len(images.labels)))
+
+
+def sharded(folder: Path, shards: Path) -> Path:
+    """The images of ``folder`` in shards, as the documentation has it: a train shard per class, one test shard."""
+    (shards / "train").mkdir(parents=True)
+    (shards / "test").mkdir()
+    for name, part, classes in (
+        ("000", "train", ["blue"]),
+        ("001", "train", ["red"]),
+        ("000", "test", ["blue", "red"]),
+    ):
+        command = ["tar", "--sort=name", "-cf", shards / part / f"{name}.tar", "-C", folder / part, *classes]
+        subprocess.run(command, check=True)
+    return shards
+
+
+@pytest.fixture
+def shards(tmp_path: Path) -> Path:
+    return sharded(folder_of_images(tmp_path / "folder"), tmp_path / "shards")
+
+
+@pytest.mark.parametrize("limit", [0, 2**32])
+def test_shards_are_the_folder_that_they_were_made_of(
+    limit: int, shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data_module, "MEMORY_LIMIT_BYTES", limit)
+    found, expected = load_data(str(shards), 16), load_data(str(tmp_path / "folder"), 16)
+    assert isinstance(found.train, SourceImages) == (limit == 0)
+    assert found.classes == expected.classes
+    for name in ("train", "validation", "test"):
+        part, other = getattr(found, name), getattr(expected, name)
+        assert torch.equal(all_pixels(part), all_pixels(other))
+        assert torch.equal(part.labels, other.labels)
+    assert (found.mean, found.std) == (expected.mean, expected.std)
+
+
+def test_classes_may_be_spread_over_shards_in_any_order(shards: Path, tmp_path: Path) -> None:
+    (shards / "train" / "000.tar").rename(shards / "train" / "zzz.tar")
+    found, expected = load_data(str(shards), 16), load_data(str(tmp_path / "folder"), 16)
+    assert found.classes == ("blue", "red")
+    for part in (found.train, found.validation, found.test):
+        lit = all_pixels(part).amax(dim=(2, 3))
+        assert torch.equal(lit[:, 2] > lit[:, 0], part.labels == 0)
+    assert sorted(all_pixels(found.test)[:, 0, 0, 0].tolist()) == sorted(all_pixels(expected.test)[:, 0, 0, 0].tolist())
+
+
+def test_the_fingerprint_is_of_shards_names_and_sizes(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data_module, "MEMORY_LIMIT_BYTES", 0)
+    before = load_data(str(shards), 16).fingerprint
+    assert load_data(str(shards), 16).fingerprint == before
+    add(shards / "train" / "000.tar", "blue/another.png", (shards / ".." / "folder/train/blue/0.png").read_bytes())
+    assert load_data(str(shards), 16).fingerprint != before
+
+
+def test_what_is_sent_to_other_processes_is_small_and_reads_the_same(shards: Path) -> None:
+    source = read_shards(shards).train[0]
+    assert isinstance(source, ShardSource)
+    sent = pickle.dumps(source)
+    assert b"0.png" not in sent  # a million names would be 100 MB in each process
+    again = pickle.loads(sent)
+    assert (again.image(7, 16) == source.image(7, 16)).all()
+    assert again.name(7) == f"{shards / 'train' / '001.tar'}: red/1.png"
+
+
+def test_a_broken_image_is_named_with_its_shard(shards: Path) -> None:
+    add(shards / "train" / "001.tar", "red/broken.jpg", b"this is text")
+    with pytest.raises(DataError, match=r"can't decode .*001\.tar: red/broken\.jpg: not an image"):
+        load_data(str(shards), 16)
+    data = load_data(str(shards), 16, corrupt="skip")
+    assert data.skipped.names == (f"{shards / 'train' / '001.tar'}: red/broken.jpg",)
+    assert len(data.train.labels) + len(data.validation.labels) == 12
+
+
+def test_what_is_no_image_is_counted(shards: Path) -> None:
+    for name in ("red/notes.txt", "red/._0.png", "blue/.hidden.jpg"):
+        add(shards / "train" / "000.tar", name, b"x")
+    data = load_data(str(shards), 16)
+    assert data.ignored == 3
+    assert len(data.train.labels) + len(data.validation.labels) == 12
+
+
+def test_a_leading_dot_in_names_is_fine(shards: Path, tmp_path: Path) -> None:
+    subprocess.run(["tar", "-cf", shards / "test" / "000.tar", "-C", tmp_path / "folder" / "test", "."], check=True)
+    assert load_data(str(shards), 16).classes == ("blue", "red")
+
+
+def test_long_and_foreign_names_survive(shards: Path) -> None:
+    image = (shards / ".." / "folder" / "train" / "red" / "0.png").read_bytes()
+    for kind in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
+        with tarfile.open(shards / "train" / f"{kind}.tar", "w", format=kind) as tar:
+            member = tarfile.TarInfo(f"red/{'ü' * 180}.png")
+            member.size = len(image)
+            tar.addfile(member, io.BytesIO(image))
+    data = load_data(str(shards), 16)
+    assert len(data.train.labels) + len(data.validation.labels) == 14
+
+
+def test_a_shard_that_shrinks_later(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data_module, "MEMORY_LIMIT_BYTES", 0)
+    data = load_data(str(shards), 16)
+    shard = shards / "test" / "000.tar"
+    shard.write_bytes(shard.read_bytes()[:2000])
+    with pytest.raises(DataError, match=r"test/000\.tar has become shorter"):
+        all_pixels(data.test)
+
+
+def add(shard: Path, name: str, content: bytes = b"", **fields: object) -> None:
+    with tarfile.open(shard, "a") as tar:
+        member = tarfile.TarInfo(name)
+        member.size = len(content)
+        for field, value in fields.items():
+            setattr(member, field, value)
+        tar.addfile(member, io.BytesIO(content))
+
+
+def _cut(shard: Path, keep: Callable[[int], int]) -> None:
+    data = shard.read_bytes()
+    shard.write_bytes(data[: keep(len(data))])
+
+
+def _end(shard: Path) -> int:
+    """Where the last member ends."""
+    with tarfile.open(shard) as tar:
+        tar.getmembers()
+        return tar.offset
+
+
+def _rubbish(shard: Path) -> None:
+    data = bytearray(shard.read_bytes())
+    with tarfile.open(shard) as tar:
+        header = tar.getmembers()[3].offset
+    data[header : header + 512] = b"?" * 512
+    shard.write_bytes(data)
+
+
+ODD: dict[str, tuple[Callable[[Path], object], str]] = {
+    "cut in a member": (lambda s: _cut(s, lambda n: _end(s) - 600), "can't read the shard|is cut off"),
+    "cut in a header": (lambda s: _cut(s, lambda n: 100), "can't read the shard"),
+    "cut between members": (lambda s: _cut(s, lambda n: _end(s)), "is cut off or damaged at byte"),
+    "empty": (lambda s: s.write_bytes(b""), "can't read the shard"),
+    "rubbish inside": (_rubbish, "is cut off or damaged at byte"),
+    "text": (lambda s: s.write_text("hello" * 1000), "can't read the shard"),
+    "compressed": (lambda s: s.write_bytes(gzip.compress(s.read_bytes())), "can't read the shard"),
+    "a folder": (lambda s: (s.unlink(), s.mkdir()), r"has shards and the folder 000\.tar|can't read the shard"),
+    "out by dots": (lambda s: add(s, "../red/0.png", b"x"), "leads out of the shard"),
+    "out by a root": (lambda s: add(s, "/red/0.png", b"x"), "leads out of the shard"),
+    "link": (lambda s: add(s, "red/l.png", type=tarfile.SYMTYPE, linkname="/etc/passwd"), "is a link or no plain"),
+    "hard link": (lambda s: add(s, "red/l.png", type=tarfile.LNKTYPE, linkname="red/0.png"), "is a link or no plain"),
+    "device": (lambda s: add(s, "red/d.png", type=tarfile.CHRTYPE), "is a link or no plain"),
+    "no class": (lambda s: add(s, "0.png", b"x"), "isn't <class>/<name>"),
+    "too deep": (lambda s: add(s, "train/red/0.png", b"x"), "isn't <class>/<name>"),
+    "class only in train": (lambda s: add(s, "green/0.png", b"x"), "class 'green' is only in"),
+    "folder beside": (lambda s: (s.parent / "red").mkdir(), "has shards and the folder red/"),
+    "no test": (lambda s: [p.unlink() for p in (s.parent.parent / "test").iterdir()], "has no shards with images"),
+}
+
+
+@pytest.mark.parametrize("case", ODD)
+def test_a_wrong_shard_is_one_line_that_names_it(case: str, shards: Path) -> None:
+    damage, expected = ODD[case]
+    damage(shards / "train" / "000.tar")
+    with pytest.raises(DataError, match=expected) as caught:
+        load_data(str(shards), 16)
+    assert "\n" not in str(caught.value)
+    assert str(shards) in str(caught.value)
