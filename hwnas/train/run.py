@@ -125,12 +125,22 @@ def check_data(run: Path, data: Data) -> None:
     if not path.exists():
         return
     begun, now = read_json(path, DataError), _described(data)
+    if not isinstance(begun, dict) or begun.keys() != now.keys():
+        raise DataError(f"{path} isn't hwnas's; restore it, or train anew")
     for what, value in now.items():
-        if not isinstance(begun, dict) or begun.get(what) != value:
-            shown = "" if what == "sha256" or not isinstance(begun, dict) else f": {begun.get(what)!r}, now {value!r}"
+        if begun[what] != value:
             raise DataError(
-                f"{data.spec} isn't what {run} was begun with: other {what}{shown}; restore it, or train anew"
+                f"{data.spec} isn't what {run} was begun with: other {what}{_difference(begun[what], value)}; "
+                "restore it, or train anew"
             )
+
+
+def _difference(before: Any, now: Any) -> str:
+    """In few words, however many classes there are."""
+    if isinstance(now, list):
+        odd = sorted(set(map(str, before)) ^ set(now))
+        return f", such as {odd[0]!r}" if odd else " in another order"
+    return f": {before}, now {now}" if isinstance(now, int) else ""
 
 
 def _described(data: Data) -> dict[str, Any]:

@@ -225,7 +225,7 @@ def test_data_that_changed_since_the_start_is_told(
     shutil.move(aside, first)
     for part in ("train", "test"):
         shutil.copytree(images / part / "red", images / part / "pink")
-    with pytest.raises(DataError, match="was begun with: other classes"):
+    with pytest.raises(DataError, match="was begun with: other classes, such as 'pink'; restore it"):
         train(config, tmp_path / "run", resume=True)
 
 
