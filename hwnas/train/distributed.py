@@ -57,7 +57,7 @@ class World:
 
 
 @contextmanager
-def joined(device: str, timeout_seconds: float = 600.0) -> Iterator[World]:
+def joined(device: str, timeout_seconds: float = 3600.0) -> Iterator[World]:
     """Inside, this process belongs to the training that ``torchrun`` started; without ``torchrun`` it is alone.
 
     Args:

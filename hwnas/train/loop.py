@@ -85,6 +85,7 @@ def train(config: TrainConfig, run: Path, resume: bool = False, progress: Progre
             same_everywhere(world, "the space or network", subject.fingerprint)
             check_data(run, subject.data)
             training = _Training(config, run, subject, world)
+            wait_for_all(world)  # until all have read the checkpoint
             if world.is_main:
                 open_run(run, config, subject.data)
             try:
@@ -191,28 +192,27 @@ class _Training:
                 self._save(epoch, step + 1, loss_sum)
                 last_saved = time.monotonic()
         seconds = time.monotonic() - started
-        entry = {
-            "epoch": epoch,
-            "loss": loss_sum / steps,
-            "learning_rate": rate,
-            "images_per_second": round(paths * self._config.batch / seconds, 1),
-            **self._end_of_epoch(epoch),
-            **_oddities(self._subject.data),
-        }
-        if self._world.is_main:
+        if self._world.is_main:  # the others wait in the next update
+            entry = {
+                "epoch": epoch,
+                "loss": loss_sum / steps,
+                "learning_rate": rate,
+                "images_per_second": round(paths * self._config.batch / seconds, 1),
+                **self._evaluate(epoch),
+                **_oddities(self._subject.data),
+            }
             write_log(self._run, entry)
-        board.epoch((epoch + 1) * steps, entry)
+            board.epoch((epoch + 1) * steps, entry)
         self._save(epoch + 1, 0, 0.0)
 
-    def _end_of_epoch(self, epoch: int) -> dict[str, Any]:
-        """Evaluate (every process does: synchronised BN waits for all), and keep the weights if none were better."""
+    def _evaluate(self, epoch: int) -> dict[str, Any]:
+        """What is known at the end of an epoch; its weights are kept if none were better."""
         with self._averaged(), _eagerly():
             facts = self._subject.facts()
             score = sum(facts["accuracy"].values()) / len(facts["accuracy"])
             if self._position.best is None or score > self._position.best:
                 self._position = replace(self._position, best=score)
-                if self._world.is_main:
-                    self._best.save(self._module, epoch, score)
+                self._best.save(self._module, epoch, score)
         return facts
 
     @contextmanager
