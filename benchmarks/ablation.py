@@ -103,8 +103,8 @@ def _rows(options: argparse.Namespace, found: dict[str, Any]) -> Iterator[tuple[
 
 
 def _table(options: argparse.Namespace, found: dict[str, Any]) -> Iterator[str]:
-    yield "| | τ, each seed | mean | ρ | τ, best fifth | τ by loss | last epoch's loss |"
-    yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"
+    yield "| | τ, each seed | mean | ρ | τ, best fifth | τ by loss | τ by loss, additive | last epoch's loss |"
+    yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
     for name, rows, runs in _rows(options, found):
         cells = [
             " ".join(f"{row['kendall_tau']:.3f}" for row in rows),
@@ -115,6 +115,7 @@ def _table(options: argparse.Namespace, found: dict[str, Any]) -> Iterator[str]:
                     [row["spearman"] for row in rows],
                     [row["top"]["kendall_tau"] for row in rows],
                     [row["by_loss"]["kendall_tau"] for row in rows],
+                    [row["by_loss_additive"]["kendall_tau"] for row in rows],
                     [read_log(run)[-1]["loss"] for run in runs],
                 )
             ),
@@ -122,7 +123,7 @@ def _table(options: argparse.Namespace, found: dict[str, Any]) -> Iterator[str]:
         yield f"| {name} | {' | '.join(cells)} |"
     others = {**found["baselines"], "another training": {**found["ceiling"], "top": found["top_ceiling"]}}
     for name, row in others.items():
-        yield f"| {name} | | {row['kendall_tau']:.3f} | {row['spearman']:.3f} | {row['top']['kendall_tau']:.3f} | | |"
+        yield f"| {name} | | {row['kendall_tau']:.3f} | {row['spearman']:.3f} | {row['top']['kendall_tau']:.3f} | | | |"
 
 
 def _draw(options: argparse.Namespace, found: dict[str, Any]) -> None:

@@ -58,12 +58,13 @@ def rank(
 
     Every rank correlation has a 95 % interval, over all archs and over the best fifth, and stands beside those of
     depth, multiply-adds, parameters and chance on the same archs. A RUN is also judged by its archs' inherited
-    cross-entropy, which says more of an arch than how many images it gets right. What it said of each arch is left in
-    RUN/rank.csv.
+    cross-entropy, which says more of an arch than how many images it gets right, and by that smoothed: the sum over
+    layers that fits all archs' cross-entropies best. What it said of each arch is left in RUN/rank.csv.
     """
     import numpy as np
 
     from hwnas.evaluate.accuracy import Evaluator
+    from hwnas.rank.additive import additive_fit
     from hwnas.rank.ranking import Evidence, baselines
     from hwnas.rank.ranking import rank as compare
     from hwnas.rank.truth import read_truth
@@ -101,7 +102,11 @@ def rank(
     )
     losses = {name: found for name, (_, found) in said.items()}
     found = compare(evidence, seed)
-    by_loss = compare(replace(evidence, supernets={name: -values for name, values in losses.items()}), seed)
+    others = {
+        "by loss": {name: -values for name, values in losses.items()},
+        "by loss, additive": {name: additive_fit(space, chosen.archs, -values) for name, values in losses.items()},
+    }
+    rankings = {how: compare(replace(evidence, supernets=scores), seed) for how, scores in others.items()}
     for name, trained in supernets.items():
         write_atomic(Path(name) / "rank.csv", _rows(evidence, losses[name], name, trained.supernet.space))
     about = {"file": str(truth), "archs": len(known.archs), "trainings": known.accuracies.shape[1]}
@@ -112,18 +117,23 @@ def rank(
             "truth": f"{truth}: {about['archs']:,} archs, trained {about['trainings']}×",
             "space": f"{space.name} at {space.resolution} px, {space.classes} classes",
             "images": f"{images:,} of the validation part at most, {recalibration_images:,} for BN statistics",
-            **{f"by loss, {name}": f"τ {_shown(by_loss.whole.agreements[name].kendall_tau)}" for name in supernets},
+            **{
+                f"{name}, {how}": f"τ {_shown(ranking.whole.agreements[name].kendall_tau)}"
+                for name in supernets
+                for how, ranking in rankings.items()
+            },
             "seed": str(seed),
         }
         write_atomic(output, render_ranking(found, evidence, facts))
     result = found.to_dict()
-    for row, of_loss in zip(result["runs"], by_loss.to_dict()["runs"], strict=True):
-        row["by_loss"] = {key: value for key, value in of_loss.items() if key != "run"}
+    for how, ranking in rankings.items():
+        for row, other in zip(result["runs"], ranking.to_dict()["runs"], strict=True):
+            row[how.replace(", ", "_").replace(" ", "_")] = {k: v for k, v in other.items() if k != "run"}
     print_result(
         {**result["runs"][0], **result, "truth": about, "seed": seed},
         as_json,
         f"{found.whole.archs} archs of {space.name}; true accuracies: {truth}; in brackets 95 % intervals",
-        *_table(found, by_loss).splitlines(),
+        *_table(found, rankings).splitlines(),
         *_remarks(found),
         f"arch by arch: {', '.join(str(Path(name) / 'rank.csv') for name in supernets)}",
         *([f"page: {output}"] if output else []),
@@ -209,21 +219,21 @@ def _rows(evidence: Evidence, losses: Values, name: str, space: Space) -> str:
     return to_csv(["arch", "inherited_accuracy", "inherited_loss", "true_accuracy", *names], rows)
 
 
-def _table(found: Ranking, by_loss: Ranking) -> str:
+def _table(found: Ranking, others: dict[str, Ranking]) -> str:
     """All supernets and baselines, a row each, and what one training says of another below them."""
     from hwnas.report.units import words
 
     top = f"τ, best {found.top.archs}" if found.top else "τ, best fifth"
     table = Table("ordered by", "Kendall τ", "Spearman ρ", top, "first pick", "best of 10 picks", box=SIMPLE)
     rows = {name: (found, name) for name in found.whole.leads}
-    rows |= {f"{name}, by loss": (by_loss, name) for name in found.whole.leads}
+    rows |= {f"{name}, {how}": (ranking, name) for how, ranking in others.items() for name in found.whole.leads}
     rows |= {words(name): (found, name) for name in found.whole.agreements if name not in found.whole.leads}
     whole = found.whole
     for index, (shown, (ranking, name)) in enumerate(rows.items(), start=1):
         agreement, picks = ranking.whole.agreements[name], ranking.picks[name]
         table.add_row(
             shown, _shown(agreement.kendall_tau), _shown(agreement.spearman), _top_tau(ranking.top, name),
-            f"{picks.top_1:.2%}", f"{picks.top_10:.2%}", end_section=index == 2 * len(whole.leads),
+            f"{picks.top_1:.2%}", f"{picks.top_10:.2%}", end_section=index == (1 + len(others)) * len(whole.leads),
         )  # fmt: skip
     if whole.ceiling:
         over_top = _shown(found.top.ceiling.kendall_tau) if found.top and found.top.ceiling else "too few"
