@@ -181,8 +181,21 @@ def _training(run: Path, name: str) -> TrainingContent:
     rows = []
     for entry in read_log(run):
         accuracies = entry.pop("accuracy").values()
-        rows.append({**entry, "validation accuracy": sum(accuracies) / len(accuracies)})
+        numbers = {key: value for key, value in entry.items() if isinstance(value, int | float)}
+        rows.append({**numbers, "validation accuracy": sum(accuracies) / len(accuracies), **_metrics(entry)})
     return TrainingContent(name=name, rows=tuple(rows), config=read_yaml(run / "config.yaml", ModelError))
+
+
+def _metrics(entry: dict[str, Any]) -> dict[str, float]:
+    """The rest of what a network's epoch was measured by."""
+    found = entry.get("validation")
+    if found is None:
+        return {}
+    return {
+        f"top-{found['k']} accuracy": found["top_k"],
+        "balanced accuracy": found["balanced"],
+        "validation loss": found["loss"],
+    }
 
 
 def _artifact(artifact: Artifact, bench: list[dict[str, Any]]) -> ArtifactContent:
