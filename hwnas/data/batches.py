@@ -192,8 +192,8 @@ class _Workers:
                 if problem is not None:
                     raise DataError(problem)
                 yield pixels
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
+        except (RuntimeError, ConnectionError, EOFError) as error:  # the latter where it dies handing pixels over
+            if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
                 raise
             raise DataError(
                 "a process that decodes images died, for want of (shared) memory or of `if __name__ == '__main__':` "

@@ -190,7 +190,9 @@ def test_a_worker_that_is_killed_is_one_line(tmp_path: Path) -> None:
     with closing(Batches(data, 2, augment="none", seed=0, workers=1)) as batches:
         stream = batches.stream(0, 0, CPU)
         next(stream)
-        os.kill(int(workers()[0] or 0), signal.SIGKILL)
+        (worker,) = workers()
+        assert worker
+        os.kill(worker, signal.SIGKILL)
         with pytest.raises(DataError, match="a process that decodes images died"):
             list(stream)
 
