@@ -192,7 +192,7 @@ class _Workers:
                 if problem is not None:
                     raise DataError(problem)
                 yield pixels
-        except (RuntimeError, ConnectionError, EOFError) as error:  # the latter where it dies handing pixels over
+        except (RuntimeError, OSError, EOFError) as error:  # the latter two where it dies handing pixels over
             if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
                 raise
             raise DataError(
