@@ -184,7 +184,14 @@ def test_an_error_of_a_worker_is_the_one_line_that_it_is_without(tmp_path: Path)
     assert caught.value.__cause__ is None
 
 
-@pytest.mark.usefixtures("on_access")
+@pytest.fixture
+def own_handler() -> Iterator[None]:
+    """DataLoader's handler remembers a killed worker and would raise at the end of any later child process."""
+    yield
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
+@pytest.mark.usefixtures("on_access", "own_handler")
 def test_a_worker_that_is_killed_is_one_line(tmp_path: Path) -> None:
     data = load_data(str(folder_of_images(tmp_path, 25)), 16)
     with closing(Batches(data, 2, augment="none", seed=0, workers=1)) as batches:
