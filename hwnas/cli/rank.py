@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hwnas.cli.console import JsonOption, Progress, SeedOption, print_result
-from hwnas.errors import ConfigError, DataError
+from hwnas.errors import CheckpointError, ConfigError, DataError
 from hwnas.files import refuse_existing, write_atomic
 
 if TYPE_CHECKING:
@@ -91,7 +91,12 @@ def rank(
             scores = evaluator.scores(
                 chosen.archs, k=1, progress=lambda _, *rest: progress(f"evaluating {name}", *rest)
             )  # fmt: skip
-            return np.array([s.top1 for s in scores]), np.array([s.loss for s in scores])
+            losses = np.array([s.loss for s in scores])
+            if not np.isfinite(losses).all():
+                raise CheckpointError(
+                    f"{name} gives {int((~np.isfinite(losses)).sum())} archs no finite loss; train anew"
+                )
+            return np.array([s.top1 for s in scores]), losses
 
         said = {name: inherited(name) for name in supernets}
     evidence = Evidence(

@@ -23,7 +23,7 @@ from hwnas.train.average import WeightAverage
 from hwnas.train.checkpoint import Position, load_checkpoint, save_checkpoint
 from hwnas.train.config import TrainConfig
 from hwnas.train.distributed import World, joined
-from hwnas.train.exchange import average_gradients, mean_over, same_everywhere, wait_for_all
+from hwnas.train.exchange import average_gradients, broadcast, mean_over, same_everywhere, wait_for_all
 from hwnas.train.loss import Loss, balanced_weights
 from hwnas.train.optimizer import learning_rate_at, make_optimizer, set_rates
 from hwnas.train.run import BestWeights, check_data, check_run, open_run, write_log
@@ -135,6 +135,9 @@ class _Training:
         )  # fmt: skip
         if self._checkpoint.exists():
             self._resume()
+        begin = self._position
+        same_everywhere(world, "the checkpoint", f"{begin.epoch} {begin.step} {begin.paths}")
+        broadcast(self._module.state_dict().values(), world)
 
     def _make_loss(self) -> Loss:
         config, data = self._config, self._subject.data

@@ -7,15 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from scipy.stats import kendalltau, spearmanr
 
 from hwnas.evaluate.accuracy import Evaluator
+from hwnas.rank.additive import additive_fit
 from hwnas.rank.standalone import draw
 from hwnas.rank.truth import read_truth, write_truth
 from hwnas.space.arch import parse_arch
 from hwnas.space.yaml import get_space
 from hwnas.train.loop import train
-from hwnas.train.run import load_supernet
+from hwnas.train.run import load_supernet, save_supernet
 from tests.cli.run import Shell
 from tests.conftest import SMALL_SPACE
 from tests.train.training_cases import short
@@ -70,6 +72,33 @@ def test_numbers_are_those_of_the_rows_and_rows_those_of_the_evaluator(hwnas: Sh
     best = found["baselines"][found["best_baseline"]]["kendall_tau"]
     assert found["lead"] == pytest.approx(found["kendall_tau"] - best)
     assert found["ceiling"] is None
+
+
+def test_the_same_supernet_is_judged_by_its_losses_and_by_their_additive_fit(hwnas: Shell, root: Path) -> None:
+    found = hwnas("rank", root / "one", "--truth", root / "truth.csv", *_QUICK, "--json").json["runs"][0]
+    kept = rows(root / "one" / "rank.csv")
+    loss, true = (np.array([float(row[name]) for row in kept]) for name in ("inherited_loss", "true_accuracy"))
+    space = get_space(str(root / "small.yaml"))
+    archs = np.array([parse_arch(row["arch"]).choices for row in kept])
+    smoothed = additive_fit(space, archs, -loss)
+    for name, scores in (("by_loss", -loss), ("by_loss_additive", smoothed)):
+        assert found[name]["kendall_tau"] == pytest.approx(kendalltau(scores, true).statistic)
+        assert found[name]["lead"] == pytest.approx(found[name]["kendall_tau"] - (found["kendall_tau"] - found["lead"]))
+    assert loss.min() > 0
+    text = " ".join(hwnas("rank", root / "one", "--truth", root / "truth.csv", *_QUICK).out.split())
+    assert f"{found['by_loss']['kendall_tau']:.3f}" in text
+    assert f"{found['by_loss_additive']['kendall_tau']:.3f}" in text
+
+
+def test_a_supernet_that_overflows_is_told(hwnas: Shell, root: Path, tmp_path: Path) -> None:
+    trained = load_supernet(root / "one")
+    with torch.no_grad():
+        trained.supernet.head.classifier.weight.fill_(1e38)
+    config = short(root / "small.yaml")
+    save_supernet(tmp_path / "wild", trained.supernet, trained.data, config, {})
+    message = hwnas.refused("rank", tmp_path / "wild", "--truth", root / "truth.csv", *_QUICK)
+    assert "archs no finite loss; train anew" in message
+    assert not (tmp_path / "wild" / "rank.csv").exists()
 
 
 def test_several_supernets_get_a_row_each_on_the_same_archs(hwnas: Shell, root: Path, tmp_path: Path) -> None:
