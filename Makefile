@@ -25,7 +25,7 @@ layers: .venv/installed-dev
 	$(BIN)/lint-imports
 
 pytest: .venv/installed-dev
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --max-worker-restart 0
 
 # A stamp file, so that a second run installs nothing; made anew when what to install changes.
 .venv/installed: pyproject.toml constraints.txt

@@ -6,6 +6,7 @@ data-parallel training has its share of the very batch that one process would ha
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -185,7 +186,7 @@ class _Workers:
                 generator=torch.Generator(),  # else it draws from the global one
             )  # fmt: skip
         try:
-            self._iterator = iter(self._loader)
+            self._iterator = _without_handler(self._loader)
             for pixels, skipped, problem in self._iterator:
                 for name, why in skipped:
                     self._images.skipped.add(name, why)
@@ -205,6 +206,21 @@ class _Workers:
         if self._iterator is not None:
             self._iterator._shutdown_workers()  # garbage collection would, but a traceback may hold on to it
         self._loader = self._iterator = None
+
+
+def _without_handler(loader: DataLoader[Any]) -> Iterator[Any]:
+    """An iterator whose dead workers are told of where it is asked for more, within 5 s, and nowhere else.
+
+    DataLoader leaves a SIGCHLD handler behind that raises wherever the program happens to be, also after the loader is
+    closed and for any other child.
+    """
+    if not hasattr(signal, "SIGCHLD"):
+        return iter(loader)
+    before = signal.getsignal(signal.SIGCHLD)
+    iterator = iter(loader)
+    if signal.getsignal(signal.SIGCHLD) is not before:
+        signal.signal(signal.SIGCHLD, before)
+    return iterator
 
 
 def _as_it_is(item: Any) -> Any:
