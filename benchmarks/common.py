@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from hwnas.profile.machine import describe
 from hwnas.profile.timer import Effort, Statistics, measure
 
 
-def side_by_side(calls: Mapping[str, Callable[[], object]], rounds: int = 20, runs: int = 5) -> dict[str, Statistics]:
+def side_by_side(calls: Mapping[str, Callable[[], Any]], rounds: int = 20, runs: int = 5) -> dict[str, Statistics]:
     """Statistics of each call, interleaved in random order, so that the machine's drift falls on all alike."""
     effort = Effort(rounds=rounds, runs_per_round=runs, at_least_s=0, at_most_s=0)
     found = measure(list(calls.values()), effort, np.random.default_rng(0))

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import numpy as np
@@ -66,10 +66,10 @@ class OneByOne:
     def __init__(self, supernet: Supernet, data: Data) -> None:
         self._supernet, self._data = supernet, data
         size = min(batch_for(data.resolution), 512)
-        self._train = data.train.pixels(spread(len(data.train.labels), 512)).split(size)
+        self._train = data.train.pixels(spread(len(data.train.labels), 512)).split(size)  # type: ignore[no-untyped-call]
         everything = torch.arange(len(data.validation.labels))
-        self._pixels = data.validation.pixels(everything).split(size)
-        self._labels = data.validation.labels.split(size)
+        self._pixels = data.validation.pixels(everything).split(size)  # type: ignore[no-untyped-call]
+        self._labels = data.validation.labels.split(size)  # type: ignore[no-untyped-call]
 
     def __call__(self, archs: Archs) -> Accuracies:
         return np.array([self._accuracy(tuple(row)) for row in archs.tolist()])
@@ -94,7 +94,7 @@ def shaken(supernet: Supernet) -> Supernet:
     return supernet
 
 
-def compare(name: str, calls: dict[str, Callable[[], Accuracies]], rounds: int) -> None:
+def compare(name: str, calls: Mapping[str, Callable[[], Accuracies]], rounds: int) -> None:
     """Time the calls in turn, check that they agree, print the median ratio."""
     wall_s: dict[str, list[float]] = {key: [] for key in calls}
     cpu_s: dict[str, list[float]] = {key: [] for key in calls}

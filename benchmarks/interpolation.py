@@ -12,6 +12,7 @@ left, one number of channels at a time.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Hashable
 
 import numpy as np
 from common import machine
@@ -24,6 +25,7 @@ from hwnas.predict.merge import merge
 from hwnas.predict.validate import compare
 from hwnas.profile.measure import device_of, measure_models
 from hwnas.profile.plan import network_model, op_model
+from hwnas.profile.run import Model
 from hwnas.profile.timer import Effort
 from hwnas.runtimes.registry import get_runtime
 from hwnas.shipped import shipped
@@ -42,7 +44,7 @@ def resolution(seconds: float, networks: int) -> None:
     ops = [op for pixels in KNOWN for op in spaces[pixels].distinct_ops]
     chosen = {pixels: calibration_networks(spaces[pixels], CALIBRATING, seed=0) for pixels in KNOWN}
     archs = spaces[ASKED].sample(networks, seed=1)
-    models = {op: op_model(op) for op in ops}
+    models: dict[Hashable, Model] = {op: op_model(op) for op in ops}
     for pixels in KNOWN:
         models |= {(pixels, tuple(a)): network_model(spaces[pixels], a) for a in chosen[pixels].tolist()}
     asked = [network_model(spaces[ASKED], arch) for arch in archs.tolist()]

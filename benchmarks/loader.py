@@ -24,15 +24,17 @@ import numpy as np
 import torch
 from common import machine
 from PIL import Image
-from supernet_step import step
+from supernet_step import update
 
+from hwnas.data import load as data_module
 from hwnas.data.augment import Augment, resize_px
 from hwnas.data.batches import Batches
 from hwnas.data.load import Data, load_data
 from hwnas.evaluate.accuracy import channels_last
 from hwnas.nn.derive import Network
+from hwnas.nn.memory import keep_freed_memory
 from hwnas.space.yaml import get_space
-from hwnas.train import data as data_module
+from hwnas.train.update import TrainedPath
 
 IMAGES = 256
 CPU = torch.device("cpu")
@@ -49,7 +51,7 @@ def paint_jpegs(folder: Path) -> None:
             noise.resize((500, 375), Image.Resampling.BICUBIC).save(path, quality=85)
 
 
-def forever(batches: Batches) -> Iterator[object]:
+def forever(batches: Batches) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     epoch = 0
     while True:
         yield from batches.stream(epoch, 0, CPU)
@@ -71,12 +73,11 @@ def compare(
     """Print one line per number of workers."""
     blueprint = get_space(space, data.resolution, len(data.classes))
     network = channels_last(Network(blueprint, blueprint.sample(1, seed=0)[0]).train())
-    train_step = None
     for count in workers:
         with closing(Batches(data, batch, augment=augment, seed=0, workers=count)) as batches:
             stream = forever(batches)
-            x, _ = next(stream)  # type: ignore[misc]
-            train_step = train_step or step(network, network, x)
+            x, _ = next(stream)
+            train_step = update(network, [[network]], [TrainedPath(name="", forward=network)], x)
             train_step()
             loaded, trained = [], []
             for _ in range(rounds):
@@ -97,6 +98,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batch", type=int, default=32, help="of 224-pixel images; the small ones go by 256")
     given = parser.parse_args()
+    keep_freed_memory()  # as hwnas train does
     print(f"{machine()}, torch {torch.__version__}, {torch.get_num_threads()} threads")
     compare("digits in memory", load_data("digits", 32), 256, "shift", (0,), "macro-w8", given.rounds)
     with tempfile.TemporaryDirectory() as folder:

@@ -120,7 +120,7 @@ def calibration_counts(ops: Sequence[TfliteOp]) -> dict[str, float]:
     """Of one network, by class: how many ops, paddings and padded elements it has."""
     padded = [padding(op) for op in ops]
     counts = {operation: float(sum(op.operation == operation for op in ops)) for operation in OPERATIONS}
-    return {"op": len(ops), **counts, "padding": np.count_nonzero(padded), "padded element": float(sum(padded))}
+    return {"op": len(ops), **counts, "padding": float(np.count_nonzero(padded)), "padded element": float(sum(padded))}
 
 
 def padding(op: TfliteOp) -> int:
