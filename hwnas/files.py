@@ -73,10 +73,11 @@ def validated(model: type[_Model], data: Any, where: Path | str, error: type[Inp
         return model.model_validate(data)
     except ValidationError as problem:
         first = problem.errors()[0]
-        field = ".".join(map(str, first["loc"])) or "the whole file"
+        field = ".".join(map(str, first["loc"]))  # empty where parts don't fit together
+        reason = str(first["ctx"]["error"]) if first["type"] == "value_error" else first["msg"]
         given = f", got {first['input']!r:.80}" if first["loc"] and first["type"] != "missing" else ""
         more = f" (and {problem.error_count() - 1} more)" if problem.error_count() > 1 else ""
-        raise error(f"{where}: {field}: {first['msg']}{given}{more}") from None
+        raise error(": ".join(filter(None, (str(where), field, f"{reason}{given}{more}")))) from None
 
 
 def to_json(data: Any) -> str:

@@ -43,7 +43,7 @@ class TrainConfig(BaseModel):
         accumulation: parts that a process splits its share of a batch into, for want of memory.
         optimizer: ``sgd`` (Nesterov's is not used) or ``adamw``.
         learning_rate: the peak; warmed up linearly, then lowered to 0 by a cosine.
-        warmup_epochs: may be a fraction.
+        warmup_epochs: may be a fraction; one when absent, half of the training where that is less.
         momentum: of SGD.
         weight_decay: of SGD, or AdamW's decoupled one.
         label_smoothing: share of the label spread over all classes.
@@ -82,7 +82,7 @@ class TrainConfig(BaseModel):
     accumulation: _Count = 1
     optimizer: Literal["sgd", "adamw"] = "sgd"
     learning_rate: _Positive = 0.2
-    warmup_epochs: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
+    warmup_epochs: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     momentum: _Fraction = 0.9
     weight_decay: _Fraction = 1e-4
     label_smoothing: _Fraction = 0.1
@@ -115,11 +115,17 @@ class TrainConfig(BaseModel):
             raise ValueError("teacher is for networks; a supernet learns from its own largest path by 'sandwich'")
         if self.distillation is not None and self.teacher is None and self.sampling != "sandwich":
             raise ValueError("distillation needs a 'teacher', or a supernet's sampling 'sandwich'")
-        if self.warmup_epochs >= self.epochs:
+        if self.warmup_epochs is not None and self.warmup_epochs >= self.epochs:
             raise ValueError(f"warmup_epochs ({self.warmup_epochs:g}) must be less than epochs ({self.epochs})")
         if self.batch // self.accumulation < 2:
             raise ValueError(f"accumulation {self.accumulation} leaves parts of fewer than 2 of {self.batch} images")
         return self
+
+    @property
+    def warmup_share(self) -> float:
+        """Of the training, in which the learning rate rises."""
+        epochs = min(1.0, self.epochs / 2) if self.warmup_epochs is None else self.warmup_epochs
+        return epochs / self.epochs
 
     def settings(self) -> dict[str, Any]:
         """All that applies, defaults included, in plain values: what ``config.yaml`` of a run holds."""

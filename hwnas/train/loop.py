@@ -225,7 +225,7 @@ class _Training:
 
     def _learning_rate(self, epoch: int, step: int) -> float:
         done = (epoch + (step + 1) / (self._batches.per_epoch + 1)) / self._config.epochs
-        return learning_rate_at(done, self._config.warmup_epochs / self._config.epochs, self._config.learning_rate)
+        return learning_rate_at(done, self._config.warmup_share, self._config.learning_rate)
 
     def _update(self, x_NCHW: torch.Tensor, labels: torch.Tensor, epoch: int, step: int, rate: float) -> list[float]:
         config, done = self._config, (epoch + step / self._batches.per_epoch) / self._config.epochs

@@ -41,11 +41,11 @@ WRONG = {
     "learning_rate: -1": "learning_rate",
     "learning_rate: .nan": "learning_rate",
     "momentum: 1.0": "momentum",
-    "sampling: fair": "sampling: .*there is no such rule; known: strict-fair, uniform, sandwich, progressive",
+    "sampling: fair": "sampling: there is no such rule; known: strict-fair, uniform, sandwich, progressive",
     "held_out: 0": "held_out",
     "device: tpu": "device",
     "threads: 0": "threads",
-    "{epochs: 2, warmup_epochs: 2}": "warmup_epochs .2. must be less than epochs .2.",
+    "{epochs: 2, warmup_epochs: 2}": "yaml: warmup_epochs .2. must be less than epochs .2.",
     "{network: m, space: macro}": "space is of supernets only",
     "{network: m, sampling: uniform}": "sampling is of supernets only",
     "{network: m, stabilizers: false}": "stabilizers is of supernets only",
@@ -61,6 +61,12 @@ WRONG = {
     "optimiser: sgd": "did you mean 'optimizer'?",
     "epochs: [": "isn't usable YAML",
 }
+
+
+@pytest.mark.parametrize(("epochs", "share"), [(1, 0.5), (2, 0.5), (20, 0.05)])
+def test_the_rate_rises_for_an_epoch_or_half_of_a_short_training(epochs: int, share: float) -> None:
+    assert TrainConfig(data="digits", epochs=epochs).warmup_share == share
+    assert TrainConfig(data="digits", epochs=epochs, warmup_epochs=0.25).warmup_share == 0.25 / epochs
 
 
 @pytest.mark.parametrize("text", WRONG)
