@@ -29,8 +29,11 @@ from hwnas.report.picture import find_browser, photograph
 from hwnas.train.config import TrainConfig
 from hwnas.train.run import read_log
 
-KINDS = [(rule, stabilizers) for rule in ("strict-fair", "uniform") for stabilizers in (True, False)]
-COLOURS = ("#0f766e", "#5eead4", "#b45309", "#fcd34d")
+COLOURS = {
+    ("strict-fair", True): "#0f766e", ("strict-fair", False): "#5eead4",
+    ("uniform", True): "#b45309", ("uniform", False): "#fcd34d",
+}  # fmt: skip
+"""(Sampling rule, stabilizers): what is compared."""
 
 
 def main() -> None:
@@ -71,7 +74,8 @@ def _options() -> argparse.Namespace:
 
 
 def _kinds(options: argparse.Namespace) -> list[tuple[str, bool]]:
-    return [KINDS[0], KINDS[-1]] if options.ends else KINDS
+    kinds = list(COLOURS)
+    return [kinds[0], kinds[-1]] if options.ends else kinds
 
 
 def _run(options: argparse.Namespace, rule: str, stabilizers: bool, seed: int) -> Path:
@@ -135,7 +139,7 @@ def _draw(options: argparse.Namespace, found: dict[str, Any]) -> None:
     """Losses by epoch on the left, τ of every run with its 95 % interval on the right."""
     figure = make_subplots(cols=2, column_widths=[0.42, 0.58], horizontal_spacing=0.14)
     labels, taus = [], []
-    for (name, rows, runs), colour in zip(_rows(options, found), COLOURS, strict=False):
+    for (name, rows, runs), colour in zip(_rows(options, found), map(COLOURS.get, _kinds(options)), strict=True):
         for seed, (row, run) in enumerate(zip(rows, runs, strict=True)):
             log = read_log(run)
             figure.add_scatter(

@@ -13,7 +13,7 @@ def keep_freed_memory() -> None:
     """Have glibc keep what is freed, for the rest of the process; elsewhere nothing happens.
 
     By default it hands large blocks back to the system at once. Every activation of every step is then new memory,
-    which the kernel must clear first: a quarter of the time of a training step on a CPU.
+    which the kernel must clear first: up to a fifth of the time of a training step on a CPU, where batches are large.
     """
     if sys.platform != "linux":
         return
