@@ -25,6 +25,7 @@ DESCRIPTION = "kit.json"
 _NAME = re.compile(r"kit\.json|models/[0-9]{4,6}\.bin|[A-Za-z_]\w*(/[A-Za-z_]\w*)*\.py", re.ASCII)
 _MOST_FILES = 100_000
 _MOST_BYTES = {"models": 1 << 31, "rest": 1 << 26}  # of one file: what protobuf can hold, and far more than code needs
+_ZLIB_OUT_OF_MEMORY = "Error -4 "  # Z_MEM_ERROR, of which zlib.error says no more than this
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError)
 
 
@@ -89,6 +90,8 @@ class KitFile:
         try:
             return self._zip.read(name)
         except (KeyError, *_DAMAGED) as problem:
+            if str(problem).startswith(_ZLIB_OUT_OF_MEMORY):
+                raise MemoryError from None
             raise KitError(f"{self._path}: {name} is missing or damaged ({problem}); copy the kit again") from None
 
 

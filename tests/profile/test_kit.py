@@ -9,8 +9,10 @@ import signal
 import subprocess
 import time
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -221,6 +223,21 @@ def test_a_disk_that_fills_up_ends_it(here: Here, tmp_path: Path, monkeypatch: p
     status, told = here("-o", tmp_path / "other.json")
     assert status == 1
     assert "has 2 MB free, 16 MB are needed" in told
+
+
+def test_too_little_memory_to_unpack_a_model_is_no_damage(
+    here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full(zipfile.ZipFile):
+        def read(self, name: Any, pwd: bytes | None = None) -> bytes:
+            if str(name).startswith("models/"):
+                raise zlib.error("Error -4 while decompressing data")
+            return super().read(name, pwd)
+
+    monkeypatch.setattr(zipfile, "ZipFile", Full)
+    status, told = here("-o", tmp_path / "r.json")
+    assert status == 1
+    assert "out of memory with 0 of" in told
 
 
 def test_models_that_do_not_fit_are_not_loaded(here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
