@@ -139,7 +139,8 @@ def _draw(options: argparse.Namespace, found: dict[str, Any]) -> None:
     """Losses by epoch on the left, τ of every run with its 95 % interval on the right."""
     figure = make_subplots(cols=2, column_widths=[0.42, 0.58], horizontal_spacing=0.14)
     labels, taus = [], []
-    for (name, rows, runs), colour in zip(_rows(options, found), map(COLOURS.get, _kinds(options)), strict=True):
+    colours = [COLOURS[kind] for kind in _kinds(options)]
+    for (name, rows, runs), colour in zip(_rows(options, found), colours, strict=True):
         for seed, (row, run) in enumerate(zip(rows, runs, strict=True)):
             log = read_log(run)
             figure.add_scatter(

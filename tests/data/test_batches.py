@@ -21,6 +21,7 @@ from hwnas.data.images import SourceImages
 from hwnas.data.load import Data, load_data
 from hwnas.errors import ConfigError, DataError
 from tests.data.test_shards import sharded
+from tests.interrupts import heed_ctrl_c
 from tests.train.training_cases import folder_of_images
 
 _ROOT = Path(__file__).parents[2]
@@ -201,18 +202,13 @@ def test_a_worker_that_is_killed_is_one_line(tmp_path: Path) -> None:
     subprocess.run(["true"], check=True)  # and no later child is blamed
 
 
-def heed_interrupts() -> None:
-    """As in a terminal: what a script starts in the background ignores Ctrl-C, and so do its children."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 @pytest.fixture
 def streaming(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     folder = folder_of_images(tmp_path)
     command = [sys.executable, "-m", "tests.data.streaming_process", str(folder)]
     process = subprocess.Popen(
         command, cwd=_ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-        preexec_fn=heed_interrupts,
+        preexec_fn=heed_ctrl_c,
     )  # fmt: skip
     yield process
     process.kill()

@@ -25,6 +25,7 @@ from hwnas.profile.result import read_result
 from hwnas.profile.timer import Effort, Round, measure
 from hwnas.runtimes.onnxruntime import OnnxRuntime
 from hwnas.space.space import Space
+from tests.interrupts import heed_ctrl_c
 from tests.profile.kits import ROOT, run_kit, small_kit, small_plan
 
 Here = Callable[..., tuple[int, str]]
@@ -101,9 +102,6 @@ def test_a_bare_python_measures(device: Path, kit: Kit, kit_path: Path, tiny: Sp
 
 
 def start_kit(device: Path, kit: Path, folder: Path) -> subprocess.Popen[bytes]:
-    def heed_ctrl_c() -> None:  # which what runs in the background, as tests may, passes on as ignored
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-
     command = [device, kit, "-o", "result.json"]
     return subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, preexec_fn=heed_ctrl_c)
 
