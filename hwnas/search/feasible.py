@@ -17,6 +17,7 @@ from hwnas.errors import BudgetError
 from hwnas.search.objective import Budget, Objective, Problem, Values, relative_excess
 from hwnas.space.space import Archs, Space
 
+_SAMPLING_ROUNDS = 10
 _TIME_UNITS = {"_s": "seconds", "_ms": "milliseconds", "_us": "microseconds"}
 
 
@@ -73,6 +74,21 @@ class FeasibleRegion:
     def contains(self, archs: Archs) -> npt.NDArray[np.bool_]:
         """(N,) which of (N, L) archs are within the budgets."""
         return self._largest_excess(archs) <= 0
+
+    def sample(self, count: int, rng: np.random.Generator) -> Archs:
+        """``count`` archs within budget, with replacement: (count, L).
+
+        Uniform over the feasible archs as long as rejection finds enough in ten rounds of ``count`` draws; what is
+        then missing is repaired, so that this ends however tight the budgets are.
+        """
+        found = np.empty((0, self.space.num_layers), dtype=np.int64)
+        for _ in range(_SAMPLING_ROUNDS):
+            drawn = self.space.sample(count, rng)
+            within = self.contains(drawn)
+            found = np.concatenate([found, drawn[within]])[:count]
+            if len(found) == count:
+                return found
+        return np.concatenate([found, self.repair(drawn[~within][: count - len(found)], rng)])
 
     def repair(self, archs: Archs, rng: np.random.Generator) -> Archs:
         """(N, L) archs, those over a budget moved towards the anchor, one random layer at a time, until within.

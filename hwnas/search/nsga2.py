@@ -12,7 +12,7 @@ import numpy as np
 from hwnas.search.feasible import FeasibleRegion
 from hwnas.search.objective import Indices, Problem, Values
 from hwnas.search.rank import rank_and_crowding, survivors
-from hwnas.search.vary import Seen, mutate, sample_feasible, spread, tournament, uniform_crossover
+from hwnas.search.vary import Seen, mutate, spread, tournament, uniform_crossover
 from hwnas.space.space import Archs
 
 _BREEDING_ROUNDS = 10
@@ -68,7 +68,7 @@ class NSGA2:
 
     def _sample(self) -> Archs:
         """The candidates for the first generation."""
-        return self._seen.novel(sample_feasible(self._region, self._first_pool * self._population, self._rng))
+        return self._seen.novel(self._region.sample(self._first_pool * self._population, self._rng))
 
     def _breed(self) -> Archs:
         """Let the best survive, and breed candidates from them (§III-C): tournament, crossover, mutation, repair."""

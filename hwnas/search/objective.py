@@ -32,21 +32,27 @@ class Objective:
         fn: archs (N, L) int64 -> (N,) finite numbers. The same arch must always get the same number.
         maximize: larger is better.
         free: calling it costs nothing (a predictor, a counter), so a strategy may ask it as often as it likes.
+        weight: how much one unit of it counts where a strategy wants a single number, per that unit; the others
+            compare objectives one by one and don't look at it.
 
     Raises:
-        ObjectiveError: the name is empty or has more than one line, or ``fn`` can't be called.
+        ObjectiveError: the name is empty or has more than one line, ``fn`` can't be called, or the weight isn't a
+            finite number of at least 0.
     """
 
     name: str
     fn: Callable[[Archs], npt.ArrayLike]
     maximize: bool = False
     free: bool = False
+    weight: float = 1.0
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.strip() or not self.name.isprintable():
             raise ObjectiveError(f"an objective's name must be one line of text, got {self.name!r}")
         if not callable(self.fn):
             raise ObjectiveError(f"objective {self.name}: fn must be callable, got {self.fn!r}")
+        if not math.isfinite(self.weight) or self.weight < 0:
+            raise ObjectiveError(f"objective {self.name}: the weight must be finite and at least 0, got {self.weight}")
 
     def values(self, archs: Archs) -> Values:
         """``fn`` of (N, L) archs, checked: (N,) in the objective's own sign.
@@ -135,6 +141,11 @@ class Problem:
     def minimised(self, values: Values) -> Values:
         """(N, K) values in the objectives' own sign, as numbers that are all minimised."""
         return np.where(self.maximize, -values, values)
+
+    def weighted(self, values: Values) -> Values:
+        """(N,) the one number that counts for strategies with a single objective: the weighted sum, minimised."""
+        total: Values = self.minimised(values) @ [objective.weight for objective in self.objectives]
+        return total
 
     def excess(self, values: Values) -> Values:
         """(N,) by how much (N, K) values are over the budgets: the sum of the relative excesses, 0 within all."""

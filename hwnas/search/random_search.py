@@ -6,7 +6,7 @@ import numpy as np
 
 from hwnas.search.feasible import FeasibleRegion
 from hwnas.search.objective import Problem, Values
-from hwnas.search.vary import Seen, sample_feasible
+from hwnas.search.vary import Seen
 from hwnas.space.space import Archs
 
 _DRAWN_AT_ONCE = 32
@@ -24,7 +24,7 @@ class RandomSearch:
     def ask(self, count: int) -> Archs:
         """At most ``count`` new archs."""
         if not len(self._queue):
-            self._queue = self._seen.novel(sample_feasible(self._region, _DRAWN_AT_ONCE, self._rng))
+            self._queue = self._seen.novel(self._region.sample(_DRAWN_AT_ONCE, self._rng))
             if not len(self._queue):  # nearly all are seen by now, so look for the last ones
                 self._queue = self._seen.neighbours(self._region, _DRAWN_AT_ONCE, self._rng)
             self._seen.add(self._queue)

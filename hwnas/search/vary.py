@@ -1,4 +1,4 @@
-"""The steps that make new archs: sample, select parents, cross, mutate, drop repeats, spread.
+"""The steps that make new archs: select parents, cross, mutate, drop repeats, spread.
 
 Each is a function of arrays and of one ``numpy.random.Generator``; strategies put them together.
 """
@@ -11,24 +11,7 @@ from hwnas.search.feasible import FeasibleRegion
 from hwnas.search.objective import Indices, Values
 from hwnas.space.space import Archs, Space
 
-_SAMPLING_ROUNDS = 10
 _NEIGHBOURHOODS_AT_ONCE = 32
-
-
-def sample_feasible(region: FeasibleRegion, count: int, rng: np.random.Generator) -> Archs:
-    """``count`` archs within budget, with replacement: (count, L).
-
-    Uniform over the feasible archs as long as rejection finds enough in ten rounds of ``count`` draws; what is
-    then missing is repaired, so that this ends however tight the budgets are.
-    """
-    found = np.empty((0, region.space.num_layers), dtype=np.int64)
-    for _ in range(_SAMPLING_ROUNDS):
-        drawn = region.space.sample(count, rng)
-        within = region.contains(drawn)
-        found = np.concatenate([found, drawn[within]])[:count]
-        if len(found) == count:
-            return found
-    return np.concatenate([found, region.repair(drawn[~within][: count - len(found)], rng)])
 
 
 def tournament(rank: Indices, crowding: Values, count: int, rng: np.random.Generator) -> Indices:

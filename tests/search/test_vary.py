@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hwnas.search.feasible import FeasibleRegion
 from hwnas.search.objective import Budget, Objective, Problem
-from hwnas.search.vary import Seen, mutate, sample_feasible, spread, tournament, uniform_crossover
+from hwnas.search.vary import Seen, mutate, spread, tournament, uniform_crossover
 from hwnas.space.space import Space
 from tests.search.problems import ALL_MACRO, MACRO
 
@@ -24,7 +24,7 @@ def test_sampling_is_uniform_within_the_budget() -> None:
     region = _region(3)  # 1 + 8 + (8 + 28) archs
     feasible = ALL_MACRO[region.contains(ALL_MACRO)]
     rng = np.random.default_rng(0)
-    drawn = np.concatenate([sample_feasible(_region(9), 2000, rng) for _ in range(20)])
+    drawn = np.concatenate([_region(9).sample(2000, rng) for _ in range(20)])
     assert _region(9).contains(drawn).all()
     inside = drawn[region.contains(drawn)]
     counts = (inside[:, None] == feasible).all(axis=2).sum(axis=0)
@@ -35,7 +35,7 @@ def test_sampling_is_uniform_within_the_budget() -> None:
 
 @pytest.mark.parametrize(("at_most", "archs"), [(1, 1), (2, 9)])
 def test_sampling_ends_where_hardly_anything_is_feasible(at_most: float, archs: int) -> None:
-    drawn = sample_feasible(_region(at_most), 500, np.random.default_rng(0))
+    drawn = _region(at_most).sample(500, np.random.default_rng(0))
     assert drawn.shape == (500, 8)
     assert _region(at_most).contains(drawn).all()
     assert len(np.unique(drawn, axis=0)) == archs

@@ -1,0 +1,37 @@
+"""`Here`: this process does it, one item after the other."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from hwnas.workers.base import Done, Failed, Item
+
+
+class Here:
+    """No workers at all."""
+
+    def map(self, function: Callable[[Item], Any], items: Sequence[Item]) -> Iterator[Done | Failed]:
+        """One outcome for each item, in their order."""
+        for index, item in enumerate(items):
+            yield attempt(function, item, index)
+
+    def close(self) -> None:
+        """Nothing to let go."""
+
+
+def attempt(function: Callable[[Item], Any], item: Item, index: int) -> Done | Failed:
+    """Carry out one call in this process, and time it."""
+    begin = time.perf_counter()
+    try:
+        value = function(item)
+    except Exception as error:
+        return Failed(index, one_line(error), time.perf_counter() - begin, platform.node())
+    return Done(index, value, time.perf_counter() - begin, platform.node())
+
+
+def one_line(error: BaseException) -> str:
+    """The kind of an error and what it says."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
