@@ -11,7 +11,7 @@ import moocore
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.search.objective import Indices, Values
+from hwnas.search.objective import Indices, Problem, Values
 
 
 def constrained_rank(values: Values, excess: Values) -> Indices:
@@ -26,6 +26,11 @@ def constrained_rank(values: Values, excess: Values) -> Indices:
     behind = rank[within].max(initial=-1) + 1
     rank[~within] = behind + np.unique(excess[~within], return_inverse=True)[1]
     return rank
+
+
+def weighted_rank(problem: Problem, values: Values) -> Indices:
+    """(N,) ranks by the weighted sum of (N, K) values, 0 the best; those over a budget behind, by their excess."""
+    return constrained_rank(problem.weighted(values)[:, None], problem.excess(values))
 
 
 def crowding_distance(values: Values) -> Values:

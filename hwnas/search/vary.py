@@ -37,6 +37,17 @@ def mutate(space: Space, archs: Archs, rate: float, rng: np.random.Generator) ->
     return np.where(mutated, (archs + step) % space.num_choices, archs)
 
 
+def mutate_one(space: Space, archs: Archs, rng: np.random.Generator) -> Archs:
+    """(N, L) archs in which one layer, any that has choices, has changed to another of them (Real 2019 §3.1)."""
+    layers = np.flatnonzero(space.num_choices > 1)
+    if not len(layers):
+        return archs
+    layer, row = rng.choice(layers, size=len(archs)), np.arange(len(archs))
+    mutated = archs.copy()
+    mutated[row, layer] = (archs[row, layer] + rng.integers(1, space.num_choices[layer])) % space.num_choices[layer]
+    return mutated
+
+
 class Seen:
     """The archs that a strategy has proposed."""
 
@@ -46,12 +57,12 @@ class Seen:
 
     def add(self, archs: Archs) -> None:
         """Remember (N, L) archs."""
-        self._order.update(dict.fromkeys(map(bytes, archs)))
+        self._order.update(dict.fromkeys(_keys(archs)))
 
     def novel(self, archs: Archs) -> Archs:
         """Those of (N, L) archs that aren't remembered, each once, in their order."""
-        rows = {bytes(arch): row for row, arch in reversed(list(enumerate(archs)))}
-        return archs[sorted(row for key, row in rows.items() if key not in self._order)]
+        rows = dict(zip(reversed(_keys(archs)), reversed(range(len(archs))), strict=True))
+        return archs[sorted(rows[key] for key in rows.keys() - self._order.keys())]
 
     def neighbours(self, region: FeasibleRegion, count: int, rng: np.random.Generator) -> Archs:
         """Up to ``count`` feasible archs one layer away from the remembered ones and not among them: (≤ count, L).
@@ -66,14 +77,20 @@ class Seen:
         for start in range(0, len(order), _NEIGHBOURHOODS_AT_ONCE):
             block = [keys[index] for index in order[start : start + _NEIGHBOURHOODS_AT_ONCE]]
             centres = np.frombuffer(b"".join(block), dtype=np.int64).reshape(len(block), -1)
-            near = self.novel(_single_changes(self._space, centres))
+            near = self.novel(single_changes(self._space, centres))
             found = self.novel(np.concatenate([found, near[region.contains(near)]]))
             if len(found) >= count:
                 break
         return rng.permutation(found)[:count]
 
 
-def _single_changes(space: Space, archs: Archs) -> Archs:
+def _keys(archs: Archs) -> list[bytes]:
+    """The bytes of each of (N, L) archs; a view of them all is far faster than to convert them one by one."""
+    rows: list[bytes] = np.ascontiguousarray(archs).view(f"V{archs.itemsize * archs.shape[1]}").ravel().tolist()
+    return rows
+
+
+def single_changes(space: Space, archs: Archs) -> Archs:
     """Every arch that differs from one of (N, L) archs in one layer; the archs themselves are among them."""
     blocks = []
     for layer, choices in enumerate(space.num_choices):
