@@ -14,9 +14,12 @@ import numpy as np
 from hwnas.errors import InputError
 from hwnas.plugins import load_plugin, plugin_names
 from hwnas.search.feasible import FeasibleRegion
+from hwnas.search.hill_climbing import HillClimbing
 from hwnas.search.nsga2 import NSGA2
+from hwnas.search.nsga3 import NSGA3
 from hwnas.search.objective import Problem, Values
 from hwnas.search.random_search import RandomSearch
+from hwnas.search.regularized import RegularizedEvolution
 from hwnas.space.space import Archs
 
 
@@ -24,7 +27,9 @@ class Strategy(Protocol):
     """Ask and tell, in turn.
 
     What is proposed may depend on what was told and on the random draws, but not on how many archs were asked for
-    at a time: then a longer search begins with the shorter one, and any number of workers can ask.
+    at a time: then a longer search begins with the shorter one, and any number of workers can ask. An evaluation may
+    fail. Then the arch isn't told, not even if that leaves none, and isn't proposed again either.
+    :class:`hwnas.testing.StrategyContract` has the tests.
     """
 
     def ask(self, count: int) -> Archs:
@@ -34,12 +39,19 @@ class Strategy(Protocol):
         """
 
     def tell(self, archs: Archs, values: Values) -> None:
-        """The values (N, K), in the objectives' own sign, of the (N, L) archs that the last ``ask`` returned."""
+        """The values (N, K), in the objectives' own sign, of (N, L) archs: those of the last ``ask``, in its order,
+        that could be evaluated."""
 
 
 StrategyFactory = Callable[[Problem, FeasibleRegion, np.random.Generator], Strategy]
 
-_BUILT_IN: dict[str, StrategyFactory] = {"nsga2": NSGA2, "random": RandomSearch}
+_BUILT_IN: dict[str, StrategyFactory] = {
+    "nsga2": NSGA2,
+    "nsga3": NSGA3,
+    "regularized": RegularizedEvolution,
+    "hill": HillClimbing,
+    "random": RandomSearch,
+}
 _PLUGINS = "hwnas.strategies"
 
 
