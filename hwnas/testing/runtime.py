@@ -1,14 +1,4 @@
-"""Contracts: test classes that whoever adds a part to hwnas inherits, so that hwnas can rely on it.
-
-    from hwnas.testing import RuntimeContract
-
-    class TestMine(RuntimeContract):
-        @pytest.fixture
-        def runtime(self):
-            return MyRuntime()
-
-Needs pytest, which hwnas itself doesn't bring.
-"""
+"""`RuntimeContract`: what hwnas relies on in a runtime."""
 
 from __future__ import annotations
 
