@@ -51,23 +51,20 @@ class Niches:
     def choose(self, certain: Values, last: Values, count: int, rng: np.random.Generator) -> Indices:
         """(count,) which of the (N, K) last go with the (M, K) certain ones (Algorithm 4).
 
-        The emptiest niche that anyone of the last is in takes its nearest if it is empty, else any of them.
+        The emptiest niche that anyone of the last is in takes one of them, until there are enough: its nearest if it
+        is empty, else any. So whoever stands at place p of a niche's queue, in which f are certain, is taken at level
+        f + p, and within a level niches come in random order.
         """
         filled = np.bincount(self._nearest(certain)[0], minlength=len(self._directions))
         niche, distance = self._nearest(last)
-        members = {key: np.flatnonzero(niche == key).tolist() for key in np.unique(niche).tolist()}
-        chosen: list[int] = []
-        while len(chosen) < count:
-            fewest = min(filled[key] for key in members)
-            emptiest = [key for key in members if filled[key] == fewest]
-            here = emptiest[rng.integers(len(emptiest))]
-            inside = members[here]
-            taken = np.argmin(distance[inside]) if fewest == 0 else rng.integers(len(inside))
-            chosen.append(inside.pop(int(taken)))
-            filled[here] += 1
-            if not inside:
-                del members[here]
-        return np.array(chosen, dtype=np.int64)
+        lot = rng.random(len(last))
+        nearest = _first_of_each(np.lexsort((distance, niche)), niche)
+        lot[nearest[filled[niche[nearest]] == 0]] = -1
+        queued = np.lexsort((lot, niche))
+        place = np.arange(len(last)) - np.searchsorted(niche[queued], niche[queued])
+        level = np.empty(len(last), dtype=np.int64)
+        level[queued] = filled[niche[queued]] + place
+        return np.lexsort((rng.random(len(last)), level))[:count]
 
     def _nearest(self, values: Values) -> tuple[Indices, Values]:
         """(N,) the direction that each of (N, K) values is nearest to, and (N,) how far off it is (Algorithm 3)."""
@@ -76,6 +73,12 @@ class Niches:
         off = np.linalg.norm(scaled[:, None] - along[..., None] * self._directions, axis=2)
         nearest = np.argmin(off, axis=1)
         return nearest, off[np.arange(len(off)), nearest]
+
+
+def _first_of_each(order: Indices, group: Indices) -> Indices:
+    """The first of each group in an order that has groups one after the other."""
+    firsts: Indices = order[np.unique(group[order], return_index=True)[1]]
+    return firsts
 
 
 def _or_one(span: Values) -> Values:

@@ -62,7 +62,7 @@ class Seen:
     def novel(self, archs: Archs) -> Archs:
         """Those of (N, L) archs that aren't remembered, each once, in their order."""
         rows = dict(zip(reversed(_keys(archs)), reversed(range(len(archs))), strict=True))
-        return archs[sorted(rows[key] for key in rows.keys() - self._order.keys())]
+        return archs[sorted(row for key, row in rows.items() if key not in self._order)]
 
     def neighbours(self, region: FeasibleRegion, count: int, rng: np.random.Generator) -> Archs:
         """Up to ``count`` feasible archs one layer away from the remembered ones and not among them: (≤ count, L).
@@ -110,7 +110,8 @@ def spread(points: Values, count: int) -> Indices:
     chosen = [int(np.argmin(scaled[:, 0]))]
     distance = np.full(len(points), np.inf)
     while len(chosen) < count:
-        distance = np.minimum(distance, np.linalg.norm(scaled - scaled[chosen[-1]], axis=1))
+        apart = scaled - scaled[chosen[-1]]
+        distance = np.minimum(distance, np.einsum("nf,nf->n", apart, apart))  # squared, which orders them alike
         distance[chosen[-1]] = -1  # never again, even where all points are equal
         chosen.append(int(np.argmax(distance)))
     return np.array(chosen[:count], dtype=np.int64)
