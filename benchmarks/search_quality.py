@@ -1,110 +1,190 @@
-"""What a search finds per evaluation, on ground truth: share of the exact front's hypervolume on NAS-Bench-Macro.
+"""What a search finds per evaluation, on ground truth, beside pymoo's and Optuna's optimisers in the same run.
 
-    python benchmarks/search_quality.py NAS_BENCH_MACRO.json.gz
+    hwnas profile --space macro --runtime onnxruntime -o macro.yaml
+    python benchmarks/search_quality.py NAS_BENCH_MACRO.json.gz macro.yaml [--picture curves.png]
 
-The file is the published table: {"02012100": {"test_acc": [a, b, c], …}, …}. Objectives: accuracy, and multiply-adds,
-which are free. Reference point (45 %, 106 M). Medians of 10 seeds, beside random search and pymoo in the same run.
+The first file is the published table of all 6,561 archs: {"02012100": {"test_acc": [a, b, c], …}, …}. Accuracy costs an
+evaluation; multiply-adds, parameters and latency, by the table, are free. Three parts: the share of the exact front's
+hypervolume after so many evaluations; how far the best accuracy within a budget is from the true best; the curves.
 """
 
 from __future__ import annotations
 
+import argparse
 import gzip
 import json
-import sys
-import warnings
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import optuna
+import plotly.graph_objects as go
+import plotly.io as pio
 from common import machine
-from pymoo.algorithms.moo.nsga2 import NSGA2
-from pymoo.core.problem import Problem
-from pymoo.operators.crossover.ux import UX
-from pymoo.operators.mutation.pm import PolynomialMutation
-from pymoo.operators.repair.rounding import RoundingRepair
-from pymoo.operators.sampling.rnd import IntegerRandomSampling
-from pymoo.optimize import minimize
+from rival_optimizers import optuna_sampler, pymoo_nsga2
 
-from hwnas.predict.lowered import madds
-from hwnas.search import Objective, hypervolume, search
+from hwnas.predict.latency import LatencyPredictor
+from hwnas.predict.lowered import madds, params
+from hwnas.report.charts import TEMPLATE
+from hwnas.report.picture import photograph
+from hwnas.search import Budget, Objective, hypervolume, search
+from hwnas.space.space import Archs
 from hwnas.space.yaml import get_space
+from hwnas.tables.table import LatencyTable
 
-CHECKPOINTS = (100, 150, 200, 300)
-SEEDS = range(10)
-REFERENCE = np.array([45.0, 106e6])
-MAXIMIZE = (True, False)
+CHECKPOINTS = (50, 100, 150, 200, 300)
+BUDGET_SHARES = (0.1, 0.3, 0.6)
+BUDGET_EVALUATIONS = 100
+SPACE = get_space("macro")
+COLOURS = ("#e5484d", "#3b82f6", "#0d9488", "#94a3b8", "#d97706", "#8b5cf6", "#64748b", "#ec4899")
 
 Values = npt.NDArray[np.float64]
+Run = Callable[[int], Values]
 
 
-def main(path: Path) -> None:
-    warnings.filterwarnings("ignore")
-    table = json.loads(gzip.decompress(path.read_bytes()))
-    space = get_space("macro")
-    accuracy = {tuple(map(int, digits)): float(np.mean(entry["test_acc"])) for digits, entry in table.items()}
-    count = madds(space)
+@dataclass(frozen=True)
+class Task:
+    """Objectives whose exact front is known: accuracy first, then what is free."""
 
-    def measured_accuracy(archs: npt.NDArray[np.int64]) -> Values:
-        return np.array([accuracy[tuple(arch)] for arch in archs.tolist()])
+    name: str
+    objectives: tuple[Objective, ...]
+    reference: Values
+    everything: Archs
 
-    everything = np.array(list(accuracy))
-    exact = hypervolume(_values(everything, measured_accuracy, count), REFERENCE, MAXIMIZE)
-    objectives = [Objective("accuracy", measured_accuracy, maximize=True), Objective("madds", count, free=True)]
-    paid = [objectives[0], Objective("madds", count)]
+    @property
+    def maximize(self) -> tuple[bool, ...]:
+        return tuple(objective.maximize for objective in self.objectives)
 
-    def ours(strategy: str, free: bool) -> Callable[[int], Values]:
-        chosen = objectives if free else paid
-        return lambda seed: search(space, chosen, strategy=strategy, evaluations=max(CHECKPOINTS), seed=seed).values
+    def evaluate(self, archs: Archs) -> Values:
+        return np.column_stack([objective.values(archs) for objective in self.objectives])
 
-    def theirs(seed: int) -> Values:
-        return _pymoo(lambda archs: _values(archs, measured_accuracy, count), seed)
-
-    runs = {
-        "hwnas nsga2": ours("nsga2", True),
-        "hwnas nsga2, multiply-adds not free": ours("nsga2", False),
-        "pymoo NSGA-II": theirs,
-        "hwnas random": ours("random", True),
-    }
-    print(f"{machine()}; share of the exact hypervolume, median (lowest, highest) of {len(SEEDS)} seeds")
-    print(f"{'evaluations':<38}" + "".join(f"{n:>24}" for n in CHECKPOINTS))
-    for name, run in runs.items():
-        shares = np.array(
-            [[hypervolume(v[:n], REFERENCE, MAXIMIZE) / exact for n in CHECKPOINTS] for v in map(run, SEEDS)]
-        )
-        cells = zip(np.median(shares, 0), shares.min(0), shares.max(0), strict=True)
-        print(f"{name:<38}" + "".join(f"{m:>10.4f} ({lo:.3f}, {hi:.3f})" for m, lo, hi in cells))
+    def shares(self, values: Values, counts: npt.ArrayLike) -> Values:
+        """Of the exact hypervolume, after each count of evaluations."""
+        exact = hypervolume(self.evaluate(self.everything), self.reference, self.maximize)
+        found = [hypervolume(values[:count], self.reference, self.maximize) for count in np.asarray(counts).tolist()]
+        return np.array(found) / exact
 
 
-def _values(archs: npt.NDArray[np.int64], *fns: Callable[[npt.NDArray[np.int64]], Values]) -> Values:
-    return np.stack([fn(archs) for fn in fns], axis=1)
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("accuracies", type=Path)
+    parser.add_argument("table", type=Path)
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--picture", type=Path, help="PNG with the curves of the first task.")
+    options = parser.parse_args()
+    tasks = _tasks(options.accuracies, LatencyTable.load(options.table))
+    print(f"{machine()}; {options.seeds} seeds\n")
+    for task in tasks:
+        found = {name: [run(seed) for seed in range(options.seeds)] for name, run in _timed(_rivals(task))}
+        _print_shares(task, found)
+        if options.picture and task is tasks[0]:
+            _draw(task, found, options.picture)
+    _print_budgets(tasks[0], options.seeds)
 
 
-def _pymoo(values: Callable[[npt.NDArray[np.int64]], Values], seed: int) -> Values:
-    """Values in the order of evaluation."""
-    seen: list[Values] = []
+def _tasks(path: Path, table: LatencyTable) -> tuple[Task, ...]:
+    published = json.loads(gzip.decompress(path.read_bytes()))
+    everything = np.array([[int(digit) for digit in digits] for digits in published])
+    accuracies = np.empty(tuple(SPACE.num_choices))
+    accuracies[tuple(everything.T)] = [np.mean(entry["test_acc"]) for entry in published.values()]
+    accuracy = Objective("accuracy", lambda archs: accuracies[tuple(archs.T)], maximize=True)
+    latency = Objective("latency_ms", LatencyPredictor(table, SPACE).predict, free=True)
+    adds, weights = Objective("madds", madds(SPACE), free=True), Objective("params", params(SPACE), free=True)
 
-    class Macro(Problem):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__(n_var=8, n_obj=2, xl=0, xu=2, vtype=int)
+    def task(name: str, *costs: Objective) -> Task:
+        limits = [106e6 if cost is adds else 1.01 * cost.values(everything).max() for cost in costs]
+        return Task(name, (accuracy, *costs), np.array([45.0, *limits]), everything)
 
-        def _evaluate(self, x: npt.NDArray[np.int64], out: dict[str, Values], *_: object, **__: object) -> None:
-            found = values(x.astype(np.int64))
-            seen.append(found)
-            out["F"] = found * [-1, 1]
-
-    algorithm = NSGA2(
-        pop_size=25,
-        sampling=IntegerRandomSampling(),
-        crossover=UX(),
-        mutation=PolynomialMutation(prob_var=1 / 8, repair=RoundingRepair()),
-        eliminate_duplicates=True,
+    return (
+        task("accuracy, multiply-adds", adds),
+        task("accuracy, measured latency", latency),
+        task("accuracy, measured latency, parameters", latency, weights),
     )
-    minimize(Macro(), algorithm, ("n_eval", max(CHECKPOINTS)), seed=seed)
-    return np.concatenate(seen)
+
+
+def _rivals(task: Task) -> dict[str, Run]:
+    most = max(CHECKPOINTS)
+
+    def ours(strategy: str) -> Run:
+        return lambda seed: search(SPACE, task.objectives, strategy=strategy, evaluations=most, seed=seed).values
+
+    samplers: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
+        "Optuna NSGA-II": lambda seed: optuna.samplers.NSGAIISampler(seed=seed, population_size=25),
+        "Optuna TPE": lambda seed: optuna.samplers.TPESampler(seed=seed),
+        "Optuna GP": lambda seed: optuna.samplers.GPSampler(seed=seed),
+    }
+    theirs = partial(pymoo_nsga2, SPACE, task.evaluate, task.maximize, most)
+    return {
+        **{f"hwnas {name}": ours(name) for name in ("guided", "nsga2", "nsga3", "random")},
+        "pymoo NSGA-II": theirs,
+        **{
+            name: partial(optuna_sampler, make, SPACE, task.evaluate, task.maximize, most)
+            for name, make in samplers.items()
+        },
+    }
+
+
+def _timed(runs: dict[str, Run]) -> Iterator[tuple[str, Run]]:
+    for name, run in runs.items():
+        begin = time.monotonic()
+        yield name, run
+        print(f"{name}: {time.monotonic() - begin:.0f} s", flush=True)
+
+
+def _print_shares(task: Task, found: dict[str, list[Values]]) -> None:
+    print(f"\n{task.name}; reference {', '.join(f'{value:.4g}' for value in task.reference)}\n")
+    print(f"| evaluations | {' | '.join(map(str, CHECKPOINTS))} |\n|---|{'---|' * len(CHECKPOINTS)}")
+    for name, seeds in found.items():
+        shares = np.array([task.shares(values, CHECKPOINTS) for values in seeds])
+        cells = zip(np.median(shares, 0), shares.min(0), shares.max(0), strict=True)
+        print(f"| {name} | {' | '.join(f'{m:.4f} ({low:.3f}, {high:.4f})' for m, low, high in cells)} |")
+    print(flush=True)
+
+
+def _print_budgets(task: Task, seeds: int) -> None:
+    """Percentage points that the best accuracy within a budget misses, after few evaluations."""
+    accuracy, cost = task.evaluate(task.everything).T
+    budgets = np.quantile(cost, BUDGET_SHARES)
+    print(f"\nbest accuracy within a budget, after {BUDGET_EVALUATIONS} evaluations: points missed, median (worst)\n")
+    print(
+        f"| multiply-adds at most | {' | '.join(f'{at / 1e6:.1f} M' for at in budgets)} |\n|---|{'---|' * len(budgets)}"
+    )
+    for strategy in ("guided", "nsga2", "regularized", "hill", "random"):
+        cells = []
+        for at_most in budgets.tolist():
+            best = accuracy[cost <= at_most].max()
+            budget = Budget(task.objectives[1].name, at_most)
+            objectives = (task.objectives[0], Objective("madds", task.objectives[1].fn, free=True, weight=0.0))
+            missed = [
+                best - search(SPACE, objectives, [budget], strategy, BUDGET_EVALUATIONS, seed).values[:, 0].max()
+                for seed in range(seeds)
+            ]
+            cells.append(f"{np.median(missed):.3f} ({max(missed):.3f})")
+        print(f"| hwnas {strategy} | {' | '.join(cells)} |", flush=True)
+
+
+def _draw(task: Task, found: dict[str, list[Values]], path: Path) -> None:
+    """What is missing of the exact hypervolume after each evaluation: medians, and the band of half of the seeds."""
+    figure = go.Figure(layout={"template": TEMPLATE})
+    counts = np.unique(np.geomspace(10, max(CHECKPOINTS), 60).astype(int))
+    for colour, (name, seeds) in zip(COLOURS, found.items(), strict=False):
+        missing = 1 - np.array([task.shares(values, counts) for values in seeds])
+        low, middle, high = np.quantile(np.maximum(missing, 1e-5), [0.25, 0.5, 0.75], axis=0)
+        band = {"x": [*counts, *counts[::-1]], "y": [*low, *high[::-1]], "fill": "toself", "line": {"width": 0}}
+        figure.add_scatter(**band, fillcolor=colour, opacity=0.12, showlegend=False, mode="lines", hoverinfo="skip")
+        figure.add_scatter(x=counts, y=middle, name=name, mode="lines", line={"color": colour, "width": 2.5})
+    figure.update_xaxes(title_text="evaluations", type="log", tickvals=[10, 20, *CHECKPOINTS])
+    figure.update_yaxes(title_text="share of the exact hypervolume still missing", type="log", dtick=1)
+    figure.update_layout(
+        width=1000, height=520, paper_bgcolor="#ffffff", margin={"l": 70, "r": 20, "t": 70, "b": 55},
+    )  # fmt: skip
+    drawn = pio.to_html(figure, config={"displayModeBar": False}, full_html=False)
+    photograph(f'<body style="margin: 0">{drawn}</body>', 1000, 520, path)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python benchmarks/search_quality.py NAS_BENCH_MACRO.json.gz")
-    main(Path(sys.argv[1]))
+    main()

@@ -14,6 +14,7 @@ import numpy as np
 
 from hwnas.search.batches import BatchStrategy
 from hwnas.search.feasible import FeasibleRegion
+from hwnas.search.features import free_values
 from hwnas.search.objective import Indices, Problem, Values
 from hwnas.search.vary import mutate, spread, tournament, uniform_crossover
 from hwnas.space.space import Archs
@@ -90,5 +91,4 @@ class Genetic(BatchStrategy):
         """At most a generation of the candidates, spread over the free objectives."""
         if not self._spreads or len(candidates) <= self.population:
             return candidates[: self.population]
-        free = [-o.values(candidates) if o.maximize else o.values(candidates) for o in self.problem.free]
-        return candidates[spread(np.column_stack(free), self.population)]
+        return candidates[spread(free_values(self.problem, candidates), self.population)]

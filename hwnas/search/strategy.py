@@ -14,6 +14,7 @@ import numpy as np
 from hwnas.errors import InputError
 from hwnas.plugins import load_plugin, plugin_names
 from hwnas.search.feasible import FeasibleRegion
+from hwnas.search.guided import Guided
 from hwnas.search.hill_climbing import HillClimbing
 from hwnas.search.nsga2 import NSGA2
 from hwnas.search.nsga3 import NSGA3
@@ -46,6 +47,7 @@ class Strategy(Protocol):
 StrategyFactory = Callable[[Problem, FeasibleRegion, np.random.Generator], Strategy]
 
 _BUILT_IN: dict[str, StrategyFactory] = {
+    "guided": Guided,
     "nsga2": NSGA2,
     "nsga3": NSGA3,
     "regularized": RegularizedEvolution,

@@ -20,6 +20,11 @@ class TestRandom(_BuiltIn):
     name = "random"
 
 
+class TestGuided(_BuiltIn):
+    name = "guided"
+    evaluations = 40  # each batch takes a fit
+
+
 class TestNSGA2(_BuiltIn):
     name = "nsga2"
 

@@ -1,0 +1,169 @@
+"""Guided search: models of what costs something, refitted after every batch, say which archs would improve the front.
+
+Bayesian optimisation by expected hypervolume improvement (Emmerich et al. 2006 §3), in batches (Ginsbourger et al.
+2010 §4.1, the Kriging believer). One thing is added: what free objectives say of an arch is known exactly, so only the
+others are uncertain.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hwnas.search.batches import BatchStrategy
+from hwnas.search.feasible import FeasibleRegion
+from hwnas.search.features import Features, free_values
+from hwnas.search.improvement import Gap, gap_of
+from hwnas.search.objective import Indices, Problem, Values
+from hwnas.search.rank import non_dominated
+from hwnas.search.surrogate import Surrogate
+from hwnas.search.vary import mutate, spread, uniform_crossover
+from hwnas.space.space import Archs
+
+_PROBABILITIES = (np.arange(8) + 0.5) / 8
+_SPREAD_OVER = 100
+_ROUNDS = 6
+_BRED = 400
+_PARENTS = 50
+
+
+class Guided(BatchStrategy):
+    """Proposes, a batch at a time, the archs that are expected to add most hypervolume to the front.
+
+    Args:
+        problem: objectives and budgets.
+        region: where the budgets on free objectives hold; every proposal is in it.
+        rng: where all random draws come from.
+        initial: archs to begin with, spread over the free objectives.
+        batch: archs between two refits.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        region: FeasibleRegion,
+        rng: np.random.Generator,
+        *,
+        initial: int = 20,
+        batch: int = 5,
+    ) -> None:
+        super().__init__(problem, region, rng)
+        self._initial, self._batch = initial, batch
+        self._features = Features(problem)
+        self._paid = [k for k, objective in enumerate(problem.objectives) if not objective.free]
+
+    def propose(self) -> Archs:
+        """The next batch; archs to begin with until two of them could be evaluated, which a model takes."""
+        if len(self.archs) < 2:
+            return self.fill_up(self._begin(), self._initial)
+        minimised = self.problem.minimised(self.values)
+        gap = gap_of(minimised[self._within], _beyond(minimised), self.rng)
+        candidates = self._candidates(gap, {k: self._model(minimised[:, k]) for k in self._paid})
+        return self.fill_up(candidates.archs[_greedy(gap, candidates, self._batch)], self._batch)
+
+    @property
+    def _within(self) -> Indices:
+        return np.flatnonzero(self.problem.excess(self.values) <= 0)
+
+    def _begin(self) -> Archs:
+        drawn = self.seen.novel(self.region.sample(_SPREAD_OVER * self._initial, self.rng))
+        if len(drawn) <= self._initial or not self.problem.free:
+            return drawn[: self._initial]
+        return drawn[spread(free_values(self.problem, drawn), self._initial)]
+
+    def _model(self, minimised: Values) -> Surrogate:
+        return Surrogate(self._features, self.archs, -minimised)
+
+    def _candidates(self, gap: Gap, models: dict[int, Surrogate]) -> _Candidates:
+        """New archs with what they may turn out to be: random ones, children of the front, and then of the most
+        promising of these, which climbs to where the models see most to gain."""
+        front = self._within[non_dominated(self.values[self._within], self.problem.maximize)]
+        children = self._children(self.archs[front])
+        found = self._imagine(np.concatenate([self.region.sample(_BRED, self.rng), children]), gap, models)
+        for _ in range(_ROUNDS - 1):
+            best = np.argsort(-found.gains, kind="stable")[:_PARENTS]
+            more = np.concatenate([found.archs, self._children(found.archs[best])])
+            found = found.joined(self._imagine(more, gap, models, known=len(found.archs)))
+        return found
+
+    def _children(self, parents: Archs) -> Archs:
+        if not len(parents):
+            return parents
+        mothers, fathers = parents[self.rng.integers(0, len(parents), (2, _BRED))]
+        crossed = uniform_crossover(mothers, fathers, 0.5, self.rng)
+        return self.region.repair(mutate(self.problem.space, crossed, 1 / crossed.shape[1], self.rng), self.rng)
+
+    def _imagine(self, archs: Archs, gap: Gap, models: dict[int, Surrogate], known: int = 0) -> _Candidates:
+        """What those of (N, L) archs that are new may turn out to be; the first ``known`` are new and dealt with."""
+        new = self.seen.novel(archs)[known:]
+        values = np.empty((len(new), len(_PROBABILITIES), len(self.problem.objectives)))
+        for k, objective in enumerate(self.problem.objectives):
+            if k in models:
+                # each in an order of its own, so that not all objectives turn out well at once
+                order = np.random.default_rng(k).permutation(_PROBABILITIES)
+                values[:, :, k] = -models[k].quantiles(new, order)
+            else:
+                values[:, :, k] = (-1 if objective.maximize else 1) * objective.values(new)[:, None]
+        flat = values.reshape(-1, values.shape[2])
+        excess = self.problem.excess(np.where(self.problem.maximize, -flat, flat)).reshape(values.shape[:2])
+        values[excess > 0] = np.inf
+        return _Candidates(new, values, excess.mean(axis=1), _gain(gap, values, excess.mean(axis=1)))
+
+
+@dataclass(frozen=True)
+class _Candidates:
+    """Archs that may be evaluated.
+
+    Attributes:
+        archs: (N, L).
+        values: (N, Q, K) minimised values that each may turn out to have, equally likely; infinite over a budget.
+        excess: (N,) by how much each will be over the budgets, on average.
+        gains: (N,) hypervolume that each adds on average; where none, its excess, negative.
+    """
+
+    archs: Archs
+    values: Values
+    excess: Values
+    gains: Values
+
+    def joined(self, other: _Candidates) -> _Candidates:
+        return _Candidates(
+            np.concatenate([self.archs, other.archs]),
+            np.concatenate([self.values, other.values]),
+            np.concatenate([self.excess, other.excess]),
+            np.concatenate([self.gains, other.gains]),
+        )
+
+
+def _gain(gap: Gap, values: Values, excess: Values) -> Values:
+    gained = gap.gained(values).mean(axis=1)
+    return np.where(gained > 0, gained, -excess)
+
+
+def _greedy(gap: Gap, candidates: _Candidates, count: int) -> Indices:
+    """Up to ``count`` candidates, each the best once those before it are believed to turn out average.
+
+    What a candidate adds only falls as others join, so a gain computed earlier is an upper bound, and only that of
+    the one on top has to be computed anew (Minoux 1978).
+    """
+    gains = candidates.gains.copy()
+    joined_when_computed = np.zeros(len(gains), dtype=np.int64)
+    chosen: list[int] = []
+    while len(chosen) < min(count, len(gains)):
+        top = int(np.argmax(gains))
+        if joined_when_computed[top] < len(chosen):
+            gains[top] = _gain(gap, candidates.values[[top]], candidates.excess[[top]])[0]
+            joined_when_computed[top] = len(chosen)
+            continue
+        chosen.append(top)
+        gains[top] = -np.inf
+        gap = gap.with_point(candidates.values[top].mean(axis=0))
+    return np.array(chosen, dtype=np.int64)
+
+
+def _beyond(minimised: Values) -> Values:
+    """(K,) a reference point well beyond the worst of (N, K) values, so that a front's ends are worth something."""
+    worst, best = minimised.max(axis=0), minimised.min(axis=0)
+    reference: Values = worst + (worst - best)
+    return reference
