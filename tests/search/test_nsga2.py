@@ -1,4 +1,4 @@
-"""NSGA-II as a whole: it is as good as pymoo's without free objectives, far better with them, and always ends."""
+"""NSGA-II as a whole: it is as good as pymoo's without free objectives, and far better with them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pytest
 from pymoo.algorithms.moo import nsga2 as pymoo_nsga2
 from pymoo.core.problem import Problem as PymooProblem
 from pymoo.operators.crossover.sbx import SBX
@@ -18,9 +17,7 @@ from pymoo.operators.sampling.rnd import IntegerRandomSampling
 from pymoo.optimize import minimize
 
 from hwnas.search.driver import search
-from hwnas.search.feasible import FeasibleRegion
-from hwnas.search.nsga2 import NSGA2
-from hwnas.search.objective import Budget, Objective, Problem, Values
+from hwnas.search.objective import Budget, Objective, Values
 from hwnas.space.space import Archs
 from tests.search.problems import MACRO, exact_values, quality_cost_objectives, share_of_exact
 
@@ -84,7 +81,7 @@ def test_it_finds_more_of_the_front_than_pymoo_and_random() -> None:
 
 
 def test_nas_bench_macro(shared_data: Path) -> None:
-    """Published accuracies of all archs (Su et al., CVPR 2021): at least the medians that pymoo's NSGA-II has."""
+    """Published accuracies of all archs (Su et al., CVPR 2021): far above the medians that pymoo's NSGA-II has."""
     networks = json.loads(gzip.decompress((shared_data / "nas_bench_macro_cifar10.json.gz").read_bytes()))
 
     def column(of: str) -> Values:
@@ -99,40 +96,6 @@ def test_nas_bench_macro(shared_data: Path) -> None:
     results = [search(MACRO, objectives, seed=seed).values for seed in range(10)]
     shares = [[share_of_exact(values[:count], exact, reference) for count in points] for values in results]
     assert (_medians(shares) >= [0.975, 0.988, 0.993, 0.996]).all()  # pymoo: .932, .965, .975, .991
-
-
-@pytest.mark.parametrize("strategy", ["nsga2", "random"])
-def test_it_visits_the_whole_space_once_and_ends(strategy: str) -> None:
-    archs = search(MACRO, quality_cost_objectives(0), strategy=strategy, evaluations=10**6).archs
-    assert len(archs) == len(np.unique(archs, axis=0)) == MACRO.size
-
-
-@pytest.mark.parametrize("strategy", ["nsga2", "random"])
-@pytest.mark.parametrize(("at_most", "feasible"), [(1, 1), (2, 9), (3, 45)])
-def test_it_ends_when_the_feasible_archs_are_used_up(strategy: str, at_most: float, feasible: int) -> None:
-    objectives = [
-        Objective("quality", lambda archs: archs[:, 0] * 1.0, maximize=True),
-        Objective("sum", lambda archs: archs.sum(axis=1) + 1.0, free=True),
-    ]
-    result = search(MACRO, objectives, [Budget("sum", at_most)], strategy, evaluations=1000)
-    assert len(result.archs) == len(np.unique(result.archs, axis=0)) == feasible
-
-
-@pytest.mark.parametrize("free", [True, False])
-@pytest.mark.parametrize("asked", [1, 7, 1000])
-def test_what_is_proposed_doesnt_depend_on_how_many_are_asked_for(asked: int, free: bool) -> None:
-    problem = Problem(MACRO, tuple(quality_cost_objectives(0, free)))
-
-    def run(count: int) -> Archs:
-        strategy = NSGA2(problem, FeasibleRegion(problem), np.random.default_rng(0))
-        archs = np.empty((0, 8), dtype=np.int64)
-        while len(archs) < 100:
-            batch = strategy.ask(count)
-            strategy.tell(batch, np.column_stack([o.values(batch) for o in problem.objectives]))
-            archs = np.concatenate([archs, batch])
-        return archs[:100]
-
-    np.testing.assert_array_equal(run(asked), run(3))
 
 
 def test_a_measured_budget_pulls_the_search_inside() -> None:

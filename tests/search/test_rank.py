@@ -12,7 +12,8 @@ from pymoo.operators.survival.rank_and_crowding import RankAndCrowding
 from pymoo.operators.survival.rank_and_crowding.metrics import calc_crowding_distance
 from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
 
-from hwnas.search.objective import Values
+from hwnas.search.objective import Budget, Objective, Values
+from hwnas.search.objective import Problem as SearchProblem
 from hwnas.search.rank import (
     constrained_rank,
     crowding_distance,
@@ -20,8 +21,10 @@ from hwnas.search.rank import (
     non_dominated,
     rank_and_crowding,
     survivors,
+    weighted_rank,
     worst,
 )
+from tests.search.problems import MACRO
 
 
 @st.composite
@@ -57,6 +60,18 @@ def test_ranks_are_pymoos(values: Values) -> None:
     fronts = NonDominatedSorting().do(values)
     assert [sorted(front) for front in fronts] == [np.flatnonzero(rank == r).tolist() for r in range(len(fronts))]
     assert rank.max() == len(fronts) - 1
+
+
+def test_weighted_rank_by_hand() -> None:
+    objectives = (
+        Objective("top1", len, maximize=True, weight=2),
+        Objective("latency_ms", len, weight=0.5),
+        Objective("size_mb", len, weight=0),
+    )
+    problem = SearchProblem(MACRO, objectives, (Budget("size_mb", 10), Budget("latency_ms", 8)))
+    values = np.array([[70.0, 4, 5], [80, 8, 1], [80, 8, 9], [90, 4, 11], [99, 1, 20], [75, 4, 0]])
+    # sums -138, -156, -156, -146 over a budget, and -148; over the budgets are the fourth (0.1) and the fifth (1.0)
+    assert weighted_rank(problem, values).tolist() == [2, 0, 0, 3, 4, 1]
 
 
 def _dominates(a: Values, b: Values, excess_a: float, excess_b: float) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 
 from hwnas.search.feasible import FeasibleRegion
 from hwnas.search.objective import Budget, Objective, Problem
-from hwnas.search.vary import Seen, mutate, spread, tournament, uniform_crossover
+from hwnas.search.vary import Seen, mutate, mutate_one, single_changes, spread, tournament, uniform_crossover
 from hwnas.space.space import Space
 from tests.search.problems import ALL_MACRO, MACRO
 
@@ -66,6 +68,23 @@ def test_mutation_takes_every_other_choice_alike_and_never_a_barred_one(small_sp
         np.testing.assert_allclose(counts[:-1], 6000 / (choices - 1), rtol=0.1)
     rate = (mutate(small_space, archs, 0.3, np.random.default_rng(0)) != archs).mean()
     assert rate == pytest.approx(0.3, abs=0.01)
+
+
+def test_one_layer_changes_each_alike_to_each_other_choice_alike(small_space: Space) -> None:
+    space = replace(small_space, layers=(small_space.layers[0][:1], *small_space.layers[1:]))  # the first has no choice
+    archs = np.tile(space.num_choices - 1, (10000, 1))
+    changed = mutate_one(space, archs, np.random.default_rng(0))
+    assert ((changed != archs).sum(axis=1) == 1).all()
+    for layer, choices in enumerate(space.num_choices[1:], 1):
+        counts = np.bincount(changed[:, layer], minlength=choices)[:-1]
+        assert len(counts) == choices - 1
+        np.testing.assert_allclose(counts, 10000 / 5 / (choices - 1), rtol=0.15)
+
+
+def test_single_changes_are_all_archs_one_layer_away() -> None:
+    centre = ALL_MACRO[[1234]]
+    expected = ALL_MACRO[(centre != ALL_MACRO).sum(axis=1) <= 1]
+    np.testing.assert_array_equal(np.unique(single_changes(MACRO, centre), axis=0), expected)
 
 
 def test_novel_keeps_the_first_of_each_in_order() -> None:
