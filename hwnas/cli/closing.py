@@ -218,8 +218,8 @@ def told(closing: dict[str, Any]) -> list[str]:
             lines.append(f"  {over} were over the budget of {budget_ms:.6g} ms and left the front")
         if moved_ms is not None and moved_ms > budget_ms:
             lines.append(
-                f"  archs once predicted at up to {moved_ms:.6g} ms are within the budget by {each['table']}: search again "
-                "with it to find them"
+                f"  archs once predicted at up to {moved_ms:.6g} ms are within the budget by {each['table']}: search "
+                "again with it to find them"
             )
     lines += [f"can't be run: arch {each['index']}: {each['reason']}" for each in closing["failed"][:5]]
     if closing["unmeasured"]:

@@ -63,6 +63,7 @@ class TableMeter:
         stabilizers: whether networks have the stabilizers that can't be folded.
         effort: how long to measure in each round.
         seed: of inputs and orders.
+        progress: called while loading and measuring.
 
     Attributes:
         names: of the objectives.
@@ -92,6 +93,7 @@ class TableMeter:
         self._effort = effort or Effort()
         self._rng = np.random.default_rng(seed)
         self._progress = progress
+        self._rounds = 0
 
     def measure(self, archs: Archs) -> Values:
         """Measure (N, L) archs in one interleaved run with some of the table's own networks, and refit the table.
@@ -103,6 +105,7 @@ class TableMeter:
             ModelError: the runtime can run none of the table's own networks any more.
             DeviceError: the networks don't fit into memory.
         """
+        self._rounds += 1
         wanted = [tuple(arch) for arch in archs.tolist()]
         own = [network.choices for network in self.table.networks[:_REFERENCES]]
         models = [self._reader(c, self._stabilizers) for c in wanted] + [self._reader(c, False) for c in own]
@@ -110,7 +113,7 @@ class TableMeter:
         device = self.table.device
         measurement, failed, _ = measure_loaded(
             models, self._runtime, threads=device.threads, precision=device.precision, batch=device.batch,
-            effort=self._effort, rng=self._rng, progress=self._progress,
+            effort=self._effort, rng=self._rng, progress=self._of_round if self._progress else None,
         )  # fmt: skip
         ran = dict(zip((i for i in range(len(models)) if i not in failed), measurement.statistics, strict=True))
         drift = self.table.drift({c: ran[i].p50_ms for i, c in enumerate(own, start=len(wanted)) if i in ran})
@@ -140,6 +143,10 @@ class TableMeter:
             for row, network in enumerate(self.table.added, start=first)
             if network.choices in self.latency
         }
+
+    def _of_round(self, what: str, done: int, total: int, note: str) -> None:
+        assert self._progress is not None
+        self._progress(f"{what} (round {self._rounds})", done, total, note)
 
     def _reader(self, choices: tuple[int, ...], stabilizers: bool) -> Callable[[], Model]:
         def read() -> Model:  # called when it is loaded, so that one model is in memory as a file at a time

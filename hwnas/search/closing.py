@@ -6,7 +6,7 @@ may come in was evaluated by the search.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -67,7 +67,6 @@ def close_loop(
     *,
     most_per_round: int = 30,
     most_rounds: int = 5,
-    progress: Callable[[int, int], None] | None = None,
 ) -> Closing:
     """Measure the front of a search, refit, take the front anew, and so on until all of it is measured.
 
@@ -80,7 +79,6 @@ def close_loop(
         meters: of different objectives.
         most_per_round: archs that are measured together.
         most_rounds: after so many, what is unmeasured stays so.
-        progress: called before each round with its number, from 1, and how many archs it measures.
     """
     problem, shape = result.problem, result.values.shape
     values, measured, refitted = result.values.copy(), np.full(shape, np.nan), np.full(shape, np.nan)
@@ -94,8 +92,6 @@ def close_loop(
             break
         rounds += 1
         chosen = front[_cover(problem.minimised(values[front]), waiting, most_per_round)]
-        if progress:
-            progress(rounds, len(chosen))
         tried[chosen] = True
         for meter, its in zip(meters, columns, strict=True):
             found = meter.measure(result.archs[chosen])
