@@ -94,7 +94,9 @@ def close_search(
           ``budget_ms``, ``within``, ``on_front``;
         - ``objectives``: for each measured one its ``device``, ``drift`` (median of the points'), ``table`` (refitted,
           in the folder), ``error_before`` and ``error_after`` (mean absolute relative error of the predictions when
-          searched, and of the refitted calibration for networks it is fitted without), ``budget_as_searched_ms``;
+          searched, and of the refitted calibration for networks it is fitted without), ``error_90`` (half-width of the
+          refitted table's interval for a median, relative), ``confidence_95`` (of the median that is known the least),
+          ``budget_as_searched_ms``;
         - ``device``, ``drift``, ``table``, ``error_before``, ``error_after`` of the first of them.
 
     Raises:
@@ -102,14 +104,14 @@ def close_search(
         DeviceError: the networks don't fit into memory.
         OutputError: a table can't be written.
     """
-    here = measurable({id(each.table): each.table for each in predicted}.values())
+    here = measurable({each.table.path: each.table for each in predicted}.values())
     effort = Effort(confidence=_CONFIDENCE, at_least_s=min(_AT_LEAST_S, seconds), at_most_s=seconds)
     meters = {
         option.path: TableMeter(
             option.table,
             result.problem.space,
             check_measurable(option.table),
-            {each.objective: each.quantile for each in predicted if each.table is option},
+            {each.objective: each.quantile for each in predicted if each.table.path == option.path},
             stabilizers=stabilizers, effort=effort, seed=seed, progress=progress,
         )
         for option in here
@@ -173,7 +175,10 @@ def _summary(
     column, budget_ms = _column(result, objective), _budget_ms(result, objective)
     left_out_ms = meter.left_out_ms(objective)
     measured_ms = {tuple(result.archs[p["index"]].tolist()): p["measured_ms"] for p in points}
+    calibration = meter.table.calibration
     return {
+        "confidence_95": max((p["confidence_95"] for p in points), default=None),
+        "error_90": calibration.error_90 if calibration else None,
         "drift": median(network.drift for network in meter.latency.values()) if meter.latency else None,
         "error_before": _mape([p["predicted_ms"] for p in points], [p["measured_ms"] for p in points]),
         "error_after": _mape([left_out_ms[c] for c in measured_ms], list(measured_ms.values())),
@@ -214,9 +219,14 @@ def told(closing: dict[str, Any]) -> list[str]:
             f"  predictions were off by {each['error_before']:.1%} on average, those of {each['table']}, refitted, by "
             f"{each['error_after']:.1%} for networks left out of the fit",
         ]
+        if each["confidence_95"] > each["error_90"]:
+            lines.append(
+                f"  measured medians are known to ±{each['confidence_95']:.1%} only, less well than they are predicted "
+                f"(±{each['error_90']:.1%}): measure again without other work on the machine, or for more seconds"
+            )
         if over:
             lines.append(f"  {over} were over the budget of {budget_ms:.6g} ms and left the front")
-        if moved_ms is not None and moved_ms > budget_ms:
+        if moved_ms is not None and moved_ms > budget_ms * (1 + each["error_after"]):  # else it is noise
             lines.append(
                 f"  archs once predicted at up to {moved_ms:.6g} ms are within the budget by {each['table']}: search "
                 "again with it to find them"

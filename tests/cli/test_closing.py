@@ -65,7 +65,7 @@ def searched(table: LatencyTable, space: Space, *, share: float | None, p90: boo
         objectives.append(Objective("latency_p90_ms", slow.predict, free=True))
     at_most = None if share is None else float(np.quantile(predictor.predict(space.sample(500, 0)), share))
     budgets = [] if at_most is None else [Budget("latency_ms", at_most)]
-    return search(space, objectives, budgets, evaluations=40, seed=0)
+    return search(space, objectives, budgets, evaluations=25, seed=0)
 
 
 def closed(result: SearchResult, table: LatencyTable, folder: Path, *, p90: bool = False) -> Closed:
@@ -106,6 +106,13 @@ def check(closed: Closed, result: SearchResult, table: LatencyTable, folder: Pat
         before = np.mean([abs(p["predicted_ms"] / p["measured_ms"] - 1) for p in points])
         assert each["error_before"] == pytest.approx(before)
         assert 0 < each["error_after"] < 10
+        assert each["confidence_95"] == max(p["confidence_95"] for p in points)
+        assert refitted.calibration is not None
+        assert each["error_90"] == refitted.calibration.error_90
+        poorly = each["confidence_95"] > each["error_90"]
+        assert poorly == any(
+            "less well than they are predicted" in line for line in told({**plain, "objectives": [each]})
+        )
         assert each["drift"] == pytest.approx(np.median([p["drift"] for p in points]))
     assert {key: plain[key] for key in ("device", "drift", "table", "error_before", "error_after")}.items() <= plain[
         "objectives"

@@ -8,6 +8,11 @@ from hwnas.runtimes.base import Session
 from hwnas.runtimes.onnxruntime import OnnxRuntime
 
 
+def convolutions(model: bytes) -> int:
+    """How many an ONNX model has."""
+    return sum(node.op_type == "Conv" for node in onnx.load_from_string(model).graph.node)
+
+
 class Recording(OnnxRuntime):
     """Notes how many convolutions each model has; models of those loads that ``broken`` names can't be loaded."""
 
@@ -17,7 +22,7 @@ class Recording(OnnxRuntime):
         self._broken = broken
 
     def load(self, model: bytes, *, threads: int, precision: str) -> Session:
-        self.convolutions.append(sum(node.op_type == "Conv" for node in onnx.load_from_string(model).graph.node))
+        self.convolutions.append(convolutions(model))
         if len(self.convolutions) - 1 in self._broken:
             raise RuntimeError("no such kernel\nand more words")
         return super().load(model, threads=threads, precision=precision)

@@ -12,6 +12,7 @@ from hwnas.errors import ConfigError, HwnasError, ModelError, RuntimeMissingErro
 from hwnas.predict.calibrate import calibrate, calibration_of
 from hwnas.predict.latency import LatencyPredictor
 from hwnas.predict.refit import TableMeter, check_measurable
+from hwnas.profile.plan import network_model
 from hwnas.profile.sweep import profile_space
 from hwnas.profile.timer import Effort
 from hwnas.runtimes.onnxruntime import OnnxRuntime
@@ -20,7 +21,7 @@ from hwnas.space.op import Stabilizer
 from hwnas.space.space import Space
 from hwnas.space.yaml import get_space
 from hwnas.tables.table import LatencyTable
-from tests.predict.recording import Recording
+from tests.predict.recording import Recording, convolutions
 
 QUICK = Effort(rounds=4, runs_per_round=2, warmup_runs=1, at_least_s=0, at_most_s=0)
 
@@ -86,19 +87,22 @@ def test_an_arch_measured_again_later_replaces_what_was_added(table: LatencyTabl
 
 
 def test_networks_have_their_stabilizers_and_the_tables_own_have_none(small_space: Space) -> None:
-    own = small_space.sample(4, 0)
+    def kept(arch: np.ndarray) -> int:
+        return sum(isinstance(op, Stabilizer) for op in small_space.lower(arch, True))
+
+    archs = small_space.sample(40, 1)
+    archs = np.array(sorted(archs.tolist(), key=kept))  # from none at all to several
+    own, others = archs[-4:], archs[:-4:3]
+    assert min(map(kept, own)) > 0 == kept(others[0]) < kept(others[-1])
     table = calibrate(profile_space(small_space, OnnxRuntime(), networks=own, effort=QUICK), small_space)
-    archs = small_space.sample(20, 1)
-    kept = [sum(isinstance(op, Stabilizer) for op in small_space.lower(arch, True)) for arch in archs]
-    assert len(set(kept)) > 1
-    convolutions = {}
+    plain = [convolutions(network_model(small_space, arch).data) for arch in [*others, *own]]
     for stabilizers in (False, True):
         runtime = Recording()
         meter = meter_of(table, small_space, runtime, stabilizers=stabilizers)
-        meter.measure(archs)
-        convolutions[stabilizers] = np.array(runtime.convolutions)
+        meter.measure(others)
+        more = [kept(arch) * stabilizers for arch in others] + [0] * len(own)
+        assert runtime.convolutions == [a + b for a, b in zip(plain, more, strict=True)]
         assert {network.stabilizers for network in meter.table.added} == {stabilizers}
-    assert (convolutions[True] - convolutions[False]).tolist() == [*kept, *[0] * len(own)]
 
 
 def test_a_network_that_the_runtime_cannot_run_is_told_and_the_rest_goes_on(table: LatencyTable, tiny: Space) -> None:
