@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -16,6 +16,9 @@ def predict(
         list[Path], typer.Option(help="Latency table of the device; several (as of other resolutions) are merged.")
     ],
     resolution: Annotated[int | None, typer.Option(help="Of the input in pixels; the table's, unless given.")] = None,
+    quantile: Annotated[
+        Literal["p50", "p90"], typer.Option(help="Of a network's runs: their median, or what nine of ten stay within.")
+    ] = "p50",
     seed: UnusedSeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
@@ -36,7 +39,7 @@ def predict(
     space = found[0].space
     if any(arch.space.fingerprint != space.fingerprint for arch in found):
         raise ArchError("the archs are of different spaces; predict those of one space at a time")
-    predictor = LatencyPredictor(loaded, space)
+    predictor = LatencyPredictor(loaded, space, quantile=quantile)
     choices = [arch.choices for arch in found]
     latency_ms = predictor.predict(choices)
     low_high = predictor.interval(choices)
@@ -45,6 +48,7 @@ def predict(
     interpolated = [predictor.interpolated_of(arch) for arch in choices]
     result = {
         "archs": [str(arch) for arch in found],
+        "quantile": quantile,
         "latency_ms": [float(v) for v in latency_ms],
         "low_ms": low_ms,
         "high_ms": high_ms,

@@ -35,6 +35,7 @@ def show(table: TableArgument, seed: UnusedSeedOption = 0, as_json: JsonOption =
         "failed": [{"op": op.to_dict(), "reason": reason} for op, reason in loaded.failed.items()],
         "networks": len(loaded.networks),
         "held_out": len(loaded.held_out),
+        "added": len(loaded.added),
     }
     print_result(
         result,

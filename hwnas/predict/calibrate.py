@@ -7,9 +7,9 @@ differs by runtime, so they are chosen by how well networks are predicted that t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +17,15 @@ from scipy.stats import t as student_t
 
 from hwnas.errors import TableError
 from hwnas.predict.lowered import LayerSum
-from hwnas.predict.op_counts import count_classes
+from hwnas.predict.op_counts import class_members
+from hwnas.space.op import Op
 from hwnas.space.space import Space
 from hwnas.tables.table import Calibration, LatencyTable
 
 Floats = npt.NDArray[np.float64]
+
+Quantile = Literal["p50", "p90"]
+"""Which of a network's runs a prediction is about: their median, or their 90th percentile."""
 
 _NETWORKS_PER_TERM = 5
 _EXACT = 1e-9
@@ -41,9 +45,34 @@ class Networks(NamedTuple):
     counts: Mapping[str, Floats]
     measured_ms: Floats
 
+    def without(self, row: int) -> Networks:
+        """All but one."""
+        return Networks(
+            np.delete(self.sums_ms, row),
+            {name: np.delete(count, row) for name, count in self.counts.items()},
+            np.delete(self.measured_ms, row),
+        )
+
+    def predicted_ms(self, calibration: Calibration) -> Floats:
+        """What a calibration says of them, (N,)."""
+        per_op_ms = sum(ms * self.counts[name] for name, ms in calibration.per_op_ms.items())
+        return calibration.scale * self.sums_ms + per_op_ms + calibration.fixed_ms
+
 
 def calibrate(table: LatencyTable, space: Space) -> LatencyTable:
     """The same table with a calibration fitted on its own measured networks.
+
+    Raises:
+        TableError: as :func:`calibration_of`.
+    """
+    return replace(table, calibration=calibration_of(table, space))
+
+
+def calibration_of(table: LatencyTable, space: Space, quantile: Quantile = "p50") -> Calibration:
+    """How a network's latency follows from the sum of its ops' medians.
+
+    Percentiles of ops don't add up to that of a network: slow moments neither meet all ops of a run nor each alone. So
+    the 90th percentile too is fitted, on those of the measured networks.
 
     Raises:
         TableError: the table has fewer than 3 networks that its ops can predict, or isn't of this space.
@@ -51,18 +80,31 @@ def calibrate(table: LatencyTable, space: Space) -> LatencyTable:
     if table.space is None or table.space.fingerprint != space.fingerprint:
         source = table.space.source if table.space else "no space"
         raise TableError(f"the table was made for {source}, not for {space.name}; its networks don't fit")
-    networks = measured_networks(table, space)
+    networks = measured_networks(table, space, quantile)
     if len(networks.measured_ms) < 3:
         raise TableError(f"a calibration needs 3 measured networks, the table has {len(networks.measured_ms)}")
-    return replace(table, calibration=fit(networks))
+    return fit(networks)
 
 
-def measured_networks(table: LatencyTable, space: Space) -> Networks:
-    """The networks that were measured beside a table's ops, those left out that have an op which couldn't be run."""
-    whole = [n for n in table.networks if not table.failed.keys() & set(space.lower(n.choices))]
-    archs = np.array([network.choices for network in whole], dtype=np.int64).reshape(len(whole), space.num_layers)
-    sums_ms = LayerSum(space, lambda op: table.ops[op].p50_ms if op in table.ops else np.nan)(archs)
-    return Networks(sums_ms, count_classes(space, archs), np.array([network.p50_ms for network in whole]))
+def measured_networks(table: LatencyTable, space: Space, quantile: Quantile = "p50") -> Networks:
+    """The networks that were measured beside a table's ops, then those that were added later.
+
+    Left out are those that have an op which couldn't be run.
+    """
+    both = [*((n, False) for n in table.networks), *((n, n.stabilizers) for n in table.added)]
+    whole = [(n, kept) for n, kept in both if not table.failed.keys() & set(space.lower(n.choices, kept))]
+    archs = np.array([n.choices for n, _ in whole], dtype=np.int64).reshape(len(whole), space.num_layers)
+    kept = np.array([kept for _, kept in whole], dtype=bool)
+
+    def of_each(cost: Callable[[Op], float]) -> Floats:
+        plain = LayerSum(space, cost)(archs)
+        return np.where(kept, LayerSum(space, cost, stabilizers=True)(archs), plain) if kept.any() else plain
+
+    return Networks(
+        of_each(lambda op: table.ops[op].p50_ms if op in table.ops else np.nan),
+        {name: of_each(one) for name, one in class_members(space).items()},
+        np.array([n.p50_ms if quantile == "p50" else n.p90_ms for n, _ in whole]),
+    )
 
 
 def fit(networks: Networks) -> Calibration:

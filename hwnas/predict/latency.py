@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.errors import MissingOpError
+from hwnas.errors import MissingOpError, TableError
+from hwnas.predict.calibrate import Quantile, calibration_of
 from hwnas.predict.kernels import Estimate, KernelModel
 from hwnas.predict.lowered import LayerSum, Values
 from hwnas.predict.op_counts import ANY, op_class
 from hwnas.space.op import Op, Stabilizer
 from hwnas.space.space import Space
-from hwnas.tables.table import LatencyTable
+from hwnas.tables.table import Calibration, LatencyTable
 
 
 class LatencyPredictor:
@@ -24,6 +25,8 @@ class LatencyPredictor:
         table: measured on the device in question.
         space: whose archs.
         stabilizers: see :class:`hwnas.predict.lowered.LayerSum`.
+        quantile: ``p50`` predicts the median of a network's runs. ``p90``, what nine of ten runs stay within, is
+            calibrated on the 90th percentiles of the networks that were measured beside the ops.
 
     Attributes:
         error_90: relative half-width of the 90 % interval of a network whose ops are all in the table; None when the
@@ -32,12 +35,15 @@ class LatencyPredictor:
 
     Raises:
         MissingOpError: an Op isn't in the table, and the table has too few of its kind to say anything about it.
+        TableError: ``p90`` of a table that hasn't 3 networks to learn it from.
     """
 
-    def __init__(self, table: LatencyTable, space: Space, *, stabilizers: bool = False) -> None:
+    def __init__(
+        self, table: LatencyTable, space: Space, *, stabilizers: bool = False, quantile: Quantile = "p50"
+    ) -> None:
         self.table = table
         self.space = space
-        calibration = table.calibration
+        calibration = table.calibration if quantile == "p50" else _calibration_p90(table, space)
         self.error_90: float | None = calibration.error_90 if calibration else None
         self._scale = calibration.scale if calibration else 1.0
         self._per_op_ms = calibration.per_op_ms if calibration else {}
@@ -103,6 +109,16 @@ class LatencyPredictor:
             f"{self.table.device.runtime} couldn't run [{op}] when the table was made: {self.table.failed[op]}; "
             f"arch {','.join(map(str, arch))} needs it"
         )
+
+
+def _calibration_p90(table: LatencyTable, space: Space) -> Calibration:
+    if table.space is None or len(table.networks) < 3:
+        raise TableError(
+            "p90 of a network is learnt from measured networks, of which the table has fewer than 3; give one that "
+            "hwnas profile made, not merged with others"
+        )
+    same = table.space.fingerprint == space.fingerprint
+    return calibration_of(table, space if same else table.get_space(), "p90")
 
 
 def _interpolate(unknown: list[Op], table: LatencyTable, space: Space) -> dict[Op, Estimate]:

@@ -50,6 +50,7 @@ def merge(tables: Sequence[LatencyTable]) -> LatencyTable:
         failed={op: reason for op, reason in failed.items() if op not in ops},
         networks=(),
         held_out=(),
+        added=(),
         calibration=fit(together) if together and len(together.measured_ms) >= 3 else None,
     )
 

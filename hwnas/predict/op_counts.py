@@ -24,10 +24,15 @@ def op_class(op: Op) -> str:
     return " ".join([op.kind, *(f.name for f in fields(op) if getattr(op, f.name) is True)])
 
 
-def count_classes(space: Space, archs: npt.ArrayLike) -> Mapping[str, Values]:
-    """Archs (N, L) -> numbers of ops (N,): of all, stem and head too, and of each class that layers choose among."""
-    of_class: dict[str, Callable[[Op], float]] = {ANY: lambda op: 1.0}
+def class_members(space: Space) -> Mapping[str, Callable[[Op], float]]:
+    """For each class, 1 for the ops that are of it and 0 for others: for all ops, and for what layers choose among."""
+    members: dict[str, Callable[[Op], float]] = {ANY: lambda op: 1.0}
     chosen = {op_class(op) for choices in space.layers for op in choices if not isinstance(op, Stabilizer)}
     for name in sorted(chosen) if len(chosen) > 1 else ():
-        of_class[name] = lambda op, name=name: float(op_class(op) == name)  # type: ignore[misc]
-    return {name: LayerSum(space, one)(archs) for name, one in of_class.items()}
+        members[name] = lambda op, name=name: float(op_class(op) == name)  # type: ignore[misc]
+    return members
+
+
+def count_classes(space: Space, archs: npt.ArrayLike) -> Mapping[str, Values]:
+    """Archs (N, L) -> numbers of ops (N,): of all, stem and head too, and of each class that layers choose among."""
+    return {name: LayerSum(space, member)(archs) for name, member in class_members(space).items()}

@@ -91,7 +91,8 @@ def validate(
     predictor = LatencyPredictor(table, space)
     rng = np.random.default_rng(seed)
     known = [n.choices for n in table.networks]
-    archs = [tuple(arch) for arch in draw_unknown(space, networks, rng, known).tolist()]
+    fitted = [*known, *(n.choices for n in table.added)]
+    archs = [tuple(arch) for arch in draw_unknown(space, networks, rng, fitted).tolist()]
     device = table.device
     models: dict[tuple[tuple[int, ...], int], Model] = {}
     for index, arch in enumerate(wanted := [*archs, *known[:_REFERENCES]]):

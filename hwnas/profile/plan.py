@@ -156,12 +156,12 @@ def op_model(op: Op) -> Model:
     return Model(to_onnx(_filled(block), shape), shape)
 
 
-def network_model(space: Space, arch: Sequence[int]) -> Model:
-    """``arch``'s network as an fp32 ONNX model."""
+def network_model(space: Space, arch: Sequence[int], *, stabilizers: bool = False) -> Model:
+    """``arch``'s network as an fp32 ONNX model; with the ``stabilizers`` that can't be folded, if asked for."""
     from hwnas.nn.derive import Network
     from hwnas.nn.to_onnx import to_onnx
 
-    network = Network(space, arch)
+    network = Network(space, arch, stabilizers=stabilizers)
     shape = (space.stem.c_in, space.resolution, space.resolution)
     return Model(to_onnx(_filled(network), shape), shape)
 

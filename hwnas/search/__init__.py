@@ -14,6 +14,7 @@ from __future__ import annotations
 import sys
 from types import ModuleType
 
+from hwnas.search.closing import Closing, Meter, close_loop
 from hwnas.search.driver import SearchProgress, SearchResult, search
 from hwnas.search.feasible import FeasibleRegion, fastest
 from hwnas.search.front import Front
@@ -24,8 +25,10 @@ from hwnas.search.strategy import Strategy, StrategyFactory, get_strategy, strat
 
 __all__ = [
     "Budget",
+    "Closing",
     "FeasibleRegion",
     "Front",
+    "Meter",
     "Objective",
     "Problem",
     "SearchProgress",
@@ -33,6 +36,7 @@ __all__ = [
     "Store",
     "Strategy",
     "StrategyFactory",
+    "close_loop",
     "fastest",
     "get_strategy",
     "hypervolume",

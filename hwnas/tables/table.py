@@ -15,7 +15,8 @@ The file (schema 2; every time in milliseconds, for one batch)::
     - {choices: [8, 5, …], p50_ms: 9.1, p10_ms: 9.0, p90_ms: 9.6, count: 80, confidence_95: 0.01}
 
 ``networks`` are whole networks measured in the same rounds, ``calibration`` what they say about the sum of ops; with
-``held_out``, pairs of measurements of one network each, predictions can be checked. A table from another tool has
+``held_out``, pairs of measurements of one network each, predictions can be checked. ``added`` are networks measured
+later, as the front of a search, which the calibration is fitted on as well. A table from another tool has
 ``provenance`` in place of ``protocol``, and maybe no space.
 """
 
@@ -75,6 +76,20 @@ class MeasuredNetwork(Latency):
     """A whole network of the table's space, measured like its ops."""
 
     choices: tuple[Annotated[int, Field(ge=0, strict=True)], ...]
+
+
+class AddedNetwork(MeasuredNetwork):
+    """A whole network that was measured later, its times divided by how much slower the machine had become.
+
+    Attributes:
+        stabilizers: it had the stabilizers that can't be folded, as networks with inherited weights do.
+        drift: how much longer the table's own networks took in the same rounds than when the table was made.
+        started: UTC, ISO 8601.
+    """
+
+    stabilizers: bool
+    drift: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    started: str
 
 
 class SpaceOfTable(Record):
@@ -144,6 +159,7 @@ class _File(Record):
     failed: tuple[_Failed, ...] = ()
     networks: tuple[MeasuredNetwork, ...] = ()
     held_out: tuple[tuple[MeasuredNetwork, MeasuredNetwork], ...] = ()
+    added: tuple[AddedNetwork, ...] = ()
 
     @model_validator(mode="after")
     def _has_a_source(self) -> _File:
@@ -164,6 +180,7 @@ class LatencyTable:
         failed: Op -> why the runtime can't run it.
         networks: whole networks measured beside them.
         held_out: networks measured beside them twice each, and kept out of the calibration.
+        added: networks measured later, which calibrate as well.
         calibration: from sums of ops to networks; None when no network was measured.
     """
 
@@ -175,6 +192,7 @@ class LatencyTable:
     failed: Mapping[Op, str] = field(default_factory=dict)
     networks: tuple[MeasuredNetwork, ...] = field(default=())
     held_out: tuple[tuple[MeasuredNetwork, MeasuredNetwork], ...] = field(default=())
+    added: tuple[AddedNetwork, ...] = field(default=())
     calibration: Calibration | None = None
 
     @staticmethod
@@ -217,6 +235,7 @@ class LatencyTable:
             failed=failed,
             networks=file.networks,
             held_out=file.held_out,
+            added=file.added,
             calibration=file.calibration,
         )
 
@@ -263,6 +282,7 @@ class LatencyTable:
             "failed": [{"op": op.to_dict(), "reason": reason} for op, reason in self.failed.items()],
             "networks": [_of_network(network) for network in self.networks],
             "held_out": [[_of_network(network) for network in pair] for pair in self.held_out],
+            "added": [_of_network(network) for network in self.added],
         }
         parts = [yaml.safe_dump({k: v for k, v in sections.items() if v}, sort_keys=False, allow_unicode=True)]
         parts += [f"{name}:\n{''.join(map(_line, entries))}" for name, entries in rows.items() if entries]

@@ -57,6 +57,13 @@ def test_predict(hwnas: Shell, flow: Flow) -> None:
     assert predicted["latency_ms"] == expected.tolist()
     for low, mid, high in zip(predicted["low_ms"], predicted["latency_ms"], predicted["high_ms"], strict=True):
         assert low < mid < high
+    slow = hwnas("predict", "--table", flow.table, "--quantile", "p90", *archs, "--json").json
+    assert (predicted["quantile"], slow["quantile"]) == ("p50", "p90")
+    expected = LatencyPredictor(LatencyTable.load(flow.table), get_space(str(flow.space)), quantile="p90").predict(
+        [parse_arch(arch).choices for arch in archs]
+    )
+    assert slow["latency_ms"] == expected.tolist() != predicted["latency_ms"]
+    assert "p95" in hwnas("predict", "--table", flow.table, "--quantile", "p95", *archs).err
 
 
 def test_table_validate(hwnas: Shell, flow: Flow) -> None:

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hwnas.errors import TableError
-from hwnas.predict.calibrate import Networks, calibrate, fit
+from hwnas.predict.calibrate import Networks, calibrate, calibration_of, fit
+from hwnas.predict.latency import LatencyPredictor
 from hwnas.space.space import Space
 from hwnas.space.yaml import get_space
-from hwnas.tables.table import LatencyTable, MeasuredNetwork
+from hwnas.tables.table import AddedNetwork, LatencyTable, MeasuredNetwork
 from tests.tables.make import latency, made_up_table
 
 
@@ -116,6 +117,51 @@ def test_networks_with_an_op_that_failed_are_not_fitted(small_space: Space) -> N
     assert calibration is not None
     assert calibration.networks == sum(broken not in small_space.lower(network.choices) for network in networks) < 12
     assert calibration.scale == pytest.approx(0.8, rel=1e-3)
+
+
+def test_networks_added_later_count_with_their_stabilizers(small_space: Space) -> None:
+    """Every op adds 0.1 ms to 0.8 × itself: exact only if the stabilizers that stay are in sums and counts."""
+    table = made_up_table(small_space)
+    archs = small_space.sample(60, seed=3)
+    added = []
+    for arch, stabilizers in zip(archs, [True, True, False] * 20, strict=True):
+        ops = small_space.lower(arch, stabilizers)
+        true = latency(sum(0.8 * table.ops[op].p50_ms + 0.1 for op in ops))
+        added.append(
+            AddedNetwork(choices=tuple(arch.tolist()), stabilizers=stabilizers, drift=1.1, started="2000-01-01",
+                         **true.model_dump())
+        )  # fmt: skip
+    found = calibrate(replace(table, added=tuple(added)), small_space)
+    assert found.calibration is not None
+    assert (found.calibration.networks, list(found.calibration.per_op_ms)) == (60, ["op"])
+    assert found.calibration.held_out_mape < 1e-9
+    for stabilizers in (False, True):
+        predicted_ms = LatencyPredictor(found, small_space, stabilizers=stabilizers).predict(archs[:5])
+        for arch, ms in zip(archs[:5], predicted_ms, strict=True):
+            ops = small_space.lower(arch, stabilizers)
+            assert ms == pytest.approx(sum(0.8 * table.ops[op].p50_ms + 0.1 for op in ops))
+
+
+def test_the_90th_percentile_is_fitted_on_that_of_networks(small_space: Space) -> None:
+    table = made_up_table(small_space)  # its networks' 90th percentile is 1.2 × their median
+    table = replace(table, networks=_measured(table, small_space, small_space.sample(10, seed=3), 0.8))
+    assert calibration_of(table, small_space).scale == pytest.approx(0.8, rel=1e-9)
+    assert calibration_of(table, small_space, "p90").scale == pytest.approx(0.96, rel=1e-9)
+
+
+def test_what_a_fit_says_of_its_networks_and_without_one() -> None:
+    networks = _noisy(np.random.default_rng(3), 12)
+    found = fit(networks)
+    by_hand = found.scale * networks.sums_ms + found.fixed_ms
+    by_hand += sum(ms * networks.counts[name] for name, ms in found.per_op_ms.items())
+    assert networks.predicted_ms(found).tolist() == pytest.approx(by_hand.tolist())
+    rest = networks.without(4)
+    kept = [row for row in range(12) if row != 4]
+    assert rest.sums_ms.tolist() == networks.sums_ms[kept].tolist()
+    assert rest.measured_ms.tolist() == networks.measured_ms[kept].tolist()
+    assert {name: count.tolist() for name, count in rest.counts.items()} == {
+        name: count[kept].tolist() for name, count in networks.counts.items()
+    }
 
 
 def test_calibrate_refuses_what_it_cannot_use(small_space: Space) -> None:

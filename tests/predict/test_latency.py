@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from hwnas.errors import ArchError, MissingOpError
+from hwnas.errors import ArchError, MissingOpError, TableError
 from hwnas.predict.count import cost, count
 from hwnas.predict.latency import LatencyPredictor
 from hwnas.predict.lowered import madds, params
 from hwnas.space.op import Stabilizer
 from hwnas.space.space import Space
 from hwnas.space.yaml import get_space, space_names
+from hwnas.tables.table import MeasuredNetwork
 from tests.tables.make import calibration, latency, made_up_table
 
 
@@ -117,3 +119,31 @@ def test_an_op_that_the_runtime_could_not_run_is_named_by_the_archs_that_need_it
 def test_a_table_of_another_resolution(small_space: Space) -> None:
     with pytest.raises(MissingOpError, match="at 32 px"):
         LatencyPredictor(made_up_table(small_space), get_space(small_space.source, resolution=32))
+
+
+def test_the_90th_percentile_has_a_calibration_of_its_own(small_space: Space) -> None:
+    """Networks whose 90th percentile is 2 × the sum of their ops' medians, whatever the ops' own percentiles say."""
+    table = made_up_table(small_space)
+    archs = small_space.sample(8, seed=2)
+    sums_ms = [sum(table.ops[op].p50_ms for op in small_space.lower(arch)) for arch in archs]
+    networks = tuple(
+        MeasuredNetwork(choices=tuple(arch.tolist()), p10_ms=ms, p50_ms=1.5 * ms, p90_ms=2 * ms, count=10)
+        for arch, ms in zip(archs, sums_ms, strict=True)
+    )
+    table = replace(table, networks=networks, calibration=calibration(scale=1.5, error_90=0.5))
+    predictor = LatencyPredictor(table, small_space, quantile="p90")
+    assert predictor.predict(archs) == pytest.approx(2 * np.array(sums_ms))
+    assert LatencyPredictor(table, small_space).predict(archs) == pytest.approx(1.5 * np.array(sums_ms))
+    assert predictor.error_90 == pytest.approx(0, abs=1e-6)
+    ops = {**table.ops, **{op: latency(0.5) for op in get_space(small_space.source, resolution=32).distinct_ops}}
+    larger = LatencyPredictor(replace(table, ops=ops), get_space(small_space.source, resolution=32), quantile="p90")
+    assert larger.error_90 == predictor.error_90  # learnt on the networks of the table's own resolution
+    assert larger.predict(archs[:1])[0] == pytest.approx(
+        2 * sum(ops[op].p50_ms for op in larger.space.lower(archs[0])), rel=1e-6
+    )
+
+
+def test_the_90th_percentile_is_not_guessed_from_ops(small_space: Space) -> None:
+    table = replace(made_up_table(small_space), calibration=calibration())
+    with pytest.raises(TableError, match="p90 of a network is learnt from measured networks"):
+        LatencyPredictor(table, small_space, quantile="p90")

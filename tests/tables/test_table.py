@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hwnas.errors import TableError
 from hwnas.space.space import Space
 from hwnas.space.yaml import get_space
-from hwnas.tables.table import Latency, LatencyTable, MeasuredNetwork
+from hwnas.tables.table import AddedNetwork, Latency, LatencyTable, MeasuredNetwork
 from tests.tables.make import calibration, latency, made_up_table
 
 
@@ -24,6 +24,9 @@ def test_round_trip(small_space: Space, tmp_path: Path) -> None:
         made_up_table(small_space),
         networks=(network,),
         held_out=((network, network), (network, network)),
+        added=(
+            AddedNetwork(**network.model_dump(), stabilizers=True, drift=1.03, started="2026-11-22T09:00:00+00:00"),
+        ),
         failed={get_space("macro").head: "no such kernel: ünsupported"},
         calibration=calibration(scale=0.91, per_op_ms=-0.01),
     )
