@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from hwnas.report.content import LatencyContent, NetworkLatency, ReportContent
+from hwnas.report.content import FailedContent, LatencyContent, NetworkLatency, ReportContent
 from hwnas.report.html import render
 from hwnas.report.units import milliseconds
 from hwnas.space.arch import Arch
@@ -18,7 +18,11 @@ from tests.report.parsed import Page
 from tests.report.samples import report, search_content
 
 EVIL = '<script>alert(1)</script><img src=x onerror="alert(2)">'
-CHARTS = ["chart-front", "chart-hypervolume", "chart-choices", "chart-latency", "chart-training-0", "chart-training-1"]
+CHARTS = [
+    *("chart-front", "chart-hypervolume", "chart-choices", "chart-device-0", "chart-closing-0"),
+    *("chart-latency", "chart-training-0", "chart-training-1"),
+]
+SECTIONS = ["search", "devices", "closing", "winner", "latency", "training", "artifact", "how"]
 
 
 @cache
@@ -57,7 +61,7 @@ def test_headline_says_predicted_measured_and_budget(name: str) -> None:
 def test_all_sections_and_charts_are_there_once(name: str) -> None:
     ids = page_of(name).ids()
     assert len(ids) == len(set(ids))
-    assert set(ids) == {"search", "winner", "latency", "training", "artifact", "how", *CHARTS}
+    assert set(ids) == {*SECTIONS, *CHARTS}
     assert "Not in this report" not in page_of(name).text
 
 
@@ -102,7 +106,16 @@ def evil_report() -> ReportContent:
         title=EVIL,
         created=EVIL,
         version=EVIL,
-        search=dataclasses.replace(content.search, space=space, strategy=EVIL),
+        search=dataclasses.replace(
+            content.search, space=space, strategy=EVIL, failed=(FailedContent(choices=(0,), reason=EVIL),)
+        ),
+        devices=tuple(dataclasses.replace(d, name=EVIL, device=EVIL) for d in content.devices),
+        closing=dataclasses.replace(
+            content.closing,
+            device=EVIL,
+            table=EVIL,
+            points={EVIL: tuple(dataclasses.replace(p, label=EVIL) for p in content.closing.points["latency_ms"])},
+        ),
         winner=dataclasses.replace(
             content.winner, arch=Arch(space, content.winner.arch.choices), stabilizers={0: EVIL}, accuracies={EVIL: 0.5}
         ),
@@ -137,11 +150,14 @@ def test_markup_in_labels_stays_text() -> None:
 
 def test_absent_sections_are_named_in_one_line() -> None:
     html = render(bare())
-    assert "Not in this report: the front, the winner, latency, training, the artifact, how it was made." in html
+    absent = (
+        "the front, other devices, the measured front, the winner, latency, training, the artifact, how it was made"
+    )
+    assert f"Not in this report: {absent}." in html
     assert Page(html).ids() == []
 
 
-@pytest.mark.parametrize("section", ["search", "winner", "latency", "training", "artifact", "how"])
+@pytest.mark.parametrize("section", [section for section in SECTIONS if section != "devices"])
 def test_any_section_can_be_alone(section: str) -> None:
     page = Page(render(bare(**{section: getattr(report("scarlet-tiny"), section)})))
     sections = [attributes.get("id") for tag, attributes in page.tags if tag == "section" and attributes.get("id")]

@@ -1,0 +1,154 @@
+"""What ``search.json`` holds -> what a report shows of it. A key that older searches don't have counts as null."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hwnas.cli.tables import TableOption
+from hwnas.errors import BudgetError
+from hwnas.predict.latency import LatencyPredictor
+from hwnas.report.content import (
+    ClosingContent,
+    ClosingPointContent,
+    DeviceContent,
+    FailedContent,
+    ObjectiveContent,
+    SearchContent,
+)
+from hwnas.report.units import shown, words
+from hwnas.space.arch import Arch
+from hwnas.space.space import Space
+from hwnas.space.yaml import get_space
+from hwnas.tables.table import LatencyTable
+
+_LATENCY = "latency_ms"
+
+
+def search_content(found: dict[str, Any]) -> SearchContent:
+    """The search itself."""
+    space = _space(found)
+    baseline = found.get("baseline")
+    return SearchContent(
+        space=space,
+        objectives=tuple(ObjectiveContent(**objective) for objective in found["objectives"]),
+        archs=np.array(found["archs"], dtype=np.int64).reshape(-1, space.num_layers),
+        values=np.array(found["values"], dtype=np.float64).reshape(-1, len(found["objectives"])),
+        front=tuple(found["front"]),
+        budgets=found["budgets"],
+        winner=found["winner"],
+        strategy=found["strategy"],
+        evaluations=len(found["archs"]),
+        seed=found["seed"],
+        hypervolume=found["hypervolume"],
+        reference_point=tuple(found["reference"]),
+        hypervolume_history=np.array(found["hypervolume_history"], dtype=np.float64),
+        baseline_history=np.array(baseline["hypervolume_history"], dtype=np.float64) if baseline else None,
+        failed=tuple(
+            FailedContent(choices=tuple(failed["choices"]), reason=failed["reason"])
+            for failed in found.get("failed") or ()
+        ),
+    )
+
+
+def device_contents(found: dict[str, Any], others: Sequence[TableOption]) -> tuple[DeviceContent, ...]:
+    """The devices that were searched for and then the others, each with the latency of all evaluated archs.
+
+    Raises:
+        MissingOpError: a table isn't of the search's space, or an arch can't run on its device.
+        BudgetError: a budget isn't a positive number of ms.
+    """
+    space, archs = _space(found), np.array(found["archs"], dtype=np.int64)
+    devices = []
+    for searched, column in zip(found["tables"], _latency_columns(found), strict=False):
+        path = Path(searched["path"])
+        device = DeviceContent(
+            name=str(path),
+            device="",
+            latency_ms=np.array(found["values"], dtype=np.float64)[:, column],
+            budget_ms=searched["budget_ms"],
+        )
+        if path.exists():
+            table = LatencyTable.load(path)
+            interpolated = len(LatencyPredictor(table, space, stabilizers=True).interpolated)
+            device = replace(device, device=str(table.device), interpolated=interpolated)
+        devices.append(device)
+    for option in others:
+        if option.budget_ms is not None and not 0 < option.budget_ms < np.inf:
+            raise BudgetError(f"the budget on {option.path} must be a positive number of ms, got {option.budget_ms}")
+        predictor = LatencyPredictor(option.table, space, stabilizers=True)
+        devices.append(
+            DeviceContent(
+                name=str(option.path),
+                device=str(option.table.device),
+                latency_ms=predictor.predict(archs),
+                budget_ms=option.budget_ms,
+                interpolated=len(predictor.interpolated),
+            )
+        )
+    return _shortly_named(devices)
+
+
+def _shortly_named(devices: Sequence[DeviceContent]) -> tuple[DeviceContent, ...]:
+    """Devices that are called like their tables' files, by the whole path where two files have one name."""
+    stems = Counter(Path(path).stem for path in {device.name for device in devices})
+    return tuple(
+        replace(device, name=stem) if stems[stem := Path(device.name).stem] == 1 else device for device in devices
+    )
+
+
+def closing_content(found: dict[str, Any]) -> ClosingContent | None:
+    """What was measured of the front after the search."""
+    closing = found.get("closing")
+    if not closing:
+        return None
+    points = defaultdict(list)
+    for point in closing["points"]:
+        points[point["objective"]].append(
+            ClosingPointContent(
+                choices=tuple(found["archs"][point["index"]]),
+                label=_label(found, point["index"]),
+                predicted_ms=point["predicted_ms"],
+                refitted_ms=point.get("refitted_ms"),
+                measured_ms=point["measured_ms"],
+                measured_p10_ms=point.get("measured_p10_ms"),
+                measured_p90_ms=point.get("measured_p90_ms"),
+                budget_ms=point.get("budget_ms"),
+                within=point["within"],
+                on_front=point["on_front"],
+            )
+        )
+    return ClosingContent(
+        device=closing["device"],
+        drift=closing.get("drift"),
+        table=closing.get("table"),
+        rounds=closing["rounds"],
+        points={name: tuple(of_name) for name, of_name in points.items()},
+    )
+
+
+def searched_arch(found: dict[str, Any], index: int) -> Arch:
+    """An evaluated arch."""
+    return Arch(_space(found), tuple(found["archs"][index]))
+
+
+def _label(found: dict[str, Any], index: int) -> str:
+    """What an evaluated arch is known by: the value of what is maximised, else its number."""
+    for objective, value in zip(found["objectives"], found["values"][index], strict=True):
+        if objective["maximize"]:
+            return f"{words(objective['name'])} {shown(value, objective['unit'])}"
+    return f"evaluation {index + 1}"
+
+
+def _latency_columns(found: dict[str, Any]) -> list[int]:
+    """Columns of the values that are the latency on each of the search's tables, in their order."""
+    return [k for k, objective in enumerate(found["objectives"]) if objective["name"].split(" ")[0] == _LATENCY]
+
+
+def _space(found: dict[str, Any]) -> Space:
+    return get_space(*(found["space"][key] for key in ("source", "resolution", "classes")))
