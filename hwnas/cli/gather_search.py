@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,21 +11,23 @@ from typing import Any
 import numpy as np
 
 from hwnas.cli.tables import TableOption
-from hwnas.errors import BudgetError
 from hwnas.predict.latency import LatencyPredictor
 from hwnas.report.content import (
     ClosingContent,
-    ClosingPointContent,
     DeviceContent,
     FailedContent,
+    MeasuredContent,
+    MeasuredObjectiveContent,
     ObjectiveContent,
     SearchContent,
 )
 from hwnas.report.units import shown, words
+from hwnas.search.objective import Budget
 from hwnas.space.arch import Arch
 from hwnas.space.space import Space
 from hwnas.space.yaml import get_space
 from hwnas.tables.table import LatencyTable
+from hwnas.train.run import read_supernet_info
 
 _LATENCY = "latency_ms"
 
@@ -63,25 +65,27 @@ def device_contents(found: dict[str, Any], others: Sequence[TableOption]) -> tup
         MissingOpError: a table isn't of the search's space, or an arch can't run on its device.
         BudgetError: a budget isn't a positive number of ms.
     """
-    space, archs = _space(found), np.array(found["archs"], dtype=np.int64)
+    space, stabilizers = _space(found), _stabilizers(found)
+    archs = np.array(found["archs"], dtype=np.int64).reshape(-1, space.num_layers)
+    values = np.array(found["values"], dtype=np.float64).reshape(len(archs), -1)
     devices = []
     for searched, column in zip(found["tables"], _latency_columns(found), strict=False):
         path = Path(searched["path"])
         device = DeviceContent(
             name=str(path),
             device="",
-            latency_ms=np.array(found["values"], dtype=np.float64)[:, column],
+            latency_ms=values[:, column],
             budget_ms=searched["budget_ms"],
         )
         if path.exists():
             table = LatencyTable.load(path)
-            interpolated = len(LatencyPredictor(table, space, stabilizers=True).interpolated)
+            interpolated = len(LatencyPredictor(table, space, stabilizers=stabilizers).interpolated)
             device = replace(device, device=str(table.device), interpolated=interpolated)
         devices.append(device)
     for option in others:
-        if option.budget_ms is not None and not 0 < option.budget_ms < np.inf:
-            raise BudgetError(f"the budget on {option.path} must be a positive number of ms, got {option.budget_ms}")
-        predictor = LatencyPredictor(option.table, space, stabilizers=True)
+        if option.budget_ms is not None:
+            Budget(f"{_LATENCY} {option.path}", option.budget_ms)  # refuses what makes no sense
+        predictor = LatencyPredictor(option.table, space, stabilizers=stabilizers)
         devices.append(
             DeviceContent(
                 name=str(option.path),
@@ -107,10 +111,31 @@ def closing_content(found: dict[str, Any]) -> ClosingContent | None:
     closing = found.get("closing")
     if not closing:
         return None
-    points = defaultdict(list)
-    for point in closing["points"]:
-        points[point["objective"]].append(
-            ClosingPointContent(
+    summaries = {each["objective"]: each for each in closing.get("objectives") or ()}
+    names = dict.fromkeys(point["objective"] for point in closing["points"])
+    return ClosingContent(
+        rounds=closing["rounds"],
+        objectives=tuple(_measured_objective(found, name, summaries.get(name, closing)) for name in names),
+        unmeasured=len(closing.get("unmeasured") or ()),
+        failed=tuple(
+            FailedContent(choices=tuple(found["archs"][failed["index"]]), reason=failed["reason"])
+            for failed in closing.get("failed") or ()
+        ),
+    )
+
+
+def _measured_objective(found: dict[str, Any], name: str, summary: dict[str, Any]) -> MeasuredObjectiveContent:
+    points = [point for point in found["closing"]["points"] if point["objective"] == name]
+    return MeasuredObjectiveContent(
+        name=name,
+        device=summary["device"],
+        drift=summary.get("drift"),
+        table=summary.get("table"),
+        error_after=summary.get("error_after"),
+        budget_ms=points[0].get("budget_ms"),
+        budget_as_searched_ms=summary.get("budget_as_searched_ms"),
+        networks=tuple(
+            MeasuredContent(
                 choices=tuple(found["archs"][point["index"]]),
                 label=_label(found, point["index"]),
                 predicted_ms=point["predicted_ms"],
@@ -118,23 +143,23 @@ def closing_content(found: dict[str, Any]) -> ClosingContent | None:
                 measured_ms=point["measured_ms"],
                 measured_p10_ms=point.get("measured_p10_ms"),
                 measured_p90_ms=point.get("measured_p90_ms"),
-                budget_ms=point.get("budget_ms"),
                 within=point["within"],
                 on_front=point["on_front"],
             )
-        )
-    return ClosingContent(
-        device=closing["device"],
-        drift=closing.get("drift"),
-        table=closing.get("table"),
-        rounds=closing["rounds"],
-        points={name: tuple(of_name) for name, of_name in points.items()},
+            for point in points
+        ),
     )
 
 
 def searched_arch(found: dict[str, Any], index: int) -> Arch:
     """An evaluated arch."""
     return Arch(_space(found), tuple(found["archs"][index]))
+
+
+def _stabilizers(found: dict[str, Any]) -> bool:
+    """Whether latencies are of networks with the stabilizers that can't be folded, as its supernet decides."""
+    run = Path(found["supernet"])
+    return not (run / "supernet.json").exists() or read_supernet_info(run).stabilizers
 
 
 def _label(found: dict[str, Any], index: int) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import plotly.graph_objects as go
 
-from hwnas.report.content import ClosingContent, ClosingPointContent
+from hwnas.report.content import ClosingContent, MeasuredContent, MeasuredObjectiveContent
 from hwnas.report.embed import chart
 from hwnas.report.headline import compared
 from hwnas.report.markup import Html, card, code, details, facts, join, lead, table
@@ -18,77 +19,102 @@ _ROW_PX, _AROUND_PX = 26, 110
 
 
 def closing_section(closing: ClosingContent) -> Html:
-    """For each objective that was measured a chart and a table of its networks."""
+    """For each latency that was measured a chart and a table of its networks."""
     parts = []
-    for number, (name, points) in enumerate(closing.points.items()):
-        ordered = sorted(points, key=lambda p: p.measured_ms)
-        parts += [lead(_lead(ordered)), _chart(name, ordered, number), _table(ordered)]
+    for number, measured in enumerate(closing.objectives):
+        networks = sorted(measured.networks, key=lambda network: network.measured_ms)
+        ordered = replace(measured, networks=tuple(networks))
+        parts += [lead(_lead(ordered)), _card(ordered, number), _table(ordered)]
     if not parts:
         parts.append(lead("The device was there, but no network of the front was measured."))
-    known = {"device": closing.device, "rounds of measuring": str(closing.rounds)}
-    if closing.drift is not None:
-        drift = f"{closing.drift:.3f} × as slow as when the table was made; the measurements here are divided by it"
-        known["the machine meanwhile"] = drift
-    if closing.table:
-        known["refitted table"] = closing.table
-    return join([*parts, facts(known)])
+    if closing.failed:
+        rows = [[code(",".join(map(str, failed.choices))), failed.reason] for failed in closing.failed]
+        summary = f"{_networks(len(rows))} left out, as {'it' if len(rows) == 1 else 'they'} couldn't be run"
+        parts.append(details(summary, table(["choices", "why"], rows, align="ll")))
+    return join([*parts, facts(_known(closing))])
 
 
-def _lead(points: Sequence[ClosingPointContent]) -> str:
-    measured_ms = np.array([p.measured_ms for p in points])
-    before = np.abs(np.array([p.predicted_ms for p in points]) / measured_ms - 1).mean()
-    text = f"{_networks(len(points))} measured. The mean absolute error of the prediction was {percent(before)}"
-    refitted = [p for p in points if p.refitted_ms is not None]
-    if refitted:
-        errors = [abs((p.refitted_ms or 0) / p.measured_ms - 1) for p in refitted]
-        text += f"; after the table was refitted on them it is {percent(float(np.mean(errors)))}"
-    over = sum(not p.within for p in points)
+def _lead(measured: MeasuredObjectiveContent) -> str:
+    networks = measured.networks
+    measured_ms = np.array([n.measured_ms for n in networks])
+    before = np.abs(np.array([n.predicted_ms for n in networks]) / measured_ms - 1).mean()
+    text = f"{_networks(len(networks))} measured. The mean absolute error of the prediction was {percent(before)}"
+    refitted_ms = np.array([n.refitted_ms for n in networks if n.refitted_ms is not None])
+    if measured.error_after is not None:
+        text += (
+            f"; of the table refitted with them it is {percent(measured.error_after)} for networks left out of the fit"
+        )
+    elif len(refitted_ms) == len(networks):
+        after = np.abs(refitted_ms / measured_ms - 1).mean()
+        text += f"; of the table refitted on these very networks it is {percent(after)}"
+    over = sum(not n.within for n in networks)
     if over:
-        left = "is" if over == 1 else "are"
-        return f"{text}. {over} of them {left} over budget and no longer on the front."
-    return f"{text}. All keep their budget." if any(p.budget_ms is not None for p in points) else f"{text}."
+        text += f". {over} of them {'is' if over == 1 else 'are'} over budget and no longer on the front."
+    else:
+        text += ". All keep their budget." if measured.budget_ms is not None else "."
+    moved_ms = measured.budget_as_searched_ms
+    if moved_ms is not None and measured.budget_ms is not None and moved_ms > measured.budget_ms:
+        text += (
+            f" By the refitted table, networks once predicted at up to {milliseconds(moved_ms)} are within the budget: "
+            "search again with it to find them."
+        )
+    return text
 
 
 def _networks(count: int) -> str:
     return f"{count} network{' was' if count == 1 else 's were'}"
 
 
-def _chart(name: str, points: Sequence[ClosingPointContent], number: int) -> Html:
+def _known(closing: ClosingContent) -> dict[str, object]:
+    known = {"rounds of measuring": str(closing.rounds)}
+    if closing.unmeasured:
+        known["not measured"] = f"{closing.unmeasured} of the front, which stay as predicted"
+    for measured in closing.objectives:
+        of_which = f" ({words(measured.name)})" if len(closing.objectives) > 1 else ""
+        known[f"device{of_which}"] = measured.device
+        if measured.drift is not None:
+            drift = f"{measured.drift:.3f} × as slow as when the table was made; the measurements are divided by it"
+            known[f"the machine meanwhile{of_which}"] = drift
+        if measured.table:
+            known[f"refitted table{of_which}"] = measured.table
+    return dict(known)
+
+
+def _card(measured: MeasuredObjectiveContent, number: int) -> Html:
     note = (
         "A row is a network, from what was predicted when it was searched to what was measured; the whiskers go from "
         "the 10th to the 90th percentile of its runs."
     )
-    if any(not p.within for p in points):
+    if not all(n.within for n in measured.networks):
         note += " A cross is a measurement over budget."
-    text = f"{words(name).capitalize()} of {len(points)} networks, predicted and measured. {_lead(points)}"
+    name = words(measured.name)
     drawn = chart(
-        closing_figure(name, points),
+        closing_figure(measured),
         f"chart-closing-{number}",
-        height_px=_AROUND_PX + _ROW_PX * max(4, len(points)),
-        description=text,
+        height_px=_AROUND_PX + _ROW_PX * max(4, len(measured.networks)),
+        description=f"{name.capitalize()} predicted and measured. {_lead(measured)}",
     )
-    return card(f"Predicted and measured {words(name)}", note, drawn)
+    return card(f"Predicted and measured {name}", note, drawn)
 
 
-def closing_figure(name: str, points: Sequence[ClosingPointContent]) -> go.Figure:
+def closing_figure(measured: MeasuredObjectiveContent) -> go.Figure:
     """A row per network, the first on top: predicted, refitted and measured latency, and the budget."""
+    networks, budget_ms = measured.networks, measured.budget_ms
     figure = go.Figure(layout={"template": TEMPLATE})
-    rows = list(range(len(points)))
     figure.add_scatter(
-        x=[ms for p in points for ms in (p.predicted_ms, p.measured_ms, None)],
-        y=[row for row in rows for _ in range(3)],
+        x=[ms for n in networks for ms in (n.predicted_ms, n.measured_ms, None)],
+        y=[row for row in range(len(networks)) for _ in range(3)],
         mode="lines",
         line={"color": GREY, "width": 2},
         showlegend=False,
         hoverinfo="skip",
     )
-    texts = [_hover_text(p) for p in points]
 
-    def dots(what: str, at_ms: Sequence[float | None], marker: dict[str, object], **more: object) -> None:
+    def dots(what: str, at_ms: Mapping[int, float | None], marker: dict[str, object], **more: object) -> None:
         figure.add_scatter(
-            x=at_ms,
-            y=rows,
-            text=texts,
+            x=list(at_ms.values()),
+            y=list(at_ms),
+            text=[_hover_text(networks[row]) for row in at_ms],
             name=what,
             mode="markers",
             marker=marker,
@@ -96,44 +122,45 @@ def closing_figure(name: str, points: Sequence[ClosingPointContent]) -> go.Figur
             **more,
         )
 
-    open_circle = {"symbol": "circle-open", "size": 10, "color": GREY, "line": {"width": 2}}
-    dots("predicted when searched", [p.predicted_ms for p in points], open_circle)
-    if any(p.refitted_ms is not None for p in points):
-        diamond = {"symbol": "diamond-open", "size": 9, "color": TEAL, "line": {"width": 2}}
-        dots("predicted after refitting", [p.refitted_ms for p in points], diamond)
-    for within, what, symbol, color in (
-        (True, "measured", "circle", BLUE),
-        (False, "measured, over budget", "x", SCARLET),
+    predicted_ms = {row: n.predicted_ms for row, n in enumerate(networks)}
+    refitted_ms = {row: n.refitted_ms for row, n in enumerate(networks) if n.refitted_ms is not None}
+    dots("predicted when searched", predicted_ms, _open("circle-open", GREY))
+    if refitted_ms:
+        dots("predicted after refitting", refitted_ms, _open("diamond-open", TEAL))
+    kept = {row: n for row, n in enumerate(networks) if n.within}
+    over = {row: n for row, n in enumerate(networks) if not n.within}
+    for what, shown, symbol, color in (
+        ("measured", kept, "circle", BLUE),
+        ("measured, over budget", over, "x", SCARLET),
     ):
-        if any(p.within == within for p in points):
-            shown = [p if p.within == within else None for p in points]
-            ends = [(0.0, 0.0) if p is None else _whiskers(p) for p in shown]
-            whiskers = {
-                "type": "data", "symmetric": False, "color": color, "thickness": 1.2, "width": 3,
-                "arrayminus": [low for low, _ in ends], "array": [high for _, high in ends],
-            }  # fmt: skip
-            at_ms = [None if p is None else p.measured_ms for p in shown]
-            dots(what, at_ms, {"symbol": symbol, "size": 10, "color": color}, error_x=whiskers)
-    budget_ms = next((p.budget_ms for p in points if p.budget_ms is not None), None)
-    all_ms = [ms for p in points for ms in (p.predicted_ms, p.refitted_ms, p.measured_p10_ms, p.measured_p90_ms)]
-    x_range = padded_range([ms for ms in (*all_ms, *(p.measured_ms for p in points), budget_ms) if ms is not None])
+        if shown:
+            measured_ms = {row: n.measured_ms for row, n in shown.items()}
+            marker = {"symbol": symbol, "size": 10, "color": color}
+            dots(what, measured_ms, marker, error_x=_whiskers(list(shown.values()), color))
+    all_ms = [ms for n in networks for ms in (n.predicted_ms, n.refitted_ms, n.measured_p10_ms, n.measured_p90_ms)]
+    x_range = padded_range([ms for ms in (*all_ms, *(n.measured_ms for n in networks), budget_ms) if ms is not None])
     if budget_ms is not None:
         draw_budget(figure, budget_ms, x_range, milliseconds(budget_ms))
-    figure.update_xaxes(title=f"{label(words(name))} (ms)", range=x_range)
-    ticks = [label(p.label) for p in points]
-    figure.update_yaxes(tickvals=rows, ticktext=ticks, range=[len(points) - 0.4, -1.1], showgrid=False)
+    figure.update_xaxes(title=f"{label(words(measured.name))} (ms)", range=x_range)
+    ticks = {"tickvals": list(range(len(networks))), "ticktext": [label(n.label) for n in networks]}
+    figure.update_yaxes(**ticks, range=[len(networks) - 0.4, -1.1], showgrid=False)  # the budget's label is on top
     return figure
 
 
-def _whiskers(point: ClosingPointContent) -> tuple[float, float]:
-    """How far the 10th and the 90th percentile are from the median, in ms."""
-    low_ms, high_ms = point.measured_p10_ms, point.measured_p90_ms
-    if low_ms is None or high_ms is None:
-        return 0.0, 0.0
-    return point.measured_ms - low_ms, high_ms - point.measured_ms
+def _open(symbol: str, color: str) -> dict[str, object]:
+    return {"symbol": symbol, "size": 10, "color": color, "line": {"width": 2}}
 
 
-def _hover_text(point: ClosingPointContent) -> str:
+def _whiskers(networks: Sequence[MeasuredContent], color: str) -> dict[str, object]:
+    """From the 10th to the 90th percentile of each, where they are known."""
+    known = [n.measured_p10_ms is not None and n.measured_p90_ms is not None for n in networks]
+    low_ms = [n.measured_ms - (n.measured_p10_ms or 0) if k else 0.0 for n, k in zip(networks, known, strict=True)]
+    high_ms = [(n.measured_p90_ms or 0) - n.measured_ms if k else 0.0 for n, k in zip(networks, known, strict=True)]
+    ends = {"type": "data", "symmetric": False, "arrayminus": low_ms, "array": high_ms}
+    return {**ends, "color": color, "thickness": 1.2, "width": 3}
+
+
+def _hover_text(point: MeasuredContent) -> str:
     lines = [
         ",".join(map(str, point.choices)),
         point.label,
@@ -145,13 +172,13 @@ def _hover_text(point: ClosingPointContent) -> str:
     return "<br>".join(map(label, lines))
 
 
-def _verdict(point: ClosingPointContent) -> str:
+def _verdict(point: MeasuredContent) -> str:
     if not point.within:
-        return "over budget, replaced"
+        return "over budget, left the front"
     return "on the front" if point.on_front else "within budget, beaten"
 
 
-def _table(points: Sequence[ClosingPointContent]) -> Html:
+def _table(measured: MeasuredObjectiveContent) -> Html:
     rows = [
         [
             code(",".join(map(str, p.choices))),
@@ -164,7 +191,7 @@ def _table(points: Sequence[ClosingPointContent]) -> Html:
             compared(p.predicted_ms, p.measured_ms),
             _verdict(p),
         ]
-        for p in points
+        for p in measured.networks
     ]
     head = ["choices", "", "predicted", "refitted", "measured", "p10", "p90", "the prediction was", "so it is"]
     return details(f"All {len(rows)} networks, as a table", table(head, rows, align="llrrrrrrl"))

@@ -96,8 +96,8 @@ class DeviceContent:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClosingPointContent:
-    """A network of a front that was measured after the search.
+class MeasuredContent:
+    """A network that was measured after the search.
 
     Attributes:
         choices: of the arch.
@@ -105,7 +105,6 @@ class ClosingPointContent:
         predicted_ms: by the table, when it was searched.
         refitted_ms: by the table after these measurements were added to it; None when they weren't.
         measured_ms, measured_p10_ms, measured_p90_ms: on the device.
-        budget_ms: that it was searched with; None for none.
         within: whether the measurement is within the budget.
         on_front: whether it is on the final front.
     """
@@ -117,9 +116,35 @@ class ClosingPointContent:
     measured_ms: float
     measured_p10_ms: float | None
     measured_p90_ms: float | None
-    budget_ms: float | None
     within: bool
     on_front: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasuredObjectiveContent:
+    """A latency that was measured.
+
+    Attributes:
+        name: of the objective.
+        device: in one line.
+        drift: how many times as slow the machine was as when the table was made; measurements are divided by it.
+            None when it isn't known.
+        table: the table that the measurements were added to; None when they weren't.
+        error_after: mean absolute relative error of the refitted table for networks left out of the fit, if known.
+        budget_ms: that was searched with; None for none.
+        budget_as_searched_ms: what the first table said of the slowest arch that is within the budget by the refitted
+            one; None when it isn't known.
+        networks: that were measured.
+    """
+
+    name: str
+    device: str
+    drift: float | None
+    table: str | None
+    error_after: float | None
+    budget_ms: float | None
+    budget_as_searched_ms: float | None
+    networks: tuple[MeasuredContent, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,19 +152,16 @@ class ClosingContent:
     """A front that was measured on the device.
 
     Attributes:
-        device: in one line.
-        drift: how many times as slow the machine was as when the table was made; measurements are divided by it.
-            None when it isn't known.
-        table: the table that the measurements were added to; None when they weren't.
         rounds: of measuring, replacing and measuring again.
-        points: by the name of the objective that was measured.
+        objectives: that were measured.
+        unmeasured: networks of the final front that weren't.
+        failed: archs that couldn't be measured.
     """
 
-    device: str
-    drift: float | None
-    table: str | None
     rounds: int
-    points: Mapping[str, tuple[ClosingPointContent, ...]]
+    objectives: tuple[MeasuredObjectiveContent, ...]
+    unmeasured: int = 0
+    failed: tuple[FailedContent, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

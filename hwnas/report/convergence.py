@@ -6,6 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from hwnas.report.content import Values
+from hwnas.report.headline import compared
 from hwnas.report.theme import BLUE, GREY, TEMPLATE
 from hwnas.report.units import percent
 
@@ -37,7 +38,7 @@ def gained(history: Values, baseline: Values) -> str:
     reached = (
         f"It reaches random search's final hypervolume after {int(there[0]) + 1:,} of {_evaluations(len(history))}"
     )
-    return f"{reached} and ends {percent(end / random_end - 1)} above it."
+    return f"{reached} and ends with {compared(end, random_end)}."
 
 
 def _line(figure: go.Figure, history: Values, name: str, line: dict[str, object]) -> None:

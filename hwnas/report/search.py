@@ -37,12 +37,12 @@ def _lead(search: SearchContent) -> str:
     limits = " and ".join(f"{words(name)} ≤ {_budget(search, name)}" for name in search.budgets)
     within = f" with {limits}" if limits else ""
     count = len(search.failed)
-    failed = f" {count} more couldn't be and {'is' if count == 1 else 'are'} left out." if count else ""
+    failed = f"; {count} more couldn't be and {'is' if count == 1 else 'are'} left out" if count else ""
     if not search.front:
-        none = f"None of the {search.evaluations:,} evaluated networks{within} is on a front: nothing met the request."
-        return none + failed
+        none = f"None of the {search.evaluations:,} evaluated networks{within} is on a front: nothing met the request"
+        return f"{none}{failed}."
     return (
-        f"{search.evaluations:,} networks were evaluated.{failed} {len(search.front)} of them{within} "
+        f"{search.evaluations:,} networks were evaluated{failed}. {len(search.front)} of the evaluated{within} "
         f"can't be improved in one objective without losing in another: the Pareto front."
     )
 

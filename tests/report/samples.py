@@ -13,11 +13,12 @@ from hwnas.report.content import (
     ArtifactContent,
     BenchContent,
     ClosingContent,
-    ClosingPointContent,
     DeviceContent,
     FailedContent,
     FileContent,
     LatencyContent,
+    MeasuredContent,
+    MeasuredObjectiveContent,
     NetworkLatency,
     ObjectiveContent,
     ParityContent,
@@ -109,7 +110,7 @@ def closing_content(search: SearchContent) -> ClosingContent:
     """The front, measured 4 % slower than predicted; one network more, over budget."""
     budget_ms = search.budgets["latency_ms"]
     points = [
-        ClosingPointContent(
+        MeasuredContent(
             choices=tuple(map(int, search.archs[index])),
             label=f"accuracy {100 * search.values[index, 0]:.2f} %",
             predicted_ms=predicted_ms,
@@ -117,7 +118,6 @@ def closing_content(search: SearchContent) -> ClosingContent:
             measured_ms=measured_ms,
             measured_p10_ms=0.98 * measured_ms,
             measured_p90_ms=1.05 * measured_ms,
-            budget_ms=budget_ms,
             within=measured_ms <= budget_ms,
             on_front=measured_ms <= budget_ms,
         )
@@ -136,9 +136,12 @@ def closing_content(search: SearchContent) -> ClosingContent:
             on_front=False,
         )
     )
-    return ClosingContent(
-        device="Example CPU", drift=1.01, table="table.yaml", rounds=2, points={"latency_ms": tuple(points)}
-    )
+    measured = MeasuredObjectiveContent(
+        name="latency_ms", device="Example CPU", drift=1.01, table="table.yaml", error_after=0.011,
+        budget_ms=budget_ms, budget_as_searched_ms=1.02 * budget_ms, networks=tuple(points),
+    )  # fmt: skip
+    failed = FailedContent(choices=tuple(map(int, search.archs[1])), reason="the runtime can't run it")
+    return ClosingContent(rounds=2, objectives=(measured,), unmeasured=1, failed=(failed,))
 
 
 def _beaten(values: np.ndarray, index: int, among: np.ndarray) -> bool:

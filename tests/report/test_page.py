@@ -112,9 +112,17 @@ def evil_report() -> ReportContent:
         devices=tuple(dataclasses.replace(d, name=EVIL, device=EVIL) for d in content.devices),
         closing=dataclasses.replace(
             content.closing,
-            device=EVIL,
-            table=EVIL,
-            points={EVIL: tuple(dataclasses.replace(p, label=EVIL) for p in content.closing.points["latency_ms"])},
+            objectives=tuple(
+                dataclasses.replace(
+                    measured,
+                    name=EVIL,
+                    device=EVIL,
+                    table=EVIL,
+                    networks=tuple(dataclasses.replace(n, label=EVIL) for n in measured.networks),
+                )
+                for measured in content.closing.objectives
+            ),
+            failed=(FailedContent(choices=(0,), reason=EVIL),),
         ),
         winner=dataclasses.replace(
             content.winner, arch=Arch(space, content.winner.arch.choices), stabilizers={0: EVIL}, accuracies={EVIL: 0.5}
