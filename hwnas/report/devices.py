@@ -31,8 +31,8 @@ def devices_section(search: SearchContent, devices: tuple[DeviceContent, ...]) -
     first, *others = devices
     parts = [
         lead(
-            f"The front was searched for {first.name}. Here is what the tables of other devices predict for the same "
-            f"networks, and which of them would be on a front there among all {search.evaluations:,} evaluated."
+            "The networks of the front on other devices, as their tables predict them. A network is on the front there "
+            f"if none of the {search.evaluations:,} evaluated beats it where only that device's latency counts."
         ),
         side_by_side([_card(search, first, other, number) for number, other in enumerate(others)]),
     ]

@@ -41,8 +41,9 @@ def _lead(search: SearchContent) -> str:
     if not search.front:
         none = f"None of the {search.evaluations:,} evaluated networks{within} is on a front: nothing met the request"
         return f"{none}{failed}."
+    which = "of the evaluated" if count else "of them"
     return (
-        f"{search.evaluations:,} networks were evaluated{failed}. {len(search.front)} of the evaluated{within} "
+        f"{search.evaluations:,} networks were evaluated{failed}. {len(search.front)} {which}{within} "
         f"can't be improved in one objective without losing in another: the Pareto front."
     )
 
