@@ -7,7 +7,7 @@ alone will do as well.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,14 @@ from typing import Any
 from hwnas import __version__
 from hwnas.artifact.bundle import Artifact, load_artifact
 from hwnas.artifact.target import get_target
-from hwnas.cli.gather_search import closing_content, device_contents, search_content, searched_arch
+from hwnas.cli.gather_search import (
+    closing_content,
+    device_contents,
+    measured_after_search,
+    refitted_table,
+    search_content,
+    searched_arch,
+)
 from hwnas.cli.tables import TableOption
 from hwnas.errors import ModelError
 from hwnas.files import read_json, read_yaml
@@ -51,7 +58,7 @@ def gather(folder: Path, other_devices: Sequence[TableOption] = ()) -> ReportCon
     search_path = _first_there(folder / "search.json", folder / "search" / "search.json")
     found = read_json(search_path, ModelError) if search_path else None
     artifact = load_artifact(folder / "artifact") if (folder / "artifact").is_dir() else None
-    table_path = _first_there(folder / "table.yaml", *(Path(t["path"]) for t in (found["tables"] if found else ())))
+    table_path = _first_there(*_tables(folder, search_path, found))
     table = LatencyTable.load(table_path) if table_path else None
     if found is None and artifact is None and table is None:
         raise ModelError(f"{folder} holds no search, artifact or table to report on")
@@ -72,7 +79,7 @@ def gather(folder: Path, other_devices: Sequence[TableOption] = ()) -> ReportCon
         devices=device_contents(found, other_devices) if found else (),
         closing=closing_content(found) if found else None,
         winner=_winner(arch, artifact, found, table) if arch else None,
-        latency=_latency(table, arch, artifact, bench, drift or 1.0) if arch and table else None,
+        latency=_latency(table, arch, artifact, found, bench, drift or 1.0) if arch and table else None,
         training=tuple(_training(run, name) for name, run in runs.items() if run),
         artifact=_artifact(artifact, bench) if artifact else None,
         how=_steps(folder),
@@ -81,6 +88,18 @@ def gather(folder: Path, other_devices: Sequence[TableOption] = ()) -> ReportCon
 
 def _first_there(*paths: Path) -> Path | None:
     return next((path for path in paths if path.exists()), None)
+
+
+def _tables(folder: Path, search_path: Path | None, found: dict[str, Any] | None) -> Iterator[Path]:
+    """Where the table of the first device may be, the best first: refitted after the search, or as it was."""
+    if found is None or search_path is None:
+        yield folder / "table.yaml"
+        return
+    if refitted := refitted_table(found):
+        yield search_path.parent / refitted
+    if search_path.parent != folder:  # in a search folder every table is a refitted one, maybe of another device
+        yield folder / "table.yaml"
+    yield Path(found["tables"][0]["path"])
 
 
 def _winner_arch(found: dict[str, Any] | None, artifact: Artifact | None) -> Arch | None:
@@ -121,7 +140,12 @@ def _winner(
 
 
 def _latency(
-    table: LatencyTable, arch: Arch, artifact: Artifact | None, bench: list[dict[str, Any]], drift: float
+    table: LatencyTable,
+    arch: Arch,
+    artifact: Artifact | None,
+    found: dict[str, Any] | None,
+    bench: list[dict[str, Any]],
+    drift: float,
 ) -> LatencyContent:
     predictor = LatencyPredictor(table, arch.space, stabilizers=_keeps_stabilizers(artifact))
     interval = predictor.interval(arch.choices)
@@ -131,7 +155,7 @@ def _latency(
         if (row["runtime"], row["precision"], row["threads"], row["batch"])
         == (table.device.runtime, table.device.precision, table.device.threads, table.device.batch)
     ]
-    measured = comparable[0] if comparable else None
+    measured = comparable[0] if comparable else measured_after_search(found, arch) if found else None
     plain = LatencyPredictor(table, arch.space)
     calibration = table.calibration
     fields = {
@@ -140,7 +164,7 @@ def _latency(
     }
     if calibration:
         fields["calibration"] = f"a network takes {calibration}"
-    if measured:
+    if comparable:
         by_table_ms = float(predictor.predict(arch.choices)[0])
         fields["by the table alone"] = f"{by_table_ms:.3f} ms"
         fields["drift since"] = f"{drift:.3f} ×, by the table's own networks, timed beside the winner"

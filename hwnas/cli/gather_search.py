@@ -151,6 +151,22 @@ def _measured_objective(found: dict[str, Any], name: str, summary: dict[str, Any
     )
 
 
+def measured_after_search(found: dict[str, Any], arch: Arch) -> dict[str, float] | None:
+    """What the arch takes on the first device, if it was measured after the search: ``p50_ms`` and percentiles."""
+    for point in (found.get("closing") or {}).get("points", ()):
+        if _is_first_latency(found, point["objective"]) and tuple(found["archs"][point["index"]]) == arch.choices:
+            percentiles_ms = {f"{p}_ms": point.get(f"measured_{p}_ms") for p in ("p10", "p90")}
+            return {"p50_ms": point["measured_ms"], **percentiles_ms}
+    return None
+
+
+def refitted_table(found: dict[str, Any]) -> str | None:
+    """The file, in the search folder, of the first device's table as it was refitted after the search."""
+    closing = closing_content(found)
+    measured = closing.objectives if closing else ()
+    return next((each.table for each in measured if _is_first_latency(found, each.name)), None)
+
+
 def searched_arch(found: dict[str, Any], index: int) -> Arch:
     """An evaluated arch."""
     return Arch(_space(found), tuple(found["archs"][index]))
@@ -173,6 +189,10 @@ def _label(found: dict[str, Any], index: int) -> str:
 def _latency_columns(found: dict[str, Any]) -> list[int]:
     """Columns of the values that are the latency on each of the search's tables, in their order."""
     return [k for k, objective in enumerate(found["objectives"]) if objective["name"].split(" ")[0] == _LATENCY]
+
+
+def _is_first_latency(found: dict[str, Any], objective: str) -> bool:
+    return [found["objectives"][column]["name"] for column in _latency_columns(found)][:1] == [objective]
 
 
 def _space(found: dict[str, Any]) -> Space:

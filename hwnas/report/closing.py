@@ -52,8 +52,8 @@ def _lead(measured: MeasuredObjectiveContent) -> str:
         text += f". {over} of them {'is' if over == 1 else 'are'} over budget and no longer on the front."
     else:
         text += ". All keep their budget." if measured.budget_ms is not None else "."
-    moved_ms = measured.budget_as_searched_ms
-    if moved_ms is not None and measured.budget_ms is not None and moved_ms > measured.budget_ms:
+    moved_ms, budget_ms = measured.budget_as_searched_ms, measured.budget_ms
+    if moved_ms and budget_ms and moved_ms > budget_ms * (1 + (measured.error_after or 0)):  # else it is noise
         text += (
             f" By the refitted table, networks once predicted at up to {milliseconds(moved_ms)} are within the budget: "
             "search again with it to find them."

@@ -169,6 +169,34 @@ def test_what_is_known_of_each_objective_counts_more(hwnas: Shell, tmp_path: Pat
     assert "1.010 ×" not in text
 
 
+def test_the_measured_winner_is_compared_with_the_refitted_table(tmp_path: Path) -> None:
+    phone = saved(tmp_path, "phone.yaml", 1)
+    found = search_folder(tmp_path / "search", {phone: None})
+    search_folder(tmp_path / "search", {phone: None}, closing=closing(found))
+    saved(tmp_path / "search", "table.yaml", 3)
+    latency = gather(tmp_path / "search").latency
+    assert latency is not None
+    row = found["winner"]
+    assert latency.measured_ms == 1.25 * found["values"][row][1]
+    assert latency.measured_p90_ms == 2 * found["values"][row][1]
+    refitted_ms = predict_ms(tmp_path / "search" / "table.yaml", [found["archs"][row]])
+    assert latency.predicted_ms == pytest.approx(refitted_ms[0])
+
+
+def test_a_table_refitted_for_the_second_device_is_not_taken_for_the_first(tmp_path: Path) -> None:
+    phone, gpu = saved(tmp_path, "phone.yaml", 1), saved(tmp_path, "gpu.yaml", 2)
+    found = search_folder(tmp_path / "search", {phone: None, gpu: None})
+    measured = closing(found)
+    for point in measured["points"]:
+        point["objective"] = "latency_ms gpu"
+    search_folder(tmp_path / "search", {phone: None, gpu: None}, closing=measured)
+    saved(tmp_path / "search", "table.yaml", 3)
+    latency = gather(tmp_path / "search").latency
+    assert latency is not None
+    assert latency.measured_ms is None
+    assert latency.predicted_ms == pytest.approx(found["values"][found["winner"]][1])
+
+
 def test_the_front_on_another_device_is_what_its_table_predicts(hwnas: Shell, tmp_path: Path) -> None:
     phone, board = saved(tmp_path, "phone.yaml", 1), saved(tmp_path, "board.yaml", 2)
     found = search_folder(tmp_path / "search", {phone: None})

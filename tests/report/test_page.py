@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 from hwnas.report.content import FailedContent, LatencyContent, NetworkLatency, ReportContent
+from hwnas.report.headline import headline
 from hwnas.report.html import render
 from hwnas.report.units import milliseconds
 from hwnas.space.arch import Arch
 from hwnas.space.op import Stabilizer
 from tests.report.parsed import Page
 from tests.report.samples import report, search_content
+from tests.report.test_search_section import small_search
 
 EVIL = '<script>alert(1)</script><img src=x onerror="alert(2)">'
 CHARTS = [
@@ -56,6 +58,18 @@ def test_headline_says_predicted_measured_and_budget(name: str) -> None:
     assert "97.22 %" in text
     assert f"{content.winner.madds:,} per image" in text
     assert "413 kB" in text
+
+
+def test_the_headlines_budget_is_the_first_devices() -> None:
+    content = report("scarlet-tiny")
+    for budgets, said in (
+        ({"latency_ms phone": 7.77, "latency_ms gpu": 1.11}, True),
+        ({"latency_ms gpu": 1.11}, False),
+    ):
+        search = small_search(budgets=budgets)
+        tile = Page(headline(bare(search=search, latency=content.latency))).text
+        assert ("budget 7.77 ms" in tile) == said
+        assert "1.11" not in tile
 
 
 def test_all_sections_and_charts_are_there_once(name: str) -> None:
