@@ -24,8 +24,8 @@ import numpy as np
 import plotly.io as pio
 from plotly.subplots import make_subplots
 
-from hwnas.report.charts import TEMPLATE
 from hwnas.report.picture import find_browser, photograph
+from hwnas.report.theme import TEMPLATE
 from hwnas.train.config import TrainConfig
 from hwnas.train.run import read_log
 

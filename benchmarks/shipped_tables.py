@@ -23,8 +23,8 @@ from hwnas.errors import InputError
 from hwnas.predict.latency import LatencyPredictor
 from hwnas.predict.validate import Validation, validate_held_out
 from hwnas.report.agreement import by_table, common_range, draw_agreement
-from hwnas.report.charts import TEMPLATE
 from hwnas.report.picture import find_browser, photograph
+from hwnas.report.theme import TEMPLATE
 from hwnas.shipped import shipped
 from hwnas.space.space import Space
 from hwnas.tables.table import LatencyTable

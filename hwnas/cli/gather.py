@@ -7,15 +7,23 @@ alone will do as well.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from hwnas import __version__
 from hwnas.artifact.bundle import Artifact, load_artifact
 from hwnas.artifact.target import get_target
+from hwnas.cli.gather_search import (
+    closing_content,
+    device_contents,
+    measured_after_search,
+    refitted_table,
+    search_content,
+    searched_arch,
+)
+from hwnas.cli.tables import TableOption
 from hwnas.errors import ModelError
 from hwnas.files import read_json, read_yaml
 from hwnas.predict.latency import LatencyPredictor
@@ -25,33 +33,37 @@ from hwnas.report.content import (
     FileContent,
     LatencyContent,
     NetworkLatency,
-    ObjectiveContent,
     ParityContent,
     ReportContent,
-    SearchContent,
     StepContent,
     TrainingContent,
     WinnerContent,
 )
 from hwnas.space.arch import Arch
-from hwnas.space.yaml import get_space
 from hwnas.tables.table import LatencyTable
 from hwnas.train.run import read_log
 
 
-def gather(folder: Path) -> ReportContent:
+def gather(folder: Path, other_devices: Sequence[TableOption] = ()) -> ReportContent:
     """Everything that ``folder`` holds, and the table and supernet that its search names.
+
+    Args:
+        folder: a work folder or a search folder.
+        other_devices: tables of other devices, and maybe budgets there, to compare the front's latency on.
 
     Raises:
         ModelError: there is nothing to report on, or a file is malformed or was altered.
+        MissingOpError: the table of another device isn't of the search's space.
     """
     search_path = _first_there(folder / "search.json", folder / "search" / "search.json")
     found = read_json(search_path, ModelError) if search_path else None
     artifact = load_artifact(folder / "artifact") if (folder / "artifact").is_dir() else None
-    table_path = _first_there(folder / "table.yaml", *(Path(t["path"]) for t in (found["tables"] if found else ())))
+    table_path = _first_there(*_tables(folder, search_path, found))
     table = LatencyTable.load(table_path) if table_path else None
     if found is None and artifact is None and table is None:
         raise ModelError(f"{folder} holds no search, artifact or table to report on")
+    if found is None and other_devices:
+        raise ModelError(f"{folder} holds no search whose front could be compared on another device; leave --table out")
     arch = _winner_arch(found, artifact)
     benched = read_json(folder / "bench.json", ModelError) if (folder / "bench.json").exists() else {}
     runs = {
@@ -63,9 +75,11 @@ def gather(folder: Path) -> ReportContent:
         title=f"{arch.space.name} on {table.device.hardware}" if arch and table else folder.name,
         created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         version=__version__,
-        search=_search(found) if found else None,
+        search=search_content(found) if found else None,
+        devices=device_contents(found, other_devices) if found else (),
+        closing=closing_content(found) if found else None,
         winner=_winner(arch, artifact, found, table) if arch else None,
-        latency=_latency(table, arch, artifact, bench, drift or 1.0) if arch and table else None,
+        latency=_latency(table, arch, artifact, found, bench, drift or 1.0) if arch and table else None,
         training=tuple(_training(run, name) for name, run in runs.items() if run),
         artifact=_artifact(artifact, bench) if artifact else None,
         how=_steps(folder),
@@ -76,32 +90,24 @@ def _first_there(*paths: Path) -> Path | None:
     return next((path for path in paths if path.exists()), None)
 
 
+def _tables(folder: Path, search_path: Path | None, found: dict[str, Any] | None) -> Iterator[Path]:
+    """Where the table of the first device may be, the best first: refitted after the search, or as it was."""
+    if found is None or search_path is None:
+        yield folder / "table.yaml"
+        return
+    if refitted := refitted_table(found):
+        yield search_path.parent / refitted
+    if search_path.parent != folder:  # in a search folder every table is a refitted one, maybe of another device
+        yield folder / "table.yaml"
+    yield Path(found["tables"][0]["path"])
+
+
 def _winner_arch(found: dict[str, Any] | None, artifact: Artifact | None) -> Arch | None:
     if artifact:
         return artifact.arch
     if found and found["winner"] is not None:
-        source, resolution, classes = (found["space"][key] for key in ("source", "resolution", "classes"))
-        return Arch(get_space(source, resolution, classes), tuple(found["archs"][found["winner"]]))
+        return searched_arch(found, found["winner"])
     return None
-
-
-def _search(found: dict[str, Any]) -> SearchContent:
-    space = get_space(found["space"]["source"], found["space"]["resolution"], found["space"]["classes"])
-    return SearchContent(
-        space=space,
-        objectives=tuple(ObjectiveContent(**objective) for objective in found["objectives"]),
-        archs=np.array(found["archs"], dtype=np.int64),
-        values=np.array(found["values"], dtype=np.float64),
-        front=tuple(found["front"]),
-        budgets=found["budgets"],
-        winner=found["winner"],
-        strategy=found["strategy"],
-        evaluations=len(found["archs"]),
-        seed=found["seed"],
-        hypervolume=found["hypervolume"],
-        reference_point=tuple(found["reference"]),
-        hypervolume_history=np.array(found["hypervolume_history"], dtype=np.float64),
-    )
 
 
 def _keeps_stabilizers(artifact: Artifact | None) -> bool:
@@ -134,7 +140,12 @@ def _winner(
 
 
 def _latency(
-    table: LatencyTable, arch: Arch, artifact: Artifact | None, bench: list[dict[str, Any]], drift: float
+    table: LatencyTable,
+    arch: Arch,
+    artifact: Artifact | None,
+    found: dict[str, Any] | None,
+    bench: list[dict[str, Any]],
+    drift: float,
 ) -> LatencyContent:
     predictor = LatencyPredictor(table, arch.space, stabilizers=_keeps_stabilizers(artifact))
     interval = predictor.interval(arch.choices)
@@ -144,7 +155,7 @@ def _latency(
         if (row["runtime"], row["precision"], row["threads"], row["batch"])
         == (table.device.runtime, table.device.precision, table.device.threads, table.device.batch)
     ]
-    measured = comparable[0] if comparable else None
+    measured = comparable[0] if comparable else measured_after_search(found, arch) if found else None
     plain = LatencyPredictor(table, arch.space)
     calibration = table.calibration
     fields = {
@@ -153,7 +164,7 @@ def _latency(
     }
     if calibration:
         fields["calibration"] = f"a network takes {calibration}"
-    if measured:
+    if comparable:
         by_table_ms = float(predictor.predict(arch.choices)[0])
         fields["by the table alone"] = f"{by_table_ms:.3f} ms"
         fields["drift since"] = f"{drift:.3f} ×, by the table's own networks, timed beside the winner"

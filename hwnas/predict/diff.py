@@ -150,7 +150,7 @@ def diff(a: LatencyTable, b: LatencyTable, *, archs: int, seed: int) -> TableDif
         b=str(b.device),
         ops_a=len(a.ops),
         ops_b=len(b.ops),
-        ops=_agreement(a_ms, b_ms),
+        ops=agreement(a_ms, b_ms),
         slower_on_b=slower,
         faster_on_b=faster,
         networks=_networks(a, b, space, _distinct(space.sample(archs, seed))) if space else None,
@@ -175,7 +175,8 @@ def _common_space(a: LatencyTable, b: LatencyTable) -> Space | None:
     return None
 
 
-def _agreement(a_ms: _Values, b_ms: _Values) -> Agreement:
+def agreement(a_ms: _Values, b_ms: _Values) -> Agreement:
+    """How latencies in ms of the same things compare: (N,) each, N ≥ 1, all positive."""
     ranked = len(a_ms) >= _FEWEST_RANKED and np.ptp(a_ms) > 0 and np.ptp(b_ms) > 0
     p10, p50, p90 = (float(p) for p in np.percentile(b_ms / a_ms, (10, 50, 90)))
     return Agreement(
@@ -208,7 +209,7 @@ def _networks(a: LatencyTable, b: LatencyTable, space: Space, archs: Archs) -> N
     return NetworkDiff(
         space=space.name,
         resolution=space.resolution,
-        latency=_agreement(a_ms, b_ms),
+        latency=agreement(a_ms, b_ms),
         flipped=flipped,
         flips=flips,
         layers=_layers(a, b, space),

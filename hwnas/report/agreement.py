@@ -12,8 +12,8 @@ from hwnas.predict.calibrate import Networks, fit
 from hwnas.predict.latency import LatencyPredictor
 from hwnas.predict.lowered import madds
 from hwnas.predict.validate import Validation
-from hwnas.report.charts import BLUE, GREY, HAIRLINE, TEMPLATE, padded_range
 from hwnas.report.content import Values
+from hwnas.report.theme import BLUE, GREY, HAIRLINE, TEMPLATE, padded_range
 from hwnas.report.units import large, milliseconds
 from hwnas.space.space import Space
 

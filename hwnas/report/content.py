@@ -31,6 +31,14 @@ class ObjectiveContent:
     maximize: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class FailedContent:
+    """An arch that couldn't be evaluated, and why."""
+
+    choices: tuple[int, ...]
+    reason: str
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SearchContent:
     """What a search did and found.
@@ -47,6 +55,8 @@ class SearchContent:
         hypervolume: of the front; None when it wasn't computed.
         reference_point: (K,) of the hypervolume, in the objectives' own sign and unit.
         hypervolume_history: (M,) after each evaluation, if known.
+        baseline_history: the same for random archs within the same budgets, from the same reference point.
+        failed: archs that couldn't be evaluated; they aren't among ``archs``.
     """
 
     space: Space
@@ -62,6 +72,96 @@ class SearchContent:
     hypervolume: float | None
     reference_point: tuple[float, ...] = ()
     hypervolume_history: Values | None = None
+    baseline_history: Values | None = None
+    failed: tuple[FailedContent, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DeviceContent:
+    """A device, and how fast everything that a search evaluated is on it.
+
+    Attributes:
+        name: short, as its table's file is called.
+        device: in one line; empty when its table isn't there any more.
+        latency_ms: (M,) predicted, in the order of the search's evaluations.
+        budget_ms: on this device; None for none.
+        interpolated: ops that its table lacks and a kernel model answered for.
+    """
+
+    name: str
+    device: str
+    latency_ms: Values
+    budget_ms: float | None = None
+    interpolated: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasuredContent:
+    """A network that was measured after the search.
+
+    Attributes:
+        choices: of the arch.
+        label: what it is known by in the chart, like its accuracy.
+        predicted_ms: by the table, when it was searched.
+        refitted_ms: by the table after these measurements were added to it; None when they weren't.
+        measured_ms, measured_p10_ms, measured_p90_ms: on the device.
+        within: whether the measurement is within the budget.
+        on_front: whether it is on the final front.
+    """
+
+    choices: tuple[int, ...]
+    label: str
+    predicted_ms: float
+    refitted_ms: float | None
+    measured_ms: float
+    measured_p10_ms: float | None
+    measured_p90_ms: float | None
+    within: bool
+    on_front: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasuredObjectiveContent:
+    """A latency that was measured.
+
+    Attributes:
+        name: of the objective.
+        device: in one line.
+        drift: how many times as slow the machine was as when the table was made; measurements are divided by it.
+            None when it isn't known.
+        table: the table that the measurements were added to; None when they weren't.
+        error_after: mean absolute relative error of the refitted table for networks left out of the fit, if known.
+        budget_ms: that was searched with; None for none.
+        budget_as_searched_ms: what the first table said of the slowest arch that is within the budget by the refitted
+            one; None when it isn't known.
+        networks: that were measured.
+    """
+
+    name: str
+    device: str
+    drift: float | None
+    table: str | None
+    error_after: float | None
+    budget_ms: float | None
+    budget_as_searched_ms: float | None
+    networks: tuple[MeasuredContent, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClosingContent:
+    """A front that was measured on the device.
+
+    Attributes:
+        rounds: of measuring, replacing and measuring again.
+        objectives: that were measured.
+        unmeasured: networks of the final front that weren't.
+        failed: archs that couldn't be measured.
+    """
+
+    rounds: int
+    objectives: tuple[MeasuredObjectiveContent, ...]
+    unmeasured: int = 0
+    failed: tuple[FailedContent, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,12 +301,15 @@ class ReportContent:
     Attributes:
         created: when, as it shall be read.
         version: of hwnas.
+        devices: the one that was searched for, and others to compare it with.
     """
 
     title: str
     created: str
     version: str
     search: SearchContent | None = None
+    devices: tuple[DeviceContent, ...] = ()
+    closing: ClosingContent | None = None
     winner: WinnerContent | None = None
     latency: LatencyContent | None = None
     training: tuple[TrainingContent, ...] = ()

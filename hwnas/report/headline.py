@@ -55,6 +55,8 @@ def compared(value: float, reference: float) -> str:
 
 
 def _latency_budget_ms(content: ReportContent) -> float | None:
-    search = content.search
-    names = [objective.name for objective in search.objectives if objective.unit == "ms"] if search else []
-    return next((search.budgets[name] for name in names if name in search.budgets), None) if search else None
+    """The budget on the first device, which is the one whose latency is told."""
+    latencies = (
+        [objective.name for objective in content.search.objectives if objective.unit == "ms"] if content.search else []
+    )
+    return content.search.budgets.get(latencies[0]) if content.search and latencies else None

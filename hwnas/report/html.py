@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.resources import files
 
+from hwnas.report.closing import closing_section
 from hwnas.report.content import ReportContent
+from hwnas.report.devices import devices_section
 from hwnas.report.embed import plotly_code
-from hwnas.report.found import latency_section, search_section, winner_section
+from hwnas.report.found import latency_section, winner_section
 from hwnas.report.headline import headline
 from hwnas.report.made import artifact_section, how_section, training_section
 from hwnas.report.markup import Html, escape, join
+from hwnas.report.search import search_section
 
 # Whatever a label may say, the browser fetches nothing; plotly sets inline styles and saves pictures as data or blob.
 _POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
@@ -18,8 +21,11 @@ _POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inl
 
 def render(content: ReportContent) -> str:
     """The report as the text of one HTML file; the same content gives the same text."""
+    search = content.search
     sections = {
-        "search": ("The front", content.search and search_section(content.search)),
+        "search": ("The front", search and search_section(search)),
+        "devices": ("Other devices", search and devices_section(search, content.devices)),
+        "closing": ("The measured front", content.closing and closing_section(content.closing)),
         "winner": ("The winner", content.winner and winner_section(content.winner)),
         "latency": ("Latency", content.latency and latency_section(content.latency)),
         "training": ("Training", content.training and training_section(content.training)),

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 from hwnas import __version__
-from hwnas.report.charts import AMBER, BLUE, GREY, HAIRLINE, TEMPLATE, padded_range
 from hwnas.report.embed import chart
 from hwnas.report.html import page
 from hwnas.report.markup import Html, card, code, details, facts, join, lead, side_by_side, table, tile
+from hwnas.report.theme import AMBER, BLUE, GREY, HAIRLINE, TEMPLATE, padded_range
 from hwnas.report.units import large, percent, words
 
 if TYPE_CHECKING:  # the report is drawn from plain data; it needs no training to be there

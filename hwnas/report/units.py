@@ -6,7 +6,14 @@ from math import isfinite
 
 _SPACE = "\N{NO-BREAK SPACE}"
 _RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
-_WORDS = {"madds": "multiply-adds", "params": "parameters", "ms": "latency"}
+_WORDS = {
+    "madds": "multiply-adds",
+    "params": "parameters",
+    "ms": "latency",
+    "latency_p90_ms": "p90 latency",
+    "model_mb": "model size",
+    "peak_activation_mb": "peak activation memory",
+}
 
 
 def number(value: float) -> str:
@@ -80,8 +87,10 @@ def axis(unit: str) -> tuple[float, str]:
 
 
 def words(name: str) -> str:
-    """An identifier as words: ``latency_ms`` -> ``latency``, ``madds`` -> ``multiply-adds``."""
-    return _WORDS.get(name) or name.removesuffix("_ms").replace("_", " ")
+    """An identifier as words: ``madds`` -> ``multiply-adds``, ``latency_ms phone`` -> ``latency on phone``."""
+    what, _, device = name.partition(" ") if "_ms " in name else (name, "", "")
+    known = _WORDS.get(what) or what.removesuffix("_ms").replace("_", " ")
+    return f"{known} on {device}" if device else known
 
 
 def _padded(value: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 
 import numpy as np
@@ -11,8 +12,13 @@ from hwnas.predict.lowered import LayerSum
 from hwnas.report.content import (
     ArtifactContent,
     BenchContent,
+    ClosingContent,
+    DeviceContent,
+    FailedContent,
     FileContent,
     LatencyContent,
+    MeasuredContent,
+    MeasuredObjectiveContent,
     NetworkLatency,
     ObjectiveContent,
     ParityContent,
@@ -40,6 +46,8 @@ def report(name: str, evaluations: int = 300) -> ReportContent:
         created="2025-03-14 09:26 UTC",
         version="0.1.0",
         search=search,
+        devices=device_contents(search),
+        closing=closing_content(search),
         winner=_winner(arch, _op_ms(name)),
         latency=_latency(float(predicted_ms)),
         training=(_training("supernet", 30), _training("fine-tuned network", 12)),
@@ -79,7 +87,61 @@ def search_content(name: str, evaluations: int = 300) -> SearchContent:
         hypervolume=0.0719,
         reference_point=(0.85, 1.1 * budget_ms),
         hypervolume_history=np.cumsum(gains * rng.integers(0, 2, evaluations)) / 100,
+        baseline_history=np.cumsum(gains[::-1] * rng.integers(0, 2, evaluations)) / 120,
+        failed=(FailedContent(choices=tuple(map(int, archs[0])), reason="accuracy returned nan"),),
     )
+
+
+def device_contents(search: SearchContent) -> tuple[DeviceContent, ...]:
+    """The device of the search, and one whose latencies are alike but for a third of the archs."""
+    latency_ms = search.values[:, 1]
+    slow = np.where(np.arange(len(latency_ms)) % 3, 1.0, 1.4)
+    return (
+        DeviceContent(
+            name="phone", device="Example CPU", latency_ms=latency_ms, budget_ms=search.budgets["latency_ms"]
+        ),
+        DeviceContent(
+            name="board", device="Example board", latency_ms=3 * slow * latency_ms, budget_ms=None, interpolated=2
+        ),
+    )
+
+
+def closing_content(search: SearchContent) -> ClosingContent:
+    """The front, measured 4 % slower than predicted; one network more, over budget."""
+    budget_ms = search.budgets["latency_ms"]
+    points = [
+        MeasuredContent(
+            choices=tuple(map(int, search.archs[index])),
+            label=f"accuracy {100 * search.values[index, 0]:.2f} %",
+            predicted_ms=predicted_ms,
+            refitted_ms=1.04 * predicted_ms,
+            measured_ms=measured_ms,
+            measured_p10_ms=0.98 * measured_ms,
+            measured_p90_ms=1.05 * measured_ms,
+            within=measured_ms <= budget_ms,
+            on_front=measured_ms <= budget_ms,
+        )
+        for index in search.front
+        if (predicted_ms := float(search.values[index, 1])) and (measured_ms := 1.04 * predicted_ms)
+    ]
+    points.append(
+        dataclasses.replace(
+            points[0],
+            predicted_ms=budget_ms,
+            measured_ms=1.05 * budget_ms,
+            measured_p10_ms=None,
+            measured_p90_ms=None,
+            refitted_ms=None,
+            within=False,
+            on_front=False,
+        )
+    )
+    measured = MeasuredObjectiveContent(
+        name="latency_ms", device="Example CPU", drift=1.01, table="table.yaml", error_after=0.011,
+        budget_ms=budget_ms, budget_as_searched_ms=1.02 * budget_ms, networks=tuple(points),
+    )  # fmt: skip
+    failed = FailedContent(choices=tuple(map(int, search.archs[1])), reason="the runtime can't run it")
+    return ClosingContent(rounds=2, objectives=(measured,), unmeasured=1, failed=(failed,))
 
 
 def _beaten(values: np.ndarray, index: int, among: np.ndarray) -> bool:

@@ -9,16 +9,22 @@ from functools import cache
 import numpy as np
 import pytest
 
-from hwnas.report.content import LatencyContent, NetworkLatency, ReportContent
+from hwnas.report.content import FailedContent, LatencyContent, NetworkLatency, ReportContent
+from hwnas.report.headline import headline
 from hwnas.report.html import render
 from hwnas.report.units import milliseconds
 from hwnas.space.arch import Arch
 from hwnas.space.op import Stabilizer
 from tests.report.parsed import Page
 from tests.report.samples import report, search_content
+from tests.report.test_search_section import small_search
 
 EVIL = '<script>alert(1)</script><img src=x onerror="alert(2)">'
-CHARTS = ["chart-front", "chart-hypervolume", "chart-choices", "chart-latency", "chart-training-0", "chart-training-1"]
+CHARTS = [
+    *("chart-front", "chart-hypervolume", "chart-choices", "chart-device-0", "chart-closing-0"),
+    *("chart-latency", "chart-training-0", "chart-training-1"),
+]
+SECTIONS = ["search", "devices", "closing", "winner", "latency", "training", "artifact", "how"]
 
 
 @cache
@@ -54,10 +60,22 @@ def test_headline_says_predicted_measured_and_budget(name: str) -> None:
     assert "413 kB" in text
 
 
+def test_the_headlines_budget_is_the_first_devices() -> None:
+    content = report("scarlet-tiny")
+    for budgets, said in (
+        ({"latency_ms phone": 7.77, "latency_ms gpu": 1.11}, True),
+        ({"latency_ms gpu": 1.11}, False),
+    ):
+        search = small_search(budgets=budgets)
+        tile = Page(headline(bare(search=search, latency=content.latency))).text
+        assert ("budget 7.77 ms" in tile) == said
+        assert "1.11" not in tile
+
+
 def test_all_sections_and_charts_are_there_once(name: str) -> None:
     ids = page_of(name).ids()
     assert len(ids) == len(set(ids))
-    assert set(ids) == {"search", "winner", "latency", "training", "artifact", "how", *CHARTS}
+    assert set(ids) == {*SECTIONS, *CHARTS}
     assert "Not in this report" not in page_of(name).text
 
 
@@ -102,7 +120,24 @@ def evil_report() -> ReportContent:
         title=EVIL,
         created=EVIL,
         version=EVIL,
-        search=dataclasses.replace(content.search, space=space, strategy=EVIL),
+        search=dataclasses.replace(
+            content.search, space=space, strategy=EVIL, failed=(FailedContent(choices=(0,), reason=EVIL),)
+        ),
+        devices=tuple(dataclasses.replace(d, name=EVIL, device=EVIL) for d in content.devices),
+        closing=dataclasses.replace(
+            content.closing,
+            objectives=tuple(
+                dataclasses.replace(
+                    measured,
+                    name=EVIL,
+                    device=EVIL,
+                    table=EVIL,
+                    networks=tuple(dataclasses.replace(n, label=EVIL) for n in measured.networks),
+                )
+                for measured in content.closing.objectives
+            ),
+            failed=(FailedContent(choices=(0,), reason=EVIL),),
+        ),
         winner=dataclasses.replace(
             content.winner, arch=Arch(space, content.winner.arch.choices), stabilizers={0: EVIL}, accuracies={EVIL: 0.5}
         ),
@@ -137,11 +172,14 @@ def test_markup_in_labels_stays_text() -> None:
 
 def test_absent_sections_are_named_in_one_line() -> None:
     html = render(bare())
-    assert "Not in this report: the front, the winner, latency, training, the artifact, how it was made." in html
+    absent = (
+        "the front, other devices, the measured front, the winner, latency, training, the artifact, how it was made"
+    )
+    assert f"Not in this report: {absent}." in html
     assert Page(html).ids() == []
 
 
-@pytest.mark.parametrize("section", ["search", "winner", "latency", "training", "artifact", "how"])
+@pytest.mark.parametrize("section", [section for section in SECTIONS if section != "devices"])
 def test_any_section_can_be_alone(section: str) -> None:
     page = Page(render(bare(**{section: getattr(report("scarlet-tiny"), section)})))
     sections = [attributes.get("id") for tag, attributes in page.tags if tag == "section" and attributes.get("id")]

@@ -33,6 +33,11 @@ from hwnas.report.units import bytes_, large, milliseconds, number, percent, sec
         (words("latency_ms"), "latency"),
         (words("val_accuracy"), "val accuracy"),
         (words("madds"), "multiply-adds"),
+        (words("latency_ms my phone"), "latency on my phone"),
+        (words("latency_p90_ms"), "p90 latency"),
+        (words("latency_p90_ms gpu"), "p90 latency on gpu"),
+        (words("model_mb"), "model size"),
+        (words("top-5 accuracy"), "top-5 accuracy"),
     ],
 )
 def test_reads_as(text: str, expected: str) -> None:

@@ -1,0 +1,282 @@
+"""``hwnas report`` on search folders, old and new, and on tables of other devices."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import kendalltau, spearmanr
+
+from hwnas.cli.gather import gather
+from hwnas.cli.tables import TableOption
+from hwnas.files import to_json
+from hwnas.predict.latency import LatencyPredictor
+from hwnas.search import Budget, Objective, SearchResult, search
+from hwnas.space.space import Space
+from hwnas.space.yaml import get_space
+from hwnas.tables.table import LatencyTable
+from tests.cli.run import Shell
+from tests.report.parsed import Page
+from tests.search.problems import quality_and_cost
+from tests.tables.make import made_up_table
+
+MACRO = get_space("macro")
+
+
+@pytest.fixture
+def hwnas(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
+    return Shell(monkeypatch, capsys)
+
+
+def saved(folder: Path, name: str, seed: int, space: Space = MACRO) -> Path:
+    path = folder / name
+    made_up_table(space, seed).save(path)
+    return path
+
+
+def predict_ms(table: Path, archs: list[list[int]]) -> np.ndarray:
+    return LatencyPredictor(LatencyTable.load(table), MACRO, stabilizers=True).predict(archs)
+
+
+def search_folder(folder: Path, tables: dict[Path, float | None], **more: Any) -> dict[str, Any]:
+    """A real search of macro, as ``search.json`` of the first version tells it; with ``more`` keys."""
+    quality, _ = quality_and_cost(1)
+    names = ["latency_ms"] if len(tables) == 1 else [f"latency_ms {path.stem}" for path in tables]
+    predictors = [LatencyPredictor(LatencyTable.load(path), MACRO, stabilizers=True) for path in tables]
+    result: SearchResult = search(
+        MACRO,
+        [
+            Objective("accuracy", lambda archs: quality(archs) / 100, maximize=True),
+            *(Objective(name, each.predict, free=True) for name, each in zip(names, predictors, strict=True)),
+        ],
+        [Budget(name, at_most) for name, at_most in zip(names, tables.values(), strict=True) if at_most],
+        evaluations=40,
+    )
+    front = result.to_front()
+    found = {
+        "schema": "hwnas-search/1",
+        "space": {"source": "macro", "resolution": 32, "classes": 10},
+        "supernet": str(folder / "nowhere"),
+        "tables": [{"path": str(path), "sha256": "", "budget_ms": at_most} for path, at_most in tables.items()],
+        "strategy": "nsga2",
+        "seed": 0,
+        "objectives": [
+            {"name": "accuracy", "unit": "fraction", "maximize": True},
+            *({"name": name, "unit": "ms", "maximize": False} for name in names),
+        ],
+        "budgets": {name: at_most for name, at_most in zip(names, tables.values(), strict=True) if at_most},
+        "archs": result.archs.tolist(),
+        "values": result.values.tolist(),
+        "front": result.front.tolist(),
+        "winner": int(result.front[0]),
+        "reference": front.reference.tolist(),
+        "hypervolume": front.hypervolume,
+        "hypervolume_history": np.linspace(0.1, 1, len(result.archs)).tolist(),
+        **more,
+    }
+    folder.mkdir(exist_ok=True)
+    (folder / "search.json").write_text(to_json(found))
+    return found
+
+
+def reported(hwnas: Shell, *words: object) -> Page:
+    """The page that the verb writes."""
+    page = Path(str(words[0])).parent / "page.html"
+    outcome = hwnas("report", *words, "-o", page)
+    assert outcome.status == 0, outcome.err
+    return Page(page.read_text("utf-8"))
+
+
+def test_a_search_of_the_first_version_still_reports(hwnas: Shell, tmp_path: Path) -> None:
+    search_folder(tmp_path / "search", {saved(tmp_path, "phone.yaml", 1): None})
+    page = reported(hwnas, tmp_path / "search")
+    assert "chart-front" in page.ids()
+    assert "Not in this report: other devices, the measured front" in page.text
+    assert "random search" not in page.text
+    assert "couldn't be" not in page.text
+
+
+def test_null_counts_as_absent(tmp_path: Path) -> None:
+    nothing = {"failed": None, "baseline": None, "closing": None}
+    search_folder(tmp_path / "search", {saved(tmp_path, "phone.yaml", 1): None}, **nothing)
+    content = gather(tmp_path / "search")
+    assert content.closing is None
+    assert content.search is not None
+    assert content.search.baseline_history is None
+    assert content.search.failed == ()
+
+
+def test_failures_and_the_baseline_arrive(hwnas: Shell, tmp_path: Path) -> None:
+    search_folder(
+        tmp_path / "search",
+        {saved(tmp_path, "phone.yaml", 1): None},
+        failed=[{"choices": [0, 1, 2, 0, 1, 2, 0, 1], "reason": "accuracy is nan"}],
+        baseline={"evaluations": 3, "hypervolume_history": [0.0, 0.1, 0.5]},
+    )
+    text = reported(hwnas, tmp_path / "search").text
+    assert "40 networks were evaluated; 1 more couldn't be and is left out." in text
+    assert "macro:0,1,2,0,1,2,0,1 accuracy is nan" in text
+    assert "It reaches random search's final hypervolume after 19 of 40 evaluations" in text
+
+
+def closing(found: dict[str, Any], **more: Any) -> dict[str, Any]:
+    points = [
+        {
+            "index": index,
+            "objective": "latency_ms",
+            "predicted_ms": found["values"][index][1],
+            "refitted_ms": 1.1 * found["values"][index][1],
+            "measured_ms": 1.25 * found["values"][index][1],
+            "measured_p10_ms": found["values"][index][1],
+            "measured_p90_ms": 2 * found["values"][index][1],
+            "budget_ms": None,
+            "within": True,
+            "on_front": True,
+        }
+        for index in found["front"]
+    ]
+    return {"device": "the machine", "drift": 1.01, "table": "table.yaml", "rounds": 3, "points": points, **more}
+
+
+def test_the_measured_front_arrives(hwnas: Shell, tmp_path: Path) -> None:
+    table = saved(tmp_path, "phone.yaml", 1)
+    found = search_folder(tmp_path / "search", {table: None})
+    search_folder(tmp_path / "search", {table: None}, closing=closing(found))
+    page = reported(hwnas, tmp_path / "search")
+    assert "chart-closing-0" in page.ids()
+    assert (
+        f"{len(found['front'])} networks were measured. The mean absolute error of the prediction was 20.00 %"
+        in page.text
+    )
+    assert "refitted on these very networks it is 12.00 %" in page.text
+    for part in ("the machine", "1.010 ×", "table.yaml"):
+        assert part in page.text
+
+
+def test_what_is_known_of_each_objective_counts_more(hwnas: Shell, tmp_path: Path) -> None:
+    table = saved(tmp_path, "phone.yaml", 1)
+    found = search_folder(tmp_path / "search", {table: None})
+    each = {"objective": "latency_ms", "device": "this one", "drift": None, "table": "t.yaml", "error_after": 0.023}
+    more = closing(found, objectives=[each], unmeasured=[1, 2], failed=[{"index": 0, "reason": "too large"}])
+    search_folder(tmp_path / "search", {table: None}, closing=more)
+    text = reported(hwnas, tmp_path / "search").text
+    for part in ("2.30 % for networks left out", "this one", "t.yaml", "2 of the front, which stay", "too large"):
+        assert part in text
+    assert "1.010 ×" not in text
+
+
+def test_the_measured_winner_is_compared_with_the_refitted_table(tmp_path: Path) -> None:
+    phone = saved(tmp_path, "phone.yaml", 1)
+    found = search_folder(tmp_path / "search", {phone: None})
+    search_folder(tmp_path / "search", {phone: None}, closing=closing(found))
+    saved(tmp_path / "search", "table.yaml", 3)
+    latency = gather(tmp_path / "search").latency
+    assert latency is not None
+    row = found["winner"]
+    assert latency.measured_ms == 1.25 * found["values"][row][1]
+    assert latency.measured_p90_ms == 2 * found["values"][row][1]
+    refitted_ms = predict_ms(tmp_path / "search" / "table.yaml", [found["archs"][row]])
+    assert latency.predicted_ms == pytest.approx(refitted_ms[0])
+
+
+def test_a_table_refitted_for_the_second_device_is_not_taken_for_the_first(tmp_path: Path) -> None:
+    phone, gpu = saved(tmp_path, "phone.yaml", 1), saved(tmp_path, "gpu.yaml", 2)
+    found = search_folder(tmp_path / "search", {phone: None, gpu: None})
+    measured = closing(found)
+    for point in measured["points"]:
+        point["objective"] = "latency_ms gpu"
+    search_folder(tmp_path / "search", {phone: None, gpu: None}, closing=measured)
+    saved(tmp_path / "search", "table.yaml", 3)
+    latency = gather(tmp_path / "search").latency
+    assert latency is not None
+    assert latency.measured_ms is None
+    assert latency.predicted_ms == pytest.approx(found["values"][found["winner"]][1])
+
+
+def test_the_front_on_another_device_is_what_its_table_predicts(hwnas: Shell, tmp_path: Path) -> None:
+    phone, board = saved(tmp_path, "phone.yaml", 1), saved(tmp_path, "board.yaml", 2)
+    found = search_folder(tmp_path / "search", {phone: None})
+    page = reported(hwnas, tmp_path / "search", "--table", board)
+    archs = [found["archs"][index] for index in found["front"]]
+    phone_ms, board_ms = predict_ms(phone, archs), predict_ms(board, archs)
+    tau, rho = kendalltau(phone_ms, board_ms).statistic, spearmanr(phone_ms, board_ms).statistic
+    assert f"Kendall's τ {tau:.2f}, Spearman's ρ {rho:.2f}" in page.text
+    for ms in board_ms:
+        assert f"{ms:.2f} ms" in page.text or f"{ms:.3f} ms" in page.text
+    assert "chart-device-0" in page.ids()
+    assert "Latency on board against phone" in page.text
+
+
+def test_each_other_table_may_have_a_budget(hwnas: Shell, tmp_path: Path) -> None:
+    found = search_folder(tmp_path / "search", {saved(tmp_path, "phone.yaml", 1): None})
+    board, watch = saved(tmp_path, "board.yaml", 2), saved(tmp_path, "watch.yaml", 3)
+    at_most = float(np.median(predict_ms(board, found["archs"])))
+    page = reported(hwnas, tmp_path / "search", "--table", f"{board}:{at_most}", "--table", watch)
+    assert {"chart-device-0", "chart-device-1"} <= set(page.ids())
+    assert "The best within" in page.text
+    assert "on watch" in page.text
+
+
+def test_a_search_for_two_devices_compares_them_by_itself(hwnas: Shell, tmp_path: Path) -> None:
+    phone, gpu = saved(tmp_path, "phone.yaml", 1), saved(tmp_path, "gpu.yaml", 2)
+    search_folder(tmp_path / "search", {phone: None, gpu: None})
+    page = reported(hwnas, tmp_path / "search")
+    assert {"chart-front", "chart-front-1", "chart-device-0"} <= set(page.ids())
+    assert "Accuracy against latency on gpu" in page.text
+    gpu.unlink()
+    phone.unlink()
+    (tmp_path / "page.html").unlink()
+    assert "Latency on gpu against phone" in reported(hwnas, tmp_path / "search").text, "the tables needn't be there"
+
+
+def test_tables_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    here, there = saved(tmp_path / "a", "table.yaml", 1), saved(tmp_path / "b", "table.yaml", 2)
+    search_folder(tmp_path / "search", {here: None})
+    content = gather(tmp_path / "search", [TableOption(there, LatencyTable.load(there), None)])
+    assert [device.name for device in content.devices] == [str(here), str(there)]
+
+
+def test_interpolated_ops_are_counted(tmp_path: Path) -> None:
+    search_folder(tmp_path / "search", {saved(tmp_path, "phone.yaml", 1): None})
+    full = made_up_table(MACRO, 2)
+    kinds = [op for op in full.ops if op.kind == "mbconv"]
+    fewer = dataclasses.replace(full, ops={op: full.ops[op] for op in full.ops if op not in kinds[:3]})
+    content = gather(tmp_path / "search", [TableOption(tmp_path / "board.yaml", fewer, None)])
+    assert [device.interpolated for device in content.devices] == [0, 3]
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (["--table", "s2.yaml"], "lacks"),
+        (["--table", "nothing.yaml"], "can't read"),
+        (["--table", "board.yaml:fast"], "number of ms"),
+        (["--table", "board.yaml:-1"], "positive"),
+        (["--table", "board.yaml:nan"], "finite"),
+    ],
+)
+def test_tables_that_do_not_fit(
+    hwnas: Shell, words: list[str], part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    search_folder(tmp_path / "search", {saved(tmp_path, "phone.yaml", 1): None})
+    saved(tmp_path, "board.yaml", 2)
+    s2 = made_up_table(get_space("scarlet-s2"), 1)
+    stem = {op: entry for op, entry in s2.ops.items() if op.kind == "stem"}
+    dataclasses.replace(s2, ops=stem).save(tmp_path / "s2.yaml")
+    before = sorted(tmp_path.iterdir())
+    assert part in hwnas.refused("report", "search", "-o", "page.html", *words)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_without_a_search_there_is_no_front_to_compare(hwnas: Shell, tmp_path: Path) -> None:
+    table = saved(tmp_path, "table.yaml", 1)
+    message = hwnas.refused("report", tmp_path, "--table", table, "-o", tmp_path / "page.html")
+    assert "no search" in message
+    assert json.loads(hwnas("report", tmp_path, "-o", tmp_path / "page.html", "--json").out)["report"]
