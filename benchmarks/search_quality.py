@@ -29,8 +29,8 @@ from rival_optimizers import optuna_sampler, pymoo_nsga2
 
 from hwnas.predict.latency import LatencyPredictor
 from hwnas.predict.lowered import madds, params
-from hwnas.report.charts import TEMPLATE
 from hwnas.report.picture import photograph
+from hwnas.report.theme import TEMPLATE
 from hwnas.search import Budget, Objective, hypervolume, search
 from hwnas.space.space import Archs
 from hwnas.space.yaml import get_space
