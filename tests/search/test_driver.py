@@ -154,7 +154,7 @@ def test_a_failing_objective_leaves_what_was_evaluated_in_the_store() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"strategy": "nsga9"}, "known: nsga2"),
+        ({"strategy": "nsga9"}, "known: guided, nsga2"),
         ({"evaluations": 0}, "evaluations must be"),
         ({"evaluations": 1.5}, "evaluations must be"),
         ({"seed": -1}, "seed must be"),
