@@ -9,6 +9,7 @@ carries that as a state of three values from group to group, the last digit of t
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,28 @@ _BLOCK = 1  # a block that it doesn't fold into
 _RUN = 2  # a skip, the first of a run in front of such a block
 
 
+@dataclass(frozen=True, eq=False)
+class LayerSteps:
+    """A cost as the walk from the head to the stem adds it up: what a dynamic program needs.
+
+    A walk begins behind the last layer in state 0. In front of layer l, with choice c, what was in state s has cost
+    ``costs[l, c, s]`` more and is in state ``states[l, c, s]``.
+
+    Attributes:
+        costs: (L, C, S); not finite where the layer has no such choice, or the choice no cost.
+        states: (L, C, S).
+        end: (S,) what is added in front of the first layer.
+    """
+
+    costs: Values
+    states: _Indices
+    end: Values
+
+    def times(self, factor: float) -> LayerSteps:
+        """The steps of a multiple of the cost."""
+        return replace(self, costs=factor * self.costs, end=factor * self.end)
+
+
 class LayerSum:
     """``fixed + Σ_layers per_choice[layer, choice]``: archs (N, L) -> float64 (N,).
 
@@ -43,6 +66,7 @@ class LayerSum:
         fixed: cost of stem and head.
         per_choice: (L, C) cost of each choice; a skip costs nothing here, and NaN stands where no choice is.
         per_stabilizer: (L,) cost of a stabilizer that stays at a layer; 0 where none can.
+        steps: the same sum, a layer at a time.
     """
 
     def __init__(self, space: Space, cost_of: Callable[[Op], float], *, stabilizers: bool = False) -> None:
@@ -98,7 +122,8 @@ class LayerSum:
     def _lower(self) -> None:
         """Makes the groups, from the head to the stem: their tables, and the weights (groups, L) of their indices."""
         layers, choices = self.per_choice.shape
-        states = 3 if self.stabilizers else 1
+        self.steps = self._steps()
+        states = len(self.steps.end)
         size = max(s for s in range(1, layers + 1) if s == 1 or states * choices**s <= _TABLE_ENTRIES)
         groups = [range(max(0, end - size), end) for end in range(layers, 0, -size)]
         self._shape = (layers,)
@@ -108,26 +133,30 @@ class LayerSum:
             self._weights[row, group] = [states * choices**place for place in reversed(range(len(group)))]
             costs, behind = np.zeros(states), np.arange(states)
             for layer in reversed(group):
-                costs, behind = self._in_front(layer, costs, behind)
+                costs = (costs + self.steps.costs[layer][:, behind]).ravel()
+                behind = self.steps.states[layer][:, behind].ravel()
             self._tables.append((costs, behind))
         costs, behind = self._tables[-1]
-        costs += self.fixed
-        if not self.space.stem.absorbs_after:
-            costs[behind == _RUN] += self.per_stabilizer[0]
+        costs += self.steps.end[behind]
 
-    def _in_front(self, layer: int, costs: Values, behind: _Indices) -> tuple[Values, _Indices]:
-        """Costs (M,) of what lies behind a layer, and its states (M,) -> with each of the layer's choices, (C·M,)."""
-        shape = (self.per_choice.shape[1], len(costs))
-        with_choice, state = np.full(shape, np.nan), np.full(shape, _FOLDS)
-        for index, op in enumerate(self.space.layers[layer]):
-            with_choice[index] = costs + self.per_choice[layer, index]
-            if isinstance(op, Stabilizer):
-                state[index] = np.where(behind == _FOLDS, _FOLDS, _RUN)
-                continue
-            state[index] = _FOLDS if op.absorbs_before else _BLOCK
-            if not op.absorbs_after and layer + 1 < len(self.per_stabilizer):
-                with_choice[index, behind == _RUN] += self.per_stabilizer[layer + 1]
-        return with_choice.ravel(), state.ravel()
+    def _steps(self) -> LayerSteps:
+        states = 3 if self.stabilizers else 1
+        costs = np.repeat(self.per_choice[:, :, None], states, axis=2)
+        after = np.full(costs.shape, _FOLDS)
+        end = np.full(states, self.fixed)
+        if not self.stabilizers:
+            return LayerSteps(costs, after, end)
+        for layer, choices in enumerate(self.space.layers):
+            for index, op in enumerate(choices):
+                if isinstance(op, Stabilizer):
+                    after[layer, index] = [_FOLDS, _RUN, _RUN]
+                    continue
+                after[layer, index] = _FOLDS if op.absorbs_before else _BLOCK
+                if not op.absorbs_after and layer + 1 < len(self.per_stabilizer):
+                    costs[layer, index, _RUN] += self.per_stabilizer[layer + 1]
+        if not self.space.stem.absorbs_after:
+            end[_RUN] += self.per_stabilizer[0]
+        return LayerSteps(costs, after, end)
 
 
 def madds(space: Space, *, stabilizers: bool = False) -> LayerSum:

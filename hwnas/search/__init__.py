@@ -15,7 +15,7 @@ import sys
 from types import ModuleType
 
 from hwnas.search.driver import SearchProgress, SearchResult, search
-from hwnas.search.feasible import FeasibleRegion, fastest
+from hwnas.search.feasible import Extreme, FeasibleCount, FeasibleRegion, fastest
 from hwnas.search.front import Front
 from hwnas.search.objective import Budget, Objective, Problem
 from hwnas.search.rank import hypervolume, non_dominated
@@ -24,6 +24,8 @@ from hwnas.search.strategy import Strategy, StrategyFactory, get_strategy, strat
 
 __all__ = [
     "Budget",
+    "Extreme",
+    "FeasibleCount",
     "FeasibleRegion",
     "Front",
     "Objective",

@@ -59,7 +59,7 @@ def test_fastest_respects_barred_choices(small_space: Space) -> None:
 
 @settings(deadline=None, max_examples=30)
 @given(_seeds, st.floats(0, 0.6))
-def test_repair_moves_only_what_is_over_and_only_towards_the_anchor(seed: int, looseness: float) -> None:
+def test_repair_keeps_what_is_within_and_mends_the_rest(seed: int, looseness: float) -> None:
     fn = layer_sum(MACRO, table(MACRO, seed))
     low, high = fn(ALL_MACRO).min(), fn(ALL_MACRO).max()
     region = _region(MACRO, (fn, low + looseness * (high - low)))
@@ -69,8 +69,6 @@ def test_repair_moves_only_what_is_over_and_only_towards_the_anchor(seed: int, l
     assert over.any()
     assert region.contains(repaired).all()
     np.testing.assert_array_equal(repaired[~over], archs[~over])
-    moved = repaired != archs
-    np.testing.assert_array_equal(repaired[moved], np.tile(region.anchor, (64, 1))[moved])
 
 
 def test_repair_changes_no_more_layers_than_needed() -> None:

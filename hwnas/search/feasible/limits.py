@@ -1,0 +1,76 @@
+"""`Limits`: the budgets on free objectives, and which of these are known to be sums over layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas.predict.latency import LatencyPredictor
+from hwnas.predict.lowered import LayerSteps, LayerSum
+from hwnas.search.feasible.grid import walk_of
+from hwnas.search.objective import Budget, Objective, Problem, Values, relative_excess
+from hwnas.space.space import Archs
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A budget with its objective, and the objective's steps where it is known to be a sum over layers."""
+
+    objective: Objective
+    budget: Budget
+    steps: LayerSteps | None
+
+    @property
+    def at_most(self) -> float:
+        """The budget, in the objective's unit."""
+        return float(self.budget.at_most)
+
+    def excess(self, archs: Archs) -> Values:
+        """(N,) by which share of the budget (N, L) archs are over it."""
+        return relative_excess(self.objective.values(archs), self.budget)
+
+    def __str__(self) -> str:
+        return f"{self.objective.name} at most {self.at_most:.6g}"
+
+
+class Limits:
+    """All budgets on free objectives of a problem.
+
+    Attributes:
+        space: of the problem.
+        all: the limits.
+        walk: (L, C, S) states that serve every free objective that is known to be a sum.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        self.space = problem.space
+        pairs = [(problem.objective(budget.objective_name), budget) for budget in problem.budgets]
+        self.all = tuple(Limit(o, b, steps_of(o.fn)) for o, b in pairs if o.free)
+        free = (steps_of(objective.fn) for objective in problem.free)
+        self.walk = walk_of(self.space, [steps for steps in free if steps is not None])
+
+    def contain(self, archs: Archs) -> npt.NDArray[np.bool_]:
+        """(N,) which of (N, L) archs are within all of them."""
+        return self.largest_excess(archs) <= 0
+
+    def largest_excess(self, archs: Archs) -> Values:
+        """(N,) the largest of the relative excesses; positive exactly where an arch is over a budget."""
+        largest = np.full(len(archs), -np.inf)
+        for limit in self.all:
+            largest = np.maximum(largest, limit.excess(archs))
+        return largest
+
+    def summed_excess(self, archs: Archs) -> Values:
+        """(N,) the sum of the relative excesses, those below 0 as well."""
+        return sum((limit.excess(archs) for limit in self.all), np.zeros(len(archs)))
+
+
+def steps_of(fn: Callable[[Archs], npt.ArrayLike]) -> LayerSteps | None:
+    """The steps of a function of archs that is known to be a sum over layers, such as a predictor's ``predict``."""
+    if isinstance(fn, LayerSum):
+        return fn.steps
+    owner = getattr(fn, "__self__", None)
+    return owner.steps if isinstance(owner, LatencyPredictor) and fn == owner.predict else None
