@@ -38,7 +38,7 @@ def find_anchor(limits: Limits, candidates: Candidates) -> Archs:
     for one, other in permutations(known, 2):
         bound, near = _least(limits, one, other)
         if bound > other.at_most * (1 + _ROUNDING):
-            _refuse_pair(limits, one, other)
+            _refuse_pair(limits, (one, other))
         if len(found := candidates.within(near)):
             return found[:1].ravel()
     found, _ = candidates.draw(_DRAWN, np.random.default_rng(0))
@@ -54,12 +54,12 @@ def _least(limits: Limits, within: Limit, of: Limit) -> tuple[float, Archs]:
     return Grid(limits.space, limits.walk, [within.steps], [within.at_most]).least(of.steps)
 
 
-def _refuse_pair(limits: Limits, *pair: Limit) -> NoReturn:
+def _refuse_pair(limits: Limits, pair: tuple[Limit, Limit]) -> NoReturn:
     nearest = []
-    for within, of in (pair, pair[::-1]):
+    for word, (within, of) in {"first": pair, "second": pair[::-1]}.items():
         _, near = _least(limits, within, of)
         least = of.objective.values(near[within.excess(near) <= 0]).min(initial=inf)
-        nearest.append(f"with {within} the least {of.objective.name} is {_rounded_up(least)}")
+        nearest.append(f"the least {of.objective.name} within the {word} is {_rounded_up(least)}")
     raise BudgetError(
         f"no arch of {limits.space.name} has {pair[0]} and {pair[1]}: {', '.join(nearest)}; raise one of them to that"
     )

@@ -29,6 +29,7 @@ class Candidates:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
+        self.space = limits.space
 
     @cached_property
     def grid(self) -> Grid:
@@ -74,7 +75,7 @@ class Candidates:
             inside.append(archs[within])
             outside.append(archs[~within])
             missing, drawn = missing - int(within.sum()), drawn + len(archs)
-        none = np.empty((0, self._limits.space.num_layers), dtype=np.int64)
+        none = np.empty((0, self.space.num_layers), dtype=np.int64)
         return np.concatenate([none, *inside])[:count], np.concatenate([none, *outside])
 
     @cached_property
@@ -82,9 +83,9 @@ class Candidates:
         """The limits on sums that may keep an arch out, the tightest first."""
         known = [limit for limit in self._limits.all if limit.steps is not None]
         sizes = {limit.objective.name: self._grid_of([limit], _COARSE_CELLS).certain for limit in known}
-        binding = [limit for limit in known if sizes[limit.objective.name] < self._limits.space.size]
+        binding = [limit for limit in known if sizes[limit.objective.name] < self.space.size]
         return sorted(binding, key=lambda limit: sizes[limit.objective.name])
 
     def _grid_of(self, limits: list[Limit], cells: int) -> Grid:
         sums = [limit.steps for limit in limits if limit.steps is not None]
-        return Grid(self._limits.space, self._limits.walk, sums, [limit.at_most for limit in limits], cells)
+        return Grid(self.space, self._limits.walk, sums, [limit.at_most for limit in limits], cells)

@@ -44,7 +44,7 @@ def extremes(candidates: Candidates, anchor: Archs, objective: Objective) -> tup
 
 
 def _extreme(candidates: Candidates, anchor: Archs, objective: Objective, sign: int) -> Extreme:
-    steps, bound = steps_of(objective.fn), -np.inf
+    steps, bound = steps_of(objective.fn, candidates.space), -np.inf
     archs, proven = candidates.listed, True
     if archs is None:
         near = anchor[None]

@@ -196,7 +196,7 @@ class _Axis:
         is_possible = np.isfinite(reduced)
         possible = reduced[is_possible]
         slack = limit - least
-        most = reduced.max(axis=(1, 2), where=is_possible, initial=0).sum()
+        most = -reduce(steps.times(-1))[0] - least
         whole = (possible == np.rint(possible)).all() and least == np.rint(least) and scale < 2**53
         divisor = float(np.gcd.reduce(possible.astype(np.int64))) if whole and possible.any() else 0.0
         if divisor and min(slack, most) // divisor <= _EXACT_CELLS:

@@ -12,7 +12,7 @@ from hwnas.predict.latency import LatencyPredictor
 from hwnas.predict.lowered import LayerSteps, LayerSum
 from hwnas.search.feasible.grid import walk_of
 from hwnas.search.objective import Budget, Objective, Problem, Values, relative_excess
-from hwnas.space.space import Archs
+from hwnas.space.space import Archs, Space
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class Limits:
     def __init__(self, problem: Problem) -> None:
         self.space = problem.space
         pairs = [(problem.objective(budget.objective_name), budget) for budget in problem.budgets]
-        self.all = tuple(Limit(o, b, steps_of(o.fn)) for o, b in pairs if o.free)
-        free = (steps_of(objective.fn) for objective in problem.free)
+        self.all = tuple(Limit(o, b, steps_of(o.fn, self.space)) for o, b in pairs if o.free)
+        free = (steps_of(objective.fn, self.space) for objective in problem.free)
         self.walk = walk_of(self.space, [steps for steps in free if steps is not None])
 
     def contain(self, archs: Archs) -> npt.NDArray[np.bool_]:
@@ -68,9 +68,10 @@ class Limits:
         return sum((limit.excess(archs) for limit in self.all), np.zeros(len(archs)))
 
 
-def steps_of(fn: Callable[[Archs], npt.ArrayLike]) -> LayerSteps | None:
-    """The steps of a function of archs that is known to be a sum over layers, such as a predictor's ``predict``."""
-    if isinstance(fn, LayerSum):
-        return fn.steps
+def steps_of(fn: Callable[[Archs], npt.ArrayLike], space: Space) -> LayerSteps | None:
+    """The steps of a :class:`LayerSum` or of a predictor's ``predict``; None for any other function of archs."""
     owner = getattr(fn, "__self__", None)
-    return owner.steps if isinstance(owner, LatencyPredictor) and fn == owner.predict else None
+    known = owner if isinstance(owner, LatencyPredictor) and fn == owner.predict else fn
+    if isinstance(known, LayerSum | LatencyPredictor) and known.space.fingerprint == space.fingerprint:
+        return known.steps
+    return None

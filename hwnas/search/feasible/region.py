@@ -26,6 +26,7 @@ class FeasibleRegion:
         problem: the space, objectives and budgets.
 
     Attributes:
+        problem, space: what it is a region of.
         anchor: (L,) an arch within all of them.
 
     Raises:
@@ -33,6 +34,7 @@ class FeasibleRegion:
     """
 
     def __init__(self, problem: Problem) -> None:
+        self.problem = problem
         self.space = problem.space
         self._limits = Limits(problem)
         self._candidates = Candidates(self._limits)
