@@ -16,6 +16,7 @@ from scipy.stats import chisquare
 
 from hwnas.errors import BudgetError
 from hwnas.predict.latency import LatencyPredictor
+from hwnas.predict.layer_max import LayerMax
 from hwnas.search.feasible import FeasibleRegion, candidates, fastest
 from hwnas.search.objective import Budget, Objective, Problem, Values
 from hwnas.space.space import Archs, Space
@@ -278,7 +279,7 @@ def test_budgets_in_conflict_are_named() -> None:
     assert "\n" not in str(error.value)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 @given(_seeds, st.floats(0, 0.25), st.floats(0, 0.25))
 def test_contradicting_budgets_on_sums_are_proven_and_the_nearest_is_named(seed: int, one: float, two: float) -> None:
     fns = [random_sum(seed), random_sum(seed + 1)]
@@ -307,3 +308,43 @@ def test_three_budgets_of_which_two_contradict() -> None:
     assert not ((values[0] <= limits[0]) & (values[1] <= limits[1])).any()
     with pytest.raises(BudgetError, match=r"cost at most \S+ and cost1 at most \S+: the least"):
         _region(SMALL, (fns[0], limits[0]), (fns[1], limits[1]), (fns[2], float(values[2].max())))
+
+
+def _random_max(seed: int) -> LayerMax:
+    rng = np.random.default_rng(seed)
+    costs = {op: float(rng.integers(1, 30)) / 10 for op in SMALL.distinct_ops}
+    costs |= {SMALL.stem: 0.1, SMALL.head: 0.1}
+    return LayerMax(SMALL, costs.__getitem__, stabilizers=True)
+
+
+@settings(deadline=None, max_examples=40)
+@given(_seeds, st.integers(0, len(ALL_SMALL) - 1), st.floats(0, 0.3))
+def test_a_limit_on_the_largest_step(seed: int, arch: int, share: float) -> None:
+    """Such as peak memory: it bars steps, so it costs no exactness. Contradictions are proven as for sums."""
+    largest, fn = _random_max(seed), random_sum(seed)
+    peaks, sums = largest(ALL_SMALL), fn(ALL_SMALL)
+    limits = (float(peaks[arch]), float(sums.min() + share * np.ptp(sums)))
+    within = (peaks <= limits[0]) & (sums <= limits[1])
+    if within.any():
+        region = _region(SMALL, (largest, limits[0]), (fn, limits[1]))
+        assert region.count().count == within.sum()
+        assert region.contains(region.sample(50, np.random.default_rng(0))).all()
+        return
+    with pytest.raises(BudgetError, match=r"no arch of small has cost at most") as error:
+        _region(SMALL, (largest, limits[0]), (fn, limits[1]))
+    nearest_sum, nearest_peak = map(float, re.findall(r"least cost1? within the \w+ is ([\d.]+)[,;]", str(error.value)))
+    assert nearest_sum == pytest.approx(sums[peaks <= limits[0]].min(), rel=1e-3)
+    assert nearest_peak == pytest.approx(peaks[sums <= limits[1]].min(), rel=1e-3)
+
+
+def test_draws_within_a_limit_on_the_largest_step_are_uniform_and_none_is_rejected(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _unlisted(monkeypatch)
+    largest = _random_max(3)
+    region = _region(SMALL, (largest, float(np.quantile(largest(ALL_SMALL), 0.01))))
+    feasible = ALL_SMALL[region.contains(ALL_SMALL)]
+    assert 5 < len(feasible) < 500
+    count = region.count()
+    assert (count.count, count.exact, count.acceptance) == (len(feasible), True, 1)
+    assert _p_value(region.sample(100 * len(feasible), np.random.default_rng(0)), feasible) > 1e-3

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from decimal import ROUND_CEILING, Context
 from functools import cached_property
 from itertools import permutations
-from math import inf
 from typing import NoReturn
 
 import numpy as np
@@ -13,8 +13,8 @@ import numpy as np
 from hwnas.errors import BudgetError
 from hwnas.search.feasible.candidates import Candidates
 from hwnas.search.feasible.descent import descend, fastest
-from hwnas.search.feasible.grid import Grid
-from hwnas.search.feasible.limits import Limit, Limits
+from hwnas.search.feasible.grid import Grid, least_maximum
+from hwnas.search.feasible.limits import Limit, Limits, steps_within
 from hwnas.space.space import Archs
 
 _TIME_UNITS = {"_s": "seconds", "_ms": "milliseconds", "_us": "microseconds"}
@@ -28,17 +28,19 @@ def find_anchor(limits: Limits, candidates: Candidates) -> Archs:
     Raises:
         BudgetError: there is none (proven for sums), or none was found; or a budget is 1,000 times what archs cost.
     """
-    starts = [_Range(limits, limit).check() for limit in limits.all]
-    starts.append(fastest(limits.space, limits.summed_excess)[0])
-    for start in starts:  # each is an optimum of its own; from one of them all budgets are likely in reach
+    alone = {limit.objective.name: _Range(limits, limit).check() for limit in limits.all}
+    # Each is an optimum of its own; from one of them all budgets are likely in reach.
+    for start in (*alone.values(), fastest(limits.space, limits.summed_excess)[0]):
         nearest, excess = descend(limits.space, limits.largest_excess, start)
         if excess <= 0:
             return nearest
-    known = [limit for limit in limits.all if limit.steps is not None]
+    known = [limit for limit in limits.all if limit.steps is not None or limit.largest is not None]
     for one, other in permutations(known, 2):
+        if one.steps is None and other.steps is None:
+            continue  # two maxima: the draws will tell
         bound, near = _least(limits, one, other)
         if bound > other.at_most * (1 + _ROUNDING):
-            _refuse_pair(limits, (one, other))
+            _refuse_pair(limits, (one, other), alone)
         if len(found := candidates.within(near)):
             return found[:1].ravel()
     found, _ = candidates.draw(_DRAWN, np.random.default_rng(0))
@@ -48,17 +50,30 @@ def find_anchor(limits: Limits, candidates: Candidates) -> Archs:
 
 
 def _least(limits: Limits, within: Limit, of: Limit) -> tuple[float, Archs]:
-    """The least of one sum within the limit of another: see :meth:`Grid.least`."""
-    assert within.steps is not None
-    assert of.steps is not None
-    return Grid(limits.space, limits.walk, [within.steps], [within.at_most]).least(of.steps)
+    """The least of one objective within the limit of another: a bound that none is below, and (M, L) who come near."""
+    if of.steps is not None:
+        sums, at_most = ([], []) if within.steps is None else ([within.steps], [within.at_most])
+        allowed = None if within.largest is None else steps_within(within.largest, within.at_most)
+        return Grid(limits.space, limits.walk, sums, at_most, allowed=allowed).least(of.steps)
+    assert of.largest is not None
+    maxima, sum_within = of.largest, within.steps
+    assert sum_within is not None
+
+    def least_sum(largest: float) -> tuple[float, Archs]:
+        allowed = steps_within(maxima, largest)
+        return Grid(limits.space, limits.walk, [], [], allowed=allowed).least(sum_within)
+
+    steps = np.unique(np.concatenate([maxima.costs[np.isfinite(maxima.costs)], maxima.end]))
+    first = bisect_left(steps, True, key=lambda largest: least_sum(largest)[0] <= within.at_most)
+    least = float(steps[min(first, len(steps) - 1)])
+    return least, least_sum(least)[1]
 
 
-def _refuse_pair(limits: Limits, pair: tuple[Limit, Limit]) -> NoReturn:
+def _refuse_pair(limits: Limits, pair: tuple[Limit, Limit], alone: dict[str, Archs]) -> NoReturn:
     nearest = []
     for word, (within, of) in {"first": pair, "second": pair[::-1]}.items():
-        _, near = _least(limits, within, of)
-        least = of.objective.values(near[within.excess(near) <= 0]).min(initial=inf)
+        near = np.concatenate([_least(limits, within, of)[1], alone[within.objective.name][None]])
+        least = of.objective.values(near[within.excess(near) <= 0]).min()
         nearest.append(f"the least {of.objective.name} within the {word} is {_rounded_up(least)}")
     raise BudgetError(
         f"no arch of {limits.space.name} has {pair[0]} and {pair[1]}: {', '.join(nearest)}; raise one of them to that"
@@ -107,11 +122,13 @@ class _Range:
         return -self._lowest(-1)[1]
 
     def _lowest(self, sign: int) -> tuple[Archs, float]:
-        """Exact for sums, by a grid without limits; the last digit is the objective's own."""
-        space, objective, steps = self._limits.space, self._limit.objective, self._limit.steps
+        """Exact for sums, by a grid without limits, and the least of maxima; the last digit is the objective's own."""
+        space, objective, limit = self._limits.space, self._limit.objective, self._limit
         start = np.zeros(space.num_layers, dtype=np.int64)
-        if steps is not None:
-            _, (start,) = Grid(space, self._limits.walk, [], []).least(steps.times(sign))
+        if limit.steps is not None:
+            _, (start,) = Grid(space, self._limits.walk, [], []).least(limit.steps.times(sign))
+        elif limit.largest is not None:
+            start = least_maximum(limit.largest)
         return descend(space, lambda archs: sign * objective.values(archs), start)
 
 

@@ -22,6 +22,8 @@ _DRAWS_PER_ARCH = 20
 class Candidates:
     """The grid of the limits that are sums: of two of them together, those that let the fewest archs through.
 
+    Steps over a limit on a maximum aren't taken at all.
+
     Attributes:
         grid: every arch within the limits is on it.
         complete: whether the grid knows all limits; else the others have to be looked at arch by arch.
@@ -37,7 +39,8 @@ class Candidates:
 
     @property
     def complete(self) -> bool:
-        return all(limit.steps is not None for limit in self._limits.all) and len(self._binding) <= 2
+        known = all(limit.steps is not None or limit.largest is not None for limit in self._limits.all)
+        return known and len(self._binding) <= 2
 
     @cached_property
     def listed(self) -> Archs | None:
@@ -83,9 +86,11 @@ class Candidates:
         """The limits on sums that may keep an arch out, the tightest first."""
         known = [limit for limit in self._limits.all if limit.steps is not None]
         sizes = {limit.objective.name: self._grid_of([limit], _COARSE_CELLS).certain for limit in known}
-        binding = [limit for limit in known if sizes[limit.objective.name] < self.space.size]
+        everything = self._grid_of([], _COARSE_CELLS).size
+        binding = [limit for limit in known if sizes[limit.objective.name] < everything]
         return sorted(binding, key=lambda limit: sizes[limit.objective.name])
 
     def _grid_of(self, limits: list[Limit], cells: int) -> Grid:
         sums = [limit.steps for limit in limits if limit.steps is not None]
-        return Grid(self.space, self._limits.walk, sums, [limit.at_most for limit in limits], cells)
+        at_most = [limit.at_most for limit in limits]
+        return Grid(self.space, self._limits.walk, sums, at_most, cells, self._limits.allowed)

@@ -42,6 +42,7 @@ class Grid:
         sums: D of them, lowered onto the space.
         limits: (D,) each above the sum's least value.
         cells: into how many the slacks are divided, all dimensions together.
+        allowed: (L, C, S) which steps of the walk may be taken; all, when None.
 
     Attributes:
         num_sums: D.
@@ -56,6 +57,7 @@ class Grid:
         sums: Sequence[LayerSteps],
         limits: Sequence[float],
         cells: int = CELLS,
+        allowed: npt.NDArray[np.bool_] | None = None,
     ) -> None:
         exists = np.arange(states.shape[1]) < space.num_choices[:, None]
         self._states = states
@@ -67,7 +69,7 @@ class Grid:
         self._cells = np.zeros((*self._states.shape, len(axes)), dtype=np.int64)
         for dimension, axis in enumerate(axes):
             self._cells[..., dimension] = axis.cells
-        self._open = exists[:, :, None] & (self._cells >= 0).all(axis=3)
+        self._open = exists[:, :, None] & (self._cells >= 0).all(axis=3) & (True if allowed is None else allowed)
         self._shape = tuple((self._last + 1).tolist())
         self._strides = np.array([prod(self._shape[d + 1 :]) for d in range(len(axes))], dtype=np.int64)
 
@@ -232,3 +234,17 @@ def reduce(steps: LayerSteps) -> tuple[float, Values, float]:
         ahead = totals.min(axis=0)
         reduced[layer] = totals - ahead
     return float(ahead[0]), reduced, float(scale)
+
+
+def least_maximum(steps: LayerSteps) -> Archs:
+    """The arch (L,) whose largest step is the least."""
+    costs = np.where(np.isfinite(steps.costs), steps.costs, np.inf)
+    ahead, totals = steps.end, []
+    for layer, cost in enumerate(costs):
+        totals.append(np.maximum(cost, ahead[steps.states[layer]]))
+        ahead = totals[-1].min(axis=0)
+    arch, state = np.empty(len(costs), dtype=np.int64), 0
+    for layer in reversed(range(len(costs))):
+        arch[layer] = totals[layer][:, state].argmin()
+        state = steps.states[layer, arch[layer], state]
+    return arch
