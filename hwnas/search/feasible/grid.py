@@ -25,7 +25,7 @@ from hwnas.search.objective import Indices, Values
 from hwnas.space.space import Archs, Space
 
 CELLS = 2**16
-_EXACT_CELLS = 2**18
+_EXACT = 4  # times as many cells are taken where that leaves no error
 _ROUNDING = 1e-12  # of the largest possible sum: above what its additions can round off
 TOO_MANY = 10**28  # to be told to the last one: float64 knows too few digits of it
 
@@ -62,8 +62,8 @@ class Grid:
         exists = np.arange(states.shape[1]) < space.num_choices[:, None]
         self._states = states
         self.num_sums = len(sums)
-        per_dimension = round(cells ** (1 / max(1, len(sums))))
-        axes = [_Axis(steps, limit, per_dimension) for steps, limit in zip(sums, limits, strict=True)]
+        per_axis, exact = (round(count ** (1 / max(1, len(sums)))) for count in (cells, _EXACT * cells))
+        axes = [_Axis(steps, limit, per_axis, exact) for steps, limit in zip(sums, limits, strict=True)]
         self._last = np.array([axis.last for axis in axes], dtype=np.int64)
         self._doubt = np.array([axis.doubt for axis in axes], dtype=np.int64)
         self._cells = np.zeros((*self._states.shape, len(axes)), dtype=np.int64)
@@ -98,12 +98,13 @@ class Grid:
         """All archs on the grid (size, L), or only those that aren't certain to be within the limits."""
         archs = np.zeros((1, len(self._open)), dtype=np.int64)
         state, left = np.zeros(1, dtype=np.intp), self._last[None]
+        remainders = list(self._count(np.uint64))  # differences of large counts, which float64 would round away
         for layer in reversed(range(len(archs.T))):
             behind, rest, fits, cell = self._options(layer, state, left)
-            ways = np.where(fits, self._remainders[layer].take(cell), 0)
+            ways = np.where(fits, remainders[layer].take(cell), 0)
             if doubtful:
                 sure = fits & (rest >= self._doubt).all(axis=2)
-                beyond = self._remainders[layer].take(cell - sure * (self._doubt @ self._strides))
+                beyond = remainders[layer].take(cell - sure * (self._doubt @ self._strides))
                 ways -= np.where(sure, beyond, 0)
             chosen, row = np.nonzero(ways)
             archs = archs[row]
@@ -159,13 +160,14 @@ class Grid:
         return list(self._count(np.float64))
 
     @cached_property
-    def _remainders(self) -> list[npt.NDArray[np.uint64]]:
-        """The same counts modulo 2⁶⁴."""
-        return list(self._count(np.uint64))
+    def _remainders(self) -> npt.NDArray[np.uint64]:
+        """The last of these counts modulo 2⁶⁴; all of them would be as much memory again."""
+        *_, last = self._count(np.uint64)
+        return last
 
     def _whole(self, cells: Indices) -> int:
         """How many archs there are with (D,) cells left: float64 has the first digits, unsigned integers the last."""
-        near, remainder = (int(tables[-1][(0, *cells)]) for tables in (self._ways, self._remainders))
+        near, remainder = (int(table[(0, *cells)]) for table in (self._ways[-1], self._remainders))
         if near >= TOO_MANY:
             return near
         return near + (remainder - near + 2**63) % 2**64 - 2**63
@@ -193,7 +195,7 @@ class _Axis:
     """The cells of one sum: ``cells`` (L, C, S), -1 where a choice can't be within the limit; the ``last`` cell that
     is on the grid; and the last ``doubt`` cells of these may be over the limit."""
 
-    def __init__(self, steps: LayerSteps, limit: float, cells: int) -> None:
+    def __init__(self, steps: LayerSteps, limit: float, cells: int, exact_cells: int) -> None:
         least, reduced, scale = reduce(steps)
         is_possible = np.isfinite(reduced)
         possible = reduced[is_possible]
@@ -201,7 +203,7 @@ class _Axis:
         most = -reduce(steps.times(-1))[0] - least
         whole = (possible == np.rint(possible)).all() and least == np.rint(least) and scale < 2**53
         divisor = float(np.gcd.reduce(possible.astype(np.int64))) if whole and possible.any() else 0.0
-        if divisor and min(slack, most) // divisor <= _EXACT_CELLS:
+        if divisor and min(slack, most) // divisor <= exact_cells:
             unit, self.last, self.doubt = divisor, int(min(slack, most) // divisor), 0
         elif most <= slack - _ROUNDING * scale:
             unit, self.last, self.doubt = np.inf, 0, 0

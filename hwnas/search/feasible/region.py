@@ -19,9 +19,9 @@ class FeasibleRegion:
     """The archs within all budgets on free objectives.
 
     Objectives whose ``fn`` is a :class:`~hwnas.predict.lowered.LayerSum` or the ``predict`` of a
-    :class:`~hwnas.predict.latency.LatencyPredictor` are known to be sums over layers; what is said about these is exact
-    but for a stated discretisation error. A :class:`~hwnas.predict.layer_max.LayerMax` bars choices and adds no error. All
-    others are asked arch by arch.
+    :class:`~hwnas.predict.latency.LatencyPredictor` are known to be sums over layers; what is said about these is
+    exact but for a stated discretisation error. A limit on a :class:`~hwnas.predict.layer_max.LayerMax` bars choices,
+    which adds no error. All others are asked arch by arch.
 
     Args:
         problem: the space, objectives and budgets.
