@@ -47,8 +47,8 @@ def test_torch_is_not_imported(code: str) -> None:
 
 
 VERBS = [
-    *("demo", "space list", "space show", "count", "profile", "table show", "table validate", "predict"),
-    *("train", "rank", "similarity", "search", "derive", "export", "bench", "report"),
+    *("demo", "space list", "space show", "space feasible", "count", "profile", "table show", "table validate"),
+    *("predict", "train", "rank", "similarity", "search", "derive", "export", "bench", "report"),
 ]
 
 

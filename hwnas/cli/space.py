@@ -1,4 +1,4 @@
-"""``hwnas space list`` and ``hwnas space show``."""
+"""``hwnas space list`` and ``hwnas space show``; ``hwnas space feasible`` has a file of its own."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Annotated
 import typer
 
 from hwnas.cli.console import JsonOption, UnusedSeedOption, print_result
+from hwnas.cli.feasible import feasible
 
 app = typer.Typer(help="The search spaces.", no_args_is_help=True)
+app.command("feasible")(feasible)
 
 
 @app.command("list")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
 from hwnas.errors import MissingOpError, TableError
 from hwnas.predict.calibrate import Quantile, calibration_of
 from hwnas.predict.kernels import Estimate, KernelModel
-from hwnas.predict.lowered import LayerSum, Values
+from hwnas.predict.lowered import LayerSteps, LayerSum, Values
 from hwnas.predict.op_counts import ANY, op_class
 from hwnas.space.op import Op, Stabilizer
 from hwnas.space.space import Space
@@ -53,6 +55,11 @@ class LatencyPredictor:
         self.interpolated: dict[Op, Estimate] = _interpolate(unknown, table, space) if unknown else {}
         self._sum = LayerSum(space, self._op_ms, stabilizers=stabilizers)
         self._uncertain_ms = LayerSum(space, self._op_error_ms, stabilizers=stabilizers) if self.interpolated else None
+
+    @property
+    def steps(self) -> LayerSteps:
+        """What :meth:`predict` adds up, in ms, a layer at a time; infinite at choices that the runtime couldn't run."""
+        return replace(self._sum.steps, end=self._sum.steps.end + self._fixed_ms)
 
     def predict(self, archs: npt.ArrayLike) -> Values:
         """Latency in ms: archs (N, L) -> float64 (N,).

@@ -9,6 +9,7 @@ carries that as a state of three values from group to group, the last digit of t
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,28 @@ _BLOCK = 1  # a block that it doesn't fold into
 _RUN = 2  # a skip, the first of a run in front of such a block
 
 
+@dataclass(frozen=True, eq=False)
+class LayerSteps:
+    """A cost as the walk from the head to the stem joins it (adds it up, mostly): what a dynamic program needs.
+
+    A walk begins behind the last layer in state 0. In front of layer l, with choice c, what was in state s costs
+    ``costs[l, c, s]`` more and is in state ``states[l, c, s]``.
+
+    Attributes:
+        costs: (L, C, S); not finite where the layer has no such choice, or the choice no cost.
+        states: (L, C, S).
+        end: (S,) what joins it in front of the first layer.
+    """
+
+    costs: Values
+    states: _Indices
+    end: Values
+
+    def times(self, factor: float) -> LayerSteps:
+        """The steps of a multiple of the cost."""
+        return replace(self, costs=factor * self.costs, end=factor * self.end)
+
+
 class LayerSum:
     """``fixed + Σ_layers per_choice[layer, choice]``: archs (N, L) -> float64 (N,).
 
@@ -43,22 +66,13 @@ class LayerSum:
         fixed: cost of stem and head.
         per_choice: (L, C) cost of each choice; a skip costs nothing here, and NaN stands where no choice is.
         per_stabilizer: (L,) cost of a stabilizer that stays at a layer; 0 where none can.
+        steps: the same sum, a layer at a time.
     """
 
     def __init__(self, space: Space, cost_of: Callable[[Op], float], *, stabilizers: bool = False) -> None:
         self.space = space
         self.stabilizers = stabilizers
-        needed = [op for op in space.distinct_ops if stabilizers or not isinstance(op, Stabilizer)]
-        costs = {op: cost_of(op) for op in needed}
-        self.fixed = float(costs[space.stem] + costs[space.head])
-        self.per_choice = np.full((space.num_layers, int(space.num_choices.max())), np.nan)
-        self.per_stabilizer = np.zeros(space.num_layers)
-        for layer, choices in enumerate(space.layers):
-            for index, op in enumerate(choices):
-                is_skip = isinstance(op, Stabilizer)
-                self.per_choice[layer, index] = 0.0 if is_skip else costs[op]
-                if is_skip and stabilizers:
-                    self.per_stabilizer[layer] = costs[op]
+        self.per_choice, self.per_stabilizer, self.fixed, self.steps = lower(space, cost_of, np.add, stabilizers)
         self._lower()
 
     def __call__(self, archs: npt.ArrayLike) -> Values:
@@ -98,7 +112,7 @@ class LayerSum:
     def _lower(self) -> None:
         """Makes the groups, from the head to the stem: their tables, and the weights (groups, L) of their indices."""
         layers, choices = self.per_choice.shape
-        states = 3 if self.stabilizers else 1
+        states = len(self.steps.end)
         size = max(s for s in range(1, layers + 1) if s == 1 or states * choices**s <= _TABLE_ENTRIES)
         groups = [range(max(0, end - size), end) for end in range(layers, 0, -size)]
         self._shape = (layers,)
@@ -108,26 +122,56 @@ class LayerSum:
             self._weights[row, group] = [states * choices**place for place in reversed(range(len(group)))]
             costs, behind = np.zeros(states), np.arange(states)
             for layer in reversed(group):
-                costs, behind = self._in_front(layer, costs, behind)
+                costs = (costs + self.steps.costs[layer][:, behind]).ravel()
+                behind = self.steps.states[layer][:, behind].ravel()
             self._tables.append((costs, behind))
         costs, behind = self._tables[-1]
-        costs += self.fixed
-        if not self.space.stem.absorbs_after:
-            costs[behind == _RUN] += self.per_stabilizer[0]
+        costs += self.steps.end[behind]
 
-    def _in_front(self, layer: int, costs: Values, behind: _Indices) -> tuple[Values, _Indices]:
-        """Costs (M,) of what lies behind a layer, and its states (M,) -> with each of the layer's choices, (C·M,)."""
-        shape = (self.per_choice.shape[1], len(costs))
-        with_choice, state = np.full(shape, np.nan), np.full(shape, _FOLDS)
-        for index, op in enumerate(self.space.layers[layer]):
-            with_choice[index] = costs + self.per_choice[layer, index]
+
+def lower(
+    space: Space, cost_of: Callable[[Op], float], join: Callable[[Values, Values], Values], stabilizers: bool
+) -> tuple[Values, Values, float, LayerSteps]:
+    """A cost of Ops, and how the costs of a network's ops join into the network's.
+
+    Returns:
+        As :class:`LayerSum`'s attributes: per_choice, per_stabilizer, fixed, steps.
+    """
+    needed = [op for op in space.distinct_ops if stabilizers or not isinstance(op, Stabilizer)]
+    costs = {op: cost_of(op) for op in needed}
+    fixed = float(join(np.array(costs[space.stem]), np.array(costs[space.head])))
+    per_choice = np.full((space.num_layers, int(space.num_choices.max())), np.nan)
+    per_stabilizer = np.zeros(space.num_layers)
+    for layer, choices in enumerate(space.layers):
+        for index, op in enumerate(choices):
+            is_skip = isinstance(op, Stabilizer)
+            per_choice[layer, index] = 0.0 if is_skip else costs[op]
+            if is_skip and stabilizers:
+                per_stabilizer[layer] = costs[op]
+    states = 3 if stabilizers else 1
+    steps = LayerSteps(
+        costs=np.repeat(per_choice[:, :, None], states, axis=2),
+        states=np.full((*per_choice.shape, states), _FOLDS),
+        end=np.full(states, fixed),
+    )
+    if stabilizers:
+        _keep_stabilizers(space, per_stabilizer, join, steps)
+    return per_choice, per_stabilizer, fixed, steps
+
+
+def _keep_stabilizers(
+    space: Space, per_stabilizer: Values, join: Callable[[Values, Values], Values], steps: LayerSteps
+) -> None:
+    for layer, choices in enumerate(space.layers):
+        for index, op in enumerate(choices):
             if isinstance(op, Stabilizer):
-                state[index] = np.where(behind == _FOLDS, _FOLDS, _RUN)
+                steps.states[layer, index] = [_FOLDS, _RUN, _RUN]
                 continue
-            state[index] = _FOLDS if op.absorbs_before else _BLOCK
-            if not op.absorbs_after and layer + 1 < len(self.per_stabilizer):
-                with_choice[index, behind == _RUN] += self.per_stabilizer[layer + 1]
-        return with_choice.ravel(), state.ravel()
+            steps.states[layer, index] = _FOLDS if op.absorbs_before else _BLOCK
+            if not op.absorbs_after and layer + 1 < len(per_stabilizer):
+                steps.costs[layer, index, _RUN] = join(steps.costs[layer, index, _RUN], per_stabilizer[layer + 1])
+    if not space.stem.absorbs_after:
+        steps.end[_RUN] = join(steps.end[_RUN], per_stabilizer[0])
 
 
 def madds(space: Space, *, stabilizers: bool = False) -> LayerSum:

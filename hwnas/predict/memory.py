@@ -7,15 +7,12 @@ larger; what it adds is its own matter (fragmentation, layouts, im2col).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial, singledispatch
-
-import numpy as np
-import numpy.typing as npt
+from functools import singledispatch
 
 from hwnas.errors import ConfigError
 from hwnas.predict.count import cost
-from hwnas.predict.lowered import LayerSum, Values
+from hwnas.predict.layer_max import LayerMax
+from hwnas.predict.lowered import LayerSum
 from hwnas.space.op import Downsample, Head, MBConv, Op, Stabilizer, Stem
 from hwnas.space.space import Space
 
@@ -41,37 +38,14 @@ def model_mb(space: Space, *, precision: str = "fp32", stabilizers: bool = False
     return LayerSum(space, of_op, stabilizers=stabilizers)
 
 
-def peak_activation_mb(
-    space: Space, *, precision: str = "fp32", stabilizers: bool = False
-) -> Callable[[npt.ArrayLike], Values]:
+def peak_activation_mb(space: Space, *, precision: str = "fp32", stabilizers: bool = False) -> LayerMax:
     """Archs (N, L) -> MB (10⁶ bytes) of activations alive at one time, (N,); see the module's docstring.
 
     Raises:
         ConfigError: unknown precision.
     """
-    size = _bytes_of(precision)
-    fixed = max(peak_elements(space.stem), peak_elements(space.head))
-    per_choice = np.zeros((space.num_layers, int(space.num_choices.max())))
-    per_stabilizer = np.zeros(space.num_layers)
-    for layer, choices in enumerate(space.layers):
-        for index, op in enumerate(choices):
-            if isinstance(op, Stabilizer):
-                per_stabilizer[layer] = peak_elements(op) if stabilizers else 0
-            else:
-                per_choice[layer, index] = peak_elements(op)
-    return partial(_largest, space, size / _BYTES_PER_MB, fixed, per_choice, per_stabilizer)
-
-
-def _largest(
-    space: Space, mb: float, fixed: int, per_choice: Values, per_stabilizer: Values, archs: npt.ArrayLike
-) -> Values:
-    checked = space.check(archs)
-    peak = np.full(len(checked), float(fixed))
-    for costs, choices in zip(per_choice, checked.T, strict=True):
-        np.maximum(peak, costs.take(choices), out=peak)
-    if per_stabilizer.any():
-        np.maximum(peak, (space.kept_stabilizers(checked) * per_stabilizer).max(axis=1), out=peak)
-    return peak * mb
+    mb = _bytes_of(precision) / _BYTES_PER_MB
+    return LayerMax(space, lambda op: peak_elements(op) * mb, stabilizers=stabilizers)
 
 
 @singledispatch

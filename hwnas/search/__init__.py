@@ -16,7 +16,7 @@ from types import ModuleType
 
 from hwnas.search.closing import Closing, Meter, close_loop
 from hwnas.search.driver import SearchProgress, SearchResult, search
-from hwnas.search.feasible import FeasibleRegion, fastest
+from hwnas.search.feasible import Extreme, FeasibleCount, FeasibleRegion, fastest
 from hwnas.search.front import Front
 from hwnas.search.objective import Budget, Objective, Problem
 from hwnas.search.rank import hypervolume, non_dominated
@@ -26,6 +26,8 @@ from hwnas.search.strategy import Strategy, StrategyFactory, get_strategy, strat
 __all__ = [
     "Budget",
     "Closing",
+    "Extreme",
+    "FeasibleCount",
     "FeasibleRegion",
     "Front",
     "Meter",

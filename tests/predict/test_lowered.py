@@ -79,6 +79,18 @@ def test_random_spaces(space: Space, seed: int, stabilizers: bool) -> None:
     np.testing.assert_allclose(sums(archs), _by_hand(space, costs, archs, stabilizers), rtol=1e-12, atol=0)
 
 
+@settings(deadline=None)
+@given(_spaces(), st.integers(0, 2**32), st.booleans())
+def test_steps_add_up_to_the_sum(space: Space, seed: int, stabilizers: bool) -> None:
+    sums = LayerSum(space, _random_costs(space, seed).__getitem__, stabilizers=stabilizers)
+    for arch in space.sample(20, seed):
+        state, total = 0, 0.0
+        for layer in reversed(range(space.num_layers)):
+            total += sums.steps.costs[layer, arch[layer], state]
+            state = sums.steps.states[layer, arch[layer], state]
+        assert total + sums.steps.end[state] == pytest.approx(float(sums(arch)[0]), rel=1e-12)
+
+
 def test_more_choices_than_two_layers_can_share_a_table_for() -> None:
     space = _space([tuple(_block(4, 4, 4, e) for e in range(1, 201)), (_skip(4),)], 4)
     costs = _random_costs(space, seed=3)
