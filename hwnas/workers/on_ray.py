@@ -97,7 +97,7 @@ def _carry_out(version: str, function: bytes, item: Any, index: int) -> Done | F
 
 
 def _cpus() -> int:
-    return max(1, int(ray.cluster_resources().get("CPU", 1)))
+    return max(1, int(ray.cluster_resources().get("CPU", 1)))  # type: ignore[no-untyped-call]
 
 
 def _connect(address: str | None) -> None:
