@@ -20,6 +20,7 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray reads it when it is
 try:
     import ray
     from ray.exceptions import RayError, RayTaskError
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 except ImportError:
     raise RuntimeMissingError('Ray isn\'t installed; pip install "hwnas[ray]"') from None
 
@@ -57,6 +58,33 @@ class OnRay:
             InputError: the function can't be pickled.
             ConfigError: a node lacks hwnas, or has another one.
         """
+        return self._outcomes(function, items, lambda item: self._task)
+
+    def nodes(self) -> list[str]:
+        """Names of the machines that are up and have a CPU for tasks."""
+        return sorted(self._nodes())
+
+    def map_nodes(self, function: Callable[[str], Any], names: Sequence[str]) -> Iterator[Done | Failed]:
+        """``function(name)`` on each of some :meth:`nodes`, which has no other task meanwhile; else as :meth:`map`."""
+        nodes = self._nodes()
+
+        def task(name: str) -> Any:
+            there = NodeAffinitySchedulingStrategy(nodes[name]["NodeID"], soft=False)
+            return self._task.options(num_cpus=nodes[name]["Resources"]["CPU"], scheduling_strategy=there)
+
+        return self._outcomes(function, names, task)
+
+    def _nodes(self) -> dict[str, dict[str, Any]]:
+        """One of each machine, though several may run there."""
+        return {
+            node["NodeManagerHostname"]: node
+            for node in ray.nodes()  # type: ignore[no-untyped-call]
+            if node["Alive"] and node["Resources"].get("CPU", 0) >= 1
+        }
+
+    def _outcomes(
+        self, function: Callable[[Item], Any], items: Sequence[Item], task: Callable[[Item], Any]
+    ) -> Iterator[Done | Failed]:
         call = packed(function, ray.cloudpickle.dumps)  # also what is defined in a script
         waiting, deaths = deque(range(len(items))), Counter[int]()
         running: dict[Any, int] = {}
@@ -64,7 +92,7 @@ class OnRay:
             while waiting or running:
                 while waiting and len(running) < _IN_FLIGHT_PER_CPU * _cpus():
                     index = waiting.popleft()
-                    running[self._task.remote(__version__, call, items[index], index)] = index
+                    running[task(items[index]).remote(__version__, call, items[index], index)] = index
                 done = ray.wait(list(running))[0][0]
                 index = running.pop(done)
                 try:
