@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -109,8 +110,8 @@ class OnRay:
                     else:
                         waiting.append(index)
         finally:
-            for task in running:
-                ray.cancel(task, force=True)
+            for left in running:
+                ray.cancel(left, force=True)
 
     def close(self) -> None:
         """Disconnect; a Ray that was started for this ends."""
@@ -140,7 +141,8 @@ def _connect(address: str | None) -> None:
         where = f"can't connect to Ray at {address}" if address else "can't start Ray here"
         token = "; does the cluster want a token (RAY_AUTH_MODE=token)?" if address else ""
         raise ConfigError(f"{where}: {one_line(error)[:300]}{token}") from None
-    _to_stderr()
+    # When something dies, Ray prints up to dozens of lines on standard output, where JSON may go, whatever its settings.
+    ray._private.worker.print_to_stdstream = _tell
 
 
 def _check_answers(address: str) -> None:
@@ -162,14 +164,7 @@ def _check_answers(address: str) -> None:
         raise ConfigError(f"{wrong}: {error.strerror or error}; is the cluster running, is the port right?") from None
 
 
-def _to_stderr() -> None:
-    """Ray tells on standard output when a worker dies; there may be JSON there. It has no setting for that."""
-    from ray._private import worker
-
-    show = getattr(worker, "print_to_stdstream", None)
-    if show is not None and show.__name__ != "on_stderr":
-
-        def on_stderr(data: dict[str, Any], *arguments: Any, **named: Any) -> None:
-            show({**data, "is_err": True}, *arguments, **named)
-
-        worker.print_to_stdstream = on_stderr
+def _tell(data: dict[str, Any], *_: Any, **__: Any) -> None:
+    """What Ray says of deaths: its first sentence, on standard error."""
+    for text in data["lines"]:
+        print(f"Ray: {text.strip().partition(chr(10))[0].partition('. ')[0]}\n", end="", file=sys.stderr, flush=True)

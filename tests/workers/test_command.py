@@ -118,6 +118,7 @@ def answers(port: int) -> bool:
 def squares(command: subprocess.Popen[str]) -> None:
     out, err = command.communicate(timeout=60)
     assert command.returncode == 0, err
+    assert all(line.startswith("Ray: A worker died") for line in err.splitlines()), err
     assert json.loads(out) == {str(number): number**2 for number in range(6)}
 
 

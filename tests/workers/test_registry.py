@@ -88,5 +88,14 @@ def test_a_node_with_another_hwnas(own_ray: None, monkeypatch: pytest.MonkeyPatc
 
 
 @ON_RAY
+def test_a_node_without_hwnas(own_ray: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if: the driver sends what no node can import."""
+    monkeypatch.setattr("hwnas.workers.on_ray._carry_out.__module__", "hwnas_of_the_driver")
+    monkeypatch.setitem(sys.modules, "hwnas_of_the_driver", sys.modules["hwnas.workers.on_ray"])
+    with pytest.raises(ConfigError, match=r"install the same there .*No module named 'hwnas_of_the_driver'\)"):
+        list(get_workers("ray").map(calls.square, [1]))
+
+
+@ON_RAY
 def test_a_second_ray_in_one_process(own_ray: None) -> None:
     assert "this process is connected to another already" in refused("auto")
