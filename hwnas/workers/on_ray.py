@@ -141,7 +141,7 @@ def _connect(address: str | None) -> None:
         where = f"can't connect to Ray at {address}" if address else "can't start Ray here"
         token = "; does the cluster want a token (RAY_AUTH_MODE=token)?" if address else ""
         raise ConfigError(f"{where}: {one_line(error)[:300]}{token}") from None
-    # When something dies, Ray prints up to dozens of lines on standard output, where JSON may go, whatever its settings.
+    # When something dies, Ray prints up to dozens of lines on standard output, where JSON may go; no setting stops it.
     ray._private.worker.print_to_stdstream = _tell
 
 
