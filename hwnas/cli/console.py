@@ -31,7 +31,7 @@ def print_result(result: dict[str, Any], as_json: bool, *lines: str) -> None:
 
 def say(text: str) -> None:
     """A remark for the person watching."""
-    print(text, file=sys.stderr, flush=True)
+    print(f"{text}\n", end="", file=sys.stderr, flush=True)  # in one piece, whatever other threads say
 
 
 class _TimeLeft(ProgressColumn):

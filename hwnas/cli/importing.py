@@ -57,7 +57,7 @@ def taken_in(returned: Returned, where: Path | str) -> LatencyTable:
 
     check_speed(returned.table, where)
     for remark in returned.remarks:
-        say(remark)
+        say(f"{where}: {remark}")
     return profiling.finished(returned.table, returned.space)
 
 

@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from hwnas.cli import profiling
-from hwnas.cli.console import JsonOption, Progress, SeedOption, print_result, say
-from hwnas.cli.importing import taken_in
-from hwnas.errors import ConfigError, HwnasError, InputError, KitError
+from hwnas.cli import elsewhere, profiling
+from hwnas.cli.console import JsonOption, Progress, SeedOption, print_result
+from hwnas.errors import ConfigError
 from hwnas.files import refuse_existing
-
-if TYPE_CHECKING:  # imported when the verb runs
-    from hwnas.profile.plan import Plan
-    from hwnas.profile.remote import Transport
-    from hwnas.runtimes.base import Runtime
-    from hwnas.space.space import Space
-    from hwnas.tables.table import LatencyTable
 
 
 def profile(
     space: profiling.SpaceOption,
-    output: Annotated[Path, typer.Option("-o", "--output", help="The table to write (YAML).")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="The table to write (YAML); of several devices the folder for them.")
+    ],
     runtime: profiling.RuntimeOption = "onnxruntime",
     option: profiling.OptionsOption = None,
     threads: profiling.ThreadsOption = 1,
@@ -37,7 +30,13 @@ def profile(
     confidence: profiling.ConfidenceOption = 0.02,
     seconds: profiling.SecondsOption = 60.0,
     on: Annotated[
-        str | None, typer.Option("--on", help="Measure there: ssh://[user@]host[:port] or adb://SERIAL.")
+        list[str] | None,
+        typer.Option(
+            "--on", help="Measure there: ssh://[user@]host[:port] or adb://SERIAL; give it again for another device."
+        ),
+    ] = None,
+    workers: Annotated[
+        str | None, typer.Option("--workers", help="ray or ray:ADDRESS: measure each machine of the cluster, there.")
     ] = None,
     python: Annotated[
         str | None, typer.Option("--python", help="Python on the machine of --on; python3 if not given.")
@@ -48,51 +47,33 @@ def profile(
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure every op of a space, here or --on another machine. Give it the machine alone: other work counts too."""
+    """Measure every op of a space, here or --on other machines. Give it the machine alone: other work counts too."""
     from hwnas.profile.sweep import carry_out
-    from hwnas.profile.transports import transport_to
     from hwnas.space.yaml import get_space
 
-    refuse_existing(output)
+    several = workers is not None or len(on or []) > 1
+    (elsewhere.check_folder if several else refuse_existing)(output)
     if (python or ssh_config) and not on:
         raise ConfigError("--python and --ssh-config are for another machine; say which one with --on")
+    if workers is not None and on:
+        raise ConfigError("--workers measures the machines of a cluster; leave out --on, or --workers")
     found, runs = get_space(space, resolution, classes), profiling.runtime_for(runtime, option)
     plan = profiling.plan_for(
         found, runs, networks=networks, held_out=held_out, threads=threads, precision=precision, batch=batch,
         confidence=confidence, seconds=seconds, seed=seed,
     )  # fmt: skip
+    if several:
+        if workers is not None:
+            tables = elsewhere.of_nodes(plan, found, workers, output)
+        else:
+            tables = elsewhere.of_addresses(plan, found, runs, on or [], ssh_config, python or "python3", output)
+        tables.tell(as_json)
+        return
     if on:
-        table = _there(plan, found, runs, transport_to(on, ssh_config), python or "python3", output)
+        table = elsewhere.of_address(plan, found, runs, on[0], ssh_config, python or "python3", output)
     else:
         with Progress() as progress:
             table = profiling.finished(carry_out(plan, found, runs, progress=progress), found)
         table.save(output)
     result, lines = profiling.summary(table, output)
     print_result(result, as_json, *lines)
-
-
-def _there(plan: Plan, space: Space, runtime: Runtime, transport: Transport, python: str, output: Path) -> LatencyTable:
-    from hwnas.profile.kit import build_kit
-    from hwnas.profile.remote import check_python, clean_up, measure_on
-    from hwnas.profile.result import read_result
-
-    check_python(transport, python)
-    with Progress() as progress:
-        kit = build_kit(plan, space, runtime, progress=progress)
-    with TemporaryDirectory() as folder:
-        fetched = Path(folder) / "result.json"
-        measure_on(transport, kit, fetched, python=python, on_line=lambda line: say(f"{transport.name}: {line}"))
-        try:
-            returned = read_result(fetched)
-            if returned.kit_sha256 != kit.sha256:
-                raise KitError(f"what came back from {transport.name} is of another kit; measure again")
-            table = taken_in(returned, f"what came back from {transport.name}")
-        except InputError:
-            clean_up(transport, kit)  # else the next attempt would find the same result there
-            raise
-    table.save(output)
-    try:
-        clean_up(transport, kit)
-    except HwnasError as error:
-        say(f"the table is made, but {error}")
-    return table

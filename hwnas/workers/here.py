@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from hwnas.errors import HwnasError
 from hwnas.workers.base import Done, Failed, Item
 
 
@@ -33,5 +34,6 @@ def attempt(function: Callable[[Item], Any], item: Item, index: int) -> Done | F
 
 
 def one_line(error: BaseException) -> str:
-    """The kind of an error and what it says."""
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    """The kind of an error and what it says; hwnas's own say enough by themselves."""
+    kind = "" if isinstance(error, HwnasError) else f"{type(error).__name__}: "
+    return " ".join(f"{kind}{error}".split())
