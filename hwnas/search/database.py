@@ -32,8 +32,10 @@ class Database:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        with self._errors_explained():
+        try:
             self._connection = sqlite3.connect(path, timeout=_LOCK_WAIT_S, isolation_level=None)
+        except sqlite3.DatabaseError as problem:
+            raise self._explained(problem) from None
         try:
             self.execute("PRAGMA synchronous = FULL")
         except BaseException:
@@ -42,8 +44,10 @@ class Database:
 
     def execute(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """The rows of one statement."""
-        with self._errors_explained():
+        try:
             return self._connection.execute(statement, values).fetchall()
+        except sqlite3.DatabaseError as problem:
+            raise self._explained(problem) from None
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -61,14 +65,10 @@ class Database:
         """Give the file free. Rows are safe without it."""
         self._connection.close()
 
-    @contextmanager
-    def _errors_explained(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.OperationalError as problem:  # locked, read-only, full, no such folder
-            kind = "_".join(getattr(problem, "sqlite_errorname", "").split("_")[:2])
-            remedy = f"; {_REMEDIES[kind]}" if kind in _REMEDIES else ""
-            raise OutputError(f"can't use the store {self.path}: {problem}{remedy}") from None
-        except sqlite3.DatabaseError as problem:  # not a database, malformed
+    def _explained(self, problem: sqlite3.DatabaseError) -> InputError:
+        if not isinstance(problem, sqlite3.OperationalError):  # not a database, malformed
             remedy = "remove it or choose another file (--store)"
-            raise InputError(f"{self.path} isn't a usable store: {problem}; {remedy}") from None
+            return InputError(f"{self.path} isn't a usable store: {problem}; {remedy}")
+        kind = "_".join(getattr(problem, "sqlite_errorname", "").split("_")[:2])  # locked, read-only, full, no folder
+        remedy = f"; {_REMEDIES[kind]}" if kind in _REMEDIES else ""
+        return OutputError(f"can't use the store {self.path}: {problem}{remedy}")

@@ -209,11 +209,9 @@ class SearchRecord:
             text, objective, value, error, json.dumps(dict(free)), outcome.seconds, _now(), outcome.host, self._search,
         )  # fmt: skip
         self._database.execute("INSERT OR IGNORE INTO evaluation VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
-        if error is not None:
-            return error
-        kept = _value(self._database, text, objective)
-        assert kept is not None
-        return kept
+        counts = _value(self._database, text, objective) if error is None else error
+        assert counts is not None
+        return counts
 
     def check_course(self, evaluations: int, course: str) -> None:
         """Keep the course before a batch, or check that it is the one that was kept.

@@ -376,55 +376,102 @@ def test_the_package_is_the_function_as_well() -> None:
 
 
 _SEARCHER = """
-import os, signal, sys
+import os, random, signal, sys, time
+import numpy as np
 from pathlib import Path
 from hwnas.files import to_json
 from hwnas.search import Budget, Objective, Store, search
 from tests.search.problems import MACRO, quality_and_cost
 
-folder, kill_at = Path(sys.argv[1]), int(sys.argv[2])
 quality, cost = quality_and_cost(0)
-calls = 0
+calls = kill_at = 0
 
 def slow_quality(archs):
     global calls
     calls += 1
     if calls == kill_at:
         os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(0.001)
+    if archs[0] @ 3 ** np.arange(8) % 17 == 5:
+        raise RuntimeError("no")
     return quality(archs)
 
-objectives = [Objective("quality", slow_quality, maximize=True), Objective("cost_ms", cost, free=True)]
-with Store(folder / "s.db", MACRO, "a") as store:
-    result = search(MACRO, objectives, [Budget("cost_ms", 50)], evaluations=120, seed=7, store=store)
-data = {"front": result.to_front().to_dict(), "archs": result.archs.tolist(), "values": result.values.tolist()}
-(folder / "result.json").write_text(to_json(data))
+def run(folder, strategy):
+    objectives = [Objective("quality", slow_quality, maximize=True), Objective("cost_ms", cost, free=True)]
+    with Store(folder / "s.db", MACRO, "a") as store:
+        result = search(MACRO, objectives, [Budget("cost_ms", 50)], strategy, 120, 7, store, resume=True)
+    data = {
+        "front": result.to_front().to_dict(), "archs": result.archs.tolist(), "values": result.values.tolist(),
+        "failed": [(arch.tolist(), reason) for arch, reason in result.failed],
+    }
+    (folder / "result.json").write_text(to_json(data))
+"""
+
+_ONE_LIFE = """
+kill_at = int(sys.argv[3])
+run(Path(sys.argv[1]), sys.argv[2])
 print(calls)
 """
 
+_TWENTY_LIVES = """
+folder, draw, kills = Path(sys.argv[1]), random.Random(1), 0
+while kills < 20:
+    child = os.fork()  # as a new process, without the second that importing takes
+    if not child:
+        run(folder, sys.argv[2])
+        os._exit(0)
+    time.sleep(draw.uniform(0, 0.05))
+    os.kill(child, signal.SIGKILL)
+    status = os.waitpid(child, 0)[1]
+    if not os.WIFSIGNALED(status):  # it was faster
+        break
+    kills += 1
+run(folder, sys.argv[2])
+print(kills, calls)
+"""
 
-def _run(folder: Path, kill_at: int = 0) -> subprocess.Popen[str]:
+
+def _run(folder: Path, kill_at: int = 0, strategy: str = "nsga2") -> subprocess.Popen[str]:
     folder.mkdir(exist_ok=True)
-    command = [sys.executable, "-c", _SEARCHER, str(folder), str(kill_at)]
+    command = [sys.executable, "-c", _SEARCHER + _ONE_LIFE, str(folder), strategy, str(kill_at)]
     return subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, text=True)
 
 
 @pytest.fixture(scope="module")
-def never_killed(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    folder = tmp_path_factory.mktemp("never")
-    assert int(_run(folder).communicate(timeout=60)[0]) == 120
-    return (folder / "result.json").read_bytes()
+def never_killed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    found = {}
+    for strategy in _STRATEGIES:
+        folder = tmp_path_factory.mktemp(strategy)
+        assert int(_run(folder, strategy=strategy).communicate(timeout=60)[0]) == 120
+        found[strategy] = (folder / "result.json").read_bytes()
+        assert b"RuntimeError: no" in found[strategy]
+    return found
 
 
-def test_killed_in_an_evaluation_and_resumed_gives_the_same_bytes(tmp_path: Path, never_killed: bytes) -> None:
+@pytest.mark.parametrize("strategy", _STRATEGIES)
+def test_killed_at_20_random_moments_and_resumed_gives_the_same_bytes(
+    tmp_path: Path, never_killed: dict[str, bytes], strategy: str
+) -> None:
+    command = [sys.executable, "-c", _SEARCHER + _TWENTY_LIVES, str(tmp_path), strategy]
+    said = subprocess.check_output(command, cwd=_ROOT, text=True, timeout=120)
+    kills, evaluated_at_last = map(int, said.split())
+    assert kills == 20 or evaluated_at_last == 0  # all of them, or the search had ended before
+    assert kills >= 5
+    assert (tmp_path / "result.json").read_bytes() == never_killed[strategy]
+
+
+def test_killed_in_an_evaluation_and_resumed_gives_the_same_bytes(
+    tmp_path: Path, never_killed: dict[str, bytes]
+) -> None:
     for kill_at in (1, 30, 20, 49):  # counted in evaluations of its own life: 0, 29, 19 and 48 get done
         assert _run(tmp_path, kill_at).wait(timeout=60) == -signal.SIGKILL
         assert not (tmp_path / "result.json").exists()
     evaluated = int(_run(tmp_path).communicate(timeout=60)[0])
     assert evaluated == 120 - (29 + 19 + 48)
-    assert (tmp_path / "result.json").read_bytes() == never_killed
+    assert (tmp_path / "result.json").read_bytes() == never_killed["nsga2"]
 
 
-def test_killed_while_writing_and_resumed_gives_the_same_bytes(tmp_path: Path, never_killed: bytes) -> None:
+def test_killed_while_writing_and_resumed_gives_the_same_bytes(tmp_path: Path, never_killed: dict[str, bytes]) -> None:
     """Kills from outside while SQLite's journal is there, that is within a transaction; the first while it begins."""
     journal, unfinished = tmp_path / "s.db-journal", 0
     for life in range(8):
@@ -438,7 +485,24 @@ def test_killed_while_writing_and_resumed_gives_the_same_bytes(tmp_path: Path, n
         unfinished += journal.exists()
     assert unfinished > 0
     assert _run(tmp_path).wait(timeout=60) == 0
-    assert (tmp_path / "result.json").read_bytes() == never_killed
+    assert (tmp_path / "result.json").read_bytes() == never_killed["nsga2"]
+
+
+def test_two_searches_at_once_share_a_store_and_both_end_right(tmp_path: Path, never_killed: dict[str, bytes]) -> None:
+    searchers = {strategy: [] for strategy in _STRATEGIES}
+    for number, strategy in enumerate([*_STRATEGIES, *_STRATEGIES]):
+        folder = tmp_path / f"{number}"
+        folder.mkdir()
+        (folder / "s.db").symlink_to(tmp_path / "shared.db")
+        searchers[strategy].append((folder, _run(folder, strategy=strategy)))
+    for strategy, running in searchers.items():
+        for folder, searcher in running:
+            assert searcher.wait(timeout=60) == 0
+            assert (folder / "result.json").read_bytes() == never_killed[strategy]
+    later = tmp_path / "later"
+    later.mkdir()
+    (later / "s.db").symlink_to(tmp_path / "shared.db")
+    assert int(_run(later).communicate(timeout=60)[0]) == 0  # nothing is evaluated twice
 
 
 def test_importing_it_loads_no_framework() -> None:
