@@ -21,13 +21,13 @@ _FEW = 10
 
 @dataclass(frozen=True)
 class EvaluateOne:
-    """What travels to the workers: (index of an objective, arch (L,)) -> its value."""
+    """What travels to the workers: (index of one of the objectives that aren't free, arch (L,)) -> its value."""
 
-    objectives: tuple[Objective, ...]
+    paid: tuple[Objective, ...]
 
     def __call__(self, item: tuple[int, Archs]) -> float:
         index, arch = item
-        return float(self.objectives[index].values(arch[None])[0])
+        return float(self.paid[index].values(arch[None])[0])
 
 
 class Evaluation:
@@ -49,7 +49,7 @@ class Evaluation:
         self, problem: Problem, record: SearchRecord, workers: Workers, finished: Callable[[int, int], None]
     ) -> None:
         self._problem, self._record, self._workers, self._finished = problem, record, workers, finished
-        self._function = EvaluateOne(problem.objectives)
+        self._function = EvaluateOne(problem.paid)
         self.evaluated = self.failed = 0
         self._latest_reason = ""
         self.failures: list[tuple[Archs, str]] = []
@@ -100,7 +100,7 @@ class Evaluation:
                     pairs.append((row, column))
                 else:
                     note(row, column, known)
-            items = [(column, archs[row]) for row, column in pairs]
+            items = [(columns.index(column), archs[row]) for row, column in pairs]
             for outcome in self._workers.map(self._function, items) if items else ():
                 row, column = pairs[outcome.index]
                 free = {o.name: float(v) for o, v in zip(objectives, values[row], strict=True) if o.free}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import signal
 import subprocess
 import sys
@@ -168,14 +169,14 @@ def test_a_store_of_another_space_is_refused() -> None:
 
 
 class _Shuffled:
-    """Workers who finish in an order of their own."""
+    """Workers who finish in an order of their own, and get everything by post."""
 
     def __init__(self, seed: int) -> None:
         self._rng = np.random.default_rng(seed)
 
     def map(self, function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Done | Failed]:
         for index in self._rng.permutation(len(items)):
-            yield attempt(function, items[index], int(index))
+            yield attempt(*pickle.loads(pickle.dumps((function, items[index]))), int(index))
 
     def close(self) -> None: ...
 
