@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from hwnas.cli.objectives import Predicted
 from hwnas.cli.tables import TableOption
 from hwnas.errors import HwnasError
-from hwnas.predict.calibrate import Quantile
 from hwnas.predict.refit import TableMeter, check_measurable
 from hwnas.profile.timer import Effort
 from hwnas.progress import Progress
@@ -26,14 +26,6 @@ from hwnas.search.front import Front
 _CONFIDENCE = 0.01
 _AT_LEAST_S = 5.0
 _MOVED = "budget_as_searched_ms"
-
-
-class Predicted(NamedTuple):
-    """An objective of a search that a table predicts."""
-
-    objective: str
-    table: TableOption
-    quantile: Quantile = "p50"
 
 
 class Closed(NamedTuple):

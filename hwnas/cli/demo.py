@@ -168,7 +168,6 @@ def run_demo(folder: Path, size: Size, budget_ms: float | None, seed: int, progr
                 tables=(TableOption(table_path, table, budget_ms),),
                 evaluations=size.evaluations,
                 strategy="nsga2",
-                count="madds",
                 seed=seed,
             ),
             searched,

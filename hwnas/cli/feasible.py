@@ -32,7 +32,7 @@ def feasible(
 
     Exact where possible, else with what it lies between. Without budgets it says the same of the whole space.
     """
-    from hwnas.cli.searching import COUNTERS, _costs, parse_limits
+    from hwnas.cli.objectives import costs, parse_limits
     from hwnas.cli.tables import parse_table
     from hwnas.predict.latency import LatencyPredictor
     from hwnas.search import Budget, FeasibleRegion, Objective, Problem
@@ -43,8 +43,8 @@ def feasible(
     if made_for is not None and made_for.source == space:
         resolution, classes = resolution or made_for.resolution, classes or made_for.classes
     found = get_space(space, resolution, classes)
-    counted = _costs(found, stabilizers, {option.table.device.precision for option in options})
-    names = dict.fromkeys([*COUNTERS, *(budget.objective_name for budget in budgets)])
+    counted = costs(found, stabilizers, {option.table.device.precision for option in options})
+    names = dict.fromkeys(["madds", "params", *(budget.objective_name for budget in budgets)])
     objectives = [Objective(name, counted[name], free=True) for name in names]
     interpolated = {}
     for place, option in enumerate(options):

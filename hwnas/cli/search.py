@@ -3,11 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from hwnas.cli.console import JsonOption, Progress, SeedOption, print_result, say
+
+_Many = list[str] | None
+
+
+class SearchCommand(TyperCommand):
+    """Its help names the strategies and costs there are; they are loaded when the verb is used, not before."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        from hwnas.cli.objectives import COSTS
+        from hwnas.search.strategy import strategy_names
+
+        params = super().get_params(ctx)
+        for param in params:
+            text = getattr(param, "help", None)
+            if text:
+                param.help = text.format(strategies=", ".join(strategy_names()), costs=", ".join(COSTS))  # type: ignore[attr-defined]
+        return params
 
 
 def search(
@@ -15,18 +33,42 @@ def search(
     table: Annotated[list[str], typer.Option(help="TABLE or TABLE:BUDGET_MS; give it again for another device.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The search folder to make.")],
     evaluations: Annotated[int, typer.Option(min=1, help="Different archs to evaluate.")] = 300,
-    strategy: Annotated[str, typer.Option(help="nsga2 or random.")] = "nsga2",
-    count: Annotated[str, typer.Option(help="The third objective: madds or params.")] = "madds",
-    limit: Annotated[
-        list[str] | None,
-        typer.Option(help="NAME=AT_MOST of madds, params, model_mb or peak_activation_mb; give it again for another."),
+    strategy: Annotated[str, typer.Option(help="One of {strategies}.")] = "nsga2",
+    objective: Annotated[
+        _Many,
+        typer.Option(help="Beside accuracy and latency: {costs} (again for another), or none. [default: madds]"),
     ] = None,
+    limit: Annotated[_Many, typer.Option(help="NAME=AT_MOST of {costs}; give it again for another.")] = None,
+    weight: Annotated[
+        _Many,
+        typer.Option(
+            help="NAME=WEIGHT of an objective, per its unit, for strategies that want a single number; "
+            "accuracy (a fraction) has 1, everything else 0. Give it again for another."
+        ),
+    ] = None,
+    workers: Annotated[
+        str, typer.Option(help="Who evaluates: a number of processes of one thread each, ray or ray:ADDRESS.")
+    ] = "1",
+    store: Annotated[
+        Path | None,
+        typer.Option(help="File that all searches of the supernet share; evaluations.sqlite in its folder if absent."),
+    ] = None,
+    baseline: Annotated[
+        bool, typer.Option("--baseline", help="Also evaluate as many random archs, to compare with.")
+    ] = False,
+    measure: Annotated[
+        bool,
+        typer.Option("--measure", help="Then measure the front here, refit, replace what is over budget."),
+    ] = False,
+    seconds: Annotated[float, typer.Option(min=1.0, help="Of measuring in a round, at most.")] = 30.0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a search that was stopped.")] = False,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """The Pareto front of accuracy, latency and multiply-adds (or parameters), within latency budgets."""
-    from hwnas.cli.searching import SearchSettings, parse_limits, search_supernet
+    """The Pareto front of accuracy, latency and other costs, within budgets."""
+    from hwnas.cli.closing import told
+    from hwnas.cli.objectives import parse_limits, parse_objectives, parse_weights
+    from hwnas.cli.searching import SearchSettings, search_supernet
     from hwnas.cli.tables import parse_table
 
     settings = SearchSettings(
@@ -34,27 +76,43 @@ def search(
         tables=tuple(parse_table(text) for text in table),
         evaluations=evaluations,
         strategy=strategy,
-        count=count,
-        seed=seed,
+        objectives=parse_objectives(objective or ["madds"]),
         limits=parse_limits(limit or []),
+        weights=parse_weights(weight or []),
+        store=store,
+        workers=workers,
+        baseline=baseline,
+        measuring_s=seconds if measure else None,
+        seed=seed,
     )
     with Progress() as progress:
         found = search_supernet(settings, output, resume=resume, progress=progress)
     if not found["front"]:
         say("no arch was found within the budgets")
+    evaluated = len(found["archs"]) + len(found["failed"])
+    if found["failed"]:
+        latest = found["failed"][-1]["reason"]
+        say(f"{len(found['failed'])} of {evaluated} evaluations failed and are left out; the latest: {latest}")
     names = [o["name"] for o in found["objectives"]]
-    lines = []
+    closing = found["closing"]
+    measured = {(p["index"], p["objective"]): p["measured_ms"] for p in closing["points"]} if closing else {}
+    front, lines = [], told(closing) if closing else []
     for index in found["front"]:
         numbers = dict(zip(names, found["values"][index], strict=True))
-        shown = "  ".join(f"{name} {value:,.4g}" for name, value in numbers.items())
+        its = {name: measured[index, name] for name in names if (index, name) in measured}
+        front.append({"choices": found["archs"][index], **numbers, **({"measured": its} if closing else {})})
+        shown = "  ".join(
+            f"{name} {value:,.4g}{f' (measured {its[name]:,.4g})' if name in its else ''}"
+            for name, value in numbers.items()
+        )
         star = "*" if index == found["winner"] else " "
         lines.append(f"{star} {shown}  {','.join(map(str, found['archs'][index]))}")
     result = {
-        "front": [
-            {"choices": found["archs"][i], **dict(zip(names, found["values"][i], strict=True))} for i in found["front"]
-        ],
+        "front": front,
         "winner": found["archs"][found["winner"]] if found["winner"] is not None else None,
-        "evaluations": len(found["archs"]),
+        "evaluations": evaluated,
+        "failed": found["failed"],
+        "closing": found["closing"],
         "hypervolume": found["hypervolume"],
         "reference": found["reference"],
         "search": str(output),
@@ -63,5 +121,5 @@ def search(
         result,
         as_json,
         *lines,
-        f"{len(found['front'])} archs on the front of {len(found['archs'])} evaluated: {output}",
+        f"{len(found['front'])} archs on the front of {evaluated} evaluated: {output}",
     )

@@ -1,38 +1,39 @@
 """A trained supernet and latency tables -> a search folder: what ``search`` and ``demo`` both do.
 
 settings.json        what was asked for, and hashes of the supernet and the tables
-evaluations.sqlite   every evaluation, as it finished
-search.json          all evaluated archs and values, the front, the winner
+search.json          all evaluated archs and values, what failed, the front, the winner
 front.json           the front alone
 winner.json          the most accurate arch of the front, as an arch.json
+table.yaml           the table, refitted, where the front was measured
+
+Every evaluation is kept as it finishes, in ``evaluations.sqlite`` of the supernet's run folder: what one search
+evaluated no other evaluates again.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from hwnas.cli.closing import close_search, measurable
 from hwnas.cli.console import Progress
+from hwnas.cli.found import baseline_of, found_of, unit
+from hwnas.cli.objectives import free_objectives, weighted
+from hwnas.cli.progress_note import search_note
 from hwnas.cli.tables import TableOption
-from hwnas.errors import BudgetError, ConfigError, ModelError, OutputError
+from hwnas.errors import ConfigError, ModelError, OutputError
 from hwnas.files import read_json, refuse_existing, to_json, write_atomic
-from hwnas.predict.latency import LatencyPredictor
-from hwnas.predict.lowered import Values, madds, params
-from hwnas.predict.memory import model_mb, peak_activation_mb
-from hwnas.search import Budget, FeasibleRegion, Objective, Problem, SearchProgress, SearchResult, Store, hypervolume
+from hwnas.search import Budget, FeasibleRegion, Objective, Problem, SearchProgress, Store, get_strategy
 from hwnas.search import search as run_search
 from hwnas.space.arch import Arch
-from hwnas.space.space import Archs, Space
+from hwnas.space.space import Space
+from hwnas.workers.registry import get_workers
 
 SCHEMA = "hwnas-search/1"
-
-COUNTERS = ("madds", "params")
-LIMITED = (*COUNTERS, "model_mb", "peak_activation_mb")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,35 +44,27 @@ class SearchSettings:
         supernet: run folder of a training.
         tables: devices and their budgets.
         evaluations, strategy, seed: of the search.
-        count: the objective beside accuracy and latency, ``madds`` or ``params``.
-        limits: other costs and how high they may be; what is limited is an objective as well.
+        objectives: costs beside accuracy and latency.
+        limits: on costs; what is limited is an objective as well.
+        weights: of objectives, for strategies that want a single number.
+        store: file of the evaluations; in the run folder when None.
+        workers: who evaluates; see :func:`get_workers`.
+        baseline: whether as many random archs are evaluated, to compare with.
+        measuring_s: how long a round of measuring the front here may take; it isn't measured when None.
     """
 
     supernet: Path
     tables: tuple[TableOption, ...]
     evaluations: int
     strategy: str
-    count: str
     seed: int
+    objectives: tuple[str, ...] = ("madds",)
     limits: tuple[Budget, ...] = ()
-
-
-def parse_limits(texts: list[str]) -> tuple[Budget, ...]:
-    """``NAME=AT_MOST`` as a person types it.
-
-    Raises:
-        BudgetError: not that form, an unknown name, or not a positive number.
-    """
-    limits = []
-    for text in texts:
-        name, _, at_most = text.partition("=")
-        if name not in LIMITED:
-            raise BudgetError(f"--limit takes NAME=AT_MOST with NAME one of {', '.join(LIMITED)}, got {text!r}")
-        try:
-            limits.append(Budget(name, float(at_most)))
-        except ValueError:
-            raise BudgetError(f"the limit of {name} must be a number, got {at_most!r}") from None
-    return tuple(limits)
+    weights: Mapping[str, float] = field(default_factory=dict)
+    store: Path | None = None
+    workers: str = "1"
+    baseline: bool = False
+    measuring_s: float | None = None
 
 
 def search_supernet(
@@ -80,46 +73,48 @@ def search_supernet(
     """Search, and write the search folder; returns what ``search.json`` holds.
 
     Raises:
-        OutputError: the output exists already (and isn't to be resumed), or can't be written.
-        ConfigError: resumed with other settings, or an unknown counter.
+        OutputError: the output exists already (and isn't to be resumed), or it or the store can't be written.
+        ConfigError: resumed with other settings, or unknown workers.
+        InputError: an unknown strategy, or a store of another supernet.
         BudgetError: no arch can meet a budget.
+        ObjectiveError: a weight of no objective, or too many evaluations failed.
         MissingOpError: a table isn't of the supernet's space.
+        TableError, RuntimeMissingError: the front is to be measured, and no table is of this machine.
     """
-    from hwnas.evaluate.accuracy import Evaluator
-    from hwnas.train.run import load_supernet
+    from hwnas.train.supernet_accuracy import SupernetAccuracy
 
-    if settings.count not in COUNTERS:
-        raise ConfigError(f"the third objective is {' or '.join(COUNTERS)}, got {settings.count!r}")
     if not resume:
         refuse_existing(output)
-    trained = load_supernet(settings.supernet)
-    space = trained.supernet.space
-    objectives, budgets = _latency_objectives(settings.tables, space, trained.supernet.stabilizers)
-    evaluator = Evaluator(trained.supernet, trained.data)
-    names = dict.fromkeys([settings.count, *(limit.objective_name for limit in settings.limits)])
-    costs = _costs(space, trained.supernet.stabilizers, {option.table.device.precision for option in settings.tables})
-    objectives = [
-        Objective("accuracy", evaluator, maximize=True),
-        *objectives,
-        *(Objective(name, costs[name], free=True) for name in names),
-    ]
-    budgets += settings.limits
-    _ = FeasibleRegion(Problem(space, tuple(objectives), tuple(budgets))).anchor  # before anything is written
-    asked = _asked(settings, space, trained.sha256)
-    _open_folder(output, asked, resume)
-    with Store(output / "evaluations.sqlite", space, f"{trained.sha256}") as store:
-        result = run_search(
-            space,
-            objectives,
-            budgets,
-            strategy=settings.strategy,
-            evaluations=settings.evaluations,
-            seed=settings.seed,
-            store=store,
-            progress=lambda p: progress("searching", p.evaluations, p.total, _note(p)),
-        )
-    found = {**asked, "evaluations": settings.evaluations, **_found(result, settings)}
-    write_atomic(output / "front.json", to_json(result.to_front().to_dict()))
+    get_strategy(settings.strategy)
+    if settings.measuring_s is not None:
+        measurable(settings.tables)
+    accuracy = SupernetAccuracy(settings.supernet)
+    supernet = accuracy.trained.supernet
+    space = supernet.space
+    free = free_objectives(settings.tables, settings.objectives, settings.limits, space, supernet.stabilizers)
+    objectives = weighted([Objective("accuracy", accuracy, maximize=True), *free.objectives], settings.weights)
+    _ = FeasibleRegion(Problem(space, objectives, tuple(free.budgets))).anchor  # before anything is written
+    asked = _asked(settings, space, accuracy.trained.sha256)
+    path = settings.store or settings.supernet / "evaluations.sqlite"
+    with closing(get_workers(settings.workers)) as workers, Store(path, space, accuracy.key) as store:
+        _open_folder(output, {**asked, "store": str(path)}, resume)
+        run = partial(
+            run_search, space, objectives, free.budgets, evaluations=settings.evaluations, seed=settings.seed,
+            store=store, workers=workers, resume=resume,
+        )  # fmt: skip
+        result = run(settings.strategy, progress=_shown(progress, "searching", objectives))
+        found = {**asked, "evaluations": settings.evaluations, **found_of(result), "baseline": None, "closing": None}
+        if settings.baseline:
+            random = run("random", progress=_shown(progress, "random archs", objectives))
+            found["baseline"] = baseline_of(random, found["reference"])
+    front = result.to_front()
+    if settings.measuring_s is not None:
+        found["closing"], front = close_search(
+            result, free.predicted, output, stabilizers=supernet.stabilizers, seconds=settings.measuring_s,
+            seed=settings.seed, progress=progress,
+        )  # fmt: skip
+        found |= {key: found["closing"][key] for key in ("front", "winner")} | {"hypervolume": front.hypervolume}
+    write_atomic(output / "front.json", to_json(front.to_dict()))
     if found["winner"] is not None:
         winner = Arch(space, tuple(found["archs"][found["winner"]]))
         write_atomic(output / "winner.json", to_json(winner.to_dict()))
@@ -127,32 +122,13 @@ def search_supernet(
     return found
 
 
-def _costs(space: Space, stabilizers: bool, precisions: set[str]) -> dict[str, Callable[[Archs], Values]]:
-    """What a cost other than latency is of each arch; sizes at the tables' precision, at fp32 if they have several."""
-    precision = precisions.pop() if len(precisions) == 1 else "fp32"
-    return {
-        "madds": madds(space, stabilizers=stabilizers),
-        "params": params(space, stabilizers=stabilizers),
-        "model_mb": model_mb(space, precision=precision, stabilizers=stabilizers),
-        "peak_activation_mb": peak_activation_mb(space, precision=precision, stabilizers=stabilizers),
-    }
+def _shown(progress: Progress, what: str, objectives: Sequence[Objective]) -> Callable[[SearchProgress], None]:
+    units = [unit(objective.name) for objective in objectives]
 
+    def show(at: SearchProgress) -> None:
+        progress(what, at.evaluations, at.total, search_note(at.hypervolume, at.best, at.failed, units))
 
-def _note(progress: SearchProgress) -> str:
-    return f"hypervolume {progress.hypervolume:.4g}"
-
-
-def _latency_objectives(
-    tables: tuple[TableOption, ...], space: Space, stabilizers: bool
-) -> tuple[list[Objective], list[Budget]]:
-    objectives, budgets = [], []
-    for option in tables:
-        name = "latency_ms" if len(tables) == 1 else f"latency_ms {option.path.stem}"
-        predictor = LatencyPredictor(option.table, space, stabilizers=stabilizers)
-        objectives.append(Objective(name, predictor.predict, free=True))
-        if option.budget_ms is not None:
-            budgets.append(Budget(name, option.budget_ms))
-    return objectives, budgets
+    return show
 
 
 def _asked(settings: SearchSettings, space: Space, supernet_sha256: str) -> dict[str, Any]:
@@ -163,16 +139,13 @@ def _asked(settings: SearchSettings, space: Space, supernet_sha256: str) -> dict
         "supernet": str(settings.supernet),
         "supernet_sha256": supernet_sha256,
         "tables": [
-            {
-                "path": str(option.path),
-                "sha256": hashlib.sha256(option.table.to_yaml().encode()).hexdigest(),
-                "budget_ms": option.budget_ms,
-            }
+            {"path": str(option.path), "sha256": option.sha256, "budget_ms": option.budget_ms}
             for option in settings.tables
         ],
         "strategy": settings.strategy,
-        "count": settings.count,
+        "costs": list(settings.objectives),
         "limits": {limit.objective_name: limit.at_most for limit in settings.limits},
+        "weights": dict(settings.weights),
         "seed": settings.seed,
     }
 
@@ -190,37 +163,3 @@ def _open_folder(output: Path, asked: dict[str, Any], resume: bool) -> None:
     except OSError as error:
         raise OutputError(f"can't make {output}: {error.strerror}") from None
     write_atomic(path, to_json(asked))
-
-
-def _found(result: SearchResult, settings: SearchSettings) -> dict[str, Any]:
-    front = result.to_front()
-    names = front.objective_names
-    accuracy = result.values[:, names.index("accuracy")]
-    winner = max(result.front.tolist(), key=lambda i: (accuracy[i], -result.values[i, 1]), default=None)
-    return {
-        "objectives": [
-            {"name": name, "unit": _unit(name), "maximize": maximize}
-            for name, maximize in zip(names, front.maximize, strict=True)
-        ],
-        "budgets": {b.objective_name: float(b.at_most) for b in front.budgets},
-        "archs": result.archs.tolist(),
-        "values": result.values.tolist(),
-        "front": result.front.tolist(),
-        "winner": winner,
-        "reference": front.reference.tolist(),
-        "hypervolume": front.hypervolume,
-        "hypervolume_history": _history(result, front.reference),
-    }
-
-
-def _unit(name: str) -> str:
-    units = {"accuracy": "fraction", "model_mb": "MB", "peak_activation_mb": "MB"}
-    return units.get(name, "ms" if name.startswith("latency_ms") else name)
-
-
-def _history(result: SearchResult, reference: np.ndarray[Any, Any]) -> list[float]:
-    within = result.problem.excess(result.values) <= 0
-    return [
-        float(hypervolume(result.values[:count][within[:count]], reference, result.problem.maximize))
-        for count in range(1, len(result.values) + 1)
-    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,11 @@ class TableOption:
     path: Path
     table: LatencyTable
     budget_ms: float | None
+
+    @property
+    def sha256(self) -> str:
+        """Of what the table says."""
+        return hashlib.sha256(self.table.to_yaml().encode()).hexdigest()
 
 
 def parse_table(text: str) -> TableOption:

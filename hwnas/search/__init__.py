@@ -4,7 +4,7 @@ It sees callables and arrays, never a network::
 
     top1 = Objective("top1", supernet_top1, maximize=True)
     latency = Objective("latency_ms", predictor.predict, free=True)
-    with Store("evaluations.db", space, supernet_hash) as store:
+    with Store("evaluations.sqlite", space, supernet_hash) as store:
         result = search(space, [top1, latency], [Budget("latency_ms", 9.5)], evaluations=300, store=store)
     result.archs[result.front]
 """
@@ -15,10 +15,11 @@ import sys
 from types import ModuleType
 
 from hwnas.search.closing import Closing, Meter, close_loop
-from hwnas.search.driver import SearchProgress, SearchResult, search
+from hwnas.search.driver import SearchResult, search
 from hwnas.search.feasible import Extreme, FeasibleCount, FeasibleRegion, fastest
 from hwnas.search.front import Front
 from hwnas.search.objective import Budget, Objective, Problem
+from hwnas.search.progress import SearchProgress
 from hwnas.search.rank import hypervolume, non_dominated
 from hwnas.search.store import Store
 from hwnas.search.strategy import Strategy, StrategyFactory, get_strategy, strategy_names

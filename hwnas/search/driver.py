@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
-import time
+import hashlib
+import json
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from hwnas.errors import InputError
+from hwnas.search.evaluate import Evaluation
 from hwnas.search.feasible import FeasibleRegion
 from hwnas.search.front import Front
 from hwnas.search.objective import Budget, Indices, Objective, Problem, Values
-from hwnas.search.rank import hypervolume, non_dominated, worst
+from hwnas.search.progress import Reporter, SearchProgress
+from hwnas.search.rank import non_dominated, worst
 from hwnas.search.store import Store
 from hwnas.search.strategy import StrategyFactory, get_strategy
 from hwnas.search.vary import Seen
 from hwnas.space.space import Archs, Space
-
-
-@dataclass(frozen=True)
-class SearchProgress:
-    """How far a search is.
-
-    Attributes:
-        evaluations: archs evaluated so far.
-        total: archs that it may evaluate.
-        hypervolume: of the archs within budget so far, measured from ``reference``; it never falls.
-        reference: (K,) the worst values of the first batch.
-    """
-
-    evaluations: int
-    total: int
-    hypervolume: float
-    reference: Values
+from hwnas.workers.base import Workers
+from hwnas.workers.here import Here
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,15 +32,17 @@ class SearchResult:
 
     Attributes:
         problem: the space, objectives and budgets.
-        archs: (M, L) in the order of evaluation, all different.
+        archs: (M, L) those that could be evaluated, in their order, all different.
         values: (M, K) in the objectives' own signs and units.
         seed: of the search.
+        failed: archs (L,) that couldn't be evaluated, each with the reason; they aren't among ``archs``.
     """
 
     problem: Problem
     archs: Archs
     values: Values
     seed: int
+    failed: tuple[tuple[Archs, str], ...] = ()
 
     @property
     def front(self) -> Indices:
@@ -79,7 +70,7 @@ class SearchResult:
             archs=self.archs[self.front],
             values=self.values[self.front],
             reference=self._nadir() if reference is None else self._checked(reference),
-            evaluations=len(self.archs),
+            evaluations=len(self.archs) + len(self.failed),
             seed=self.seed,
         )
 
@@ -102,13 +93,20 @@ def search(
     seed: int = 0,
     store: Store | None = None,
     progress: Callable[[SearchProgress], None] | None = None,
+    *,
+    workers: Workers | None = None,
+    resume: bool = False,
 ) -> SearchResult:
     """Search a space for the Pareto front of the objectives within the budgets.
 
     Objectives that aren't free are called with one arch at a time, (1, L), and each value is stored at once. A
     search that is run again with its store and seed goes on where it was killed, and a longer search of the same
-    seed begins with the shorter one. Budgets on free objectives hold for every arch evaluated; budgets on others
-    hold for the front.
+    seed begins with the shorter one. Workers are given a batch at a time, so how many there are and in which order
+    they finish changes nothing. Budgets on free objectives hold for every arch evaluated; budgets on others hold for
+    the front.
+
+    An arch for which an objective raises or gives no finite number is recorded and left out, and counts as
+    evaluated. When more than a fifth fail, and that of 10 or more or of all, the search ends.
 
     Args:
         space: where to search.
@@ -119,15 +117,20 @@ def search(
             when all are free). Fewer are, when the space has no more within the budgets.
         seed: of all random draws.
         store: keeps the values of objectives that aren't free.
-        progress: called after each batch of archs.
+        progress: called after each batch of archs, and as each of them is finished.
+        workers: who calls objectives that aren't free; this process when None.
+        resume: go on with the latest search of the same settings in the store, if there is one: what failed in it
+            stands, and its course must be the same. Without, what failed is tried again.
 
     Returns:
         Every evaluated arch with its values, and which of them are the front.
 
     Raises:
-        ObjectiveError: two objectives of one name, or one that doesn't return a finite number per arch.
+        ObjectiveError: two objectives of one name, a free one that doesn't return a finite number per arch, or too
+            many failures of the others.
         BudgetError: a budget makes no sense, or no arch can meet it.
-        InputError: unknown strategy, or a number or store that doesn't fit.
+        InputError: unknown strategy, a number or store that doesn't fit, or a resumed search that takes another
+            course, as by another version of NumPy.
         OutputError: the store can't be written.
     """
     _check_count("evaluations", evaluations, 1)
@@ -136,63 +139,64 @@ def search(
         raise InputError(f"the store is of the space {store.space.name}, the search of {space.name}")
     make = get_strategy(strategy) if isinstance(strategy, str) else strategy
     problem = Problem(space, tuple(objectives), tuple(budgets))
-    proposer = make(problem, FeasibleRegion(problem), np.random.default_rng(seed))
-    reporter = _Reporter(problem, evaluations, progress)
-    seen = Seen(space)
-    archs = np.empty((0, space.num_layers), dtype=np.int64)
-    values = np.empty((0, len(problem.objectives)))
-    while len(archs) < evaluations:
-        batch = seen.novel(space.check(proposer.ask(evaluations - len(archs))))
-        if not len(batch):
-            break
-        seen.add(batch)
-        batch_values = _evaluate(problem, batch, store)
-        proposer.tell(batch, batch_values)
-        archs, values = np.concatenate([archs, batch]), np.concatenate([values, batch_values])
-        reporter.report(values)
-    return SearchResult(problem, archs, values, seed)
+    rng = np.random.default_rng(seed)
+    proposer = make(problem, FeasibleRegion(problem), rng)
+    with _opened(store, problem) as opened:
+        tables = {objective.name: objective.source for objective in objectives if objective.source}
+        record = opened.begin(_name_of(strategy), seed, _settings(problem), tables, resume=resume)
+        reporter = Reporter(problem, evaluations, progress)
+        evaluate = Evaluation(problem, record, workers or Here(), reporter.report)
+        course, seen = _Course(rng), Seen(space)
+        archs, values = [np.empty((0, space.num_layers), dtype=np.int64)], [np.empty((0, len(objectives)))]
+        while evaluate.evaluated < evaluations:
+            record.check_course(evaluate.evaluated, course.digest())
+            batch = seen.novel(space.check(proposer.ask(evaluations - evaluate.evaluated)))
+            if not len(batch):
+                break
+            seen.add(batch)
+            course.add(batch)
+            told = evaluate(batch)
+            proposer.tell(*told)
+            reporter.told(told[1])
+            archs.append(told[0])
+            values.append(told[1])
+            reporter.report(evaluate.evaluated, evaluate.failed)
+        evaluate.judge(evaluate.evaluated)
+    return SearchResult(problem, np.concatenate(archs), np.concatenate(values), seed, tuple(evaluate.failures))
+
+
+def _opened(store: Store | None, problem: Problem) -> AbstractContextManager[Store]:
+    """The store, to be left open; where nothing is to be kept, one that ends with the search."""
+    return Store.memory(problem.space) if store is None or not problem.paid else nullcontext(store)
+
+
+class _Course:
+    """What a search did so far, in short: its archs, and the state of its random generator."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self._rng = rng
+        self._archs = hashlib.sha256()
+
+    def add(self, archs: Archs) -> None:
+        self._archs.update(archs.astype("<i8").tobytes())
+
+    def digest(self) -> str:
+        course = self._archs.copy()
+        course.update(json.dumps(self._rng.bit_generator.state).encode())
+        return course.hexdigest()[:16]
+
+
+def _name_of(strategy: str | StrategyFactory) -> str:
+    return strategy if isinstance(strategy, str) else getattr(strategy, "__qualname__", type(strategy).__qualname__)
+
+
+def _settings(problem: Problem) -> str:
+    """Beside strategy and seed, what decides the course of a search."""
+    objectives = [[o.name, o.maximize, o.free, o.weight, o.source] for o in problem.objectives]
+    budgets = [[budget.objective_name, float(budget.at_most)] for budget in problem.budgets]
+    return json.dumps({"objectives": objectives, "budgets": budgets})
 
 
 def _check_count(name: str, value: int, least: int) -> None:
     if not isinstance(value, int) or value < least:
         raise InputError(f"{name} must be an integer of at least {least}, got {value!r}")
-
-
-def _evaluate(problem: Problem, archs: Archs, store: Store | None) -> Values:
-    """(N, K) values of (N, L) archs, an arch after the other where that costs something."""
-    values = np.empty((len(archs), len(problem.objectives)))
-    for column, objective in enumerate(problem.objectives):
-        if objective.free:
-            values[:, column] = objective.values(archs)
-    for row, arch in enumerate(archs):
-        for column, objective in enumerate(problem.objectives):
-            if not objective.free:
-                values[row, column] = _evaluate_one(objective, arch, store)
-    return values
-
-
-def _evaluate_one(objective: Objective, arch: Archs, store: Store | None) -> float:
-    known = None if store is None else store.get(arch, objective.name)
-    if known is not None:
-        return known
-    start = time.perf_counter()
-    value = float(objective.values(arch[None])[0])
-    seconds = time.perf_counter() - start
-    return value if store is None else store.put(arch, objective.name, value, seconds)
-
-
-class _Reporter:
-    """Calls ``progress`` with a hypervolume whose reference point stays, so that the numbers can be compared."""
-
-    def __init__(self, problem: Problem, total: int, progress: Callable[[SearchProgress], None] | None) -> None:
-        self._problem, self._total, self._progress = problem, total, progress
-        self._reference: Values | None = None
-
-    def report(self, values: Values) -> None:
-        if self._progress is None:
-            return
-        if self._reference is None:
-            self._reference = worst(values, self._problem.maximize)
-        within = values[self._problem.excess(values) <= 0]
-        volume = hypervolume(within, self._reference, self._problem.maximize)
-        self._progress(SearchProgress(len(values), self._total, volume, self._reference))

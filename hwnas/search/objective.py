@@ -34,6 +34,7 @@ class Objective:
         free: calling it costs nothing (a predictor, a counter), so a strategy may ask it as often as it likes.
         weight: how much one unit of it counts where a strategy wants a single number, per that unit; the others
             compare objectives one by one and don't look at it.
+        source: what its numbers come from, such as a latency table's hash; a store keeps it with the search.
 
     Raises:
         ObjectiveError: the name is empty or has more than one line, ``fn`` can't be called, or the weight isn't a
@@ -45,6 +46,7 @@ class Objective:
     maximize: bool = False
     free: bool = False
     weight: float = 1.0
+    source: str = ""
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.strip() or not self.name.isprintable():
@@ -132,6 +134,11 @@ class Problem:
     def free(self) -> tuple[Objective, ...]:
         """The objectives that cost nothing to call."""
         return tuple(objective for objective in self.objectives if objective.free)
+
+    @property
+    def paid(self) -> tuple[Objective, ...]:
+        """The others."""
+        return tuple(objective for objective in self.objectives if not objective.free)
 
     @property
     def maximize(self) -> npt.NDArray[np.bool_]:

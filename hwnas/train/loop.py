@@ -18,6 +18,7 @@ from hwnas.data.load import Data
 from hwnas.errors import ConfigError, TrainingError
 from hwnas.evaluate.accuracy import channels_last
 from hwnas.nn.memory import keep_freed_memory
+from hwnas.nn.threads import threads
 from hwnas.progress import Progress
 from hwnas.train.average import WeightAverage
 from hwnas.train.checkpoint import Position, load_checkpoint, save_checkpoint
@@ -75,7 +76,7 @@ def train(config: TrainConfig, run: Path, resume: bool = False, progress: Progre
         raise ConfigError("device: cuda was asked for, but PyTorch sees no such device; take cpu")
     keep_freed_memory()
     result = run / "model" if config.network is not None else run
-    with joined(config.device) as world, _threads(config.threads or torch.get_num_threads()):
+    with joined(config.device) as world, threads(config.threads or torch.get_num_threads()):
         check_run(run, config, resume)
         wait_for_all(world)  # before one of them makes the folder
         if finished(run, config) is None:
@@ -96,16 +97,6 @@ def train(config: TrainConfig, run: Path, resume: bool = False, progress: Progre
         accuracy = finished(run, config)
         assert accuracy is not None
     return RunResult(run=run, result=result, accuracy=accuracy)
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 class _Training:

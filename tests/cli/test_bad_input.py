@@ -13,8 +13,10 @@ import pytest
 
 from hwnas.files import write_atomic
 from hwnas.predict.latency import LatencyPredictor
+from hwnas.search import Store
 from hwnas.space.yaml import get_space
 from hwnas.tables.table import LatencyTable
+from hwnas.train.supernet_accuracy import SupernetAccuracy
 from tests.cli.conftest import Flow
 from tests.cli.run import Shell
 
@@ -127,6 +129,63 @@ def test_resuming_with_other_settings(hwnas: Shell, flow: Flow, tmp_path: Path) 
     shutil.copytree(flow.search, search)
     words = ["search", "--supernet", flow.supernet, "--table", flow.table, "-o", search, "--resume"]
     assert "seed" in hwnas.refused(*words, "--seed", "5")
+    assert "another costs" in hwnas.refused(*words, "--objective", "params")
+    assert "another weights" in hwnas.refused(*words, "--weight", "madds=1")
+    assert "another store" in hwnas.refused(*words, "--store", tmp_path / "own.sqlite")
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (["--strategy", "nsga9"], "known: nsga2"),
+        (["--objective", "madd"], "one of madds, params"),
+        (["--objective", "none", "--objective", "madds"], "none alone"),
+        (["--limit", "madds"], "must be a number"),
+        (["--limit", "depth=3"], "NAME one of madds"),
+        (["--limit", "madds=1"], "madds"),
+        (["--weight", "accuracy"], "NAME=WEIGHT"),
+        (["--weight", "depth=3"], "no objective; objectives: accuracy, latency_ms, madds"),
+        (["--weight", "accuracy=-1"], "at least 0"),
+        (["--workers", "many"], "workers are"),
+        (["--store", "no folder/there.sqlite"], "no folder/there.sqlite"),
+        (["--store", "letter.txt"], "isn't a usable store"),
+    ],
+)
+def test_searches_that_are_refused(
+    hwnas: Shell, flow: Flow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], part: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "letter.txt").write_text("no database\n" * 100)
+    assert part in hwnas.refused("search", "--supernet", flow.supernet, "--table", flow.table, *words, "-o", "search")
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_a_store_of_another_supernet(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:
+    space = get_space(str(flow.space), classes=10)
+    Store(tmp_path / "own.sqlite", space, "supernet 123").close()
+    words = ["search", "--supernet", flow.supernet, "--table", flow.table, "-o", tmp_path / "search"]
+    message = hwnas.refused(*words, "--store", tmp_path / "own.sqlite")
+    assert "'supernet 123', not by 'supernet " in message
+    assert "--store" in message
+    assert not (tmp_path / "search").exists()
+
+
+def test_a_search_in_which_too_much_fails(
+    hwnas: Shell, flow: Flow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("out of luck")
+
+    words = ["search", "--supernet", flow.supernet, "--table", flow.table, "-o", tmp_path / "search"]
+    words += ["--store", tmp_path / "own.sqlite", "--evaluations", "12"]
+    with monkeypatch.context() as patch:
+        patch.setattr(SupernetAccuracy, "__call__", broken)
+        message = hwnas.refused(*words)
+    assert "3 of 3 evaluations failed" in message
+    assert "RuntimeError: out of luck; mend the cause" in message
+    assert not (tmp_path / "search" / "search.json").exists()
+    assert hwnas(*words, "--resume").status == 0  # mended
+    assert (tmp_path / "search" / "search.json").read_bytes() == (flow.search / "search.json").read_bytes()
 
 
 def test_data_folders(hwnas: Shell, tmp_path: Path) -> None:
@@ -177,8 +236,11 @@ def test_a_small_disk_that_fills_up(hwnas: Shell, flow: Flow, tmp_path: Path) ->
         ]:
             assert "No space left" in hwnas.refused(*words)
             assert list(disk.iterdir()) == []
+        search = ["search", "--supernet", flow.supernet, "--table", flow.table, "-o", tmp_path / "search"]
+        assert "full; make room" in hwnas.refused(*search, "--store", disk / "evaluations.sqlite")
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True, capture_output=True)
         assert "disk" in hwnas.refused("derive", "macro:0,0,0,0,0,0,0,0", "-o", disk / "model")
+        assert "--store" in hwnas.refused(*search, "--store", disk / "own.sqlite")
     finally:
         subprocess.run(["umount", str(disk)], check=True, capture_output=True)
 

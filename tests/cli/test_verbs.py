@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from hwnas.cli.objectives import COSTS
 from hwnas.predict.latency import LatencyPredictor
 from hwnas.predict.memory import model_mb, peak_activation_mb
+from hwnas.search import hypervolume
+from hwnas.search.strategy import strategy_names
 from hwnas.space.arch import parse_arch
 from hwnas.space.yaml import get_space
 from hwnas.tables.table import LatencyTable
+from hwnas.train.supernet_accuracy import SupernetAccuracy
 from tests.cli.conftest import Flow
 from tests.cli.run import Shell
 
@@ -108,13 +113,97 @@ def test_a_search_keeps_to_limits_of_size_and_memory(hwnas: Shell, flow: Flow, t
         assert values == pytest.approx(costs[name](np.array(everything["archs"])))
 
 
+def _search(flow: Flow, output: Path, *words: object) -> tuple[object, ...]:
+    return "search", "--supernet", flow.supernet, "--table", flow.table, "-o", output, *words
+
+
+def _everything(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "search.json").read_text())
+    return found
+
+
 def test_a_search_is_resumed_from_its_store(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:
     """Cut short after 7 evaluations, resumed to 12: the same bytes as the flow's search of 12."""
-    words = ["search", "--supernet", flow.supernet, "--table", flow.table, "-o", tmp_path / "search"]
+    words = _search(flow, tmp_path / "search", "--store", tmp_path / "own.sqlite")
     hwnas(*words, "--evaluations", "7")
     hwnas(*words, "--evaluations", "12", "--resume")
     for name in ("search.json", "front.json", "winner.json"):
         assert (tmp_path / "search" / name).read_bytes() == (flow.search / name).read_bytes()
+
+
+def test_searches_of_a_supernet_share_what_was_evaluated(
+    hwnas: Shell, flow: Flow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (flow.supernet / "evaluations.sqlite").exists()
+    monkeypatch.setattr(SupernetAccuracy, "__call__", lambda *_: pytest.fail("it was evaluated before"))
+    assert hwnas(*_search(flow, tmp_path / "search", "--evaluations", "12")).status == 0
+    assert (tmp_path / "search" / "search.json").read_bytes() == (flow.search / "search.json").read_bytes()
+
+
+def test_what_fails_is_left_out_and_reported(
+    hwnas: Shell, flow: Flow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluate, calls = SupernetAccuracy.__call__, iter(range(100))
+
+    def flaky(accuracy: SupernetAccuracy, archs: Any) -> Any:
+        if next(calls) % 6 == 2:
+            raise RuntimeError("out of luck")
+        return evaluate(accuracy, archs)
+
+    monkeypatch.setattr(SupernetAccuracy, "__call__", flaky)
+    words = _search(flow, tmp_path / "search", "--store", tmp_path / "own.sqlite", "--evaluations", "12", "--json")
+    outcome = hwnas(*words)
+    assert outcome.status == 0
+    assert "2 of 12 evaluations failed and are left out; the latest: RuntimeError: out of luck" in outcome.err
+    found = _everything(tmp_path / "search")
+    assert outcome.json["failed"] == found["failed"]
+    assert [failure["reason"] for failure in found["failed"]] == ["RuntimeError: out of luck"] * 2
+    assert (outcome.json["evaluations"], len(found["archs"])) == (12, 10)
+    assert not {tuple(f["choices"]) for f in found["failed"]} & {tuple(arch) for arch in found["archs"]}
+
+    monkeypatch.setattr(SupernetAccuracy, "__call__", evaluate)  # mended, but what is resumed goes on as it began
+    before = (tmp_path / "search" / "search.json").read_bytes()
+    assert hwnas(*words, "--resume").status == 0
+    assert (tmp_path / "search" / "search.json").read_bytes() == before
+
+
+def test_a_search_is_compared_with_random_archs(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:
+    assert hwnas(*_search(flow, tmp_path / "search", "--evaluations", "12", "--baseline")).status == 0
+    found = _everything(tmp_path / "search")
+    history = found["baseline"].pop("hypervolume_history")
+    assert found["baseline"] == {"evaluations": 12}
+    assert len(history) == 12
+    assert history == sorted(history)
+    assert _everything(flow.search) == {**found, "baseline": None}
+
+    random = _search(flow, tmp_path / "random", "--evaluations", "12", "--strategy", "random")
+    assert hwnas(*random).status == 0
+    names = [objective["name"] for objective in found["objectives"]]
+    there = _everything(tmp_path / "random")
+    values, maximize = np.array(there["values"]), [objective["maximize"] for objective in there["objectives"]]
+    assert names == [objective["name"] for objective in there["objectives"]]
+    expected = [hypervolume(values[:count], found["reference"], maximize) for count in range(1, 13)]
+    assert history == pytest.approx(expected, rel=1e-12)
+
+
+def test_what_is_optimised_is_chosen(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:
+    words = ["--evaluations", "2", "--objective", "params", "--objective", "model_mb", "--limit", "params=1e6"]
+    words += ["--weight", "accuracy=2", "--weight", "latency_ms=-0.5"]
+    assert "at least 0" in hwnas.refused(*_search(flow, tmp_path / "search", *words))
+    words[-1] = "latency_ms=0.5"
+    hwnas(*_search(flow, tmp_path / "search", *words))
+    found = _everything(tmp_path / "search")
+    assert [o["name"] for o in found["objectives"]] == ["accuracy", "latency_ms", "params", "model_mb"]
+    assert found["budgets"] == {"params": 1e6}
+    assert found["weights"] == {"accuracy": 2.0, "latency_ms": 0.5}
+    hwnas(*_search(flow, tmp_path / "none", "--evaluations", "2", "--objective", "none"))
+    assert [o["name"] for o in _everything(tmp_path / "none")["objectives"]] == ["accuracy", "latency_ms"]
+
+
+def test_help_of_search_names_what_there_is(hwnas: Shell) -> None:
+    text = " ".join(hwnas("search", "--help").out.split())
+    assert ", ".join(strategy_names()) in text
+    assert ", ".join(COSTS) in text
 
 
 def test_derive_says_what_it_made(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hwnas.errors import InputError, OutputError
-from hwnas.search import store as store_module
-from hwnas.search.store import Store
+from hwnas.search import database as database_module
+from hwnas.search.store import SearchRecord, Store
+from hwnas.space.space import Archs
 from hwnas.space.yaml import get_space
+from hwnas.workers.base import Done, Failed
 from tests.search.problems import ALL_MACRO, MACRO
 
 _ROOT = Path(__file__).parents[2]
@@ -25,18 +30,32 @@ def _open(path: Path, evaluator: str = "a") -> Store:
     return Store(path, MACRO, evaluator)
 
 
+def _begin(store: Store, **changed: Any) -> SearchRecord:
+    return store.begin(**{"strategy": "random", "seed": 1, "settings": "{}", "tables": {}} | changed)
+
+
+def _done(value: float) -> Done:
+    return Done(0, value, 0.25, "a host")
+
+
+def _put(store: Store, arch: Archs, objective: str, value: float) -> float:
+    kept = _begin(store).keep(arch, objective, _done(value), {})
+    assert isinstance(kept, float)
+    return kept
+
+
 @given(st.floats(allow_nan=False, allow_infinity=False).map(lambda value: value + 0.0))
 def test_values_come_back_to_the_last_bit(value: float) -> None:
     with Store.memory(MACRO) as store:
-        assert store.put(ALL_MACRO[5], "x", value, 0.1).hex() == value.hex()
+        assert _put(store, ALL_MACRO[5], "x", value).hex() == value.hex()
         assert (store.get(ALL_MACRO[5], "x") or 0.0).hex() == value.hex()
 
 
 def test_values_are_kept_by_arch_and_objective_and_survive_closing(tmp_path: Path) -> None:
     with _open(tmp_path / "s.db") as store:
-        store.put(ALL_MACRO[0], "x", 1.5, 0.1)
-        store.put(ALL_MACRO[0], "y", 2.5, 0.1)
-        store.put(ALL_MACRO[1], "x", 3.5, 0.1)
+        _put(store, ALL_MACRO[0], "x", 1.5)
+        _put(store, ALL_MACRO[0], "y", 2.5)
+        _put(store, ALL_MACRO[1], "x", 3.5)
         assert store.get(ALL_MACRO[1], "y") is None
     with _open(tmp_path / "s.db") as store:
         assert len(store) == 3
@@ -50,17 +69,62 @@ def test_values_are_kept_by_arch_and_objective_and_survive_closing(tmp_path: Pat
 
 def test_the_first_value_counts(tmp_path: Path) -> None:
     with _open(tmp_path / "s.db") as one, _open(tmp_path / "s.db") as two:
-        assert one.put(ALL_MACRO[0], "x", 1.0, 0.1) == 1.0
-        assert two.put(ALL_MACRO[0], "x", 2.0, 0.1) == 1.0
+        assert _put(one, ALL_MACRO[0], "x", 1.0) == 1.0
+        assert _put(two, ALL_MACRO[0], "x", 2.0) == 1.0
+
+
+def test_a_failure_is_its_searchs_own_and_no_value(tmp_path: Path) -> None:
+    failed = Failed(0, "RuntimeError: no", 0.5, "a host")
+    with _open(tmp_path / "s.db") as store:
+        one, two = _begin(store), _begin(store)
+        assert one.keep(ALL_MACRO[0], "x", failed, {}) == "RuntimeError: no"
+        assert one.known(ALL_MACRO[0], "x") == "RuntimeError: no"
+        assert two.known(ALL_MACRO[0], "x") is store.get(ALL_MACRO[0], "x") is None
+        assert two.keep(ALL_MACRO[0], "x", _done(1.5), {}) == 1.5
+        assert one.known(ALL_MACRO[0], "x") == "RuntimeError: no"  # as it went on from there
+        assert two.known(ALL_MACRO[0], "x") == _begin(store).known(ALL_MACRO[0], "x") == 1.5
+        assert len(store) == 1
+
+
+def test_what_is_resumed_is_the_latest_search_of_the_same_settings_that_wasnt_given_up(tmp_path: Path) -> None:
+    def failed(store: Store, resume: bool = True, **changed: Any) -> Any:
+        return _begin(store, resume=resume, **changed).known(ALL_MACRO[0], "x")
+
+    def fail(record: SearchRecord, reason: str) -> SearchRecord:
+        record.keep(ALL_MACRO[0], "x", Failed(0, reason, 0.5, "a host"), {})
+        return record
+
+    with _open(tmp_path / "s.db") as store:
+        fail(_begin(store, resume=True), "first")
+        assert failed(store) == "first"
+        second = fail(_begin(store), "second")
+    with _open(tmp_path / "s.db") as store:
+        assert failed(store) == "second"
+        assert failed(store, resume=False) is None  # and is now the latest
+        assert failed(store) is None
+        for other in ({"seed": 2}, {"strategy": "nsga2"}, {"settings": "[]"}):
+            assert failed(store, **other) is None
+        third = fail(_begin(store), "third")
+        third.give_up()
+        assert failed(store) is None
+    assert second is not third
 
 
 def test_the_file_can_be_read_without_hwnas(tmp_path: Path) -> None:
     with _open(tmp_path / "s.db") as store:
-        store.put(ALL_MACRO[5], "x", 1.5, 0.25)
+        record = _begin(store, tables={"latency_ms": "abc"})
+        record.keep(ALL_MACRO[5], "x", _done(1.5), {"latency_ms": 7.25})
+        record.keep(ALL_MACRO[6], "x", Failed(0, "RuntimeError: no", 0.5, "another host"), {})
     with closing(sqlite3.connect(tmp_path / "s.db")) as database:
-        ((choices, objective, value, seconds, finished_at),) = database.execute("SELECT * FROM evaluation")
-    assert (choices, objective, value, seconds) == ("[0, 0, 0, 0, 0, 0, 1, 2]", "x", 1.5, 0.25)
-    assert finished_at.endswith("+00:00")
+        database.row_factory = sqlite3.Row
+        good, bad = map(dict, database.execute("SELECT * FROM everything"))
+    assert good.pop("finished_at").endswith("+00:00")
+    assert good == {
+        "choices": "[0, 0, 0, 0, 0, 0, 1, 2]", "objective": "x", "value": 1.5, "error": None,
+        "free": '{"latency_ms": 7.25}', "seconds": 0.25, "host": "a host", "search": 1, "strategy": "random", "seed": 1,
+        "tables": '{"latency_ms": "abc"}', "space": MACRO.fingerprint, "evaluator": "a",
+    }  # fmt: skip
+    assert (bad["value"], bad["error"], bad["host"]) == (None, "RuntimeError: no", "another host")
 
 
 def _refused(error: pytest.ExceptionInfo[Exception], path: Path, *parts: str) -> None:
@@ -79,6 +143,17 @@ def test_a_store_of_something_else_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
         Store(path, get_space("macro", resolution=64), "supernet 1")
     _refused(error, path, "another space")
+
+
+@pytest.mark.parametrize("version", [0, 1, 3])
+def test_a_store_of_another_version_is_refused(tmp_path: Path, version: int) -> None:
+    path = tmp_path / "s.db"
+    _open(path).close()
+    with closing(sqlite3.connect(path)) as database:
+        database.execute(f"PRAGMA user_version = {version}")
+    with pytest.raises(InputError) as error:
+        _open(path)
+    _refused(error, path, f"version {version}", "remove it")
 
 
 def test_a_file_that_is_no_store_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -103,8 +178,10 @@ def test_a_file_that_is_no_store_is_refused_and_left_alone(tmp_path: Path) -> No
 def test_a_damaged_store_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "s.db"
     with _open(path) as store:
-        for row in range(300):
-            store.put(ALL_MACRO[row], "x", 1.0, 0.1)
+        record = _begin(store)
+        with store._database.transaction():
+            for row in range(300):
+                record.keep(ALL_MACRO[row], "x", _done(1.0), {})
     content = bytearray(path.read_bytes())
     content[4096:] = b"\xff" * (len(content) - 4096)
     path.write_bytes(content)
@@ -120,20 +197,20 @@ def test_a_folder_that_isnt_there(tmp_path: Path) -> None:
 
 
 def test_a_locked_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "_LOCK_WAIT_S", 0.05)
+    monkeypatch.setattr(database_module, "_LOCK_WAIT_S", 0.05)
     path = tmp_path / "s.db"
     with _open(path) as store, closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         for use in (
             lambda: store.get(ALL_MACRO[0], "x"),
-            lambda: store.put(ALL_MACRO[0], "x", 1.0, 0.1),
+            lambda: _put(store, ALL_MACRO[0], "x", 1.0),
             lambda: _open(path),
         ):
             with pytest.raises(OutputError) as error:
                 use()
-            _refused(error, path, "locked")
+            _refused(error, path, "locked", "another program holds it")
         other.execute("ROLLBACK")
-        assert store.put(ALL_MACRO[0], "x", 1.0, 0.1) == 1.0
+        assert _put(store, ALL_MACRO[0], "x", 1.0) == 1.0
 
 
 @pytest.mark.parametrize(("pragma", "said"), [("query_only = ON", "readonly"), ("max_page_count = 1", "full")])
@@ -142,7 +219,7 @@ def test_a_store_that_cant_be_written(tmp_path: Path, pragma: str, said: str) ->
     with _open(tmp_path / "s.db") as store:
         store._database.execute(f"PRAGMA {pragma}")
         with pytest.raises(OutputError) as error:
-            store.put(ALL_MACRO[0], "x" * 5000, 1.0, 0.1)  # a page is 4 kB
+            _put(store, ALL_MACRO[0], "x" * 5000, 1.0)  # a page is 4 kB
     _refused(error, tmp_path / "s.db", said)
 
 
@@ -151,12 +228,14 @@ import sys
 import numpy as np
 from hwnas.search.store import Store
 from hwnas.space.yaml import get_space
+from hwnas.workers.base import Done
 space = get_space("macro")
 with Store(sys.argv[1], space, "a") as store:
-    for row, number in enumerate(range(0, 6400, 80)):
+    record = store.begin("random", 1, "{}", {})
+    for row, number in enumerate(range(0, 6400, 160)):
         arch = number // 3 ** np.arange(7, -1, -1) % 3
-        store.put(arch, "x", float(row), 0.0)
-        store.put(arch, sys.argv[2], float(row), 0.0)
+        record.keep(arch, "x", Done(0, float(row), 0.0, "here"), {})
+        record.keep(arch, sys.argv[2], Done(0, float(row), 0.0, "here"), {})
 """
 
 
@@ -166,4 +245,75 @@ def test_several_processes_share_a_store(tmp_path: Path) -> None:
     writers = [subprocess.Popen([*command, name], cwd=_ROOT) for name in ("p", "q", "r")]
     assert [writer.wait(timeout=60) for writer in writers] == [0, 0, 0]
     with _open(path) as store:
-        assert len(store) == 4 * 80
+        assert len(store) == 4 * 40
+
+
+_LIMITED_WRITER = """
+import resource, signal, sys
+from pathlib import Path
+from hwnas.errors import OutputError
+from hwnas.search.store import Store
+from hwnas.space.yaml import get_space
+from hwnas.workers.base import Done
+space = get_space("macro")
+archs = space.sample(2000, 0)
+with Store(sys.argv[1], space, "a") as store:
+    record = store.begin("random", 1, "{}", {})
+    if sys.argv[2] == "limited":
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # then a write past the limit is an error, as on a full disk
+        limit = Path(sys.argv[1]).stat().st_size + 20_000
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    for row, arch in enumerate(archs):
+        try:
+            record.keep(arch, str(row), Done(0, float(row), 0.0, "here"), {})
+        except OutputError as error:
+            print(row, error)
+            break
+"""
+
+
+def _fill(path: Path, how: str) -> tuple[int, str]:
+    """Writes until there is no room; how many were kept, and what was said then."""
+    command = [sys.executable, "-c", _LIMITED_WRITER, str(path), how]
+    kept, _, said = subprocess.check_output(command, cwd=_ROOT, text=True, timeout=60).rstrip("\n").partition(" ")
+    return int(kept), said
+
+
+def _check_full(path: Path, how: str, remedy: str) -> None:
+    kept, said = _fill(path, how)
+    assert kept > 10
+    assert said.startswith(f"can't use the store {path}: ")
+    assert remedy in said
+    assert "\n" not in said
+    archs = MACRO.sample(2000, 0)
+    with _open(path) as store:  # what was kept before is whole
+        assert len(store) == kept
+        assert [store.get(archs[row], str(row)) for row in range(kept)] == list(range(kept))
+
+
+def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
+    _check_full(tmp_path / "s.db", "limited", "go on with --resume")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(disk)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("can't mount a tmpfs here")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True, capture_output=True)
+
+
+def test_a_full_disk(small_disk: Path) -> None:
+    _check_full(small_disk / "s.db", "unlimited", "make room and go on with --resume")
+
+
+def test_a_read_only_disk(small_disk: Path) -> None:
+    _open(small_disk / "s.db").close()
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True, capture_output=True)
+    for name in ("s.db", "new.db"):
+        with pytest.raises(OutputError) as error:
+            _open(small_disk / name)
+        _refused(error, small_disk / name, "--store")
