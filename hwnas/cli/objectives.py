@@ -35,7 +35,7 @@ class Predicted(NamedTuple):
 
     objective: str
     table: TableOption
-    quantile: Quantile
+    quantile: Quantile = "p50"
 
 
 class FreeObjectives(NamedTuple):

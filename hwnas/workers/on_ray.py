@@ -130,10 +130,10 @@ def _cpus() -> int:
 
 
 def _connect(address: str | None) -> None:
-    if ray.is_initialized():
-        raise ConfigError(f"can't connect to Ray at {address}: this process is connected to another already")
     if address is not None and address != "auto":
         _check_answers(address)
+    if ray.is_initialized():
+        raise ConfigError(f"can't connect to Ray at {address}: this process is connected to another already")
     own: dict[str, Any] = {"object_store_memory": _OBJECTS_BYTES, "include_dashboard": False} if address is None else {}
     try:
         ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, **own)

@@ -137,7 +137,7 @@ def test_resuming_with_other_settings(hwnas: Shell, flow: Flow, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("words", "part"),
     [
-        (["--strategy", "nsga9"], "known: nsga2"),
+        (["--strategy", "nsga9"], "known: guided, nsga2"),
         (["--objective", "madd"], "one of madds, params"),
         (["--objective", "none", "--objective", "madds"], "none alone"),
         (["--limit", "madds"], "must be a number"),
