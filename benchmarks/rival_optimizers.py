@@ -23,7 +23,7 @@ Values = npt.NDArray[np.float64]
 Evaluate = Callable[[Archs], Values]
 """archs (N, L) -> (N, K) values in the objectives' own signs"""
 
-_TRIALS_PER_ARCH = 4
+_TRIALS_PER_ARCH = 2
 """Samplers of Optuna propose archs again; these cost them nothing, but end somewhere."""
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)

@@ -27,6 +27,7 @@ except ImportError:
 
 _OBJECTS_BYTES = 80 * 2**20  # Ray's least: what travels is small, and /dev/shm may be, too
 _ANSWER_S = 5.0
+_ATTEMPTS = 3
 _IN_FLIGHT_PER_CPU = 2  # one runs, one waits: a worker doesn't wait for the driver
 
 
@@ -136,7 +137,13 @@ def _connect(address: str | None) -> None:
         raise ConfigError(f"can't connect to Ray at {address}: this process is connected to another already")
     own: dict[str, Any] = {"object_store_memory": _OBJECTS_BYTES, "include_dashboard": False} if address is None else {}
     try:
-        ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, **own)
+        for again in reversed(range(_ATTEMPTS)):
+            try:
+                ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, **own)
+                break
+            except ConnectionAbortedError:  # a busy client server gives up on starting a server for this client
+                if not again:
+                    raise
     except Exception as error:  # Ray has no class for what can go wrong here
         where = f"can't connect to Ray at {address}" if address else "can't start Ray here"
         token = "; does the cluster want a token (RAY_AUTH_MODE=token)?" if address else ""
