@@ -7,6 +7,7 @@ others are uncertain.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +32,9 @@ _PARENTS = 50
 class Guided(BatchStrategy):
     """Proposes, a batch at a time, the archs that are expected to add most hypervolume to the front.
 
+    Under a budget, every other batch is for the first objective alone: who gives a budget wants the best within it, and
+    to a front's hypervolume its end adds little.
+
     Args:
         problem: objectives and budgets.
         region: where the budgets on free objectives hold; every proposal is in it.
@@ -51,6 +55,7 @@ class Guided(BatchStrategy):
         super().__init__(problem, region, rng)
         self._initial, self._batch = initial, batch
         self._features = Features(problem)
+        self._batches = 0
         self._paid = [k for k, objective in enumerate(problem.objectives) if not objective.free]
 
     def propose(self) -> Archs:
@@ -58,8 +63,12 @@ class Guided(BatchStrategy):
         if len(self.archs) < 2:
             return self.fill_up(self._begin(), self._initial)
         minimised = self.problem.minimised(self.values)
-        gap = gap_of(minimised[self._within], _beyond(minimised), self.rng)
-        candidates = self._candidates(gap, {k: self._model(minimised[:, k]) for k in self._paid})
+        self._batches += 1
+        alone = self.problem.budgets and self._batches % 2 == 0
+        columns = slice(0, 1 if alone else None)
+        gap = gap_of(minimised[self._within, columns], _beyond(minimised)[columns], self.rng)
+        models = {k: self._model(minimised[:, k]) for k in self._paid}
+        candidates = self._candidates(gap, lambda archs: self._imagine(archs, models), columns)
         return self.fill_up(candidates.archs[_greedy(gap, candidates, self._batch)], self._batch)
 
     @property
@@ -75,16 +84,21 @@ class Guided(BatchStrategy):
     def _model(self, minimised: Values) -> Surrogate:
         return Surrogate(self._features, self.archs, -minimised)
 
-    def _candidates(self, gap: Gap, models: dict[int, Surrogate]) -> _Candidates:
+    def _candidates(self, gap: Gap, imagine: Callable[[Archs], tuple[Values, Values]], columns: slice) -> _Candidates:
         """New archs with what they may turn out to be: random ones, children of the front, and then of the most
         promising of these, which climbs to where the models see most to gain."""
+
+        def weighed(archs: Archs) -> _Candidates:
+            values, excess = imagine(archs)
+            return _Candidates(archs, values[..., columns], excess, _gain(gap, values[..., columns], excess))
+
         front = self._within[non_dominated(self.values[self._within], self.problem.maximize)]
-        children = self._children(self.archs[front])
-        found = self._imagine(np.concatenate([self.region.sample(_BRED, self.rng), children]), gap, models)
+        begun = np.concatenate([self.region.sample(_BRED, self.rng), self._children(self.archs[front])])
+        found = weighed(self.seen.novel(begun))
         for _ in range(_ROUNDS - 1):
             best = np.argsort(-found.gains, kind="stable")[:_PARENTS]
             more = np.concatenate([found.archs, self._children(found.archs[best])])
-            found = found.joined(self._imagine(more, gap, models, known=len(found.archs)))
+            found = found.joined(weighed(self.seen.novel(more)[len(found.archs) :]))
         return found
 
     def _children(self, parents: Archs) -> Archs:
@@ -94,21 +108,21 @@ class Guided(BatchStrategy):
         crossed = uniform_crossover(mothers, fathers, 0.5, self.rng)
         return self.region.repair(mutate(self.problem.space, crossed, 1 / crossed.shape[1], self.rng), self.rng)
 
-    def _imagine(self, archs: Archs, gap: Gap, models: dict[int, Surrogate], known: int = 0) -> _Candidates:
-        """What those of (N, L) archs that are new may turn out to be; the first ``known`` are new and dealt with."""
-        new = self.seen.novel(archs)[known:]
-        values = np.empty((len(new), len(_PROBABILITIES), len(self.problem.objectives)))
+    def _imagine(self, archs: Archs, models: dict[int, Surrogate]) -> tuple[Values, Values]:
+        """What (N, L) archs may turn out to be: (N, Q, K) minimised values, equally likely, infinite over a budget; and
+        (N,) by how much they will be over the budgets, on average."""
+        values = np.empty((len(archs), len(_PROBABILITIES), len(self.problem.objectives)))
         for k, objective in enumerate(self.problem.objectives):
             if k in models:
                 # each in an order of its own, so that not all objectives turn out well at once
                 order = np.random.default_rng(k).permutation(_PROBABILITIES)
-                values[:, :, k] = -models[k].quantiles(new, order)
+                values[:, :, k] = -models[k].quantiles(archs, order)
             else:
-                values[:, :, k] = (-1 if objective.maximize else 1) * objective.values(new)[:, None]
+                values[:, :, k] = (-1 if objective.maximize else 1) * objective.values(archs)[:, None]
         flat = values.reshape(-1, values.shape[2])
         excess = self.problem.excess(np.where(self.problem.maximize, -flat, flat)).reshape(values.shape[:2])
         values[excess > 0] = np.inf
-        return _Candidates(new, values, excess.mean(axis=1), _gain(gap, values, excess.mean(axis=1)))
+        return values, excess.mean(axis=1)
 
 
 @dataclass(frozen=True)
@@ -117,7 +131,8 @@ class _Candidates:
 
     Attributes:
         archs: (N, L).
-        values: (N, Q, K) minimised values that each may turn out to have, equally likely; infinite over a budget.
+        values: (N, Q, K) minimised values that each may turn out to have, equally likely, of the objectives that
+            count; infinite over a budget.
         excess: (N,) by how much each will be over the budgets, on average.
         gains: (N,) hypervolume that each adds on average; where none, its excess, negative.
     """
