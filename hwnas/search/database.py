@@ -67,7 +67,7 @@ class Database:
 
     def _explained(self, problem: sqlite3.DatabaseError) -> InputError:
         if not isinstance(problem, sqlite3.OperationalError):  # not a database, malformed
-            remedy = "remove it or choose another file (--store)"
+            remedy = "choose another file (--store), or remove it if it was one"
             return InputError(f"{self.path} isn't a usable store: {problem}; {remedy}")
         kind = "_".join(getattr(problem, "sqlite_errorname", "").split("_")[:2])  # locked, read-only, full, no folder
         remedy = f"; {_REMEDIES[kind]}" if kind in _REMEDIES else ""

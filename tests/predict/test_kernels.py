@@ -89,10 +89,12 @@ def test_the_interval_of_ops_that_are_not_in_a_table() -> None:
 @pytest.mark.parametrize("entries", ["made up", *TABLES], ids=lambda name: getattr(name, "stem", name))
 def test_twice_as_much_takes_longer(entries: str) -> None:
     if entries == "made up":
-        model = fitted()
+        model, ops = fitted(), SPACE.distinct_ops
     else:
-        model = KernelModel.fit({op: latency.p50_ms for op, latency in LatencyTable.load(entries).ops.items()})
-    for op in SPACE.distinct_ops:
+        table = LatencyTable.load(entries)
+        model = KernelModel.fit({op: latency.p50_ms for op, latency in table.ops.items()})
+        ops = get_space(table.space.source).distinct_ops
+    for op in ops:
         if not isinstance(op, MBConv):
             continue
         wider = replace(op, c_in=2 * op.c_in, c_out=2 * op.c_out)
