@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from hwnas import __version__
-from hwnas.errors import ConfigError, RuntimeMissingError
+from hwnas.errors import ConfigError, DeviceError, RuntimeMissingError
 from hwnas.workers.base import Done, Failed, Item
 from hwnas.workers.here import one_line
 from hwnas.workers.travel import MOST_DEATHS, carry_out, given_up, packed
@@ -20,7 +20,7 @@ from hwnas.workers.travel import MOST_DEATHS, carry_out, given_up, packed
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray reads it when it is imported
 try:
     import ray
-    from ray.exceptions import RayError, RayTaskError
+    from ray.exceptions import LocalRayletDiedError, RayError, RayTaskError
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 except ImportError:
     raise RuntimeMissingError('Ray isn\'t installed; pip install "hwnas[ray]"') from None
@@ -58,6 +58,7 @@ class OnRay:
 
         Raises:
             InputError: the function can't be pickled.
+            DeviceError: Ray's node on this machine died.
             ConfigError: a node lacks hwnas, or has another one.
         """
         return self._outcomes(function, items, lambda item: self._task)
@@ -103,6 +104,11 @@ class OnRay:
                     raise ConfigError(
                         f"a node of the cluster can't work for this hwnas {__version__}; install the same there "
                         f"({one_line(error.cause)[-200:]})"
+                    ) from None
+                except LocalRayletDiedError:  # no item's fault, and nothing more can be sent from here
+                    raise DeviceError(
+                        "Ray's node on this machine died, and what was under way with it; run the same again, a search "
+                        "with --resume, and it goes on"
                     ) from None
                 except RayError as error:
                     deaths[index] += 1

@@ -105,8 +105,8 @@ class _Range:
             hint = f"; is the budget really in {unit or 'the right unit'}?" if 100 * at_most < self._low else ""
             raise BudgetError(
                 f"no arch of {self._limits.space.name} has {name} at most {at_most:.6g}: the "
-                f"{'fastest' if unit else 'least'} ({','.join(map(str, self._fastest))}) has {self._low:.6g}, so give at least "
-                f"{_rounded_up(self._low)}{hint}"
+                f"{'fastest' if unit else 'least'} ({','.join(map(str, self._fastest))}) has {self._low:.6g}, so give "
+                f"at least {_rounded_up(self._low)}{hint}"
             )
         # A time budget that no arch comes near, but 1/1000 of which is a sensible one, was given in another unit:
         # the search would run for hours without a constraint.
