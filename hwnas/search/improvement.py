@@ -115,18 +115,22 @@ class SightedGap:
 def _boxes(front: Values, reference: Values) -> tuple[Values, Values]:
     """Low and high corners, (B, K) each, of boxes that are disjoint and together all that no point dominates.
 
-    Slab by slab along the last objective: in each, the points below it dominate what they dominate in the others.
+    Slab by slab along the last objective: in each, the points below it dominate what they dominate in the others. From
+    one slab to the next few boxes change, and those that don't are one box.
     """
     last = front[:, -1]
     edges = np.unique(last)
-    bottoms, tops = np.append(-np.inf, edges), np.append(edges, reference[-1])
     if len(reference) == 1:  # only what is better than the best is left
-        return np.array([[-np.inf]]), np.array([[tops[0]]])
-    lows, highs = [], []
-    for bottom, top in zip(bottoms, tops, strict=True):
+        return np.array([[-np.inf]]), np.array([[edges.min(initial=reference[0])]])
+    begun: dict[bytes, float] = {}
+    boxes: list[tuple[bytes, float, float]] = []
+    for bottom in (-np.inf, *edges.tolist()):
         below = front[last <= bottom, :-1]
         kept = below[non_dominated(below, [False] * below.shape[1])]
-        low, high = _boxes(np.unique(kept, axis=0), reference[:-1])
-        lows.append(np.column_stack([low, np.full(len(low), bottom)]))
-        highs.append(np.column_stack([high, np.full(len(high), top)]))
-    return np.concatenate(lows), np.concatenate(highs)
+        here = dict.fromkeys(map(bytes, np.hstack(_boxes(np.unique(kept, axis=0), reference[:-1]))))
+        boxes += [(box, begun.pop(box), bottom) for box in [*begun] if box not in here]
+        begun |= {box: bottom for box in here if box not in begun}
+    boxes += [(box, bottom, reference[-1]) for box, bottom in begun.items()]
+    corners = np.frombuffer(b"".join(box for box, _, _ in boxes)).reshape(len(boxes), 2, -1)
+    low, high = (np.array([box[end] for box in boxes]) for end in (1, 2))
+    return np.column_stack([corners[:, 0], low]), np.column_stack([corners[:, 1], high])
