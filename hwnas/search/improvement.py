@@ -118,19 +118,28 @@ def _boxes(front: Values, reference: Values) -> tuple[Values, Values]:
     Slab by slab along the last objective: in each, the points below it dominate what they dominate in the others. From
     one slab to the next few boxes change, and those that don't are one box.
     """
-    last = front[:, -1]
-    edges = np.unique(last)
     if len(reference) == 1:  # only what is better than the best is left
-        return np.array([[-np.inf]]), np.array([[edges.min(initial=reference[0])]])
+        return np.array([[-np.inf]]), front.min(axis=0, initial=reference[0], keepdims=True)
+    if len(reference) == 2:
+        return _steps(front, reference)
+    last = front[:, -1]
     begun: dict[bytes, float] = {}
     boxes: list[tuple[bytes, float, float]] = []
-    for bottom in (-np.inf, *edges.tolist()):
-        below = front[last <= bottom, :-1]
-        kept = below[non_dominated(below, [False] * below.shape[1])]
-        here = dict.fromkeys(map(bytes, np.hstack(_boxes(np.unique(kept, axis=0), reference[:-1]))))
+    for bottom in (-np.inf, *np.unique(last).tolist()):
+        here = dict.fromkeys(map(bytes, np.hstack(_boxes(front[last <= bottom, :-1], reference[:-1]))))
         boxes += [(box, begun.pop(box), bottom) for box in [*begun] if box not in here]
         begun |= {box: bottom for box in here if box not in begun}
     boxes += [(box, bottom, reference[-1]) for box, bottom in begun.items()]
     corners = np.frombuffer(b"".join(box for box, _, _ in boxes)).reshape(len(boxes), 2, -1)
     low, high = (np.array([box[end] for box in boxes]) for end in (1, 2))
     return np.column_stack([corners[:, 0], low]), np.column_stack([corners[:, 1], high])
+
+
+def _steps(front: Values, reference: Values) -> tuple[Values, Values]:
+    """:func:`_boxes` of two objectives: what lies to the left of a staircase, a box for each of its steps."""
+    x, y = front[np.lexsort((front[:, 0], front[:, 1]))].T
+    reached = np.minimum.accumulate(np.append(reference[0], x))
+    further = reached[1:] < reached[:-1]
+    edges = np.concatenate([[-np.inf], y[further], reference[1:]])
+    right = np.append(reference[0], reached[1:][further])
+    return np.column_stack([np.full(len(right), -np.inf), edges[:-1]]), np.column_stack([right, edges[1:]])
