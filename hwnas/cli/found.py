@@ -42,14 +42,15 @@ def baseline_of(result: SearchResult, reference: Sequence[float]) -> dict[str, A
 
 def hypervolume_history(result: SearchResult, reference: np.ndarray[Any, Any]) -> list[float]:
     """Hypervolume of the archs within budget after each that was evaluated."""
-    maximize, minimised = result.problem.maximize, result.problem.minimised(result.values)
+    minimised, origin = (result.problem.minimised(values) for values in (result.values, reference))
+    minimise = [False] * len(reference)
     front = minimised[:0]
     volume, history = 0.0, []
     for row, over in zip(minimised, result.problem.excess(result.values) > 0, strict=True):
         if not over and not (front <= row).all(axis=1).any():  # else the front stays as it is
             front = np.concatenate([front, row[None]])
-            front = front[non_dominated(front, [False] * len(maximize))]
-            volume = hypervolume(front, np.where(maximize, -reference, reference), [False] * len(maximize))
+            front = front[non_dominated(front, minimise)]
+            volume = hypervolume(front, origin, minimise)
         history.append(volume)
     return history
 

@@ -112,7 +112,7 @@ def search(
         space: where to search.
         objectives: K of them, with different names.
         budgets: upper bounds on minimised objectives.
-        strategy: ``nsga2``, ``random``, the name of a plug-in, or what makes a strategy.
+        strategy: one of ``strategy_names()``, or what makes a strategy.
         evaluations: how many different archs may be given to the objectives that aren't free (to any objective,
             when all are free). Fewer are, when the space has no more within the budgets.
         seed: of all random draws.

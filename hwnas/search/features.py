@@ -40,7 +40,7 @@ class Features:
 
 def free_values(problem: Problem, archs: Archs) -> Values:
     """(N, F) the free objectives of (N, L) archs, all minimised."""
-    columns = [-o.values(archs) if o.maximize else o.values(archs) for o in problem.free]
+    columns = (objective.minimised(archs) for objective in problem.free)
     return np.column_stack([np.empty((len(archs), 0)), *columns])
 
 

@@ -118,9 +118,9 @@ class Guided(BatchStrategy):
                 order = np.random.default_rng(k).permutation(_PROBABILITIES)
                 values[:, :, k] = -models[k].quantiles(archs, order)
             else:
-                values[:, :, k] = (-1 if objective.maximize else 1) * objective.values(archs)[:, None]
+                values[:, :, k] = objective.minimised(archs)[:, None]
         flat = values.reshape(-1, values.shape[2])
-        excess = self.problem.excess(np.where(self.problem.maximize, -flat, flat)).reshape(values.shape[:2])
+        excess = self.problem.excess(self.problem.minimised(flat)).reshape(values.shape[:2])
         values[excess > 0] = np.inf
         return values, excess.mean(axis=1)
 

@@ -1,6 +1,7 @@
 """What is optimised (`Objective`), what must hold (`Budget`), and both of them on one space (`Problem`).
 
-Inside a search everything is minimised. :meth:`Problem.minimised` is the only place where a sign changes.
+Inside a search everything is minimised. Signs change here only, in :meth:`Objective.minimised` and
+:meth:`Problem.minimised`.
 """
 
 from __future__ import annotations
@@ -78,6 +79,11 @@ class Objective:
             raise ObjectiveError(f"objective {self.name} is {values[row]} for arch {choices}, must be finite")
         return values.astype(np.float64) + 0.0  # -0.0 becomes 0.0, because a database keeps no sign of zero
 
+    def minimised(self, archs: Archs) -> Values:
+        """(N,) ``values`` of (N, L) archs, as numbers that are minimised."""
+        values = self.values(archs)
+        return -values if self.maximize else values
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -146,7 +152,7 @@ class Problem:
         return np.array([objective.maximize for objective in self.objectives])
 
     def minimised(self, values: Values) -> Values:
-        """(N, K) values in the objectives' own sign, as numbers that are all minimised."""
+        """(N, K) values in the objectives' own sign, as numbers that are all minimised; and back again."""
         return np.where(self.maximize, -values, values)
 
     def weighted(self, values: Values) -> Values:
