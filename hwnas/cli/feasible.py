@@ -18,7 +18,9 @@ def feasible(
     table: Annotated[list[str], typer.Option(help="TABLE or TABLE:BUDGET_MS; give it again for another device.")],
     limit: Annotated[
         list[str] | None,
-        typer.Option(help="NAME=AT_MOST of madds, params, model_mb or peak_activation_mb; give it again for another."),
+        typer.Option(
+            help="NAME=AT_MOST of madds, params, model_mb, peak_activation_mb or latency_p90_ms; again for another."
+        ),
     ] = None,
     stabilizers: Annotated[
         bool, typer.Option("--stabilizers", help="Count the stabilizers that a network with inherited weights keeps.")
@@ -32,31 +34,26 @@ def feasible(
 
     Exact where possible, else with what it lies between. Without budgets it says the same of the whole space.
     """
-    from hwnas.cli.objectives import costs, parse_limits
+    from hwnas.cli.objectives import free_objectives, parse_limits
     from hwnas.cli.tables import parse_table
     from hwnas.predict.latency import LatencyPredictor
-    from hwnas.search import Budget, FeasibleRegion, Objective, Problem
+    from hwnas.search import FeasibleRegion, Problem
     from hwnas.space.yaml import get_space
 
-    options, budgets = [parse_table(text) for text in table], list(parse_limits(limit or []))
+    options, limits = [parse_table(text) for text in table], parse_limits(limit or [])
     made_for = options[0].table.space
     if made_for is not None and made_for.source == space:
         resolution, classes = resolution or made_for.resolution, classes or made_for.classes
     found = get_space(space, resolution, classes)
-    counted = costs(found, stabilizers, {option.table.device.precision for option in options})
-    names = dict.fromkeys(["madds", "params", *(budget.objective_name for budget in budgets)])
-    objectives = [Objective(name, counted[name], free=True) for name in names]
+    objectives, budgets, _ = free_objectives(options, ("madds", "params"), limits, found, stabilizers)
     interpolated = {}
-    for place, option in enumerate(options):
-        name = "latency_ms" if len(options) == 1 else f"latency_ms {option.path.stem}"
-        predictor = LatencyPredictor(option.table, found, stabilizers=stabilizers)
-        objectives.insert(place, Objective(name, predictor.predict, free=True))
-        budgets += [] if option.budget_ms is None else [Budget(name, option.budget_ms)]
-        interpolated[str(option.path)] = lacking = len(predictor.interpolated)
+    for option in options:
+        lacking = len(LatencyPredictor(option.table, found, stabilizers=stabilizers).interpolated)
+        interpolated[str(option.path)] = lacking
         if lacking:
             say(f"{option.path} lacks {lacking} ops of {found.name} at {found.resolution} px; they are interpolated")
     within, everything = (
-        FeasibleRegion(Problem(found, tuple(objectives), limits)) for limits in (tuple(budgets), ())
+        FeasibleRegion(Problem(found, tuple(objectives), those)) for those in (tuple(budgets), ())
     )  # fmt: skip
     count = within.count()
     ends = {o.name: (within.extremes(o), everything.extremes(o)) for o in objectives}

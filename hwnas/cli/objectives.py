@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from hwnas.cli.tables import TableOption
-from hwnas.errors import BudgetError, ObjectiveError
+from hwnas.errors import BudgetError, ConfigError, ObjectiveError
 from hwnas.predict.calibrate import Quantile
 from hwnas.predict.latency import LatencyPredictor
 from hwnas.predict.lowered import Values, madds, params
@@ -114,8 +114,12 @@ def free_objectives(
 
     Raises:
         BudgetError: a budget makes no sense.
+        ConfigError: two tables have one name.
         MissingOpError: a table isn't of the space.
     """
+    stems = [option.path.stem for option in tables]
+    if twice := [stem for stem in stems if stems.count(stem) > 1]:
+        raise ConfigError(f"two tables are called {twice[0]}, and objectives are named after them; rename one file")
     found = FreeObjectives([], [], [])
     names = list(dict.fromkeys([*names, *(limit.objective_name for limit in limits)]))
     limited = {limit.objective_name: limit.at_most for limit in limits}
