@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +17,7 @@ from hwnas.search.front import Front
 from hwnas.search.objective import Budget, Indices, Objective, Problem, Values
 from hwnas.search.progress import Reporter, SearchProgress
 from hwnas.search.rank import non_dominated, worst
-from hwnas.search.store import Store
+from hwnas.search.store import Forgotten, SearchRecord, Store
 from hwnas.search.strategy import StrategyFactory, get_strategy
 from hwnas.search.vary import Seen
 from hwnas.space.space import Archs, Space
@@ -141,33 +140,29 @@ def search(
     problem = Problem(space, tuple(objectives), tuple(budgets))
     rng = np.random.default_rng(seed)
     proposer = make(problem, FeasibleRegion(problem), rng)
-    with _opened(store, problem) as opened:
+    record: SearchRecord | Forgotten = Forgotten()
+    if store is not None and problem.paid:
         tables = {objective.name: objective.source for objective in objectives if objective.source}
-        record = opened.begin(_name_of(strategy), seed, _settings(problem), tables, resume=resume)
-        reporter = Reporter(problem, evaluations, progress)
-        evaluate = Evaluation(problem, record, workers or Here(), reporter.report)
-        course, seen = _Course(rng), Seen(space)
-        archs, values = [np.empty((0, space.num_layers), dtype=np.int64)], [np.empty((0, len(objectives)))]
-        while evaluate.evaluated < evaluations:
-            record.check_course(evaluate.evaluated, course.digest())
-            batch = seen.novel(space.check(proposer.ask(evaluations - evaluate.evaluated)))
-            if not len(batch):
-                break
-            seen.add(batch)
-            course.add(batch)
-            told = evaluate(batch)
-            proposer.tell(*told)
-            reporter.told(told[1])
-            archs.append(told[0])
-            values.append(told[1])
-            reporter.report(evaluate.evaluated, evaluate.failed)
-        evaluate.judge(evaluate.evaluated)
+        record = store.begin(_name_of(strategy), seed, _settings(problem), tables, resume=resume)
+    reporter = Reporter(problem, evaluations, progress)
+    evaluate = Evaluation(problem, record, workers or Here(), reporter.report)
+    course, seen = _Course(rng), Seen(space)
+    archs, values = [np.empty((0, space.num_layers), dtype=np.int64)], [np.empty((0, len(objectives)))]
+    while evaluate.evaluated < evaluations:
+        record.check_course(evaluate.evaluated, course.digest())
+        batch = seen.novel(space.check(proposer.ask(evaluations - evaluate.evaluated)))
+        if not len(batch):
+            break
+        seen.add(batch)
+        course.add(batch)
+        told = evaluate(batch)
+        proposer.tell(*told)
+        reporter.told(told[1])
+        archs.append(told[0])
+        values.append(told[1])
+        reporter.report(evaluate.evaluated, evaluate.failed)
+    evaluate.judge(evaluate.evaluated)
     return SearchResult(problem, np.concatenate(archs), np.concatenate(values), seed, tuple(evaluate.failures))
-
-
-def _opened(store: Store | None, problem: Problem) -> AbstractContextManager[Store]:
-    """The store, to be left open; where nothing is to be kept, one that ends with the search."""
-    return Store.memory(problem.space) if store is None or not problem.paid else nullcontext(store)
 
 
 class _Course:

@@ -9,7 +9,7 @@ import numpy as np
 
 from hwnas.errors import ObjectiveError
 from hwnas.search.objective import Objective, Problem, Values
-from hwnas.search.store import SearchRecord
+from hwnas.search.store import Forgotten, SearchRecord
 from hwnas.space.space import Archs
 from hwnas.workers.base import Workers
 from hwnas.workers.here import Here
@@ -35,7 +35,7 @@ class Evaluation:
 
     Args:
         problem: with the objectives.
-        record: what the store knows.
+        record: what the store knows, if there is one.
         workers: who calls the objectives that aren't free.
         finished: called with ``evaluated`` and ``failed`` whenever a worker has finished.
 
@@ -46,7 +46,11 @@ class Evaluation:
     """
 
     def __init__(
-        self, problem: Problem, record: SearchRecord, workers: Workers, finished: Callable[[int, int], None]
+        self,
+        problem: Problem,
+        record: SearchRecord | Forgotten,
+        workers: Workers,
+        finished: Callable[[int, int], None],
     ) -> None:
         self._problem, self._record, self._workers, self._finished = problem, record, workers, finished
         self._function = EvaluateOne(problem.paid)

@@ -238,6 +238,23 @@ class SearchRecord:
         self._database.execute("UPDATE search SET given_up = 1 WHERE id = ?", (self._search,))
 
 
+class Forgotten:
+    """In place of a :class:`SearchRecord` where nothing is to be kept."""
+
+    def known(self, arch: Archs, objective: str) -> None:
+        """Nothing: a search proposes no arch twice."""
+
+    def keep(self, arch: Archs, objective: str, outcome: Done | Failed, free: Mapping[str, float]) -> float | str:
+        """What the evaluation gave."""
+        return float(outcome.value) if isinstance(outcome, Done) else outcome.reason
+
+    def check_course(self, evaluations: int, course: str) -> None:
+        """There is none to compare with."""
+
+    def give_up(self) -> None:
+        """Nothing to note."""
+
+
 def _value(database: Database, choices: str, objective: str) -> float | None:
     query = "SELECT value FROM evaluation WHERE choices = ? AND objective = ? AND error IS NULL"
     for (value,) in database.execute(query, (choices, objective)):
