@@ -14,7 +14,7 @@
     │   ├── CheckpointError   weights don't fit the network they are loaded into
     │   ├── ModelError        a model or artifact folder is missing a part, or was altered
     │   ├── OutputError       an output exists already or can't be written
-    │   └── RuntimeMissingError   a runtime isn't installed or isn't known
+    │   └── RuntimeMissingError   a runtime isn't installed, isn't known, or lacks its hardware here
     ├── DeviceError           a device gave up half-way; the same command goes on: exit status 1
     └── CheckError            the work was done and a check of it failed: exit status 1
         ├── CountError        two counts of one network disagree
@@ -86,7 +86,7 @@ class OutputError(InputError):
 
 
 class RuntimeMissingError(InputError):
-    """A runtime isn't installed, or isn't known."""
+    """A runtime isn't installed, isn't known, or this machine lacks the hardware it needs."""
 
 
 class DeviceError(HwnasError):

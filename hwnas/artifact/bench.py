@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-
-import numpy as np
+from typing import Any
 
 from hwnas.artifact.bundle import Artifact, ExportedFile
-from hwnas.errors import ConfigError
-from hwnas.profile.measure import measure_models
+from hwnas.artifact.timing import time_sessions
+from hwnas.errors import ConfigError, RuntimeMissingError
+from hwnas.profile.measure import check_threads
 from hwnas.profile.plan import network_model, prepared
 from hwnas.profile.run import Model
 from hwnas.profile.timer import Effort
 from hwnas.progress import Progress
-from hwnas.runtimes.base import Runtime
+from hwnas.runtimes.base import Session
 from hwnas.runtimes.registry import get_runtime
 from hwnas.tables.table import Latency, LatencyTable
 
@@ -45,10 +45,12 @@ class Bench:
         results: fastest first.
         drift: how much longer a table's own networks took in the same rounds than when the table was made; None
             where no table was given, or it is of another runtime, precision, number of threads or batch.
+        lacking: why files can't run here, by (artifact, target).
     """
 
     results: list[BenchResult]
     drift: float | None
+    lacking: dict[tuple[str, str], str]
 
 
 def bench(
@@ -57,11 +59,12 @@ def bench(
     threads: int = 1,
     batch: int = 1,
     beside: LatencyTable | None = None,
+    trusted: bool = False,
     seed: int = 0,
     effort: Effort | None = None,
     progress: Progress | None = None,
 ) -> Bench:
-    """Time every file of every artifact, interleaved per runtime.
+    """Time every file of every artifact that can run here, all in the same interleaved rounds.
 
     Args:
         artifacts: whose files.
@@ -69,6 +72,7 @@ def bench(
         batch: images of one inference.
         beside: a table of this machine. Some of its own networks are timed in the same rounds, because a prediction
             holds for the machine as it was then, and shared machines change their speed.
+        trusted: whether engines that nothing vouches for may be loaded.
         seed: of inputs and orders.
         effort: how long to measure.
         progress: called with (what, done, total).
@@ -79,49 +83,46 @@ def bench(
     """
     if batch < 1:
         raise ConfigError(f"batch must be at least 1, got {batch}")
-    groups: dict[tuple[str, str], list[tuple[Artifact, ExportedFile]]] = {}
+    check_threads(threads)
+    chosen: list[tuple[Artifact, ExportedFile]] = []
+    lacking: dict[tuple[str, str], str] = {}
+    sessions: dict[Any, tuple[Session, tuple[int, int, int, int]]] = {}
     for artifact in artifacts:
         for file in artifact.manifest.files:
-            groups.setdefault((file.runtime, file.precision), []).append((artifact, file))
-    results, drift = [], None
-    for (name, precision), members in groups.items():
-        runtime = get_runtime(name)
-        models: dict[int | tuple[int, ...], Model] = {
-            i: Model(a.read(f), a.manifest.input_chw) for i, (a, f) in enumerate(members)
-        }
-        references = _references(beside, runtime, (precision, threads, batch))
-        latency = measure_models(
-            models | references,
-            runtime,
-            threads=threads,
-            precision=precision,
-            batch=batch,
-            rng=np.random.default_rng(seed),
-            effort=effort,
-            progress=progress,
-        ).latency
-        results += [
-            BenchResult(artifact=str(a.path), file=f, threads=threads, batch=batch, latency=latency[i])
-            for i, (a, f) in enumerate(members)
-        ]
-        if beside and references:
-            drift = beside.drift({key: latency[key].p50_ms for key in references if isinstance(key, tuple)})
-    return Bench(results=sorted(results, key=lambda result: result.latency.p50_ms), drift=drift)
+            try:
+                session = artifact.open(file, threads=threads, trusted=trusted)
+            except RuntimeMissingError as error:
+                lacking[str(artifact.path), file.target] = str(error)
+                continue
+            sessions[len(chosen)] = (session, (batch, *artifact.manifest.input_chw))
+            chosen.append((artifact, file))
+    if not sessions:
+        raise RuntimeMissingError(next(iter(lacking.values()), "there is no file to time"))
+    references = _references(beside, [file for _, file in chosen], threads, batch) if beside else {}
+    latency = time_sessions(sessions | references, effort or Effort(), seed, progress)
+    results = [
+        BenchResult(artifact=str(a.path), file=f, threads=threads, batch=batch, latency=latency[i])
+        for i, (a, f) in enumerate(chosen)
+    ]
+    drift = beside.drift({key: latency[key].p50_ms for key in references}) if beside and references else None
+    return Bench(results=sorted(results, key=lambda result: result.latency.p50_ms), drift=drift, lacking=lacking)
 
 
 def _references(
-    table: LatencyTable | None, runtime: Runtime, conditions: tuple[str, int, int]
-) -> dict[int | tuple[int, ...], Model]:
-    """Some of the table's own networks, where it is of this runtime and these precision, threads and batch."""
-    if table is None or table.space is None:
-        return {}
+    table: LatencyTable, files: Collection[ExportedFile], threads: int, batch: int
+) -> dict[tuple[int, ...], tuple[Session, tuple[int, int, int, int]]]:
+    """Some of the table's own networks, where it is of a file's runtime and precision, and these threads and batch."""
     device = table.device
-    if (device.runtime, device.precision, device.threads, device.batch) != (runtime.name, *conditions):
+    conditions = {(file.settings.runtime, file.settings.precision) for file in files}
+    if table.space is None or (device.threads, device.batch) != (threads, batch):
         return {}
-    space = table.get_space()
-    models: dict[int | tuple[int, ...], Model] = {}
+    if (device.runtime, device.precision) not in conditions:
+        return {}
+    space, runtime = table.get_space(), get_runtime(device.runtime, device.options)
+    found: dict[tuple[int, ...], tuple[Session, tuple[int, int, int, int]]] = {}
     for network in table.networks[:_REFERENCES]:
         model = prepared(network_model(space, network.choices), runtime, device.precision)
         if isinstance(model, Model):
-            models[network.choices] = model
-    return models
+            session = runtime.load(model.data, threads=threads, precision=device.precision)
+            found[network.choices] = (session, (batch, *model.input_chw))
+    return found

@@ -4,7 +4,7 @@ manifest.json          what is here, how it was checked, where it came from
 arch.json              the architecture
 preprocessing.json     from an image file to the network's input
 labels.json            class names in the order of the outputs
-<target>.onnx          one file per target
+<target>.*             the files of each target
 """
 
 from __future__ import annotations
@@ -16,13 +16,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from hwnas.artifact.formats.registry import get_format
+from hwnas.artifact.target import Target
 from hwnas.errors import ModelError
 from hwnas.files import read_json, validated
+from hwnas.runtimes.base import Session
 from hwnas.space.arch import Arch
 from hwnas.tables.device import Device
 from hwnas.tables.table import Latency
 
-SCHEMA = "hwnas-artifact/1"
+SCHEMA = "hwnas-artifact/2"
 
 
 class _Model(BaseModel):
@@ -34,35 +37,51 @@ class ParityReport(_Model):
 
     max_abs: float
     max_relative: float
+    cosine: float
     top1_agreement: float
     images: int
     inputs: str
 
 
 class ExportedFile(_Model):
-    """One target's file.
+    """What was made for one target.
 
     Attributes:
-        target: name of the target.
-        file: name in the folder.
-        bytes: its size.
-        precision: of weights and arithmetic, read back from the file.
-        opset, ir_version: of the ONNX model.
-        parity: against the PyTorch network.
-        runtime: that checked and timed it.
-        latency, device: batch 1, one thread, when it was exported.
+        target: its name.
+        settings: the whole target.
+        files: names in the folder; the first is the one to load.
+        bytes: of all of them.
+        precisions: {precision: layers with weights that compute in it}, read back from the file or its session.
+        parity: against the PyTorch network; of the graph that the file was made of where ``lacks`` says so.
+        accuracy_before, accuracy_after: of PyTorch's network and of the file on the same images; None without labels.
+        lacks: why the target's runtime couldn't run where it was exported; None where it did.
+        latency: one thread, the target's smallest batch, when it was exported; None where ``lacks`` says why.
+        fp32_ms: median of the same format in fp32, timed in the same rounds.
+        device: that timed it.
     """
 
     target: str
-    file: Annotated[str, Field(pattern=r"^[\w.-]+$")]
+    settings: Target
+    files: Annotated[list[Annotated[str, Field(pattern=r"^[\w.-]+$")]], Field(min_length=1)]
     bytes: int
-    precision: str
-    opset: int
-    ir_version: int
+    precisions: dict[str, int]
     parity: ParityReport
-    runtime: str
-    latency: Latency
-    device: Device
+    accuracy_before: float | None
+    accuracy_after: float | None
+    lacks: str | None
+    latency: Latency | None
+    fp32_ms: float | None
+    device: Device | None
+
+    @property
+    def file(self) -> str:
+        """The one to load."""
+        return self.files[0]
+
+    @property
+    def pointless(self) -> bool:
+        """Whether it was slower than the fp32 it replaces."""
+        return self.latency is not None and self.fp32_ms is not None and self.latency.p50_ms > self.fp32_ms
 
 
 class Manifest(_Model):
@@ -73,7 +92,7 @@ class Manifest(_Model):
         made_from: names and hashes of what the network came from.
     """
 
-    schema_: Annotated[Literal["hwnas-artifact/1"], Field(alias="schema")]
+    schema_: Annotated[Literal["hwnas-artifact/2"], Field(alias="schema")]
     hwnas: str
     arch: dict[str, Any]
     input_chw: tuple[int, int, int]
@@ -99,13 +118,24 @@ class Artifact:
         """Which arch was exported."""
         return Arch.from_dict(self.manifest.arch, str(self.path / "manifest.json"))
 
-    def read(self, file: ExportedFile) -> bytes:
-        """A model file's bytes, checked against the manifest.
+    def read(self, file: ExportedFile) -> dict[str, bytes]:
+        """{suffix: content} of a target's files, checked against the manifest.
 
         Raises:
-            ModelError: the file is missing or was altered.
+            ModelError: a file is missing or was altered.
         """
-        return _checked_bytes(self.path, file.file, self.manifest.sha256)
+        return {
+            name.removeprefix(file.target): _checked_bytes(self.path, name, self.manifest.sha256) for name in file.files
+        }
+
+    def open(self, file: ExportedFile, *, threads: int = 1, trusted: bool = False) -> Session:
+        """A session of a target's files on this machine.
+
+        Raises:
+            ModelError: a file is missing, was altered or can't be loaded.
+            RuntimeMissingError: its runtime isn't here, or can't run here.
+        """
+        return get_format(file.settings.format).open(self.read(file), file.settings, threads=threads, trusted=trusted)
 
 
 def load_artifact(path: Path) -> Artifact:
@@ -118,7 +148,7 @@ def load_artifact(path: Path) -> Artifact:
     manifest = validated(Manifest, read_json(manifest_path, ModelError), manifest_path, ModelError)
     for name in manifest.sha256:
         _checked_bytes(path, name, manifest.sha256)
-    if unlisted := [f.file for f in manifest.files if f.file not in manifest.sha256]:
+    if unlisted := [name for f in manifest.files for name in f.files if name not in manifest.sha256]:
         raise ModelError(f"{manifest_path}: files has {unlisted[0]!r}, which has no hash")
     return Artifact(path, manifest)
 

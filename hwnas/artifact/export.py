@@ -1,34 +1,36 @@
-"""Network -> artifact: write each target's file, prove it, time it, and bundle."""
+"""Network -> artifact: make each target's files, judge and time them, and bundle them."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
+import numpy.typing as npt
 
 from hwnas import __version__
 from hwnas.artifact.bundle import SCHEMA, Artifact, load_artifact
-from hwnas.artifact.target import Target, get_target
-from hwnas.artifact.verify import check_structure, compare, logits_of, random_textures, run_session
-from hwnas.errors import ConfigError, DataError
+from hwnas.artifact.judge import Evidence, Judgement, judge
+from hwnas.artifact.make import Made, make
+from hwnas.artifact.target import get_target
+from hwnas.artifact.timing import time_sessions
+from hwnas.artifact.verify import logits_of, random_textures
+from hwnas.errors import ConfigError, DataError, ParityError
 from hwnas.files import new_folder, refuse_existing, to_json, write_atomic
 from hwnas.nn.derive import Network
 from hwnas.nn.model_folder import ModelInfo
-from hwnas.nn.to_onnx import to_onnx
 from hwnas.predict.count import count
-from hwnas.profile.measure import device_of, measure_models
-from hwnas.profile.run import Model
+from hwnas.profile.measure import device_of
 from hwnas.profile.timer import Effort
 from hwnas.progress import Progress
-from hwnas.runtimes.base import Images
-from hwnas.runtimes.registry import get_runtime
+from hwnas.runtimes.base import Images, Session
+from hwnas.tables.table import Latency
 
-_TEXTURES = 32
+_TEXTURES = 64
+_SECONDS_PER_FILE = 1.0
 
 
 def export(
@@ -38,6 +40,8 @@ def export(
     *,
     info: ModelInfo | None = None,
     images: Images | None = None,
+    labels: npt.NDArray[np.int64] | None = None,
+    calibration: Images | None = None,
     progress: Progress | None = None,
 ) -> Artifact:
     """Write ``network`` for each target, check every file against PyTorch, and bundle them.
@@ -47,14 +51,17 @@ def export(
         targets: names of shipped targets, or paths of YAML files.
         output: folder to make.
         info: data, labels, preprocessing and origin of the network.
-        images: normalised inputs (N, C, H, W) for the parity check, float32; random textures when None.
+        images: normalised inputs (N, C, H, W) for the checks, float32; random textures when None.
+        labels: their classes (N,), for accuracy before and after.
+        calibration: normalised inputs that int8 takes its ranges from; other random textures when None.
         progress: called with (what, done, total).
 
     Raises:
         ConfigError: no target, one twice, or an unknown one.
         OutputError: the output exists or can't be written.
         DataError: the images aren't of the network's input size.
-        ParityError, CountError: a file isn't the network; nothing is written.
+        ParityError, CountError: a file isn't the network, or loses too much accuracy. The output isn't written; what
+            was made and how it failed is kept beside it, in ``OUTPUT.failed``.
     """
     output = Path(output)
     refuse_existing(output)
@@ -63,74 +70,114 @@ def export(
     if not names or len(set(names)) < len(names):
         raise ConfigError(f"name one target or more, each once; got {', '.join(names) or 'none'}")
     info = info or ModelInfo()
-    space = network.space
-    input_chw = (space.stem.c_in, space.resolution, space.resolution)
+    chw = (network.space.stem.c_in, network.space.resolution, network.space.resolution)
     inputs = f"images of {info.data}" if images is not None else "random textures"
-    images = random_textures(_TEXTURES, input_chw) if images is None else images
-    if images.shape[1:] != input_chw or images.dtype != np.float32:
-        raise DataError(f"images for the parity check must be float32 (N, {input_chw}), got {images.shape}")
-    reference = logits_of(network, images)
+    if images is None:
+        images, labels = random_textures(_TEXTURES, chw), None
+    if calibration is None:
+        calibration = random_textures(_TEXTURES, chw, seed=1)
+    for name, given in (("checks", images), ("calibration", calibration)):
+        if given.shape[1:] != chw or given.dtype != np.float32 or not len(given):
+            raise DataError(f"images for the {name} must be float32 (N, {chw}), got {given.dtype} {given.shape}")
+    evidence = Evidence(images=images, inputs=inputs, reference=logits_of(network, images), labels=labels)
+    made = []
+    for index, target in enumerate(chosen):
+        made.append(make(network, target, calibration, progress))
+        if progress:
+            progress("exporting", index + 1, len(chosen), target.name)
+    judged = [judge(one, evidence) for one in made]
+    _refuse_failed(output, made, judged)
+    timed = _timed(network, made, calibration, chw, progress)
+    entries = [_entry(one, found, timed) for one, found in zip(made, judged, strict=True)]
+    contents: dict[str, bytes] = {
+        "arch.json": to_json(network.arch.to_dict()).encode(),
+        "preprocessing.json": to_json(info.preprocessing).encode(),
+        "labels.json": to_json(info.labels).encode(),
+    }
+    for one in made:
+        contents |= one.names
     counted = count(network.ops)
+    manifest = {
+        "schema": SCHEMA,
+        "hwnas": __version__,
+        "arch": network.arch.to_dict(),
+        "input_chw": chw,
+        "madds": counted.madds,
+        "params": counted.params,
+        "accuracy": info.accuracy,
+        "data": info.data,
+        "stabilizers": {str(layer): note for layer, note in network.stabilizer_notes.items()},
+        "made_from": info.made_from,
+        "files": entries,
+        "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()},
+    }
     with new_folder(output) as folder:
-        contents: dict[str, bytes] = {
-            "arch.json": to_json(network.arch.to_dict()).encode(),
-            "preprocessing.json": to_json(info.preprocessing).encode(),
-            "labels.json": to_json(info.labels).encode(),
-        }
-        files = []
-        for index, target in enumerate(chosen):
-            model = to_onnx(network, input_chw)
-            check_structure(model, network)
-            files.append(_checked(target, model, input_chw, reference, images, inputs))
-            contents[f"{target.name}.onnx"] = model
-            if progress:
-                progress("exporting", index + 1, len(chosen), "")
-        manifest = {
-            "schema": SCHEMA,
-            "hwnas": __version__,
-            "arch": network.arch.to_dict(),
-            "input_chw": input_chw,
-            "madds": counted.madds,
-            "params": counted.params,
-            "accuracy": info.accuracy,
-            "data": info.data,
-            "stabilizers": {str(layer): note for layer, note in network.stabilizer_notes.items()},
-            "made_from": info.made_from,
-            "files": files,
-            "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()},
-        }
         for name, data in {**contents, "manifest.json": to_json(manifest).encode()}.items():
             write_atomic(folder / name, data)
     return load_artifact(output)
 
 
-def _checked(
-    target: Target, model: bytes, input_chw: tuple[int, int, int], reference: Any, images: Images, inputs: str
-) -> dict[str, Any]:
-    """The manifest's entry of one file, once the file is proven."""
-    runtime = get_runtime(target.runtime)
-    session = runtime.load(model, threads=1, precision=target.precision)
-    parity = compare(reference, run_session(session, images), inputs, target.tolerance, target.name)
-    latency = measure_models(
-        {0: Model(model, input_chw)},
-        runtime,
-        threads=1,
-        precision=target.precision,
-        rng=np.random.default_rng(0),
-        effort=Effort(at_least_s=1.0, at_most_s=2.0),
-    ).latency[0]
-    loaded = onnx.load_from_string(model)
-    floats = {onnx.TensorProto.DataType.Name(w.data_type) for w in loaded.graph.initializer}
-    device = device_of(runtime, precision=target.precision, threads=1, batch=1)
+def _refuse_failed(output: Path, made: Sequence[Made], judged: Sequence[Judgement]) -> None:
+    """Keep what failed, and say so.
+
+    Raises:
+        ParityError: a check of a file was missed.
+    """
+    failed = [(one, found) for one, found in zip(made, judged, strict=True) if found.failures]
+    if not failed:
+        return
+    kept = output.with_name(f"{output.name}.failed")
+    number = 1
+    while kept.exists():
+        number += 1
+        kept = output.with_name(f"{output.name}.failed-{number}")
+    with new_folder(kept) as folder:
+        for one, _ in failed:
+            for name, data in {**one.names, f"{one.target.name}.graph.onnx": one.graph}.items():
+                write_atomic(folder / name, data)
+        report = {one.target.name: asdict(found) for one, found in failed}
+        write_atomic(folder / "failures.json", to_json(report))
+    first, found = failed[0]
+    raise ParityError(f"{first.target.name} {found.failures[0]}; nothing was shipped, the evidence is in {kept}")
+
+
+def _timed(
+    network: Network, made: Sequence[Made], calibration: Images, chw: tuple[int, int, int], progress: Progress | None
+) -> Mapping[tuple[str, str], Latency]:
+    """Latency by (target, precision), each target's fp32 form included, for one thread and the smallest batch."""
+    sessions: dict[tuple[str, str], tuple[Session, tuple[int, int, int, int]]] = {}
+    for one in made:
+        if one.lacks is not None:
+            continue
+        shape = (one.target.batch.min, *chw)
+        sessions[one.target.name, one.target.precision] = (one.session, shape)
+        if one.target.precision != "fp32":
+            plain = make(network, one.target.model_copy(update={"precision": "fp32"}), calibration)
+            sessions[one.target.name, "fp32"] = (plain.session, shape)
+    if not sessions:
+        return {}
+    seconds = _SECONDS_PER_FILE * len(sessions)
+    return time_sessions(sessions, Effort(at_least_s=seconds, at_most_s=2 * seconds), progress=progress)
+
+
+def _entry(one: Made, found: Judgement, timed: Mapping[tuple[str, str], Latency]) -> dict[str, Any]:
+    """The manifest's entry of one target."""
+    target = one.target
+    latency, plain = timed.get((target.name, target.precision)), timed.get((target.name, "fp32"))
+    device = None
+    if one.runtime is not None:
+        device = device_of(one.runtime, precision=target.precision, threads=1, batch=target.batch.min)
     return {
         "target": target.name,
-        "file": f"{target.name}.onnx",
-        "bytes": len(model),
-        "precision": "fp32" if floats == {"FLOAT"} else "+".join(sorted(floats)).lower(),
-        "opset": loaded.opset_import[0].version,
-        "ir_version": loaded.ir_version,
-        "parity": asdict(parity),
-        "runtime": runtime.name,
-        "latency": latency.model_dump(),
-        "device": device.model_dump(),
+        "settings": target.model_dump(by_alias=True),
+        "files": list(one.names),
+        "bytes": sum(map(len, one.files.values())),
+        "precisions": one.precisions,
+        "parity": asdict(found.parity) if found.parity else None,
+        "accuracy_before": found.accuracy_before,
+        "accuracy_after": found.accuracy_after,
+        "lacks": one.lacks,
+        "latency": latency.model_dump() if latency else None,
+        "fp32_ms": plain.p50_ms if plain else None,
+        "device": device.model_dump() if device else None,
     }

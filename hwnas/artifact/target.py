@@ -3,47 +3,98 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from hwnas.errors import ConfigError
 from hwnas.files import read_yaml, validated
+from hwnas.nn.to_onnx import IR_VERSION, OPSET
 from hwnas.shipped import shipped
 
+Precision = Literal["fp32", "fp16", "bf16", "int8"]
 
-class Tolerance(BaseModel):
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Tolerance(_Model):
     """How far an exported file may be from the PyTorch network.
 
     Attributes:
         relative: largest absolute difference of a logit, over the largest absolute logit.
+        cosine: least cosine between an input's logits and PyTorch's.
         top1: least share of inputs with the same first class.
+        accuracy_points: largest loss of accuracy, in points of 100, where labels are at hand.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     relative: Annotated[float, Field(gt=0, lt=1)]
+    cosine: Annotated[float, Field(gt=0, le=1)] = 0.9
     top1: Annotated[float, Field(gt=0, le=1)]
+    accuracy_points: Annotated[float, Field(ge=0, le=100)] = 1.0
 
 
-class Target(BaseModel):
+class Batch(_Model):
+    """Images of one inference: any number from ``min`` to ``max``, built to be fastest at ``opt``."""
+
+    min: Annotated[int, Field(ge=1)]
+    opt: Annotated[int, Field(ge=1)]
+    max: Annotated[int, Field(ge=1, le=4096)]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Batch:
+        if not self.min <= self.opt <= self.max:
+            raise ValueError(f"a batch has min ≤ opt ≤ max, not {self.min}, {self.opt}, {self.max}")
+        return self
+
+    @property
+    def fixed(self) -> int | None:
+        """The one batch it takes, None where it takes several."""
+        return self.min if self.min == self.max else None
+
+
+def _one_batch(value: Any) -> Any:
+    return {"min": value, "opt": value, "max": value} if isinstance(value, int) else value
+
+
+class Quantization(_Model):
+    """How int8 comes about.
+
+    Attributes:
+        images: of the train part, that ranges of activations are taken from.
+        keep_float: parts that stay in float: squeeze-and-excitation, the first and the last layer with weights.
+    """
+
+    images: Annotated[int, Field(ge=1, le=100_000)] = 256
+    keep_float: tuple[Literal["se", "first", "last"], ...] = ()
+
+
+class Target(_Model):
     """One kind of file to make.
 
     Attributes:
         name: the YAML file's name without suffix.
-        format: of the file.
+        format: of the file; see :mod:`hwnas.artifact.formats`.
         precision: of weights and arithmetic.
-        runtime: that checks and times the file.
+        opset, ir_version: of the ONNX graph, which other formats are made from.
+        batch: a number, or ``min``, ``opt`` and ``max``.
+        runtime: that runs the file: it checks and times it where it can.
+        options: of the runtime.
+        quantization: of int8.
         tolerance: a miss fails the export.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     schema_: Annotated[Literal["hwnas-target/1"], Field(alias="schema")]
     name: str
-    format: Literal["onnx"]
-    precision: Literal["fp32"]
+    format: str
+    precision: Precision
+    opset: Annotated[int, Field(ge=14)] = OPSET
+    ir_version: Annotated[int, Field(ge=7)] = IR_VERSION
+    batch: Annotated[Batch, BeforeValidator(_one_batch)] = Batch(min=1, opt=1, max=64)
     runtime: str
+    options: dict[str, str] = {}
+    quantization: Quantization = Quantization()
     tolerance: Tolerance
 
 

@@ -9,11 +9,16 @@ import numpy.typing as npt
 import onnx
 import torch
 
-from hwnas.artifact.target import Tolerance
+from hwnas.artifact.target import Batch, Tolerance
 from hwnas.errors import CountError, ParityError
 from hwnas.nn.derive import Network
 from hwnas.predict.count import count
 from hwnas.runtimes.base import Images, Session
+
+Logits = npt.NDArray[np.float32]
+"""(N, classes)"""
+
+_CHUNK = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +28,7 @@ class Parity:
     Attributes:
         max_abs: largest absolute difference of a logit.
         max_relative: the same, over the largest absolute logit.
+        cosine: least cosine between an input's logits and PyTorch's.
         top1_agreement: share of inputs with the same first class.
         images: how many inputs were compared.
         inputs: where they came from.
@@ -30,38 +36,47 @@ class Parity:
 
     max_abs: float
     max_relative: float
+    cosine: float
     top1_agreement: float
     images: int
     inputs: str
 
 
-def compare(
-    reference: npt.NDArray[np.float32], logits: npt.NDArray[np.float32], inputs: str, tolerance: Tolerance, what: str
-) -> Parity:
+def compare(reference: Logits, logits: Logits, inputs: str) -> Parity:
     """Hold ``logits`` (N, classes) against ``reference`` (N, classes).
 
     Raises:
-        ParityError: outside the tolerance, or not finite.
+        ParityError: of another shape, or not finite: there is nothing to compare.
     """
     if reference.shape != logits.shape or not np.isfinite(logits).all():
-        raise ParityError(f"{what} gives logits of shape {logits.shape}, PyTorch {reference.shape}; or not finite")
+        raise ParityError(f"logits of shape {logits.shape} where PyTorch's are {reference.shape}, or not finite")
     max_abs = float(np.abs(logits - reference).max())
-    parity = Parity(
+    norms = np.linalg.norm(logits, axis=1) * np.linalg.norm(reference, axis=1)
+    return Parity(
         max_abs=max_abs,
         max_relative=max_abs / float(np.abs(reference).max()),
+        cosine=float(((logits * reference).sum(axis=1) / np.maximum(norms, 1e-30)).min()),
         top1_agreement=float((logits.argmax(1) == reference.argmax(1)).mean()),
         images=len(reference),
         inputs=inputs,
     )
-    if parity.max_relative > tolerance.relative or parity.top1_agreement < tolerance.top1:
-        raise ParityError(
-            f"{what} differs from PyTorch by {parity.max_relative:.2e} (allowed {tolerance.relative:.0e}), same first "
-            f"class on {parity.top1_agreement:.2%} of {parity.images} inputs (needed {tolerance.top1:.2%})"
+
+
+def misses(parity: Parity, tolerance: Tolerance) -> list[str]:
+    """What of ``parity`` is outside the tolerance, in words; empty where nothing is."""
+    found = []
+    if parity.max_relative > tolerance.relative:
+        found.append(f"differs from PyTorch by {parity.max_relative:.2e} (allowed {tolerance.relative:.0e})")
+    if parity.cosine < tolerance.cosine:
+        found.append(f"cosine to PyTorch's logits {parity.cosine:.4f} (needed {tolerance.cosine})")
+    if parity.top1_agreement < tolerance.top1:
+        found.append(
+            f"same first class on {parity.top1_agreement:.2%} of {parity.images} inputs (needed {tolerance.top1:.2%})"
         )
-    return parity
+    return found
 
 
-def logits_of(network: Network, images: Images) -> npt.NDArray[np.float32]:
+def logits_of(network: Network, images: Images) -> Logits:
     """PyTorch's logits (N, classes) in eval mode; the network's mode is left as it was."""
     training = network.training
     network.eval()
@@ -71,12 +86,15 @@ def logits_of(network: Network, images: Images) -> npt.NDArray[np.float32]:
     return np.concatenate(logits)
 
 
-def run_session(session: Session, images: Images) -> npt.NDArray[np.float32]:
-    """A session's logits (N, classes), in batches of several sizes: the batch must be dynamic."""
-    return np.concatenate([session.run(chunk) for chunk in _chunks(images)])
+def run_session(session: Session, images: Images, batch: Batch) -> Logits:
+    """A session's logits (N, classes), in batches of the largest size and of what remains, where it takes several."""
+    size = min(batch.max, _CHUNK)
+    padding = -len(images) % (batch.fixed or 1)
+    padded = np.concatenate([images, images[:1].repeat(padding, axis=0)])
+    return np.concatenate([session.run(chunk) for chunk in _chunks(padded, size)])[: len(images)]
 
 
-def _chunks(images: Images, size: int = 32) -> list[Images]:
+def _chunks(images: Images, size: int = _CHUNK) -> list[Images]:
     return [images[start : start + size] for start in range(0, len(images), size)]
 
 
@@ -88,6 +106,9 @@ def check_structure(model: bytes, network: Network) -> None:
     """
     graph = onnx.shape_inference.infer_shapes(onnx.load_from_string(model), strict_mode=True).graph
     weights = {w.name: tuple(w.dims) for w in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "DequantizeLinear" and node.input[0] in weights:
+            weights[node.output[0]] = weights[node.input[0]]
     shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in (*graph.value_info, *graph.output)}
     madds = 0
     for node in graph.node:

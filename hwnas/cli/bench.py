@@ -42,6 +42,7 @@ def bench(
         + (f", predicted {row['predicted_ms']:.3f} ms" if row["predicted_ms"] else "")
         for row in result["results"]
     ]
+    lines += [f"not run here: {row['artifact']} {row['target']}: {row['lacks']}" for row in result["lacking"]]
     if found.drift:
         lines.append(f"the table's own networks take {found.drift:.3f} × what they took when it was made")
     print_result(result, as_json, *lines)
@@ -53,8 +54,8 @@ def result_of(found: Bench, predictions: Mapping[str, float]) -> dict[str, Any]:
         {
             "artifact": r.artifact,
             "target": r.file.target,
-            "runtime": r.file.runtime,
-            "precision": r.file.precision,
+            "runtime": r.file.settings.runtime,
+            "precision": r.file.settings.precision,
             "threads": r.threads,
             "batch": r.batch,
             **r.latency.model_dump(),
@@ -64,4 +65,5 @@ def result_of(found: Bench, predictions: Mapping[str, float]) -> dict[str, Any]:
         }
         for r in found.results
     ]
-    return {"results": rows, "drift": found.drift}
+    lacking = [{"artifact": a, "target": t, "lacks": why} for (a, t), why in found.lacking.items()]
+    return {"results": rows, "drift": found.drift, "lacking": lacking}

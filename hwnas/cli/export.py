@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hwnas.cli.console import JsonOption, Progress, SeedOption, print_result
+
+if TYPE_CHECKING:  # imported when the verb runs: it loads torch
+    from hwnas.artifact.bundle import ExportedFile
 
 
 def export(
@@ -20,24 +23,40 @@ def export(
 ) -> None:
     """Write a network for production runtimes, and check each file against PyTorch."""
     from hwnas.artifact.export import export as export_network
-    from hwnas.cli.models import open_model, parity_images
+    from hwnas.cli.models import open_model, real_images
 
     network, info = open_model(model, seed)
-    images = parity_images(network, info, data)
+    real = real_images(network, info, data)
     with Progress() as progress:
-        artifact = export_network(network, target, output, info=info, images=images, progress=progress)
+        artifact = export_network(
+            network, target, output, info=info, progress=progress,
+            images=real.images if real else None,
+            labels=real.labels if real else None,
+            calibration=real.calibration if real else None,
+        )  # fmt: skip
     files = artifact.manifest.files
     result = {
         "artifact": str(output),
-        "files": [f.file for f in files],
+        "files": [name for f in files for name in f.files],
         "parity": {f.target: f.parity.model_dump() for f in files},
-        "precision": {f.target: f.precision for f in files},
-        "latency_ms": {f.target: f.latency.p50_ms for f in files},
+        "precision": {f.target: f.precisions for f in files},
+        "latency_ms": {f.target: f.latency.p50_ms if f.latency else None for f in files},
+        "pointless": [f.target for f in files if f.pointless],
     }
-    lines = [
-        f"{f.file}: {f.bytes / 1e6:.2f} MB, {f.precision}, opset {f.opset}; differs from PyTorch by "
-        f"{f.parity.max_relative:.1e}, same class on {f.parity.top1_agreement:.1%} of {f.parity.images} "
-        f"{f.parity.inputs}; {f.latency.p50_ms:.3f} ms here"
-        for f in files
-    ]
-    print_result(result, as_json, *lines, f"artifact: {output}")
+    print_result(result, as_json, *map(_line, files), f"artifact: {output}")
+
+
+def _line(file: ExportedFile) -> str:
+    layers = ", ".join(f"{count} layers {precision}" for precision, count in file.precisions.items())
+    line = (
+        f"{file.file}: {file.bytes / 1e6:.2f} MB, {layers}; differs from PyTorch by {file.parity.max_relative:.1e}, "
+        f"same class on {file.parity.top1_agreement:.1%} of {file.parity.images} {file.parity.inputs}"
+    )
+    if file.accuracy_before is not None and file.accuracy_after is not None:
+        line += f"; accuracy {file.accuracy_before:.2%} before, {file.accuracy_after:.2%} after"
+    if file.latency is None:
+        return f"{line}; not run here: {file.lacks}"
+    line += f"; {file.latency.p50_ms:.3f} ms here"
+    if file.fp32_ms is not None and file.settings.precision != "fp32":
+        line += f", fp32 {file.fp32_ms:.3f} ms" + (": POINTLESS here" if file.pointless else "")
+    return line

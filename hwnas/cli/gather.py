@@ -14,7 +14,6 @@ from typing import Any
 
 from hwnas import __version__
 from hwnas.artifact.bundle import Artifact, load_artifact
-from hwnas.artifact.target import get_target
 from hwnas.cli.gather_search import (
     closing_content,
     device_contents,
@@ -214,14 +213,14 @@ def _artifact(artifact: Artifact, bench: list[dict[str, Any]]) -> ArtifactConten
     files = {file.target: file for file in manifest.files}
     return ArtifactContent(
         files=tuple(
-            FileContent(path=f.file, bytes=f.bytes, sha256=manifest.sha256[f.file], precision=f.precision)
+            FileContent(path=f.file, bytes=f.bytes, sha256=manifest.sha256[f.file], precision=f.settings.precision)
             for f in manifest.files
         ),
         parity=tuple(
             ParityContent(
                 path=f.file,
                 max_relative_error=f.parity.max_relative,
-                tolerance=get_target(f.target).tolerance.relative,
+                tolerance=f.settings.tolerance.relative,
                 top1_agreement=f.parity.top1_agreement,
                 images=f.parity.images,
             )

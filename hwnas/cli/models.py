@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from hwnas.artifact.bundle import Artifact
+from hwnas.data.images import spread
 from hwnas.data.load import load_data
 from hwnas.errors import ModelError
 from hwnas.nn.derive import Network
@@ -15,7 +20,8 @@ from hwnas.space.arch import parse_arch
 from hwnas.space.scarlet import released_archs
 from hwnas.tables.table import LatencyTable
 
-PARITY_IMAGES = 64
+TEST_IMAGES = 512
+CALIBRATION_IMAGES = 512
 
 
 def open_model(text: str, seed: int) -> tuple[Network, ModelInfo]:
@@ -34,8 +40,17 @@ def open_model(text: str, seed: int) -> tuple[Network, ModelInfo]:
     return load_model(Path(text))
 
 
-def parity_images(network: Network, info: ModelInfo, data: str | None) -> Images | None:
-    """Real inputs of the network's own data set, or of ``data``; None where there is neither.
+@dataclass(frozen=True)
+class RealImages:
+    """Normalised inputs of a data set: test images with labels to check with, train images to calibrate with."""
+
+    images: Images
+    labels: npt.NDArray[np.int64]
+    calibration: Images
+
+
+def real_images(network: Network, info: ModelInfo, data: str | None) -> RealImages | None:
+    """Those of the network's own data set, or of ``data``; None where there is neither.
 
     Raises:
         DataError: the data can't be read or doesn't fit the network.
@@ -43,7 +58,14 @@ def parity_images(network: Network, info: ModelInfo, data: str | None) -> Images
     source = data or info.data
     if source is None:
         return None
-    return load_data(source, network.space.resolution).test_images(PARITY_IMAGES)
+    found = load_data(source, network.space.resolution)
+    chosen = spread(len(found.test.labels), TEST_IMAGES)
+    calibration = spread(len(found.train.labels), CALIBRATION_IMAGES)
+    return RealImages(
+        images=found.normalize(found.test.pixels(chosen)).contiguous().numpy(),
+        labels=found.test.labels[chosen].numpy(),
+        calibration=found.normalize(found.train.pixels(calibration)).contiguous().numpy(),
+    )
 
 
 def predicted_interval_ms(artifact: Artifact, table: LatencyTable) -> tuple[float, float | None, float | None]:

@@ -46,13 +46,14 @@ class OnnxRuntime:
     """
 
     name = "onnxruntime"
-    precisions: tuple[str, ...] = ("fp32", "int8")
 
     def __init__(self, options: Mapping[str, str] | None = None) -> None:
         known = {"provider": tuple(_PROVIDERS), "optimization": tuple(_LEVELS)}
         self.options = options_in_force(self.name, known, options)
         self._provider, package = _PROVIDERS[self.options["provider"]]
         self._on_gpu = self.options["provider"] in _ON_GPU
+        # on processors it takes fp16 too, and quietly computes in fp32
+        self.precisions: tuple[str, ...] = ("fp32", "fp16", "int8") if self._on_gpu else ("fp32", "int8")
         if self._provider not in ort.get_available_providers():
             raise RuntimeMissingError(
                 f"this ONNX Runtime has no {self._provider}; pip uninstall onnxruntime, then pip install {package}"
@@ -69,6 +70,10 @@ class OnnxRuntime:
         check_precision(self, precision)
         if precision == "fp32":
             return model
+        if precision == "fp16":
+            from hwnas.runtimes.half import to_half
+
+            return to_half(model)
         from hwnas.runtimes.quantize import ONNXRUNTIME, OPENVINO, TENSORRT, quantize, random_images
 
         preset = {"cpu": ONNXRUNTIME, "openvino": OPENVINO}.get(self.options["provider"], TENSORRT)

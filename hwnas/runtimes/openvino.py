@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # int8 lies in the graph; what stays float there is fp32. Without a hint, some processors would get bf16 instead.
 _HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 _COMPUTED = {"fp32": ("f32",), "bf16": ("bf16",), "int8": ("i8", "u8")}
+_OURS = {"f32": "fp32", "i8": "int8", "u8": "int8"}
 _WEIGHTED = ("Convolution", "FullyConnected")
 
 
@@ -56,8 +57,15 @@ class OpenVino:
         return quantize(model, random_images(model), OPENVINO)
 
     def load(self, model: bytes, *, threads: int, precision: str) -> OpenVinoSession:
-        check_precision(self, precision)
         check_self_contained(model)
+        return self._load(lambda: self._core.read_model(model), threads, precision)
+
+    def load_ir(self, xml: bytes, weights: bytes, *, threads: int, precision: str) -> OpenVinoSession:
+        """A session of OpenVINO's own format; errors as those of :meth:`load`."""
+        return self._load(lambda: self._core.read_model(xml, weights), threads, precision)
+
+    def _load(self, read: Callable[[], ov.Model], threads: int, precision: str) -> OpenVinoSession:
+        check_precision(self, precision)
         if precision == "bf16" and "BF16" not in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             raise ModelError("this processor has no bf16 arithmetic that OpenVINO uses; use fp32 or int8")
         settings: dict[str, Any] = {
@@ -67,8 +75,7 @@ class OpenVino:
             "ENABLE_CPU_PINNING": False,  # a pinned thread waits for its core while another core is free
         }
         try:
-            parsed = self._core.read_model(model)
-            return OpenVinoSession(self._core, parsed, settings, precision)
+            return OpenVinoSession(self._core, read(), settings, precision)
         except RuntimeError as error:
             raise ModelError(f"OpenVINO can't load the model: {_reason(error)}") from None
 
@@ -100,6 +107,11 @@ class OpenVinoSession:
 
         return call
 
+    def precisions(self) -> dict[str, int]:
+        """{precision: layers with weights that compute in it}, of the network compiled last."""
+        told = [p for compiled in list(self._compiled.values())[-1:] for p in _weighted_precisions(compiled)]
+        return {_OURS.get(name, name): told.count(name) for name in sorted(set(told))}
+
     def _request(self, images: Images) -> ov.InferRequest:
         if images.shape not in self._compiled:
             self._compile(images.shape)
@@ -110,16 +122,16 @@ class OpenVinoSession:
     def _compile(self, shape: tuple[int, ...]) -> None:
         self._model.reshape(shape)
         compiled = self._core.compile_model(self._model, "CPU", self._settings)
-        computed = _weighted_precisions(compiled)
+        computed = set(_weighted_precisions(compiled))
         if computed and computed.isdisjoint(_COMPUTED[self._precision]):
             raise ModelError(f"OpenVINO computes this model in {', '.join(computed)} where {self._precision} was asked")
         self._compiled[shape] = compiled
 
 
-def _weighted_precisions(compiled: ov.CompiledModel) -> set[str]:
+def _weighted_precisions(compiled: ov.CompiledModel) -> list[str]:
     """What convolutions and linear layers really compute in, from the graph that was compiled."""
     told = [op.get_rt_info() for op in compiled.get_runtime_model().get_ops()]
-    return {str(op["runtimePrecision"].value) for op in told if op["layerType"].value in _WEIGHTED}
+    return [str(op["runtimePrecision"].value) for op in told if op["layerType"].value in _WEIGHTED]
 
 
 def _reason(error: RuntimeError) -> str:

@@ -61,12 +61,12 @@ class TensorRt:
         int8 keeps fp32 for what isn't quantized.
         """
         check_precision(self, precision)
-        capability = self._capability()
+        self._capability()  # told before the work, not after it
         if precision == "int8":
             model = quantize(model, random_images(model), TENSORRT)
         elif precision == "fp16":
             model = to_half(model)
-        return self._build(model, capability)
+        return self.build(model)
 
     def _capability(self) -> str | None:
         """That to build for, None where TensorRT takes the GPU's by itself."""
@@ -84,7 +84,9 @@ class TensorRt:
             raise ModelError(f"{self.name} builds for compute capabilities {can}, not for {gpu[0]}, which has {gpu[1]}")
         return gpu[1]
 
-    def _build(self, model: bytes, capability: str | None) -> bytes:
+    def build(self, model: bytes) -> bytes:
+        """The engine of a graph, in the precision that the graph has."""
+        capability = self._capability()
         trt, log = self._trt, _logger(self._trt)
         proto = parsed(model)
         entry, chw = proto.graph.input[0].name, input_chw(proto)
@@ -111,7 +113,7 @@ class TensorRt:
     def load(self, model: bytes, *, threads: int, precision: str) -> TensorRtSession:
         check_precision(self, precision)
         if nvidia_gpu() is None:
-            raise ModelError(f"runtime {self.name} runs on an NVIDIA GPU and there is none here")
+            raise RuntimeMissingError(f"runtime {self.name} runs on an NVIDIA GPU and there is none here")
         return TensorRtSession(self._trt, model, self.name)
 
 

@@ -11,12 +11,12 @@ import onnx
 import pytest
 import torch
 
-from hwnas.artifact import export as export_module
+from hwnas.artifact import make as make_module
 from hwnas.artifact.bench import bench
 from hwnas.artifact.bundle import load_artifact
 from hwnas.artifact.export import export
 from hwnas.artifact.target import Tolerance, get_target, target_names
-from hwnas.artifact.verify import check_structure, compare, random_textures
+from hwnas.artifact.verify import check_structure, compare, misses, random_textures
 from hwnas.errors import CheckpointError, ConfigError, CountError, DataError, ModelError, OutputError, ParityError
 from hwnas.nn.derive import Network, derive
 from hwnas.nn.model_folder import ModelInfo, load_model, save_model
@@ -24,7 +24,6 @@ from hwnas.nn.supernet import Supernet
 from hwnas.nn.to_onnx import to_onnx
 from hwnas.predict.count import count
 from hwnas.profile.measure import Effort
-from hwnas.runtimes.registry import get_runtime
 from hwnas.space.space import Space
 from tests.nn.test_derive import lived_in
 
@@ -51,15 +50,17 @@ def test_the_folder_holds_what_the_manifest_says(network: Network, tmp_path: Pat
     assert json.loads((artifact.path / "preprocessing.json").read_text()) == INFO.preprocessing
     assert artifact.arch == network.arch
     (file,) = manifest.files
-    assert (file.precision, file.opset, file.bytes) == ("fp32", 20, (artifact.path / file.file).stat().st_size)
+    assert set(file.precisions) == {"fp32"}
+    assert file.bytes == (artifact.path / file.file).stat().st_size
     assert file.parity.max_relative < 1e-4
+    assert file.latency is not None
     assert file.latency.p50_ms > 0
 
 
 def test_the_file_gives_pytorchs_answers(network: Network, tmp_path: Path) -> None:
     images = random_textures(7, (3, 16, 16), seed=9)
     artifact = export(network, ["onnx-fp32"], tmp_path / "artifact", images=images)
-    session = get_runtime("onnxruntime").load(artifact.read(artifact.manifest.files[0]), threads=1, precision="fp32")
+    session = artifact.open(artifact.manifest.files[0])
     expected = network(torch.from_numpy(images)).detach().numpy()
     np.testing.assert_allclose(session.run(images), expected, rtol=1e-4, atol=1e-5)
     assert artifact.manifest.files[0].parity.images == 7
@@ -77,14 +78,16 @@ def test_a_wrong_export_is_caught_and_leaves_nothing(
     network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = Network(network.space, network.choices, stabilizers=True, seed=5)
-    monkeypatch.setattr(export_module, "to_onnx", lambda _, shape: to_onnx(other, shape))
+    monkeypatch.setattr(make_module, "to_onnx", lambda _, shape: to_onnx(other, shape))
     with pytest.raises(ParityError, match="differs from PyTorch"):
         export(network, ["onnx-fp32"], tmp_path / "artifact")
     smaller = Network(network.space, [0] * 6)
-    monkeypatch.setattr(export_module, "to_onnx", lambda _, shape: to_onnx(smaller, shape))
+    monkeypatch.setattr(make_module, "to_onnx", lambda _, shape: to_onnx(smaller, shape))
     with pytest.raises(CountError, match="multiply-adds"):
         export(network, ["onnx-fp32"], tmp_path / "artifact")
-    assert list(tmp_path.glob("*artifact*")) == []
+    assert [path.name for path in tmp_path.glob("*artifact*")] == ["artifact.failed"]
+    evidence = {path.name for path in (tmp_path / "artifact.failed").iterdir()}
+    assert evidence == {"onnx-fp32.onnx", "onnx-fp32.graph.onnx", "failures.json"}
 
 
 def test_a_batchnorm_left_behind_is_caught(network: Network) -> None:
@@ -97,18 +100,21 @@ def test_a_batchnorm_left_behind_is_caught(network: Network) -> None:
 def test_parity_judges_by_its_tolerance() -> None:
     reference = np.array([[1.0, 2.0], [4.0, 3.0]], np.float32)
     tolerance = Tolerance(relative=1e-2, top1=1.0)
-    parity = compare(reference, reference + np.float32(0.02), "made up", tolerance, "x")
+    parity = compare(reference, reference + np.float32(0.02), "made up")
     assert parity.max_abs == pytest.approx(0.02, rel=1e-5)
     assert parity.max_relative == pytest.approx(0.005, rel=1e-5)
     assert parity.top1_agreement == 1.0
-    with pytest.raises(ParityError, match="x differs"):
-        compare(reference, reference + np.float32(0.05), "made up", tolerance, "x")
-    with pytest.raises(ParityError, match=r"50\.00%"):
-        compare(reference, np.array([[2.0, 1.999], [4, 3]], np.float32), "", Tolerance(relative=0.9, top1=0.9), "x")
-    with pytest.raises(ParityError):
-        compare(reference, np.full((2, 2), np.nan, np.float32), "", tolerance, "x")
-    with pytest.raises(ParityError):
-        compare(reference, reference[:1], "", tolerance, "x")
+    assert 0.9999 < parity.cosine < 1
+    assert misses(parity, tolerance) == []
+    assert "differs from" in misses(compare(reference, reference + np.float32(0.05), "made up"), tolerance)[0]
+    swapped = compare(reference, np.array([[2.0, 1.999], [4, 3]], np.float32), "")
+    assert "50.00%" in misses(swapped, Tolerance(relative=0.9, top1=0.9))[0]
+    turned = compare(reference, np.array([[-2.0, 1.0], [4, 3]], np.float32), "")
+    assert turned.cosine == pytest.approx(0, abs=1e-6)
+    assert "cosine" in misses(turned, Tolerance(relative=0.99, top1=0.9))[-1]
+    for wrong in (np.full((2, 2), np.nan, np.float32), reference[:1]):
+        with pytest.raises(ParityError):
+            compare(reference, wrong, "")
 
 
 def test_random_textures_have_coarse_and_fine_structure() -> None:

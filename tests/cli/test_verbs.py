@@ -222,7 +222,7 @@ def test_export_and_bench(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:
     exported = hwnas("export", flow.model, "--target", "onnx-fp32", "-o", tmp_path / "artifact", "--json").json
     assert exported["files"] == ["onnx-fp32.onnx"]
     assert exported["parity"]["onnx-fp32"]["inputs"] == "images of digits"
-    assert exported["precision"] == {"onnx-fp32": "fp32"}
+    assert set(exported["precision"]["onnx-fp32"]) == {"fp32"}
     rows = hwnas("bench", flow.artifact, tmp_path / "artifact", "--table", flow.table, "--json").json["results"]
     assert len(rows) == 2
     assert all(row["p50_ms"] > 0 and row["predicted_ms"] > 0 for row in rows)

@@ -94,7 +94,7 @@ def test_without_a_gpu(network: bytes) -> None:
     runtime = building_for("86")
     assert runtime.accelerator() is None
     engine = runtime.prepare(network, "fp16")
-    with pytest.raises(ModelError, match="runs on an NVIDIA GPU and there is none here"):
+    with pytest.raises(RuntimeMissingError, match="runs on an NVIDIA GPU and there is none here"):
         runtime.load(engine, threads=1, precision="fp16")
     with pytest.raises(ModelError, match="there is none here; build where it is, or set its option capability"):
         TensorRt("tensorrt-rtx").prepare(network, "fp16")

@@ -1,0 +1,62 @@
+"""Which formats there are: those of hwnas, and those that installed packages add (entry points ``hwnas.formats``)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hwnas.artifact.formats.base import Format
+from hwnas.errors import ConfigError
+from hwnas.plugins import load_plugin, plugin_names
+
+_PLUGINS = "hwnas.formats"
+
+# imported when asked for: each brings its runtime's library
+
+
+def _onnx() -> Format:
+    from hwnas.artifact.formats.onnx import OnnxFormat
+
+    return OnnxFormat()
+
+
+def _openvino() -> Format:
+    from hwnas.artifact.formats.openvino import OpenVinoFormat
+
+    return OpenVinoFormat()
+
+
+def _tensorrt() -> Format:
+    from hwnas.artifact.formats.tensorrt import TensorRtFormat
+
+    return TensorRtFormat("tensorrt")
+
+
+def _tensorrt_rtx() -> Format:
+    from hwnas.artifact.formats.tensorrt import TensorRtFormat
+
+    return TensorRtFormat("tensorrt-rtx")
+
+
+_BUILT_IN: dict[str, Callable[[], Format]] = {
+    "onnx": _onnx,
+    "openvino": _openvino,
+    "tensorrt": _tensorrt,
+    "tensorrt-rtx": _tensorrt_rtx,
+}
+
+
+def format_names() -> tuple[str, ...]:
+    """Every format that a target can ask for."""
+    return (*_BUILT_IN, *plugin_names(_PLUGINS))
+
+
+def get_format(name: str) -> Format:
+    """A format by name.
+
+    Raises:
+        ConfigError: unknown.
+    """
+    make: Callable[[], Format] | None = _BUILT_IN.get(name) or load_plugin(_PLUGINS, name)
+    if make is None:
+        raise ConfigError(f"no format {name!r}; known: {', '.join(format_names())}")
+    return make()
