@@ -6,7 +6,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hwnas.artifact.bundle import Artifact, ExportedFile
+from hwnas.artifact.bundle import Artifact
+from hwnas.artifact.manifest import ExportedFile
 from hwnas.artifact.timing import time_sessions
 from hwnas.errors import ConfigError, RuntimeMissingError
 from hwnas.profile.measure import check_threads

@@ -1,109 +1,36 @@
-"""`Artifact`: the folder that a user ships, its manifest, and reading it back with every hash checked.
+"""`Artifact`: the folder that a user ships, written whole and read back with every hash checked.
 
-manifest.json          what is here, how it was checked, where it came from
+manifest.json          what is here, how it was checked, where it came from; SHA-256 of everything else
+README.md              the same for people: the model card
+predict.py             the five most likely classes of an image, without hwnas
 arch.json              the architecture
-preprocessing.json     from an image file to the network's input
-labels.json            class names in the order of the outputs
+space.yaml             its space, where that has no name of its own
+preprocessing.json     from an image file to the network's input; null where nobody knows
+labels.json            class names in the order of the outputs; null where nobody knows
+parity.safetensors     a few inputs and PyTorch's logits of them
 <target>.*             the files of each target
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
-
+from hwnas.artifact.card import card
 from hwnas.artifact.formats.registry import get_format
-from hwnas.artifact.target import Target
-from hwnas.errors import ModelError
-from hwnas.files import read_json, validated
+from hwnas.artifact.manifest import MANIFEST, ExportedFile, Manifest
+from hwnas.errors import ModelError, SpaceError
+from hwnas.files import new_folder, read_json, to_json, validated, write_atomic
 from hwnas.runtimes.base import Session
 from hwnas.space.arch import Arch
-from hwnas.tables.device import Device
-from hwnas.tables.table import Latency
+from hwnas.space.space import Space
+from hwnas.space.yaml import get_space
 
-SCHEMA = "hwnas-artifact/2"
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ParityReport(_Model):
-    """See :class:`hwnas.artifact.verify.Parity`."""
-
-    max_abs: float
-    max_relative: float
-    cosine: float
-    top1_agreement: float
-    images: int
-    inputs: str
-
-
-class ExportedFile(_Model):
-    """What was made for one target.
-
-    Attributes:
-        target: its name.
-        settings: the whole target.
-        files: names in the folder; the first is the one to load.
-        bytes: of all of them.
-        precisions: {precision: layers with weights that compute in it}, read back from the file or its session.
-        parity: against the PyTorch network; of the graph that the file was made of where ``lacks`` says so.
-        accuracy_before, accuracy_after: of PyTorch's network and of the file on the same images; None without labels.
-        lacks: why the target's runtime couldn't run where it was exported; None where it did.
-        latency: one thread, the target's smallest batch, when it was exported; None where ``lacks`` says why.
-        fp32_ms: median of the same format in fp32, timed in the same rounds.
-        device: that timed it.
-    """
-
-    target: str
-    settings: Target
-    files: Annotated[list[Annotated[str, Field(pattern=r"^[\w.-]+$")]], Field(min_length=1)]
-    bytes: int
-    precisions: dict[str, int]
-    parity: ParityReport
-    accuracy_before: float | None
-    accuracy_after: float | None
-    lacks: str | None
-    latency: Latency | None
-    fp32_ms: float | None
-    device: Device | None
-
-    @property
-    def file(self) -> str:
-        """The one to load."""
-        return self.files[0]
-
-    @property
-    def pointless(self) -> bool:
-        """Whether it was slower than the fp32 it replaces."""
-        return self.latency is not None and self.fp32_ms is not None and self.latency.p50_ms > self.fp32_ms
-
-
-class Manifest(_Model):
-    """The whole of ``manifest.json``.
-
-    Attributes:
-        sha256: of every other file of the folder, by name.
-        made_from: names and hashes of what the network came from.
-    """
-
-    schema_: Annotated[Literal["hwnas-artifact/2"], Field(alias="schema")]
-    hwnas: str
-    arch: dict[str, Any]
-    input_chw: tuple[int, int, int]
-    madds: int
-    params: int
-    accuracy: dict[str, float]
-    data: str | None
-    stabilizers: dict[str, str]
-    made_from: dict[str, str]
-    files: list[ExportedFile]
-    sha256: dict[str, str]
+CARD = "README.md"
+_SPACE = "space.yaml"
 
 
 @dataclass(frozen=True)
@@ -115,8 +42,12 @@ class Artifact:
 
     @property
     def arch(self) -> Arch:
-        """Which arch was exported."""
-        return Arch.from_dict(self.manifest.arch, str(self.path / "manifest.json"))
+        """Which arch was exported.
+
+        Raises:
+            ModelError: the manifest describes none.
+        """
+        return arch_in(self.path, self.manifest)
 
     def read(self, file: ExportedFile) -> dict[str, bytes]:
         """{suffix: content} of a target's files, checked against the manifest.
@@ -125,7 +56,7 @@ class Artifact:
             ModelError: a file is missing or was altered.
         """
         return {
-            name.removeprefix(file.target): _checked_bytes(self.path, name, self.manifest.sha256) for name in file.files
+            name.removeprefix(file.target): checked_bytes(self.path, name, self.manifest.sha256) for name in file.files
         }
 
     def open(self, file: ExportedFile, *, threads: int = 1, trusted: bool = False) -> Session:
@@ -144,19 +75,34 @@ def load_artifact(path: Path) -> Artifact:
     Raises:
         ModelError: no manifest, a malformed one, or a file that is missing, altered or leads out of the folder.
     """
-    manifest_path = path / "manifest.json"
-    manifest = validated(Manifest, read_json(manifest_path, ModelError), manifest_path, ModelError)
+    manifest = read_manifest(path)
     for name in manifest.sha256:
-        _checked_bytes(path, name, manifest.sha256)
-    if unlisted := [name for f in manifest.files for name in f.files if name not in manifest.sha256]:
-        raise ModelError(f"{manifest_path}: files has {unlisted[0]!r}, which has no hash")
+        checked_bytes(path, name, manifest.sha256)
     return Artifact(path, manifest)
 
 
-def _checked_bytes(folder: Path, name: str, sha256: dict[str, str]) -> bytes:
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest alone; no other file is looked at.
+
+    Raises:
+        ModelError: there is none, it is malformed, or it has files without a hash.
+    """
+    path = folder / MANIFEST
+    manifest = validated(Manifest, read_json(path, ModelError), path, ModelError)
+    if unlisted := [name for f in manifest.files for name in f.files if name not in manifest.sha256]:
+        raise ModelError(f"{path}: files has {unlisted[0]!r}, which has no hash")
+    return manifest
+
+
+def checked_bytes(folder: Path, name: str, sha256: Mapping[str, str]) -> bytes:
+    """What a file of the folder holds.
+
+    Raises:
+        ModelError: it isn't a plain file, can't be read, or isn't the one that was hashed.
+    """
     path = folder / name
-    if Path(name).name != name or path.is_symlink():
-        raise ModelError(f"{folder / 'manifest.json'}: {name!r} isn't a plain file of the folder")
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise ModelError(f"{folder / MANIFEST}: {name!r} isn't a plain file of the folder")
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -164,3 +110,57 @@ def _checked_bytes(folder: Path, name: str, sha256: dict[str, str]) -> bytes:
     if hashlib.sha256(data).hexdigest() != sha256[name]:
         raise ModelError(f"{path} isn't the file that manifest.json describes: its hash differs; export it again")
     return data
+
+
+def arch_in(folder: Path, manifest: Manifest) -> Arch:
+    """The arch of a manifest; a space without a name of its own lies in the folder.
+
+    Raises:
+        ModelError: there is no such arch or space.
+    """
+    where = folder / MANIFEST
+    source = manifest.arch.get("space")
+    if isinstance(source, str) and source.endswith((".yaml", ".yml")):
+        if source != _SPACE:
+            raise ModelError(f"{where}: arch.space: {source!r} isn't a space of the folder; it would be {_SPACE}")
+        checked_bytes(folder, _SPACE, manifest.sha256 | {_SPACE: manifest.sha256.get(_SPACE, "")})
+        return Arch.from_dict({**manifest.arch, "space": str(folder / _SPACE)}, str(where))
+    return Arch.from_dict(manifest.arch, str(where))
+
+
+def portable_arch(arch: Arch) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """An arch as an artifact has it, and the files that belong to it: the space's YAML, where it is one.
+
+    Raises:
+        SpaceError: the space's file isn't the one any more that the arch was made of.
+    """
+    plain, space = arch.to_dict(), arch.space
+    if not space.source.endswith((".yaml", ".yml")):
+        return plain, {}
+    if get_space(space.source, space.resolution, space.classes).fingerprint != space.fingerprint:
+        raise SpaceError(f"{space.source} describes another space than the network's; restore it")
+    return {**plain, "space": _SPACE}, {_SPACE: Path(space.source).read_bytes()}
+
+
+def write_artifact(output: Path, space: Space, contents: Mapping[str, bytes], facts: Mapping[str, Any]) -> Artifact:
+    """Write an artifact, whole or not at all, and read it back.
+
+    Args:
+        output: folder to make.
+        space: of the arch.
+        contents: the files, without manifest and model card.
+        facts: what the manifest says beside their hashes.
+
+    Raises:
+        OutputError: the output exists or can't be written.
+        ModelError: the facts aren't those of a manifest.
+    """
+    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
+    manifest = validated(Manifest, {**facts, "sha256": hashes}, output / MANIFEST, ModelError)
+    described = card(manifest, space, contents).encode()
+    hashes[CARD] = hashlib.sha256(described).hexdigest()
+    with new_folder(output) as folder:
+        for name, data in {**contents, CARD: described}.items():
+            write_atomic(folder / name, data)
+        write_atomic(folder / MANIFEST, to_json({**facts, "sha256": hashes}))
+    return load_artifact(output)

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from hwnas import __version__
-from hwnas.artifact.bundle import SCHEMA, Artifact, load_artifact
+from hwnas.artifact.bundle import Artifact, portable_arch, write_artifact
+from hwnas.artifact.graph_report import graph_report
 from hwnas.artifact.judge import Evidence, Judgement, judge
 from hwnas.artifact.make import Made, make
+from hwnas.artifact.manifest import SCHEMA, ExportedFile, ParityReport
+from hwnas.artifact.predict_script import PREDICT, predict_script
+from hwnas.artifact.reference import REFERENCE, Reference, reference_of
 from hwnas.artifact.target import get_target
 from hwnas.artifact.timing import time_sessions
-from hwnas.artifact.verify import logits_of, random_textures
+from hwnas.artifact.verify import compare, logits_of, random_textures, run_session
 from hwnas.errors import ConfigError, DataError, ParityError
 from hwnas.files import new_folder, refuse_existing, to_json, write_atomic
 from hwnas.nn.derive import Network
@@ -88,33 +90,35 @@ def export(
     judged = [judge(one, evidence) for one in made]
     _refuse_failed(output, made, judged)
     timed = _timed(network, made, calibration, chw, progress)
-    entries = [_entry(one, found, timed) for one, found in zip(made, judged, strict=True)]
+    reference, packed = reference_of(network, images, info.preprocessing)
+    files = [_entry(one, found, timed, reference) for one, found in zip(made, judged, strict=True)]
+    arch, space_file = portable_arch(network.arch)
     contents: dict[str, bytes] = {
-        "arch.json": to_json(network.arch.to_dict()).encode(),
+        "arch.json": to_json(arch).encode(),
         "preprocessing.json": to_json(info.preprocessing).encode(),
         "labels.json": to_json(info.labels).encode(),
+        REFERENCE: packed,
+        **space_file,
     }
+    if script := predict_script(files, info.preprocessing, network.space.resolution):
+        contents[PREDICT] = script
     for one in made:
         contents |= one.names
     counted = count(network.ops)
-    manifest = {
+    return write_artifact(output, network.space, contents, {
         "schema": SCHEMA,
         "hwnas": __version__,
-        "arch": network.arch.to_dict(),
+        "arch": arch,
         "input_chw": chw,
         "madds": counted.madds,
         "params": counted.params,
         "accuracy": info.accuracy,
         "data": info.data,
         "stabilizers": {str(layer): note for layer, note in network.stabilizer_notes.items()},
-        "made_from": info.made_from,
-        "files": entries,
-        "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()},
-    }
-    with new_folder(output) as folder:
-        for name, data in {**contents, "manifest.json": to_json(manifest).encode()}.items():
-            write_atomic(folder / name, data)
-    return load_artifact(output)
+        "made_from": info.made_from | ({"weights_sha256": info.weights_sha256} if info.weights_sha256 else {}),
+        "searched": info.searched.model_dump() if info.searched else None,
+        "files": [file.model_dump(mode="json", by_alias=True) for file in files],
+    })  # fmt: skip
 
 
 def _refuse_failed(output: Path, made: Sequence[Made], judged: Sequence[Judgement]) -> None:
@@ -160,24 +164,20 @@ def _timed(
     return time_sessions(sessions, Effort(at_least_s=seconds, at_most_s=2 * seconds), progress=progress)
 
 
-def _entry(one: Made, found: Judgement, timed: Mapping[tuple[str, str], Latency]) -> dict[str, Any]:
+def _entry(one: Made, found: Judgement, timed: Mapping[tuple[str, str], Latency], reference: Reference) -> ExportedFile:
     """The manifest's entry of one target."""
-    target = one.target
+    target, facts = one.target, graph_report(one.graph)
     latency, plain = timed.get((target.name, target.precision)), timed.get((target.name, "fp32"))
     device = None
     if one.runtime is not None:
         device = device_of(one.runtime, precision=target.precision, threads=1, batch=target.batch.min)
-    return {
-        "target": target.name,
-        "settings": target.model_dump(by_alias=True),
-        "files": list(one.names),
-        "bytes": sum(map(len, one.files.values())),
-        "precisions": one.precisions,
-        "parity": asdict(found.parity) if found.parity else None,
-        "accuracy_before": found.accuracy_before,
-        "accuracy_after": found.accuracy_after,
-        "lacks": one.lacks,
-        "latency": latency.model_dump() if latency else None,
-        "fp32_ms": plain.p50_ms if plain else None,
-        "device": device.model_dump() if device else None,
-    }
+    logits = run_session(one.session, reference.inputs(facts.input.type), target.batch)
+    recheck = compare(reference.logits, logits, REFERENCE)
+    assert found.parity is not None  # else the export has failed
+    return ExportedFile(
+        target=target.name, settings=target, files=list(one.names), bytes=sum(map(len, one.files.values())),
+        input=facts.input, opset=facts.opset, ir_version=facts.ir_version, precisions=one.precisions, notes=one.notes,
+        parity=ParityReport(**asdict(found.parity)), recheck=ParityReport(**asdict(recheck)),
+        accuracy_before=found.accuracy_before, accuracy_after=found.accuracy_after, lacks=one.lacks,
+        latency=latency, fp32_ms=plain.p50_ms if plain else None, device=device,
+    )  # fmt: skip

@@ -30,6 +30,7 @@ class Made:
             provider, which computes the same values.
         lacks: why the target's runtime can't run here, in words; None where it does.
         precisions: {precision: layers with weights that compute in it}, read back.
+        notes: what a person should know of how it was made.
     """
 
     target: Target
@@ -39,6 +40,7 @@ class Made:
     session: Session
     lacks: str | None
     precisions: dict[str, int]
+    notes: tuple[str, ...] = ()
 
     @property
     def names(self) -> dict[str, bytes]:

@@ -2,27 +2,85 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hwnas.cli.console import JsonOption, UnusedSeedOption, print_result
+from hwnas.cli.console import JsonOption, Progress, UnusedSeedOption, print_result
+from hwnas.errors import CheckError
+
+if TYPE_CHECKING:  # imported when the verb runs: it loads torch
+    from hwnas.artifact.check import Finding
 
 app = typer.Typer(help="Finished artifacts.", no_args_is_help=True)
 
 ArtifactArgument = Annotated[Path, typer.Argument(help="A folder that `hwnas export` made.")]
+_TrustOption = Annotated[bool, typer.Option("--trust", help="Load engines that nothing vouches for, too.")]
 
-
-@app.callback()
-def _artifact() -> None:  # so that there is a verb "check" though it is the only one
-    pass
+_WORDS = {True: "ok", False: "MISSED", None: "-"}
 
 
 @app.command("check")
-def check(artifact: ArtifactArgument, seed: UnusedSeedOption = 0, as_json: JsonOption = False) -> None:
-    """Hold everything in an artifact against its manifest."""
-    from hwnas.artifact.bundle import load_artifact
+def check(
+    artifact: Annotated[Path, typer.Argument(help="A folder that `hwnas export` made, or a zip file of one.")],
+    trust: _TrustOption = False,
+    seed: UnusedSeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Hold everything in an artifact against its manifest, its arch and PyTorch's logits."""
+    from hwnas.artifact.check import check_artifact
 
-    manifest = load_artifact(artifact).manifest
-    print_result({"artifact": str(artifact)}, as_json, f"{artifact}: {len(manifest.sha256)} files as they were made")
+    with Progress() as progress:
+        found = check_artifact(artifact, trusted=trust, progress=progress)
+    _print(artifact, found, as_json)
+
+
+@app.command("zip")
+def zip_(
+    artifact: ArtifactArgument,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The zip file to write.")],
+    seed: UnusedSeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Pack an artifact into one file; the same artifact gives the same bytes."""
+    from hwnas.artifact.archive import zip_artifact
+
+    packed = zip_artifact(artifact, output)
+    print_result({"zip": str(output), "bytes": packed}, as_json, f"{packed / 1e6:.2f} MB: {output}")
+
+
+@app.command("unzip")
+def unzip(
+    archive: Annotated[Path, typer.Argument(help="A file that `hwnas artifact zip` wrote.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The folder to make.")],
+    trust: _TrustOption = False,
+    seed: UnusedSeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Unpack an artifact and check it; what misses a check isn't kept."""
+    from hwnas.artifact.archive import unzipped
+    from hwnas.artifact.check import check_artifact
+
+    with Progress() as progress, unzipped(archive, output) as folder:
+        found = check_artifact(folder, trusted=trust, progress=progress)
+        _refuse_missed(archive, found)
+    _print(output, found, as_json)
+
+
+def _print(artifact: Path, found: Sequence[Finding], as_json: bool) -> None:
+    checks = [{"about": f.about, "passed": f.passed, "text": " ".join(f.text.split())} for f in found]
+    lines = [f"{_WORDS[f.passed]:<6} {f.about}: {' '.join(f.text.split())}" for f in found]
+    missed = sum(f.passed is False for f in found)
+    print_result({"artifact": str(artifact), "passed": not missed, "checks": checks}, as_json, *lines)
+    _refuse_missed(artifact, found)
+
+
+def _refuse_missed(path: Path, found: Sequence[Finding]) -> None:
+    """Raises:
+    CheckError: a check was missed.
+    """
+    missed = [f for f in found if f.passed is False]
+    if missed:
+        raise CheckError(f"{path} misses {len(missed)} of {len(found)} checks: {missed[0].about}: {missed[0].text}")

@@ -177,7 +177,7 @@ def run_demo(folder: Path, size: Size, budget_ms: float | None, seed: int, progr
 
     winner = searched / "winner.json"
     with steps.step("derive the winner", f"hwnas derive {winner} --supernet {supernet} -o {model}") as facts:
-        derived = derive_from_supernet(parse_arch(str(winner)), supernet, model)
+        derived = derive_from_supernet(parse_arch(str(winner)), supernet, model, searched)
         facts |= {name: f"{value:.2%}" for name, value in derived.info.accuracy.items()}
 
     config = folder / "finetuning.yaml"

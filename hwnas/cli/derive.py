@@ -33,7 +33,7 @@ def derive(
 
         info = read_supernet_info(supernet)
         found = parse_arch(arch, resolution or info.resolution, classes or info.classes)
-        derived = derive_from_supernet(found, supernet, output)
+        derived = derive_from_supernet(found, supernet, output, Path(arch).parent if arch.endswith(".json") else None)
     else:
         derived = derive_released(parse_arch(arch, resolution, classes), checkpoint, output, seed)
     notes = derived.network.stabilizer_notes

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from hwnas.cli.origin import origin_of
 from hwnas.errors import ArchError, CountError, ParityError
 from hwnas.evaluate.accuracy import Evaluator, accuracy
 from hwnas.files import refuse_existing
 from hwnas.nn.derive import Network, load_scarlet
 from hwnas.nn.fvcore_count import fvcore_madds
-from hwnas.nn.model_folder import ModelInfo, save_model
+from hwnas.nn.model_folder import ModelInfo, random_info, save_model
 from hwnas.predict.count import Count, count
 from hwnas.space.arch import Arch
 from hwnas.space.scarlet import released_archs
@@ -38,8 +40,14 @@ class Derived:
     parity: float | None
 
 
-def derive_from_supernet(arch: Arch, run: Path, output: Path) -> Derived:
+def derive_from_supernet(arch: Arch, run: Path, output: Path, search: Path | None = None) -> Derived:
     """The arch with the weights it inherits from a trained supernet, BN statistics its own; written to ``output``.
+
+    Args:
+        arch: of the supernet's space.
+        run: folder of the supernet's training.
+        output: the MODEL folder to make.
+        search: folder of the search that found the arch, if it was one.
 
     Raises:
         ArchError: the arch isn't of the supernet's space.
@@ -55,6 +63,7 @@ def derive_from_supernet(arch: Arch, run: Path, output: Path) -> Derived:
             f"the arch is of {ours.name} at {ours.resolution} px with {ours.classes} classes, the supernet of "
             f"{theirs.name} at {theirs.resolution} px with {theirs.classes} classes"
         )
+    origin = origin_of(search, arch, trained) if search else None
     data = trained.data
     evaluator = Evaluator(trained.supernet, data)
     network = evaluator.derive(arch)
@@ -70,7 +79,13 @@ def derive_from_supernet(arch: Arch, run: Path, output: Path) -> Derived:
         labels=data.classes,
         preprocessing=data.preprocessing,
         accuracy={"inherited, test": accuracy(network, data, data.test)},
-        made_from={"supernet": trained.sha256},
+        made_from={
+            "supernet": run.resolve().name,
+            "supernet_sha256": trained.sha256,
+            "data_sha256": trained.info.data_sha256,
+            **(origin.made_from if origin else {}),
+        },
+        searched=origin.searched if origin else None,
     )
     return _saved(network, info, output, parity)
 
@@ -85,12 +100,14 @@ def derive_released(arch: Arch, checkpoint: Path | None, output: Path, seed: int
     """
     refuse_existing(output)
     if checkpoint is None:
-        return _saved(Network(arch.space, arch, seed=seed).eval(), ModelInfo(), output, None)
+        return _saved(Network(arch.space, arch, seed=seed).eval(), random_info(seed), output, None)
     names = {choices: name for name, choices in released_archs().items()}
     if arch.space.name != "scarlet-s2" or arch.choices not in names:
         raise ArchError(f"official checkpoints are of {', '.join(released_archs())}, not of {arch}")
     network = load_scarlet(names[arch.choices], checkpoint, resolution=arch.space.resolution)
-    return _saved(network, ModelInfo(made_from={"checkpoint": checkpoint.name}), output, None)
+    sha256 = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    info = ModelInfo(made_from={"checkpoint": checkpoint.name, "checkpoint_sha256": sha256})
+    return _saved(network, info, output, None)
 
 
 def _saved(network: Network, info: ModelInfo, output: Path, parity: float | None) -> Derived:

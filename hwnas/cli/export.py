@@ -10,7 +10,7 @@ import typer
 from hwnas.cli.console import JsonOption, Progress, SeedOption, print_result
 
 if TYPE_CHECKING:  # imported when the verb runs: it loads torch
-    from hwnas.artifact.bundle import ExportedFile
+    from hwnas.artifact.manifest import ExportedFile
 
 
 def export(

@@ -110,7 +110,7 @@ def _winner_arch(found: dict[str, Any] | None, artifact: Artifact | None) -> Arc
 
 
 def _keeps_stabilizers(artifact: Artifact | None) -> bool:
-    return artifact is None or any("kept" in note for note in artifact.manifest.stabilizers.values())
+    return artifact is None or artifact.manifest.keeps_stabilizers
 
 
 def _winner(

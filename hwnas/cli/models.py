@@ -13,7 +13,7 @@ from hwnas.data.images import spread
 from hwnas.data.load import load_data
 from hwnas.errors import ModelError
 from hwnas.nn.derive import Network
-from hwnas.nn.model_folder import ModelInfo, load_model
+from hwnas.nn.model_folder import ModelInfo, load_model, random_info
 from hwnas.predict.latency import LatencyPredictor
 from hwnas.runtimes.base import Images
 from hwnas.space.arch import parse_arch
@@ -32,7 +32,7 @@ def open_model(text: str, seed: int) -> tuple[Network, ModelInfo]:
     """
     if text in released_archs():
         arch = parse_arch(text)
-        return Network(arch.space, arch, seed=seed).eval(), ModelInfo()
+        return Network(arch.space, arch, seed=seed).eval(), random_info(seed)
     if not Path(text).is_dir():
         raise ModelError(
             f"no model {text!r}; give a folder that hwnas derive made, or one of {', '.join(released_archs())}"
@@ -75,8 +75,7 @@ def predicted_interval_ms(artifact: Artifact, table: LatencyTable) -> tuple[floa
         MissingOpError: the table isn't of the artifact's space.
     """
     arch = artifact.arch
-    keeps = any("kept" in note for note in artifact.manifest.stabilizers.values())
-    predictor = LatencyPredictor(table, arch.space, stabilizers=keeps)
+    predictor = LatencyPredictor(table, arch.space, stabilizers=artifact.manifest.keeps_stabilizers)
     low_high = predictor.interval(arch.choices)
     low_ms, high_ms = (float(end[0]) for end in low_high) if low_high else (None, None)
     return float(predictor.predict(arch.choices)[0]), low_ms, high_ms

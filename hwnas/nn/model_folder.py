@@ -17,6 +17,7 @@ from safetensors.torch import save as save_tensors
 from hwnas.errors import ModelError
 from hwnas.files import new_folder, read_json, to_json, validated, write_atomic
 from hwnas.nn.derive import Network, load_strictly
+from hwnas.nn.origin import Searched
 from hwnas.space.arch import Arch
 
 SCHEMA = "hwnas-model/1"
@@ -30,7 +31,9 @@ class ModelInfo(BaseModel):
         labels: class names in the order of the outputs.
         preprocessing: from an image file to the network's input.
         accuracy: by name, such as ``test``; in [0, 1].
-        made_from: names and hashes of what it came from.
+        made_from: names and SHA-256 of what it came from.
+        searched: what the search that found it asked for and predicted.
+        weights_sha256: of the weights, where they were read from a MODEL folder.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -40,6 +43,13 @@ class ModelInfo(BaseModel):
     preprocessing: dict[str, Any] | None = None
     accuracy: dict[str, Annotated[float, Field(ge=0, le=1)]] = {}
     made_from: dict[str, str] = {}
+    searched: Searched | None = None
+    weights_sha256: str | None = None
+
+
+def random_info(seed: int) -> ModelInfo:
+    """Of a network whose weights are random: for timing."""
+    return ModelInfo(made_from={"weights": f"random, seed {seed}"})
 
 
 class _File(ModelInfo):
@@ -67,7 +77,7 @@ def save_model(network: Network, folder: Path, info: ModelInfo, *, madds: int, p
         "madds": madds,
         "params": params,
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
-        **info.model_dump(mode="json"),
+        **info.model_dump(mode="json", exclude={"weights_sha256"}),
     }
     with new_folder(folder) as temporary:
         write_atomic(temporary / "weights.safetensors", weights)

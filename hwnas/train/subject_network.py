@@ -31,7 +31,7 @@ class NetworkSubject:
 
     def __init__(self, config: TrainConfig) -> None:
         assert config.network is not None
-        network, self._made_from = _network(config)
+        network, self._before = _network(config)
         self.data = data_of(config, network.space.resolution)
         self.module: Network = _for_classes(network, len(self.data.classes), config.seed)
         self._config = config
@@ -69,27 +69,32 @@ class NetworkSubject:
         }
         info = ModelInfo(
             data=self.data.spec, labels=self.data.classes, preprocessing=self.data.preprocessing, accuracy=found,
-            made_from={**self._made_from, "data_sha256": self.data.fingerprint},
+            made_from={**self._before.made_from, "data_sha256": self.data.fingerprint}, searched=self._before.searched,
         )  # fmt: skip
         total = count(self.module.ops)
         save_model(self.module.cpu(), run / "model", info, madds=total.madds, params=total.params)
 
 
-def _network(config: TrainConfig) -> tuple[Network, dict[str, str]]:
-    """The network to begin with, and what it was made from."""
+def _network(config: TrainConfig) -> tuple[Network, ModelInfo]:
+    """The network to begin with, and what is known of where it comes from."""
     assert config.network is not None
     if os.path.isdir(config.network):
         if config.resolution is not None:
             raise ConfigError(f"resolution: {config.network} has one already; leave it out, or give an arch to train")
         network, info = load_model(Path(config.network))
-        return network, dict(info.made_from)
+        made_from = {
+            name: value for name, value in info.made_from.items() if name != "weights"
+        }  # they won't stay random
+        if info.weights_sha256:
+            made_from["initial_weights_sha256"] = info.weights_sha256
+        return network, info.model_copy(update={"made_from": made_from})
     try:
         arch = parse_arch(config.network, config.resolution)
     except ArchError as error:
         raise ConfigError(f"network: there is no MODEL folder {config.network}, and as an arch: {error}") from None
     network = Network(arch.space, arch, seed=config.seed)
     quiet_residuals(network)  # as a supernet's paths start
-    return network, {"arch": config.network}
+    return network, ModelInfo(made_from={"arch": config.network})
 
 
 def _for_classes(network: Network, classes: int, seed: int) -> Network:

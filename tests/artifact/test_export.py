@@ -41,14 +41,16 @@ def network(small_space: Space) -> Network:
 def test_the_folder_holds_what_the_manifest_says(network: Network, tmp_path: Path) -> None:
     artifact = export(network, ["onnx-fp32"], tmp_path / "artifact", info=INFO)
     assert {p.name for p in artifact.path.iterdir()} == {
-        "manifest.json", "arch.json", "preprocessing.json", "labels.json", "onnx-fp32.onnx",
+        "manifest.json", "README.md", "predict.py", "arch.json", "space.yaml", "preprocessing.json", "labels.json",
+        "parity.safetensors", "onnx-fp32.onnx",
     }  # fmt: skip
     manifest = artifact.manifest
     assert (manifest.madds, manifest.params) == (count(network.ops).madds, count(network.ops).params)
     assert manifest.stabilizers == {"4": "kept as layers.4: a residual on both sides"}
     assert json.loads((artifact.path / "labels.json").read_text()) == ["zero", "one"]
     assert json.loads((artifact.path / "preprocessing.json").read_text()) == INFO.preprocessing
-    assert artifact.arch == network.arch
+    assert artifact.arch.choices == network.choices
+    assert artifact.arch.space.fingerprint == network.space.fingerprint
     (file,) = manifest.files
     assert set(file.precisions) == {"fp32"}
     assert file.bytes == (artifact.path / file.file).stat().st_size
