@@ -10,12 +10,14 @@ labels.json            class names in the order of the outputs
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from hwnas.artifact.entry import normalization_of, taking_images
 from hwnas.artifact.formats.registry import get_format
 from hwnas.artifact.target import Target
 from hwnas.errors import ModelError
@@ -129,13 +131,17 @@ class Artifact:
         }
 
     def open(self, file: ExportedFile, *, threads: int = 1, trusted: bool = False) -> Session:
-        """A session of a target's files on this machine.
+        """A session of a target's files on this machine, for normalised images (N, C, H, W).
 
         Raises:
             ModelError: a file is missing, was altered or can't be loaded.
             RuntimeMissingError: its runtime isn't here, or can't run here.
         """
-        return get_format(file.settings.format).open(self.read(file), file.settings, threads=threads, trusted=trusted)
+        preprocessing = json.loads(_checked_bytes(self.path, "preprocessing.json", self.manifest.sha256))
+        normalization = normalization_of(file.settings, preprocessing, self.manifest.input_chw[0])
+        kind = get_format(file.settings.format)
+        session = kind.open(self.read(file), file.settings, threads=threads, trusted=trusted)
+        return taking_images(session, normalization)
 
 
 def load_artifact(path: Path) -> Artifact:
