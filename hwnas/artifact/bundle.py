@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.artifact.card import card
+from hwnas.artifact.entry import Normalization, normalization_of, taking_images
 from hwnas.artifact.formats.registry import get_format
 from hwnas.artifact.manifest import MANIFEST, ExportedFile, Manifest
 from hwnas.errors import ModelError, SpaceError
@@ -60,13 +61,27 @@ class Artifact:
         }
 
     def open(self, file: ExportedFile, *, threads: int = 1, trusted: bool = False) -> Session:
-        """A session of a target's files on this machine.
+        """A session of a target's files on this machine, for normalised images (N, C, H, W).
 
         Raises:
             ModelError: a file is missing, was altered or can't be loaded.
             RuntimeMissingError: its runtime isn't here, or can't run here.
         """
-        return get_format(file.settings.format).open(self.read(file), file.settings, threads=threads, trusted=trusted)
+        return taking_images(self.open_as_is(file, threads=threads, trusted=trusted), self.normalization(file))
+
+    def open_as_is(self, file: ExportedFile, *, threads: int = 1, trusted: bool = False) -> Session:
+        """As :meth:`open`, for what the files themselves take, which may be bytes."""
+        kind = get_format(file.settings.format)
+        return kind.open(self.read(file), file.settings, threads=threads, trusted=trusted)
+
+    def normalization(self, file: ExportedFile) -> Normalization | None:
+        """What a target's graph does itself to images of bytes; None where it takes normalised ones.
+
+        Raises:
+            ConfigError: the artifact doesn't say how images are normalised.
+        """
+        found = read_json(self.path / "preprocessing.json", ModelError)
+        return normalization_of(file.settings, found if isinstance(found, dict) else None, self.manifest.input_chw[0])
 
 
 def load_artifact(path: Path) -> Artifact:

@@ -8,12 +8,14 @@ from pathlib import Path
 
 from hwnas.artifact.archive import artifact_folder
 from hwnas.artifact.bundle import CARD, Artifact, checked_bytes, read_manifest
+from hwnas.artifact.entry import taking_images
 from hwnas.artifact.formats.registry import get_format
 from hwnas.artifact.graph_report import graph_report
 from hwnas.artifact.manifest import MANIFEST, ExportedFile, Manifest
 from hwnas.artifact.predict_script import PREDICT, runnable
 from hwnas.artifact.reference import REFERENCE, Reference, read_reference
-from hwnas.artifact.verify import check_structure, compare, misses, run_session
+from hwnas.artifact.structure import check_structure
+from hwnas.artifact.verify import compare, misses, run_session
 from hwnas.errors import HwnasError, ModelError, RuntimeMissingError
 from hwnas.files import read_json
 from hwnas.nn.derive import Network
@@ -135,15 +137,15 @@ def _labels(artifact: Artifact) -> str:
 
 def _target(artifact: Artifact, file: ExportedFile, trusted: bool) -> Iterator[Finding]:
     yield _tried(f"{file.target}: structure", lambda: _structure(artifact, file))
-    session: list[Session] = []
+    as_is: list[Session] = []
 
     def parity() -> str:
         reference = _reference(artifact)
-        session.append(artifact.open(file, trusted=trusted))
-        return _parity(session[0], file, reference)
+        as_is.append(artifact.open_as_is(file, trusted=trusted))
+        return _parity(taking_images(as_is[0], artifact.normalization(file)), file, reference)
 
     yield _tried(f"{file.target}: parity", parity)
-    yield _tried(f"{file.target}: precision", lambda: _precision(artifact, file, next(iter(session), None)))
+    yield _tried(f"{file.target}: precision", lambda: _precision(artifact, file, next(iter(as_is), None)))
 
 
 def _reference(artifact: Artifact) -> Reference:
@@ -167,7 +169,7 @@ def _structure(artifact: Artifact, file: ExportedFile) -> str:
 
 
 def _parity(session: Session, file: ExportedFile, reference: Reference) -> str:
-    logits = run_session(session, reference.inputs(file.input.type), file.settings.batch)
+    logits = run_session(session, reference.images, file.settings.batch)
     fresh, then, allowed = compare(reference.logits, logits, REFERENCE), file.recheck, file.settings.tolerance
     allowed = allowed.model_copy(
         update={

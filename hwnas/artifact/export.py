@@ -11,9 +11,10 @@ import numpy.typing as npt
 
 from hwnas import __version__
 from hwnas.artifact.bundle import Artifact, portable_arch, write_artifact
+from hwnas.artifact.entry import normalization_of
 from hwnas.artifact.graph_report import graph_report
 from hwnas.artifact.judge import Evidence, Judgement, judge
-from hwnas.artifact.make import Made, make
+from hwnas.artifact.make import Made, check_readable, make
 from hwnas.artifact.manifest import SCHEMA, ExportedFile, ParityReport
 from hwnas.artifact.predict_script import PREDICT, predict_script
 from hwnas.artifact.reference import REFERENCE, Reference, reference_of
@@ -71,6 +72,8 @@ def export(
     names = [target.name for target in chosen]
     if not names or len(set(names)) < len(names):
         raise ConfigError(f"name one target or more, each once; got {', '.join(names) or 'none'}")
+    for target in chosen:
+        check_readable(target)
     info = info or ModelInfo()
     chw = (network.space.stem.c_in, network.space.resolution, network.space.resolution)
     inputs = f"images of {info.data}" if images is not None else "random textures"
@@ -81,10 +84,13 @@ def export(
     for name, given in (("checks", images), ("calibration", calibration)):
         if given.shape[1:] != chw or given.dtype != np.float32 or not len(given):
             raise DataError(f"images for the {name} must be float32 (N, {chw}), got {given.dtype} {given.shape}")
+    inside = [normalization_of(target, info.preprocessing, chw[0]) for target in chosen]
+    if normalization := next(filter(None, inside), None):
+        images = normalization.images(normalization.pixels(images))  # as bytes can say them
     evidence = Evidence(images=images, inputs=inputs, reference=logits_of(network, images), labels=labels)
     made = []
     for index, target in enumerate(chosen):
-        made.append(make(network, target, calibration, progress))
+        made.append(make(network, target, calibration, progress, normalization=inside[index]))
         if progress:
             progress("exporting", index + 1, len(chosen), target.name)
     judged = [judge(one, evidence) for one in made]
@@ -156,7 +162,8 @@ def _timed(
         shape = (one.target.batch.min, *chw)
         sessions[one.target.name, one.target.precision] = (one.session, shape)
         if one.target.precision != "fp32":
-            plain = make(network, one.target.model_copy(update={"precision": "fp32"}), calibration)
+            fp32 = one.target.model_copy(update={"precision": "fp32"})
+            plain = make(network, fp32, calibration, normalization=one.normalization)
             sessions[one.target.name, "fp32"] = (plain.session, shape)
     if not sessions:
         return {}
@@ -171,7 +178,7 @@ def _entry(one: Made, found: Judgement, timed: Mapping[tuple[str, str], Latency]
     device = None
     if one.runtime is not None:
         device = device_of(one.runtime, precision=target.precision, threads=1, batch=target.batch.min)
-    logits = run_session(one.session, reference.inputs(facts.input.type), target.batch)
+    logits = run_session(one.session, reference.images, target.batch)
     recheck = compare(reference.logits, logits, REFERENCE)
     assert found.parity is not None  # else the export has failed
     return ExportedFile(

@@ -79,6 +79,8 @@ class Target(_Model):
         precision: of weights and arithmetic.
         opset, ir_version: of the ONNX graph, which other formats are made from.
         batch: a number, or ``min``, ``opt`` and ``max``.
+        preprocessing: ``outside``: the graph takes normalised floats (batch, C, H, W); ``inside``: it takes bytes
+            (batch, H, W, C), RGB, and normalises them itself.
         runtime: that runs the file: it checks and times it where it can.
         options: of the runtime.
         quantization: of int8.
@@ -92,6 +94,7 @@ class Target(_Model):
     opset: Annotated[int, Field(ge=14)] = OPSET
     ir_version: Annotated[int, Field(ge=7)] = IR_VERSION
     batch: Annotated[Batch, BeforeValidator(_one_batch)] = Batch(min=1, opt=1, max=64)
+    preprocessing: Literal["outside", "inside"] = "outside"
     runtime: str
     options: dict[str, str] = {}
     quantization: Quantization = Quantization()

@@ -29,20 +29,24 @@ INPUT = "images"
 OUTPUT = "logits"
 
 
-def to_onnx(module: nn.Module, input_chw: tuple[int, int, int]) -> bytes:
+def to_onnx(
+    module: nn.Module, input_chw: tuple[int, int, int], *, opset: int = OPSET, ir_version: int = IR_VERSION
+) -> bytes:
     """``module`` as a serialized ONNX model, BN folded, batch dynamic: images (batch, C, H, W) -> logits.
 
     Args:
         module: float32; it isn't changed. Written as it computes in eval mode.
         input_chw: channels, height, width of the input.
+        opset: version of the operators.
+        ir_version: of the file format.
 
     Raises:
-        ModelError: the module has a layer that can't be written.
+        ModelError: the module has a layer that can't be written, or that the opset doesn't have; or the installed onnx
+            doesn't know the versions.
     """
-    writer = _Writer()
-    if isinstance(module, _LEAVES):
-        module = nn.Sequential(module)  # fx looks inside its root, and a single layer mustn't be looked into
-    traced = fx.GraphModule(module, _LayerTracer().trace(module))
+    _check_versions(opset, ir_version)
+    writer = _Writer(opset)
+    traced = layer_graph(module)
     names: dict[fx.Node, str] = {}
     skipped: set[fx.Node] = set()
     result = ""
@@ -67,7 +71,23 @@ def to_onnx(module: nn.Module, input_chw: tuple[int, int, int]) -> bytes:
             names[node] = writer.node(kind, node.name, inputs)
         else:
             raise ModelError(f"can't write {node.op} {node.target} to ONNX; use layers that hwnas.nn.to_onnx knows")
-    return writer.model(result, input_chw)
+    return writer.model(result, input_chw, ir_version)
+
+
+def _check_versions(opset: int, ir_version: int) -> None:
+    newest = onnx.defs.onnx_opset_version()
+    if not 1 <= opset <= newest:
+        raise ModelError(f"onnx {onnx.__version__} writes opsets up to {newest}, not {opset}")
+    least = helper.find_min_ir_version_for([helper.make_opsetid("", opset)])
+    if not least <= ir_version <= onnx.IR_VERSION:
+        raise ModelError(f"opset {opset} goes with IR versions {least} to {onnx.IR_VERSION} here, not {ir_version}")
+
+
+def layer_graph(module: nn.Module) -> fx.GraphModule:
+    """``module`` traced down to layers: what is written, node by node."""
+    if isinstance(module, _LEAVES):
+        module = nn.Sequential(module)  # fx looks inside its root, and a single layer mustn't be looked into
+    return fx.GraphModule(module, _LayerTracer().trace(module))
 
 
 class _LayerTracer(fx.Tracer):
@@ -94,11 +114,16 @@ def _folded(conv: nn.Conv2d, norm: nn.Module) -> nn.Conv2d:
 class _Writer:
     """Collects nodes and weights."""
 
-    def __init__(self) -> None:
+    def __init__(self, opset: int) -> None:
+        self._opset = opset
         self._nodes: list[onnx.NodeProto] = []
         self._weights: list[onnx.TensorProto] = []
 
     def node(self, kind: str, name: str, inputs: list[str], **attributes: Any) -> str:
+        if not onnx.defs.has(kind, max_inclusive_version=self._opset):
+            schemas = onnx.defs.get_all_schemas_with_history()
+            first = min(schema.since_version for schema in schemas if schema.name == kind)
+            raise ModelError(f"opset {self._opset} has no {kind}, which {name} needs; use opset {first} or later")
         self._nodes.append(helper.make_node(kind, inputs, [name], name=name, **attributes))
         return name
 
@@ -113,7 +138,7 @@ class _Writer:
             raise ModelError(f"can't write layer {name} ({type(layer).__name__}) to ONNX")
         return write(self, name, layer, inputs)
 
-    def model(self, result: str, input_chw: tuple[int, int, int]) -> bytes:
+    def model(self, result: str, input_chw: tuple[int, int, int], ir_version: int) -> bytes:
         for index, out in enumerate(self._nodes[-1].output):
             if out == result:
                 self._nodes[-1].output[index] = OUTPUT
@@ -126,7 +151,7 @@ class _Writer:
             self._weights,
         )
         model = helper.make_model(
-            graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="hwnas"
+            graph, opset_imports=[helper.make_opsetid("", self._opset)], ir_version=ir_version, producer_name="hwnas"
         )
         model = onnx.shape_inference.infer_shapes(model, strict_mode=True)
         inferred = model.graph.output[0].type.tensor_type.shape.dim

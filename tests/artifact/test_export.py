@@ -15,8 +15,9 @@ from hwnas.artifact import make as make_module
 from hwnas.artifact.bench import bench
 from hwnas.artifact.bundle import load_artifact
 from hwnas.artifact.export import export
+from hwnas.artifact.structure import check_structure
 from hwnas.artifact.target import Tolerance, get_target, target_names
-from hwnas.artifact.verify import check_structure, compare, misses, random_textures
+from hwnas.artifact.verify import compare, misses, random_textures
 from hwnas.errors import CheckpointError, ConfigError, CountError, DataError, ModelError, OutputError, ParityError
 from hwnas.nn.derive import Network, derive
 from hwnas.nn.model_folder import ModelInfo, load_model, save_model
@@ -28,7 +29,7 @@ from hwnas.space.space import Space
 from tests.nn.test_derive import lived_in
 
 INFO = ModelInfo(
-    data="digits", labels=("zero", "one"), preprocessing={"resolution": 16, "mean": [0.5] * 3}, accuracy={"test": 0.9},
+    data="digits", labels=("zero", "one"), preprocessing={"resolution": 16, "mean": [0.5] * 3, "std": [0.25] * 3}, accuracy={"test": 0.9},
     made_from={"supernet": "abc"},
 )  # fmt: skip
 
@@ -80,12 +81,12 @@ def test_a_wrong_export_is_caught_and_leaves_nothing(
     network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = Network(network.space, network.choices, stabilizers=True, seed=5)
-    monkeypatch.setattr(make_module, "to_onnx", lambda _, shape: to_onnx(other, shape))
+    monkeypatch.setattr(make_module, "to_onnx", lambda _, shape, **versions: to_onnx(other, shape, **versions))
     with pytest.raises(ParityError, match="differs from PyTorch"):
         export(network, ["onnx-fp32"], tmp_path / "artifact")
     smaller = Network(network.space, [0] * 6)
-    monkeypatch.setattr(make_module, "to_onnx", lambda _, shape: to_onnx(smaller, shape))
-    with pytest.raises(CountError, match="multiply-adds"):
+    monkeypatch.setattr(make_module, "to_onnx", lambda _, shape, **versions: to_onnx(smaller, shape, **versions))
+    with pytest.raises(CountError, match="graph isn't the arch"):
         export(network, ["onnx-fp32"], tmp_path / "artifact")
     assert [path.name for path in tmp_path.glob("*artifact*")] == ["artifact.failed"]
     evidence = {path.name for path in (tmp_path / "artifact.failed").iterdir()}
