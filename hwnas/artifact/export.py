@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas import __version__
+from hwnas.artifact.beside_fp32 import Cost, costs
 from hwnas.artifact.bundle import SCHEMA, Artifact, load_artifact
 from hwnas.artifact.judge import Evidence, Judgement, judge
 from hwnas.artifact.make import Made, make
 from hwnas.artifact.target import get_target
-from hwnas.artifact.timing import time_sessions
 from hwnas.artifact.verify import logits_of, random_textures
 from hwnas.errors import ConfigError, DataError, ParityError
 from hwnas.files import new_folder, refuse_existing, to_json, write_atomic
@@ -24,13 +24,10 @@ from hwnas.nn.derive import Network
 from hwnas.nn.model_folder import ModelInfo
 from hwnas.predict.count import count
 from hwnas.profile.measure import device_of
-from hwnas.profile.timer import Effort
 from hwnas.progress import Progress
-from hwnas.runtimes.base import Images, Session
-from hwnas.tables.table import Latency
+from hwnas.runtimes.base import Images
 
 _TEXTURES = 64
-_SECONDS_PER_FILE = 1.0
 
 
 def export(
@@ -87,8 +84,8 @@ def export(
             progress("exporting", index + 1, len(chosen), target.name)
     judged = [judge(one, evidence) for one in made]
     _refuse_failed(output, made, judged)
-    timed = _timed(network, made, calibration, chw, progress)
-    entries = [_entry(one, found, timed) for one, found in zip(made, judged, strict=True)]
+    spent = costs(network, made, chw, progress)
+    entries = [_entry(one, found, spent.get(one.target.name)) for one, found in zip(made, judged, strict=True)]
     contents: dict[str, bytes] = {
         "arch.json": to_json(network.arch.to_dict()).encode(),
         "preprocessing.json": to_json(info.preprocessing).encode(),
@@ -141,29 +138,9 @@ def _refuse_failed(output: Path, made: Sequence[Made], judged: Sequence[Judgemen
     raise ParityError(f"{first.target.name} {found.failures[0]}; nothing was shipped, the evidence is in {kept}")
 
 
-def _timed(
-    network: Network, made: Sequence[Made], calibration: Images, chw: tuple[int, int, int], progress: Progress | None
-) -> Mapping[tuple[str, str], Latency]:
-    """Latency by (target, precision), each target's fp32 form included, for one thread and the smallest batch."""
-    sessions: dict[tuple[str, str], tuple[Session, tuple[int, int, int, int]]] = {}
-    for one in made:
-        if one.lacks is not None:
-            continue
-        shape = (one.target.batch.min, *chw)
-        sessions[one.target.name, one.target.precision] = (one.session, shape)
-        if one.target.precision != "fp32":
-            plain = make(network, one.target.model_copy(update={"precision": "fp32"}), calibration)
-            sessions[one.target.name, "fp32"] = (plain.session, shape)
-    if not sessions:
-        return {}
-    seconds = _SECONDS_PER_FILE * len(sessions)
-    return time_sessions(sessions, Effort(at_least_s=seconds, at_most_s=2 * seconds), progress=progress)
-
-
-def _entry(one: Made, found: Judgement, timed: Mapping[tuple[str, str], Latency]) -> dict[str, Any]:
+def _entry(one: Made, found: Judgement, cost: Cost | None) -> dict[str, Any]:
     """The manifest's entry of one target."""
     target = one.target
-    latency, plain = timed.get((target.name, target.precision)), timed.get((target.name, "fp32"))
     device = None
     if one.runtime is not None:
         device = device_of(one.runtime, precision=target.precision, threads=1, batch=target.batch.min)
@@ -177,7 +154,8 @@ def _entry(one: Made, found: Judgement, timed: Mapping[tuple[str, str], Latency]
         "accuracy_before": found.accuracy_before,
         "accuracy_after": found.accuracy_after,
         "lacks": one.lacks,
-        "latency": latency.model_dump() if latency else None,
-        "fp32_ms": plain.p50_ms if plain else None,
+        "latency": cost.latency.model_dump() if cost else None,
+        "fp32_ms": cost.fp32_ms if cost else None,
+        "memory_mb": cost.memory_mb if cost else None,
         "device": device.model_dump() if device else None,
     }
