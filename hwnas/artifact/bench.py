@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from hwnas.artifact.bundle import Artifact
-from hwnas.artifact.manifest import ExportedFile
-from hwnas.artifact.timing import time_sessions
+from hwnas.artifact.cells import Cell, Loaded, Loader, cells_of
+from hwnas.artifact.manifest import ParityReport
+from hwnas.artifact.timing import some_images, time_sessions
 from hwnas.errors import ConfigError, RuntimeMissingError
 from hwnas.profile.measure import check_threads
 from hwnas.profile.plan import network_model, prepared
 from hwnas.profile.run import Model
 from hwnas.profile.timer import Effort
 from hwnas.progress import Progress
-from hwnas.runtimes.base import Session
+from hwnas.runtimes.base import Images, Session, first_line
 from hwnas.runtimes.registry import get_runtime
 from hwnas.tables.table import Latency, LatencyTable
 
@@ -24,18 +26,23 @@ _REFERENCES = 8
 
 @dataclass(frozen=True, kw_only=True)
 class BenchResult:
-    """One file's latency for one batch."""
+    """What a cell took; see :class:`hwnas.artifact.cells.Loaded` for the other attributes."""
 
-    artifact: str
-    file: ExportedFile
-    threads: int
-    batch: int
+    cell: Cell
     latency: Latency
+    parity: ParityReport | None
+    precisions: dict[str, int]
+    memory_mb: float | None
 
     @property
     def images_per_s(self) -> float:
         """Throughput of one stream at the median."""
-        return self.batch / self.latency.p50_ms * 1000
+        return self.cell.batch / self.latency.p50_ms * 1000
+
+    def bounds_ms(self) -> tuple[float, float]:
+        """Ends of the median's 95 % confidence interval."""
+        half_ms = self.latency.p50_ms * (self.latency.confidence_95 or 0.0)
+        return self.latency.p50_ms - half_ms, self.latency.p50_ms + half_ms
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,22 +50,35 @@ class Bench:
     """What a bench gave.
 
     Attributes:
-        results: fastest first.
+        results: by batch and threads, the fastest first.
+        lacking: cells that can't run here, and why.
         drift: how much longer a table's own networks took in the same rounds than when the table was made; None
             where no table was given, or it is of another runtime, precision, number of threads or batch.
-        lacking: why files can't run here, by (artifact, target).
+        confidence_95: relative half-width of the 95 % confidence interval of the median that is known the least.
+        unsteadiness_90: half-width, relative, of the middle 90 % of the machine's speeds meanwhile.
     """
 
     results: list[BenchResult]
+    lacking: list[tuple[Cell, str]]
     drift: float | None
-    lacking: dict[tuple[str, str], str]
+    confidence_95: float
+    unsteadiness_90: float
+
+    def fastest(self) -> list[tuple[BenchResult, list[BenchResult]]]:
+        """For each batch and number of threads the fastest, and those whose confidence intervals reach into its own."""
+        groups = groupby(self.results, key=lambda r: (r.cell.batch, r.cell.threads))
+        found = []
+        for _, (best, *others) in groups:
+            found.append((best, [r for r in others if r.bounds_ms()[0] <= best.bounds_ms()[1]]))
+        return found
 
 
 def bench(
     artifacts: Sequence[Artifact],
     *,
-    threads: int = 1,
-    batch: int = 1,
+    batches: Sequence[int] = (1,),
+    threads: Sequence[int] = (1,),
+    runtimes: Sequence[str] = (),
     beside: LatencyTable | None = None,
     trusted: bool = False,
     seed: int = 0,
@@ -67,63 +87,85 @@ def bench(
 ) -> Bench:
     """Time every file of every artifact that can run here, all in the same interleaved rounds.
 
+    A file that fails, in whatever way, doesn't keep the others from being timed.
+
     Args:
         artifacts: whose files.
+        batches: images of one inference; a file with a fixed batch is timed with that.
         threads: of one inference.
-        batch: images of one inference.
+        runtimes: to run files on, where they take them (:data:`hwnas.artifact.cells.TAKE_ONNX` take ONNX). None named:
+            each file runs on its target's own.
         beside: a table of this machine. Some of its own networks are timed in the same rounds, because a prediction
             holds for the machine as it was then, and shared machines change their speed.
         trusted: whether engines that nothing vouches for may be loaded.
         seed: of inputs and orders.
         effort: how long to measure.
-        progress: called with (what, done, total).
+        progress: called with (what, done, total, note).
 
     Raises:
-        ConfigError: a batch below 1, or a number of threads this machine doesn't have.
-        ModelError: a file was altered.
+        ConfigError: a batch below 1, a number of threads this machine doesn't have, or no file for these runtimes.
+        RuntimeMissingError: no file can be timed here.
+        ModelError: the clock is unusable.
     """
-    if batch < 1:
-        raise ConfigError(f"batch must be at least 1, got {batch}")
-    check_threads(threads)
-    chosen: list[tuple[Artifact, ExportedFile]] = []
-    lacking: dict[tuple[str, str], str] = {}
-    sessions: dict[Any, tuple[Session, tuple[int, int, int, int]]] = {}
-    for artifact in artifacts:
-        for file in artifact.manifest.files:
-            try:
-                session = artifact.open(file, threads=threads, trusted=trusted)
-            except RuntimeMissingError as error:
-                lacking[str(artifact.path), file.target] = str(error)
-                continue
-            sessions[len(chosen)] = (session, (batch, *artifact.manifest.input_chw))
-            chosen.append((artifact, file))
-    if not sessions:
-        raise RuntimeMissingError(next(iter(lacking.values()), "there is no file to time"))
-    references = _references(beside, [file for _, file in chosen], threads, batch) if beside else {}
-    latency = time_sessions(sessions | references, effort or Effort(), seed, progress)
+    for batch in batches:
+        if batch < 1:
+            raise ConfigError(f"batch must be at least 1, got {batch}")
+    for number in threads:
+        check_threads(number)
+    cells = list(cells_of(artifacts, dict.fromkeys(batches), dict.fromkeys(threads), runtimes))
+    if not cells:
+        raise ConfigError(f"no file of these artifacts runs on {', '.join(runtimes)}")
+    loader = Loader(trusted)
+    loaded: dict[Any, Loaded] = {}
+    lacking: list[tuple[Cell, str]] = []
+    for index, cell in enumerate(cells):
+        try:
+            loaded[index] = loader.load(cell)
+        except Exception as error:  # whatever a runtime raises: the rest goes on
+            lacking.append((cell, first_line(error)))
+        if progress:
+            progress("loading", index + 1, len(cells), f"{len(lacking)} can't run here" if lacking else "")
+    if not loaded:
+        raise _nothing_ran(lacking)
+    references = _references(beside, [cells[index] for index in loaded]) if beside else {}
+    sessions = {index: (one.session, one.images) for index, one in loaded.items()}
+    timing = time_sessions(sessions | references, effort or Effort(), seed, progress)
+    lacking += [(cells[index], reason) for index, reason in timing.failed.items() if index in loaded]
     results = [
-        BenchResult(artifact=str(a.path), file=f, threads=threads, batch=batch, latency=latency[i])
-        for i, (a, f) in enumerate(chosen)
-    ]
-    drift = beside.drift({key: latency[key].p50_ms for key in references}) if beside and references else None
-    return Bench(results=sorted(results, key=lambda result: result.latency.p50_ms), drift=drift, lacking=lacking)
+        BenchResult(
+            cell=cells[index], latency=timing.latency[index],
+            parity=one.parity, precisions=one.precisions, memory_mb=one.memory_mb,
+        )
+        for index, one in loaded.items() if index in timing.latency
+    ]  # fmt: skip
+    if not results:
+        raise _nothing_ran(lacking)
+    now_ms = {key: timing.latency[key].p50_ms for key in references if key in timing.latency}
+    return Bench(
+        results=sorted(results, key=lambda r: (r.cell.batch, r.cell.threads, r.latency.p50_ms)),
+        lacking=lacking,
+        drift=beside.drift(now_ms) if beside and now_ms else None,
+        confidence_95=timing.confidence_95,
+        unsteadiness_90=timing.unsteadiness_90,
+    )
 
 
-def _references(
-    table: LatencyTable, files: Collection[ExportedFile], threads: int, batch: int
-) -> dict[tuple[int, ...], tuple[Session, tuple[int, int, int, int]]]:
-    """Some of the table's own networks, where it is of a file's runtime and precision, and these threads and batch."""
+def _nothing_ran(lacking: Sequence[tuple[Cell, str]]) -> RuntimeMissingError:
+    cell, reason = lacking[0]
+    return RuntimeMissingError(f"no file can be timed here; {cell.file.target}: {reason}")
+
+
+def _references(table: LatencyTable, cells: Collection[Cell]) -> dict[Any, tuple[Session, Images]]:
+    """Some of the table's own networks, by their choices, where a cell is of the table's conditions."""
     device = table.device
-    conditions = {(file.settings.runtime, file.settings.precision) for file in files}
-    if table.space is None or (device.threads, device.batch) != (threads, batch):
-        return {}
-    if (device.runtime, device.precision) not in conditions:
+    conditions = {(c.runtime, c.file.settings.precision, c.threads, c.batch) for c in cells}
+    if table.space is None or (device.runtime, device.precision, device.threads, device.batch) not in conditions:
         return {}
     space, runtime = table.get_space(), get_runtime(device.runtime, device.options)
-    found: dict[tuple[int, ...], tuple[Session, tuple[int, int, int, int]]] = {}
+    found: dict[Any, tuple[Session, Images]] = {}
     for network in table.networks[:_REFERENCES]:
         model = prepared(network_model(space, network.choices), runtime, device.precision)
         if isinstance(model, Model):
-            session = runtime.load(model.data, threads=threads, precision=device.precision)
-            found[network.choices] = (session, (batch, *model.input_chw))
+            session = runtime.load(model.data, threads=device.threads, precision=device.precision)
+            found[network.choices] = (session, some_images(model.input_chw, device.batch))
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas import __version__
+from hwnas.artifact.beside_fp32 import Cost, costs
 from hwnas.artifact.bundle import Artifact, portable_arch, write_artifact
 from hwnas.artifact.entry import normalization_of
 from hwnas.artifact.graph_report import graph_report
@@ -19,7 +20,6 @@ from hwnas.artifact.manifest import SCHEMA, ExportedFile, ParityReport
 from hwnas.artifact.predict_script import PREDICT, predict_script
 from hwnas.artifact.reference import REFERENCE, Reference, reference_of
 from hwnas.artifact.target import get_target
-from hwnas.artifact.timing import time_sessions
 from hwnas.artifact.verify import compare, logits_of, random_textures, run_session
 from hwnas.errors import ConfigError, DataError, ParityError
 from hwnas.files import new_folder, refuse_existing, to_json, write_atomic
@@ -27,13 +27,10 @@ from hwnas.nn.derive import Network
 from hwnas.nn.model_folder import ModelInfo
 from hwnas.predict.count import count
 from hwnas.profile.measure import device_of
-from hwnas.profile.timer import Effort
 from hwnas.progress import Progress
-from hwnas.runtimes.base import Images, Session
-from hwnas.tables.table import Latency
+from hwnas.runtimes.base import Images
 
 _TEXTURES = 64
-_SECONDS_PER_FILE = 1.0
 
 
 def export(
@@ -95,9 +92,9 @@ def export(
             progress("exporting", index + 1, len(chosen), target.name)
     judged = [judge(one, evidence) for one in made]
     _refuse_failed(output, made, judged)
-    timed = _timed(network, made, calibration, chw, progress)
+    spent = costs(network, made, chw, progress)
     reference, packed = reference_of(network, images, info.preprocessing)
-    files = [_entry(one, found, timed, reference) for one, found in zip(made, judged, strict=True)]
+    files = [_entry(one, found, spent.get(one.target.name), reference) for one, found in zip(made, judged, strict=True)]
     arch, space_file = portable_arch(network.arch)
     contents: dict[str, bytes] = {
         "arch.json": to_json(arch).encode(),
@@ -151,30 +148,9 @@ def _refuse_failed(output: Path, made: Sequence[Made], judged: Sequence[Judgemen
     raise ParityError(f"{first.target.name} {found.failures[0]}; nothing was shipped, the evidence is in {kept}")
 
 
-def _timed(
-    network: Network, made: Sequence[Made], calibration: Images, chw: tuple[int, int, int], progress: Progress | None
-) -> Mapping[tuple[str, str], Latency]:
-    """Latency by (target, precision), each target's fp32 form included, for one thread and the smallest batch."""
-    sessions: dict[tuple[str, str], tuple[Session, tuple[int, int, int, int]]] = {}
-    for one in made:
-        if one.lacks is not None:
-            continue
-        shape = (one.target.batch.min, *chw)
-        sessions[one.target.name, one.target.precision] = (one.session, shape)
-        if one.target.precision != "fp32":
-            fp32 = one.target.model_copy(update={"precision": "fp32"})
-            plain = make(network, fp32, calibration, normalization=one.normalization)
-            sessions[one.target.name, "fp32"] = (plain.session, shape)
-    if not sessions:
-        return {}
-    seconds = _SECONDS_PER_FILE * len(sessions)
-    return time_sessions(sessions, Effort(at_least_s=seconds, at_most_s=2 * seconds), progress=progress)
-
-
-def _entry(one: Made, found: Judgement, timed: Mapping[tuple[str, str], Latency], reference: Reference) -> ExportedFile:
+def _entry(one: Made, found: Judgement, cost: Cost | None, reference: Reference) -> ExportedFile:
     """The manifest's entry of one target."""
     target, facts = one.target, graph_report(one.graph)
-    latency, plain = timed.get((target.name, target.precision)), timed.get((target.name, "fp32"))
     device = None
     if one.runtime is not None:
         device = device_of(one.runtime, precision=target.precision, threads=1, batch=target.batch.min)
@@ -186,5 +162,6 @@ def _entry(one: Made, found: Judgement, timed: Mapping[tuple[str, str], Latency]
         input=facts.input, opset=facts.opset, ir_version=facts.ir_version, precisions=one.precisions, notes=one.notes,
         parity=ParityReport(**asdict(found.parity)), recheck=ParityReport(**asdict(recheck)),
         accuracy_before=found.accuracy_before, accuracy_after=found.accuracy_after, lacks=one.lacks,
-        latency=latency, fp32_ms=plain.p50_ms if plain else None, device=device,
+        latency=cost.latency if cost else None, fp32_ms=cost.fp32_ms if cost else None,
+        memory_mb=cost.memory_mb if cost else None, device=device,
     )  # fmt: skip

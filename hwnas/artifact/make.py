@@ -14,7 +14,8 @@ from hwnas.artifact.structure import check_structure, check_versions
 from hwnas.artifact.target import Target
 from hwnas.errors import ConfigError, ModelError, RuntimeMissingError
 from hwnas.nn.derive import Network
-from hwnas.nn.to_onnx import IR_VERSION, OPSET, to_onnx
+from hwnas.nn.opset import IR_VERSION, OPSET
+from hwnas.nn.to_onnx import to_onnx
 from hwnas.progress import Progress
 from hwnas.runtimes.base import Images, Runtime, Session
 from hwnas.runtimes.registry import get_runtime

@@ -69,6 +69,7 @@ class ExportedFile(_Model):
         lacks: why the target's runtime couldn't run where it was exported; None where it did.
         latency: one thread, the target's smallest batch, when it was exported; None where ``lacks`` says why.
         fp32_ms: median of the same format in fp32, timed in the same rounds.
+        memory_mb: peak of what loading it and one inference add to a process; None where the system doesn't tell.
         device: that timed it.
     """
 
@@ -88,6 +89,7 @@ class ExportedFile(_Model):
     lacks: str | None
     latency: Latency | None
     fp32_ms: float | None
+    memory_mb: float | None
     device: Device | None
 
     @property

@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from hwnas.errors import ConfigError
 from hwnas.files import read_yaml, validated
-from hwnas.nn.to_onnx import IR_VERSION, OPSET
+from hwnas.nn.opset import IR_VERSION, OPSET
 from hwnas.shipped import shipped
 
 Precision = Literal["fp32", "fp16", "bf16", "int8"]

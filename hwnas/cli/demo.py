@@ -198,7 +198,7 @@ def run_demo(folder: Path, size: Size, budget_ms: float | None, seed: int, progr
         interval = predicted_interval_ms(artifact, table)
         effort = Effort(at_least_s=size.measuring_s, at_most_s=size.measuring_s)
         benched = bench([artifact], beside=table, seed=seed, effort=effort, progress=progress)
-        timed = result_of(benched, {str(shipped): interval[0]})
+        timed = result_of(benched, {str(shipped): interval[0]}, table.device)
         write_atomic(folder / "bench.json", to_json(timed))
         measured_ms, drift = timed["results"][0]["p50_ms"], benched.drift or 1.0
         predicted_ms, low_ms, high_ms = (value * drift for value in interval if value is not None)

@@ -80,7 +80,7 @@ def gather(folder: Path, other_devices: Sequence[TableOption] = ()) -> ReportCon
         winner=_winner(arch, artifact, found, table) if arch else None,
         latency=_latency(table, arch, artifact, found, bench, drift or 1.0) if arch and table else None,
         training=tuple(_training(run, name) for name, run in runs.items() if run),
-        artifact=_artifact(artifact, bench) if artifact else None,
+        artifact=_artifact(artifact, benched) if artifact else None,
         how=_steps(folder),
     )
 
@@ -208,12 +208,24 @@ def _metrics(entry: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def _artifact(artifact: Artifact, bench: list[dict[str, Any]]) -> ArtifactContent:
+def _artifact(artifact: Artifact, benched: dict[str, Any]) -> ArtifactContent:
     manifest = artifact.manifest
     files = {file.target: file for file in manifest.files}
+    names = ("target", "runtime", "threads", "batch")
+    fastest = [[row[name] for name in names] for row in benched.get("fastest", [])]
     return ArtifactContent(
         files=tuple(
-            FileContent(path=f.file, bytes=f.bytes, sha256=manifest.sha256[f.file], precision=f.settings.precision)
+            FileContent(
+                path=f.file,
+                bytes=f.bytes,
+                sha256=manifest.sha256[f.file],
+                precision=f.settings.precision,
+                precisions=f.precisions,
+                memory_mb=f.memory_mb,
+                lacks=f.lacks,
+                exported_ms=f.latency.p50_ms if f.latency else None,
+                fp32_ms=f.fp32_ms,
+            )
             for f in manifest.files
         ),
         parity=tuple(
@@ -223,6 +235,8 @@ def _artifact(artifact: Artifact, bench: list[dict[str, Any]]) -> ArtifactConten
                 tolerance=f.settings.tolerance.relative,
                 top1_agreement=f.parity.top1_agreement,
                 images=f.parity.images,
+                accuracy_before=f.accuracy_before,
+                accuracy_after=f.accuracy_after,
             )
             for f in manifest.files
         ),
@@ -235,8 +249,10 @@ def _artifact(artifact: Artifact, bench: list[dict[str, Any]]) -> ArtifactConten
                 p50_ms=row["p50_ms"],
                 p10_ms=row["p10_ms"],
                 p90_ms=row["p90_ms"],
+                memory_mb=row.get("memory_mb"),
+                fastest=[row[name] for name in names] in fastest,
             )
-            for row in bench
+            for row in benched.get("results", [])
             if row["target"] in files
         ),
     )

@@ -22,9 +22,8 @@ from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from hwnas.errors import ModelError
+from hwnas.nn.opset import IR_VERSION, OPSET
 
-OPSET = 20
-IR_VERSION = 10
 INPUT = "images"
 OUTPUT = "logits"
 

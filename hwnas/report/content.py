@@ -239,12 +239,25 @@ class TrainingContent:
 
 @dataclass(frozen=True, kw_only=True)
 class FileContent:
-    """A file of the artifact, by its path inside it."""
+    """A file of the artifact, by its path inside it.
+
+    Attributes:
+        precision: that was asked for.
+        precisions: {precision: layers with weights that compute in it}, read back.
+        memory_mb: peak of what loading it and one inference add to a process; None where nobody knows.
+        lacks: why it couldn't run where it was exported; None where it did.
+        exported_ms, fp32_ms: medians of the file and of the same format in fp32, timed in the same rounds.
+    """
 
     path: str
     bytes: int
     sha256: str
     precision: str
+    precisions: Mapping[str, int] = field(default_factory=dict)
+    memory_mb: float | None = None
+    lacks: str | None = None
+    exported_ms: float | None = None
+    fp32_ms: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,7 +265,7 @@ class ParityContent:
     """How far an exported file is from the network it was made of, on ``images`` inputs.
 
     ``max_relative_error`` is the largest difference of an output, over the largest output; ``tolerance`` what was
-    allowed of it; ``top1_agreement`` a fraction.
+    allowed of it; ``top1_agreement`` a fraction, as are the accuracies of the network and of the file on these inputs.
     """
 
     path: str
@@ -260,11 +273,18 @@ class ParityContent:
     tolerance: float
     top1_agreement: float
     images: int
+    accuracy_before: float | None = None
+    accuracy_after: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class BenchContent:
-    """One latency measurement of an exported file."""
+    """One latency measurement of an exported file.
+
+    Attributes:
+        memory_mb: see :class:`FileContent`; for this batch.
+        fastest: of all with its threads and batch.
+    """
 
     path: str
     runtime: str
@@ -273,6 +293,8 @@ class BenchContent:
     p50_ms: float
     p10_ms: float
     p90_ms: float
+    memory_mb: float | None = None
+    fastest: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,9 +11,10 @@ from hwnas.report.devices import devices_section
 from hwnas.report.embed import plotly_code
 from hwnas.report.found import latency_section, winner_section
 from hwnas.report.headline import headline
-from hwnas.report.made import artifact_section, how_section, training_section
+from hwnas.report.made import how_section, training_section
 from hwnas.report.markup import Html, escape, join
 from hwnas.report.search import search_section
+from hwnas.report.shipped import artifact_section
 
 # Whatever a label may say, the browser fetches nothing; plotly sets inline styles and saves pictures as data or blob.
 _POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"

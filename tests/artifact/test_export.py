@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from hwnas.artifact import make as make_module
-from hwnas.artifact.bench import bench
 from hwnas.artifact.bundle import load_artifact
 from hwnas.artifact.export import export
 from hwnas.artifact.structure import check_structure
@@ -24,12 +23,12 @@ from hwnas.nn.model_folder import ModelInfo, load_model, save_model
 from hwnas.nn.supernet import Supernet
 from hwnas.nn.to_onnx import to_onnx
 from hwnas.predict.count import count
-from hwnas.profile.measure import Effort
 from hwnas.space.space import Space
 from tests.nn.test_derive import lived_in
 
 INFO = ModelInfo(
-    data="digits", labels=("zero", "one"), preprocessing={"resolution": 16, "mean": [0.5] * 3, "std": [0.25] * 3}, accuracy={"test": 0.9},
+    data="digits", labels=("zero", "one"), accuracy={"test": 0.9},
+    preprocessing={"resolution": 16, "mean": [0.5] * 3, "std": [0.25] * 3},
     made_from={"supernet": "abc"},
 )  # fmt: skip
 
@@ -190,22 +189,6 @@ def test_a_users_target_is_checked(tmp_path: Path, line: str, words: str) -> Non
     path.write_text("\n".join(lines.values()))
     with pytest.raises(ConfigError, match=words):
         get_target(str(path))
-
-
-def test_bench_times_every_file_fastest_first(network: Network, small_space: Space, tmp_path: Path) -> None:
-    large = Network(small_space, [3, 3, 3, 3, 3, 3])
-    artifacts = [
-        export(large, ["onnx-fp32"], tmp_path / "large"),
-        export(network, ["onnx-fp32"], tmp_path / "small"),
-    ]
-    found = bench(artifacts, batch=4, effort=Effort(rounds=3, runs_per_round=3, warmup_runs=1, at_least_s=0))
-    results = found.results
-    assert found.drift is None
-    assert {r.artifact for r in results} == {str(a.path) for a in artifacts}
-    assert [r.latency.p50_ms for r in results] == sorted(r.latency.p50_ms for r in results)
-    assert all(r.images_per_s == pytest.approx(4000 / r.latency.p50_ms) for r in results)
-    with pytest.raises(ConfigError, match="batch"):
-        bench(artifacts, batch=0)
 
 
 @pytest.mark.parametrize("change", ["weights", "no weights", "json", "arch", "no json"])

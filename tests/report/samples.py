@@ -215,15 +215,58 @@ def _artifact(median_ms: float) -> ArtifactContent:
 
     return ArtifactContent(
         files=(
-            FileContent(path="onnx-fp32/model.onnx", bytes=412_883, sha256=hash_of("a"), precision="fp32"),
-            FileContent(path="onnx-int8/model.onnx", bytes=131_072, sha256=hash_of("b"), precision="int8"),
-            FileContent(path="openvino-fp16/model.bin", bytes=206_441, sha256=hash_of("c"), precision="fp16"),
+            FileContent(
+                path="onnx-fp32/model.onnx",
+                bytes=412_883,
+                sha256=hash_of("a"),
+                precision="fp32",
+                precisions={"fp32": 31},
+                memory_mb=9.2,
+                exported_ms=median_ms,
+                fp32_ms=median_ms,
+            ),
+            FileContent(
+                path="onnx-int8/model.onnx",
+                bytes=131_072,
+                sha256=hash_of("b"),
+                precision="int8",
+                precisions={"int8": 25, "fp32": 6},
+                memory_mb=7.7,
+                exported_ms=0.58 * median_ms,
+                fp32_ms=median_ms,
+            ),
+            FileContent(
+                path="openvino-bf16/model.xml",
+                bytes=206_441,
+                sha256=hash_of("c"),
+                precision="bf16",
+                precisions={"bf16": 31},
+                exported_ms=1.2 * median_ms,
+                fp32_ms=median_ms,
+            ),
+            FileContent(
+                path="tensorrt-fp16/model.engine",
+                bytes=306_441,
+                sha256=hash_of("d"),
+                precision="fp16",
+                precisions={"fp16": 31},
+                lacks="there is no NVIDIA GPU here",
+            ),
         ),
         parity=(
-            ParityContent(path=path, max_relative_error=error, tolerance=tolerance, top1_agreement=same, images=360)
-            for path, error, tolerance, same in (
-                ("onnx-fp32/model.onnx", 4.8e-6, 1e-4, 1.0),
-                ("onnx-int8/model.onnx", 0.41, 0.3, 0.9889),
+            ParityContent(
+                path=path,
+                max_relative_error=error,
+                tolerance=tolerance,
+                top1_agreement=same,
+                images=360,
+                accuracy_before=before,
+                accuracy_after=after,
+            )
+            for path, error, tolerance, same, before, after in (
+                ("onnx-fp32/model.onnx", 4.8e-6, 1e-4, 1.0, 0.9722, 0.9722),
+                ("onnx-int8/model.onnx", 0.41, 0.3, 0.9889, 0.9722, 0.9611),
+                ("openvino-bf16/model.xml", 6.1e-3, 5e-2, 1.0, None, None),
             )
         ),
         bench=tuple(
@@ -235,12 +278,14 @@ def _artifact(median_ms: float) -> ArtifactContent:
                 p50_ms=f * median_ms,
                 p10_ms=0.96 * f * median_ms,
                 p90_ms=(1.05 + 0.1 * f) * f * median_ms,
+                memory_mb=None if f == 0.92 else 9.3,
+                fastest=f in (0.58, 0.71),
             )
             for path, runtime, threads, f in (
                 ("onnx-fp32/model.onnx", "onnxruntime 1.20.1", 1, 1.03),
                 ("onnx-fp32/model.onnx", "onnxruntime 1.20.1", 2, 0.71),
                 ("onnx-int8/model.onnx", "onnxruntime 1.20.1", 1, 0.58),
-                ("openvino-fp16/model.bin", "openvino 2025.0", 1, 0.92),
+                ("openvino-bf16/model.xml", "openvino 2025.0", 1, 0.92),
             )
         ),
     )

@@ -88,6 +88,16 @@ def test_how_it_was_made_has_every_command_and_hash(name: str) -> None:
     assert "tolerance kept" in text
 
 
+def test_a_file_tells_what_it_is_worth(name: str) -> None:
+    text = " ".join(page_of(name).text.split())
+    for words in (
+        "25 int8, 6 fp32", "pointless 0.833 × as fast", "yes 1.724 × as fast",
+        "not run: there is no NVIDIA GPU here", "accuracy before",
+    ):  # fmt: skip
+        assert words in text
+    assert render(report(name)).count('<b class="good">fastest</b>') == 2
+
+
 def test_nothing_is_fetched(name: str) -> None:
     page = page_of(name)
     assert not [tag for tag, _ in page.tags if tag in ("link", "iframe", "img", "object", "embed", "base")]
@@ -153,7 +163,10 @@ def evil_report() -> ReportContent:
         ),
         artifact=dataclasses.replace(
             artifact,
-            files=tuple(dataclasses.replace(f, path=EVIL, precision=EVIL, sha256=EVIL) for f in artifact.files),
+            files=tuple(
+                dataclasses.replace(f, path=EVIL, precision=EVIL, sha256=EVIL, precisions={EVIL: 1}, lacks=EVIL)
+                for f in artifact.files
+            ),
             parity=tuple(dataclasses.replace(p, path=EVIL) for p in artifact.parity),
             bench=tuple(dataclasses.replace(b, path=EVIL, runtime=EVIL) for b in artifact.bench),
         ),
