@@ -122,11 +122,16 @@ def test_refuses_what_it_cant_take(network: bytes) -> None:
 
 
 def test_options() -> None:
-    assert TensorRt("tensorrt-rtx").options == {"capability": "here"}
+    assert TensorRt("tensorrt-rtx").options == {
+        "capability": "here", "level": "3", "workspace_mib": "all", "cache": "memory",
+    }  # fmt: skip
     with pytest.raises(ConfigError, match=r"option capability of runtime tensorrt-rtx is one of here, 75, .*not '90'"):
         building_for("90")
     with pytest.raises(ConfigError, match="no option 'streams'; it has capability"):
         TensorRt("tensorrt-rtx", {"streams": "2"})
+    for option, value in (("level", "6"), ("level", "-1"), ("workspace_mib", "1000"), ("cache", "/tmp/elsewhere")):
+        with pytest.raises(ConfigError, match=f"option {option} of runtime tensorrt-rtx is one of .*not '{value}'"):
+            TensorRt("tensorrt-rtx", {option: value})
 
 
 def test_names_the_extra_to_install() -> None:
