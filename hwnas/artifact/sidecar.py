@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from hwnas.errors import ModelError, RuntimeMissingError
 from hwnas.files import validated
-from hwnas.runtimes.base import nvidia_gpu
+from hwnas.runtimes.gpu import gpu_here
 from hwnas.runtimes.tensorrt_build import WEIGHTED
 
 SCHEMA = "hwnas-engine/1"
@@ -81,8 +81,10 @@ class Sidecar(_Model):
 
 def this_platform() -> str:
     """Operating system and processor, such as linux-x86_64."""
-    machine = platform.machine().lower()
-    return f"{sys.platform}-{ {'amd64': 'x86_64', 'arm64': 'aarch64'}.get(machine, machine) }"
+    system, machine = sys.platform, platform.machine().lower()
+    system = {"win32": "windows"}.get(system, system)
+    machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(machine, machine)
+    return f"{system}-{machine}"
 
 
 def sha256(content: bytes) -> str:
@@ -142,7 +144,7 @@ def check_runs_here(sidecar: Sidecar, runtime: str, version: str, name: str) -> 
         )
     if sidecar.platform != this_platform():
         raise RuntimeMissingError(f"{built} on {sidecar.platform} and this is {this_platform()}: run it there, {again}")
-    gpu = nvidia_gpu()
+    gpu = gpu_here()
     if gpu is None:
         raise RuntimeMissingError(f"runtime {runtime} runs on an NVIDIA GPU and there is none here")
     if gpu[1] != sidecar.capability:

@@ -13,7 +13,8 @@ from typing import Any
 
 from hwnas.errors import ModelError, RuntimeMissingError
 from hwnas.progress import Progress
-from hwnas.runtimes.base import check_precision, missing, nvidia_gpu, options_in_force
+from hwnas.runtimes.base import check_precision, missing, options_in_force
+from hwnas.runtimes.gpu import gpu_here
 from hwnas.runtimes.half import to_half
 from hwnas.runtimes.quantize import TENSORRT, quantize, random_images
 from hwnas.runtimes.tensorrt_build import BatchProfile, BuildSettings, Built, build
@@ -53,14 +54,14 @@ class TensorRt:
             known["capability"] = (_HERE, *self._capabilities)
         known |= {"level": ("3", *"01245"), "workspace_mib": (_ALL, *_WORKSPACES_MIB), "cache": PLACES}
         self.options = options_in_force(name, known, options)
-        gpu = nvidia_gpu() if self.options["cache"] == "disk" else None
+        gpu = gpu_here() if self.options["cache"] == "disk" else None
         self._cache = Cache(cache_path(name, self.version(), *gpu) if gpu else None)
 
     def version(self) -> str:
         return str(self._trt.__version__)
 
     def accelerator(self) -> str | None:
-        gpu = nvidia_gpu()
+        gpu = gpu_here()
         return gpu[0] if gpu else None
 
     def prepare(self, model: bytes, precision: str) -> bytes:
@@ -85,7 +86,7 @@ class TensorRt:
         asked = self.options.get("capability", _HERE)
         if asked != _HERE:
             return asked
-        gpu = nvidia_gpu()
+        gpu = gpu_here()
         if gpu is None:
             way = ", or set its option capability, such as 86" if self._any_gpu else ""
             raise ModelError(f"runtime {self.name} builds for a GPU and there is none here; build where it is{way}")
@@ -107,7 +108,7 @@ class TensorRt:
 
     def load(self, model: bytes, *, threads: int, precision: str) -> TensorRtSession:
         check_precision(self, precision)
-        if nvidia_gpu() is None:
+        if gpu_here() is None:
             raise RuntimeMissingError(f"runtime {self.name} runs on an NVIDIA GPU and there is none here")
         return TensorRtSession(self._trt, model, self.name, self._cache if self._any_gpu else None)
 

@@ -131,6 +131,10 @@ def _flags(trt: Any) -> int:
 
 def _config(trt: Any, builder: Any, settings: BuildSettings) -> Any:
     config = builder.create_builder_config()
+    if settings.timings is not None:
+        kept = config.create_timing_cache(settings.timings.read()) or config.create_timing_cache(b"")
+        config.set_timing_cache(kept, ignore_mismatch=False)
+        builder.logger.errors.clear()  # a cache that can't be used is no reason not to build
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # so that the engine tells its precisions
     config.clear_flag(trt.BuilderFlag.TF32)  # which is on by default, and isn't fp32
     config.builder_optimization_level = settings.level
@@ -139,9 +143,6 @@ def _config(trt: Any, builder: Any, settings: BuildSettings) -> Any:
     if settings.capability is not None:
         config.num_compute_capabilities = 1
         config.set_compute_capability(getattr(trt.ComputeCapability, f"SM{settings.capability}"), 0)
-    if settings.timings is not None:
-        kept = config.create_timing_cache(settings.timings.read()) or config.create_timing_cache(b"")
-        config.set_timing_cache(kept, ignore_mismatch=False)
     return config
 
 
@@ -192,7 +193,7 @@ def _monitor(trt: Any, progress: Progress | None) -> Any:
             return self.error is None
 
         def phase_finish(self, phase: str) -> None:
-            pass
+            self._guarded(lambda: self._finish(phase))
 
         def _start(self, phase: str, parent: str | None, steps: int) -> None:
             self._steps[phase] = steps
@@ -202,8 +203,15 @@ def _monitor(trt: Any, progress: Progress | None) -> Any:
         def _step(self, phase: str, step: int) -> None:
             if phase == self._outer:
                 self._done = step + 1
+            self._tell(f"{phase.lower()} {step + 1}/{self._steps[phase]}")
+
+        def _finish(self, phase: str) -> None:
+            if phase == self._outer and self.error is None:  # its last step isn't told
+                self._done = self._steps[phase]
+                self._tell("done")
+
+        def _tell(self, note: str) -> None:
             if progress:
-                note = f"{phase.lower()} {step + 1}/{self._steps[phase]}"
                 progress("building", self._done, self._steps[self._outer], note)
 
         def _guarded(self, call: Callable[[], None]) -> None:

@@ -67,7 +67,10 @@ class TensorRtSession:
     def bind(self, images: Images) -> Callable[[], float]:
         from hwnas.runtimes.cuda import CudaGraph, timed_by_events
 
-        return timed_by_events(CudaGraph(_Inference(self._trt, self._engine, images, self._kernels)))
+        inference = _Inference(self._trt, self._engine, images, self._kernels)
+        graph = CudaGraph(inference)
+        inference.keep_kernels()
+        return timed_by_events(graph)
 
 
 class _Inference:
