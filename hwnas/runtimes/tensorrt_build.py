@@ -134,7 +134,7 @@ def _config(trt: Any, builder: Any, settings: BuildSettings) -> Any:
     if settings.timings is not None:
         kept = config.create_timing_cache(settings.timings.read()) or config.create_timing_cache(b"")
         config.set_timing_cache(kept, ignore_mismatch=False)
-        builder.logger.errors.clear()  # a cache that can't be used is no reason not to build
+    builder.logger.errors.clear()  # timings that can't be used are no reason not to build; settings below are
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # so that the engine tells its precisions
     config.clear_flag(trt.BuilderFlag.TF32)  # which is on by default, and isn't fp32
     config.builder_optimization_level = settings.level
