@@ -8,8 +8,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
+import torch
 
 from hwnas.artifact import sidecar as sidecar_module
 from hwnas.artifact.export import export
@@ -23,6 +25,7 @@ from hwnas.artifact.verify import random_textures
 from hwnas.errors import HwnasError, ModelError, ParityError, RuntimeMissingError
 from hwnas.nn.derive import Network
 from hwnas.nn.to_onnx import to_onnx
+from hwnas.runtimes.gpu import gpu_here
 from hwnas.runtimes.half import to_half
 from hwnas.space.space import Space
 
@@ -241,6 +244,45 @@ def test_an_fp16_request_that_builds_fp32_is_caught(
     assert not (tmp_path / "artifact").exists()
     evidence = tmp_path / "artifact.failed"
     assert read_sidecar((evidence / "tensorrt-rtx-fp16.json").read_bytes(), "kept").precisions().keys() == {"fp32"}
+
+
+def test_a_precision_that_lies_in_no_graph_is_refused(network: Network, target: Target) -> None:
+    with pytest.raises(ModelError, match="tensorrt-rtx runs fp32, fp16, int8, not 'bf16'"):
+        make(network, target.model_copy(update={"precision": "bf16"}), None)
+
+
+needs_gpu = pytest.mark.skipif(gpu_here() is None, reason="needs an NVIDIA GPU")
+
+
+@needs_gpu
+@pytest.mark.parametrize("runtime", ["tensorrt", "tensorrt-rtx"])
+def test_runs_where_a_gpu_is(network: Network, tmp_path: Path, runtime: str) -> None:
+    pytest.importorskip(runtime.replace("-", "_"))
+    here = tmp_path / "here.yaml"
+    here.write_text(
+        f"{{schema: hwnas-target/1, format: {runtime}, runtime: {runtime}, precision: fp16, "
+        "batch: {min: 1, opt: 8, max: 8}, tolerance: {relative: 2.0e-2, top1: 0.9}}"
+    )
+    artifact = export(network, [str(here)], tmp_path / "artifact")
+    (file,) = artifact.manifest.files
+    assert file.lacks is None
+    assert file.latency is not None
+    assert "fp16" in file.precisions
+    session = artifact.open(file)
+    images = random_textures(5, (3, 16, 16), seed=3)
+    expected = network(torch.from_numpy(images)).detach().numpy()
+    assert np.abs(session.run(images) - expected).max() < 2e-2 * np.abs(expected).max()
+    with pytest.raises(ModelError, match="another batch needs an engine whose target has it"):
+        session.run(images[[0] * 9])
+
+
+@needs_gpu
+def test_what_tensorrt_itself_refuses_is_told_in_words(graph: bytes, target: Target) -> None:
+    here = target.model_copy(update={"options": {"capability": "here"}})
+    files = FORMAT.write(to_half(graph), here)
+    cut = files[".engine"][: len(files[".engine"]) // 2]
+    told = refusal({**changed(files, engine_sha256=sha256(cut)), ".engine": cut}, here, ModelError)
+    assert "can't load the engine on this GPU: " in told
 
 
 @pytest.mark.parametrize("name", ["tensorrt-fp16", "tensorrt-int8"])

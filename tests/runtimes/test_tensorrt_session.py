@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -120,3 +121,34 @@ def test_a_build_reads_and_keeps_timings(small_space: Space, tmp_path: Path, bef
     assert kept
     assert kept != before
     assert build(trt, "tensorrt-rtx", graph, BatchProfile(), settings).engine
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Runtime.deserialize_cuda_engine",
+        "ICudaEngine.create_engine_inspector",
+        "ICudaEngine.create_execution_context",
+        "ICudaEngine.create_runtime_config",
+        "ICudaEngine.get_tensor_dtype",
+        "ICudaEngine.get_tensor_name",
+        "ICudaEngine.get_tensor_profile_shape",
+        "EngineInspector.get_engine_information",
+        "LayerInformationFormat.JSON",
+        "IRuntimeConfig.dynamic_shapes_kernel_specialization_strategy",
+        "DynamicShapesKernelSpecializationStrategy.EAGER",
+        "IRuntimeConfig.create_runtime_cache",
+        "IRuntimeConfig.set_runtime_cache",
+        "IRuntimeCache.deserialize",
+        "IRuntimeCache.serialize",
+        "IExecutionContext.execute_async_v3",
+        "IExecutionContext.get_tensor_shape",
+        "IExecutionContext.set_input_shape",
+        "IExecutionContext.set_tensor_address",
+        "nptype",
+    ],
+)
+def test_what_running_calls_is_there(name: str) -> None:
+    """Without a GPU nothing calls it; a version of TensorRT-RTX that renames it is to show all the same."""
+    trt = pytest.importorskip("tensorrt_rtx", reason="the extra tensorrt-rtx isn't installed")
+    assert attrgetter(name)(trt)

@@ -10,7 +10,7 @@ from hwnas.artifact.target import Target
 from hwnas.errors import ConfigError, ModelError
 from hwnas.files import to_json
 from hwnas.progress import Progress
-from hwnas.runtimes.base import Session
+from hwnas.runtimes.base import Session, check_precision
 from hwnas.runtimes.quantize import TENSORRT, Preset
 from hwnas.runtimes.registry import get_runtime
 from hwnas.runtimes.tensorrt import TensorRt
@@ -38,6 +38,7 @@ class TensorRtFormat:
 
     def write(self, graph: bytes, target: Target, progress: Progress | None = None) -> Files:
         runtime = self.runtime(target)
+        check_precision(runtime, target.precision)
         batch = target.batch
         built = runtime.build(graph, BatchProfile(batch.min, batch.opt, batch.max), progress)
         sidecar = {
