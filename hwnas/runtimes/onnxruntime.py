@@ -93,7 +93,7 @@ class OnnxRuntime:
         if self.options["provider"] != "cpu":  # else what the provider can't do would quietly run on the CPU
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         try:
-            session = ort.InferenceSession(model, options, providers=[(self._provider, self._settings(precision))])
+            session = ort.InferenceSession(model, options, providers=[(self._provider, self._settings())])
         except Exception as error:  # its exception classes share no public base
             raise ModelError(f"ONNX Runtime can't load the model: {first_line(error)}") from None
         if session.get_providers()[0] != self._provider:
@@ -102,19 +102,16 @@ class OnnxRuntime:
             )
         return OnnxRuntimeSession(session, "cuda" if self._on_gpu else "cpu")
 
-    def _settings(self, precision: str) -> Mapping[str, str]:
+    def _settings(self) -> Mapping[str, str]:
         """Of the provider. fp32 is to mean fp32: by default those on GPUs round to TF32."""
         if self.options["provider"] == "cuda":
             return {"use_tf32": "0"}
         if self.options["provider"] != "tensorrt":
             return {}
         os.environ["NVIDIA_TF32_OVERRIDE"] = "0"  # the only way that this provider leaves
-        return {  # of its precisions that of the graph and no other, and no engines of earlier sessions
-            "trt_fp16_enable": str(precision == "fp16"),
-            "trt_int8_enable": str(precision == "int8"),
-            "trt_engine_cache_enable": "False",
-            "trt_timing_cache_enable": "False",
-        }
+        # without permission for lower precisions its networks are strongly typed: they compute as the graph says
+        names = ("trt_fp16_enable", "trt_int8_enable", "trt_engine_cache_enable", "trt_timing_cache_enable")
+        return dict.fromkeys(names, "False")
 
 
 class OnnxRuntimeSession:

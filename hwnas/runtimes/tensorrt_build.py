@@ -99,7 +99,7 @@ def build(
     log = logger(trt)
     log.errors.clear()
     builder = trt.Builder(log)
-    network = builder.create_network(_flags(trt))
+    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, log)
     if not parser.parse(graph):
         raise ModelError(f"{name} can't read the model: {_parse_error(parser) or log.last()}")
@@ -121,12 +121,6 @@ def build(
     if settings.timings is not None:
         settings.timings.keep(bytes(config.get_timing_cache().serialize()))
     return Built(engine=bytes(engine), profile={entry.name: shapes}, layers=_layers(network))
-
-
-def _flags(trt: Any) -> int:
-    """Strong typing, where it isn't the only way."""
-    flag = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
-    return 0 if flag is None else 1 << int(flag)
 
 
 def _config(trt: Any, builder: Any, settings: BuildSettings) -> Any:
