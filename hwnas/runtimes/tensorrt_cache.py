@@ -16,6 +16,8 @@ PLACES = ("memory", "disk")
 class Cache:
     """Bytes in TensorRT's own form, which it checks itself before it takes them.
 
+    Compiled kernels are native code, so a file of them is read from the user's own cache folder and nowhere else.
+
     Args:
         path: also kept there; None for this object's life only.
     """
