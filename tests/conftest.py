@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: small networks are fastest on one thread, side by side
@@ -50,3 +51,19 @@ def shared_data() -> Path:
     if not _DATA.is_dir():
         pytest.skip("no shared data beside the checkout")
     return _DATA
+
+
+@pytest.fixture
+def nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str | None], None]:
+    """Puts a tool in front of the driver's that says what it is given: name, capability; or that there is no GPU."""
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)  # which is asked where the tool tells nothing
+
+    def says(line: str | None) -> None:
+        tool = folder / "nvidia-smi"
+        tool.write_text("#!/bin/sh\nexit 9\n" if line is None else f"#!/bin/sh\necho '{line}'\n")
+        tool.chmod(0o755)
+
+    return says

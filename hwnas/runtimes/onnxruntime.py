@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -92,9 +93,7 @@ class OnnxRuntime:
         if self.options["provider"] != "cpu":  # else what the provider can't do would quietly run on the CPU
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         try:
-            # fp32 is to mean fp32: by default the CUDA provider rounds to TF32
-            settings = {"use_tf32": "0"} if self.options["provider"] == "cuda" else {}
-            session = ort.InferenceSession(model, options, providers=[(self._provider, settings)])
+            session = ort.InferenceSession(model, options, providers=[(self._provider, self._settings())])
         except Exception as error:  # its exception classes share no public base
             raise ModelError(f"ONNX Runtime can't load the model: {first_line(error)}") from None
         if session.get_providers()[0] != self._provider:
@@ -102,6 +101,17 @@ class OnnxRuntime:
                 f"ONNX Runtime can't start its {self._provider} here; see its log for what it lacks"
             )
         return OnnxRuntimeSession(session, "cuda" if self._on_gpu else "cpu")
+
+    def _settings(self) -> Mapping[str, str]:
+        """Of the provider. fp32 is to mean fp32: by default those on GPUs round to TF32."""
+        if self.options["provider"] == "cuda":
+            return {"use_tf32": "0"}
+        if self.options["provider"] != "tensorrt":
+            return {}
+        os.environ["NVIDIA_TF32_OVERRIDE"] = "0"  # the only way that this provider leaves
+        # without permission for lower precisions its networks are strongly typed: they compute as the graph says
+        names = ("trt_fp16_enable", "trt_int8_enable", "trt_engine_cache_enable", "trt_timing_cache_enable")
+        return dict.fromkeys(names, "False")
 
 
 class OnnxRuntimeSession:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import onnxruntime as ort
 import pytest
 
-from hwnas.errors import RuntimeMissingError
+from hwnas.errors import ModelError, RuntimeMissingError
 from hwnas.nn.derive import Network
 from hwnas.nn.to_onnx import to_onnx
 from hwnas.runtimes.onnxruntime import OnnxRuntime
@@ -65,3 +67,31 @@ def test_asks_for_what_the_options_say(network: bytes) -> None:
     asked = session._session.get_session_options()
     assert asked.graph_optimization_level == ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
     assert (asked.intra_op_num_threads, asked.inter_op_num_threads) == (2, 1)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_tensorrt_computes_in_the_graphs_precision_and_no_other(
+    network: bytes, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is asked of a provider that isn't here, up to the call."""
+    asked = {}
+
+    class Refusing:
+        def __init__(
+            self, model: bytes, options: ort.SessionOptions, providers: list[tuple[str, dict[str, str]]]
+        ) -> None:
+            asked.update(
+                providers=providers, fallback=options.get_session_config_entry("session.disable_cpu_ep_fallback")
+            )
+            raise RuntimeError("no such provider here")
+
+    monkeypatch.setattr(ort, "get_available_providers", lambda: ["TensorrtExecutionProvider"])
+    monkeypatch.setattr(ort, "InferenceSession", Refusing)
+    monkeypatch.delenv("NVIDIA_TF32_OVERRIDE", raising=False)
+    with pytest.raises(ModelError, match="no such provider here"):
+        OnnxRuntime({"provider": "tensorrt"}).load(network, threads=1, precision=precision)
+    ((name, settings),) = asked["providers"]
+    assert (name, asked["fallback"]) == ("TensorrtExecutionProvider", "1")
+    assert set(settings) >= {"trt_fp16_enable", "trt_int8_enable", "trt_engine_cache_enable"}
+    assert set(settings.values()) == {"False"}
+    assert os.environ["NVIDIA_TF32_OVERRIDE"] == "0"

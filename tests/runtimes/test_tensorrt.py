@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-import os
+import math
 import re
 from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto
+from onnx import TensorProto, helper
 
 from hwnas.errors import ConfigError, ModelError, RuntimeMissingError
 from hwnas.nn.derive import Network, load_scarlet
 from hwnas.nn.to_onnx import to_onnx
-from hwnas.runtimes.base import nvidia_gpu
+from hwnas.runtimes.gpu import gpu_here
 from hwnas.runtimes.half import to_half
+from hwnas.runtimes.quantize import ONNXRUNTIME, TENSORRT, quantize, random_images
 from hwnas.runtimes.registry import get_runtime
 from hwnas.runtimes.tensorrt import TensorRt
+from hwnas.runtimes.tensorrt_build import WEIGHTED, BatchProfile
 from hwnas.space.space import Space
 from hwnas.testing import RuntimeContract
 
 pytest.importorskip("tensorrt_rtx", reason="the extra tensorrt-rtx isn't installed")
-no_gpu = pytest.mark.skipif(nvidia_gpu() is not None, reason="is about a machine without a GPU")
+no_gpu = pytest.mark.skipif(gpu_here() is not None, reason="is about a machine without a GPU")
 CAPABILITIES = ("80", "86", "89", "120")
-needs_gpu = pytest.mark.skipif(nvidia_gpu() is None, reason="needs an NVIDIA GPU")
+needs_gpu = pytest.mark.skipif(gpu_here() is None, reason="needs an NVIDIA GPU")
 
 
 @needs_gpu
@@ -38,21 +42,36 @@ class TestContract(RuntimeContract):
         return TensorRt(request.param)
 
 
+@needs_gpu
+@pytest.mark.parametrize("name", ["tensorrt", "tensorrt-rtx"])
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_a_loaded_engine_tells_its_precision_and_its_batches(network: bytes, name: str, precision: str) -> None:
+    pytest.importorskip(name.replace("-", "_"))
+    runtime = TensorRt(name)
+    session = runtime.load(runtime.prepare(network, precision), threads=1, precision=precision)
+    told = session.precisions()
+    assert not told or precision in told  # compiled together with others, layers aren't told
+    with pytest.raises(ModelError, match=r"takes float32 \(1 to 64, 3, 16, 16\), not float32 \(65, 3, 16, 16\)"):
+        session.run(np.zeros((65, 3, 16, 16), np.float32))
+
+
+@needs_gpu
+def test_kernels_kept_on_disk_change_no_numbers(
+    network: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    images = np.random.default_rng(0).standard_normal((2, 3, 16, 16), dtype=np.float32)
+    engine = TensorRt("tensorrt-rtx").prepare(network, "fp16")
+    found = []
+    for _ in range(2):
+        runtime = TensorRt("tensorrt-rtx", {"cache": "disk"})
+        found.append(runtime.load(engine, threads=1, precision="fp16").run(images))
+        assert len(list((tmp_path / "hwnas").iterdir())) == 1
+    np.testing.assert_array_equal(*found)
+
+
 def building_for(capability: str) -> TensorRt:
     return TensorRt("tensorrt-rtx", {"capability": capability})
-
-
-@pytest.fixture
-def nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Puts a tool in front of the driver's that says what it is given."""
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-
-    def says(line: str) -> None:
-        tool = tmp_path / "nvidia-smi"
-        tool.write_text(f"#!/bin/sh\necho '{line}'\n")
-        tool.chmod(0o755)
-
-    return says
 
 
 @pytest.fixture
@@ -74,13 +93,35 @@ def test_builds(network: bytes, capability: str, precision: str) -> None:
         assert (types[b"int8"] > types[b"float"] / 3) == (precision == "int8")
 
 
+@cache
+def released(name: str, precision: str) -> bytes:
+    model = to_onnx(load_scarlet(name), (3, 224, 224))
+    return {"fp32": model, "fp16": to_half(model)}.get(precision) or quantize(model, random_images(model), TENSORRT)
+
+
 @pytest.mark.parametrize("capability", ["86", "89"])
-def test_builds_scarlet_a_with_less_to_store_where_precision_is_lower(capability: str) -> None:
-    model = to_onnx(load_scarlet("scarlet-a"), (3, 224, 224))
-    size = {p: len(building_for(capability).prepare(model, p)) for p in ("fp32", "fp16", "int8")}
-    assert size["fp32"] > 4 * 6.7e6  # its weights alone
-    assert size["fp16"] < 0.8 * size["fp32"]
-    assert size["int8"] < 0.8 * size["fp32"]
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+@pytest.mark.parametrize("name", ["scarlet-a", "scarlet-b", "scarlet-c"])
+def test_builds_released_archs_in_the_precision_of_the_graph(name: str, precision: str, capability: str) -> None:
+    """Every layer with weights of the graph is in the network, in that precision; the engine has less to store."""
+    graph = released(name, precision)
+    built = building_for(capability).build(graph, BatchProfile(1, 4, 8))
+    weighted = [node for node in onnx.load_from_string(graph).graph.node if node.op_type in ("Conv", "Gemm")]
+    assert Counter(x.precision for x in built.layers if x.type in WEIGHTED) == {precision: len(weighted)}
+    assert built.profile == {"images": {"min": (1, 3, 224, 224), "opt": (4, 3, 224, 224), "max": (8, 3, 224, 224)}}
+    stored = stored_bytes(built.engine)
+    weights = sum(math.prod(w.dims) for w in onnx.load_from_string(graph).graph.initializer if len(w.dims) > 1)
+    assert stored[precision] >= {"fp16": 2, "int8": 1}[precision] * weights
+    assert stored[precision] >= 0.9 * stored.total()
+
+
+def stored_bytes(engine: bytes) -> Counter[str]:
+    """Of constants by precision, from the listing inside the engine: TensorRT-RTX's own word on what was built."""
+    types = {b"float": "fp32", b"half": "fp16", b"int8": "int8"}
+    found: Counter[str] = Counter()
+    for size, kind in re.findall(rb"const_payload_size=(\d+) [^\n]*? type=(\w+) }", engine):
+        found[types[kind]] += int(size)
+    return found
 
 
 def test_a_gpu_that_cant_says_so(network: bytes) -> None:
@@ -100,12 +141,25 @@ def test_without_a_gpu(network: bytes) -> None:
         TensorRt("tensorrt-rtx").prepare(network, "fp16")
 
 
-def test_builds_for_the_gpu_that_is_here(network: bytes, nvidia_smi: Callable[[str], None]) -> None:
+def test_builds_for_the_gpu_that_is_here(network: bytes, nvidia_smi: Callable[[str | None], None]) -> None:
     nvidia_smi("NVIDIA RTX A2000, 8.6")
     assert b"sm86" in TensorRt("tensorrt-rtx").prepare(network, "fp16")
     nvidia_smi("NVIDIA H100, 9.0")
     with pytest.raises(ModelError, match=r"builds for compute capabilities 75, .*, not for NVIDIA H100, which has 90"):
         TensorRt("tensorrt-rtx").prepare(network, "fp16")
+
+
+def test_a_jetsons_gpu_is_told_by_pytorch(
+    monkeypatch: pytest.MonkeyPatch, nvidia_smi: Callable[[str | None], None]
+) -> None:
+    for line in ("Orin (nvgpu), [N/A]", None):
+        nvidia_smi(line)
+        monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+        assert gpu_here() is None
+        monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+        monkeypatch.setattr("torch.cuda.get_device_name", lambda: "Orin")
+        monkeypatch.setattr("torch.cuda.get_device_capability", lambda: (8, 7))
+        assert gpu_here() == ("Orin", "87")
 
 
 def test_refuses_what_it_cant_take(network: bytes) -> None:
@@ -115,18 +169,99 @@ def test_refuses_what_it_cant_take(network: bytes) -> None:
     for broken in (b"", b"no model", network[: len(network) // 2]):
         with pytest.raises(ModelError):
             runtime.prepare(broken, "fp32")
+
+
+def test_a_parser_error_names_the_node(network: bytes) -> None:
     unknown = onnx.load_from_string(network)
-    unknown.graph.node[0].op_type = "NoSuchLayer"
-    with pytest.raises(ModelError, match="tensorrt-rtx can't read the model"):
-        runtime.prepare(unknown.SerializeToString(), "fp32")
+    unknown.graph.node[3].op_type = "NoSuchLayer"
+    name = re.escape(unknown.graph.node[3].name)
+    with pytest.raises(ModelError, match=rf"tensorrt-rtx can't read the model: node {name} \(NoSuchLayer\): .*Plugin"):
+        building_for("86").build(unknown.SerializeToString())
+    asymmetric = quantize(network, random_images(network), ONNXRUNTIME)
+    with pytest.raises(ModelError, match=r"node images.quantize \(QuantizeLinear\): .*[Nn]on-zero zero point"):
+        building_for("86").build(asymmetric)
+
+
+def test_preprocessing_inside_the_graph_builds(network: bytes) -> None:
+    """Bytes as they come from an image file, (N, H, W, C), are cast and transposed before the first convolution."""
+    proto = onnx.load_from_string(network)
+    entry = proto.graph.input[0]
+    nodes = [
+        helper.make_node("Cast", ["bytes"], ["floats"], "floats", to=TensorProto.FLOAT),
+        helper.make_node("Transpose", ["floats"], [entry.name], "planes", perm=[0, 3, 1, 2]),
+    ]
+    proto.graph.input[0].CopyFrom(helper.make_tensor_value_info("bytes", TensorProto.UINT8, ["batch", 16, 16, 3]))
+    for node in reversed(nodes):
+        proto.graph.node.insert(0, node)
+    built = building_for("86").build(proto.SerializeToString())
+    assert built.profile["bytes"]["max"] == (64, 16, 16, 3)
+    assert {layer.precision for layer in built.layers} == {"fp32"}
+
+
+def test_the_builder_gets_the_settings(network: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    trt = pytest.importorskip("tensorrt_rtx")
+    create, made = trt.Builder.create_builder_config, []
+
+    def recorded(builder: Any) -> Any:
+        made.append(create(builder))
+        return made[-1]
+
+    monkeypatch.setattr(trt.Builder, "create_builder_config", recorded)
+    options = {"capability": "89", "level": "5", "workspace_mib": "256"}
+    TensorRt("tensorrt-rtx", options).build(network)
+    (config,) = made
+    assert config.builder_optimization_level == 5
+    assert config.get_memory_pool_limit(trt.MemoryPoolType.WORKSPACE) == 256 << 20
+    assert config.get_compute_capability(0) == trt.ComputeCapability.SM89
+    assert not config.get_flag(trt.BuilderFlag.TF32)
+
+
+def test_too_little_workspace_is_told() -> None:
+    runtime = TensorRt("tensorrt-rtx", {"capability": "86", "workspace_mib": "16"})
+    with pytest.raises(ModelError, match=r"can't build the model for compute capability 86: .*OutOfMemory"):
+        runtime.build(released("scarlet-a", "fp32"))
+
+
+def test_a_batch_that_makes_no_sense_is_refused(network: bytes) -> None:
+    with pytest.raises(ModelError, match="tensorrt-rtx refuses the settings of the build: "):
+        building_for("86").build(network, BatchProfile(4, 2, 1))
+
+
+def test_progress_goes_from_the_first_step_to_the_last(network: bytes) -> None:
+    told: list[tuple[str, int, int, str]] = []
+    building_for("86").build(network, progress=lambda *call: told.append(call))
+    assert {what for what, *_ in told} == {"building"}
+    done = [(done, total) for _, done, total, _ in told]
+    assert done == sorted(done)
+    assert done[-1][0] == done[-1][1]
+    assert any(re.fullmatch(r"optimizing graph \d+/\d+", note) for *_, note in told)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_an_interrupt_ends_the_build_and_nothing_else(network: bytes, error: type[BaseException]) -> None:
+    calls = []
+
+    def interrupts(*_: object) -> None:
+        calls.append(1)
+        raise error
+
+    with pytest.raises(error):
+        building_for("86").build(network, progress=interrupts)
+    assert len(calls) < 10
+    assert building_for("86").build(network).engine
 
 
 def test_options() -> None:
-    assert TensorRt("tensorrt-rtx").options == {"capability": "here"}
+    assert TensorRt("tensorrt-rtx").options == {
+        "capability": "here", "level": "3", "workspace_mib": "all", "cache": "memory",
+    }  # fmt: skip
     with pytest.raises(ConfigError, match=r"option capability of runtime tensorrt-rtx is one of here, 75, .*not '90'"):
         building_for("90")
     with pytest.raises(ConfigError, match="no option 'streams'; it has capability"):
         TensorRt("tensorrt-rtx", {"streams": "2"})
+    for option, value in (("level", "6"), ("level", "-1"), ("workspace_mib", "1000"), ("cache", "/tmp/elsewhere")):
+        with pytest.raises(ConfigError, match=f"option {option} of runtime tensorrt-rtx is one of .*not '{value}'"):
+            TensorRt("tensorrt-rtx", {option: value})
 
 
 def test_names_the_extra_to_install() -> None:

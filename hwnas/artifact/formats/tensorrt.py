@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+from dataclasses import asdict
 
 from hwnas.artifact.formats.base import Files
+from hwnas.artifact.sidecar import SCHEMA, Sidecar, check_runs_here, read_sidecar, sha256, this_platform, vouching
 from hwnas.artifact.target import Target
 from hwnas.errors import ConfigError, ModelError
 from hwnas.files import to_json
 from hwnas.progress import Progress
-from hwnas.runtimes.base import Runtime, Session
+from hwnas.runtimes.base import Session, check_precision
 from hwnas.runtimes.quantize import TENSORRT, Preset
 from hwnas.runtimes.registry import get_runtime
 from hwnas.runtimes.tensorrt import TensorRt
+from hwnas.runtimes.tensorrt_build import BatchProfile
+from hwnas.runtimes.tensorrt_session import TensorRtSession
 
 
 class TensorRtFormat:
@@ -27,7 +29,7 @@ class TensorRtFormat:
     def runtime(self, target: Target) -> TensorRt:
         if target.runtime != self.name:
             raise ConfigError(f"target {target.name}: format {self.name} runs on runtime {self.name}")
-        runtime: Runtime = get_runtime(self.name, target.options)
+        runtime = get_runtime(self.name, target.options)
         assert isinstance(runtime, TensorRt)
         return runtime
 
@@ -36,21 +38,41 @@ class TensorRtFormat:
 
     def write(self, graph: bytes, target: Target, progress: Progress | None = None) -> Files:
         runtime = self.runtime(target)
-        engine = runtime.build(graph)
+        check_precision(runtime, target.precision)
+        batch = target.batch
+        built = runtime.build(graph, BatchProfile(batch.min, batch.opt, batch.max), progress)
         sidecar = {
+            "schema": SCHEMA,
+            "engine_sha256": sha256(built.engine),
+            "graph_sha256": sha256(graph),
             "runtime": runtime.name,
             "version": runtime.version(),
+            "capability": runtime.capability(),
+            "platform": this_platform(),
             "options": dict(runtime.options),
-            "engine_sha256": hashlib.sha256(engine).hexdigest(),
-            "graph_sha256": hashlib.sha256(graph).hexdigest(),
+            "profile": built.profile,
+            "layers": [asdict(layer) for layer in built.layers],
         }
-        return {".engine": engine, ".json": to_json(sidecar).encode()}
+        return {".engine": built.engine, ".json": to_json(Sidecar.model_validate(sidecar).to_dict()).encode()}
 
     def open(self, files: Files, target: Target, *, threads: int, trusted: bool = False) -> Session:
-        sidecar = json.loads(files[".json"])
-        if not trusted and sidecar["engine_sha256"] != hashlib.sha256(files[".engine"]).hexdigest():
-            raise ModelError(f"the engine of {target.name} isn't the one its sidecar describes")
-        return self.runtime(target).load(files[".engine"], threads=threads, precision=target.precision)
+        """In this order, each before the next: sidecar, hash, version, platform, GPU, deserialisation.
+
+        Trust stands in for the sidecar where it doesn't describe the engine; where it does, its facts hold.
+        """
+        sidecar: Sidecar | None
+        try:
+            sidecar = vouching(files[".engine"], files.get(".json"), target.name)
+        except ModelError:
+            if not trusted:
+                raise
+            sidecar = None
+        runtime = self.runtime(target)
+        if sidecar is not None:
+            check_runs_here(sidecar, runtime.name, runtime.version(), target.name)
+        return runtime.load(files[".engine"], threads=threads, precision=target.precision)
 
     def precisions(self, files: Files, session: Session | None) -> dict[str, int]:
-        return {}
+        """By the loaded engine's word; where it isn't loaded or hides its layers, by the network it was built of."""
+        told = session.precisions() if isinstance(session, TensorRtSession) else {}
+        return told or read_sidecar(files[".json"], "sidecar").precisions()
