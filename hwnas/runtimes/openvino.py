@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hwnas.errors import ModelError
+from hwnas.errors import ModelError, RuntimeMissingError
 from hwnas.runtimes.base import check_precision, check_self_contained, missing, options_in_force
 
+# Importing OpenVINO reports home and leaves an identity in the home folder, unless the package that does so is absent.
+_telemetry = sys.modules.get("openvino_telemetry")
+sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 try:
     import openvino as ov  # type: ignore[import-untyped]
 except Exception as error:
     raise missing("openvino", "pip install 'hwnas[openvino]' (in a kit: openvino)", error) from None
+finally:
+    del sys.modules["openvino_telemetry"]
+    if _telemetry is not None:
+        sys.modules["openvino_telemetry"] = _telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -61,13 +69,21 @@ class OpenVino:
         return self._load(lambda: self._core.read_model(model), threads, precision)
 
     def load_ir(self, xml: bytes, weights: bytes, *, threads: int, precision: str) -> OpenVinoSession:
-        """A session of OpenVINO's own format; errors as those of :meth:`load`."""
+        """A session of OpenVINO's own format, which takes the batches it was written for.
+
+        Raises:
+            ModelError: not that format, or damaged.
+            RuntimeMissingError: this processor lacks the precision.
+        """
+        # OpenVINO would try its readers of other formats as well, some of which open files that a model names
+        if not xml.startswith(b"<?xml") or b"<!" in xml:
+            raise ModelError("not OpenVINO's IR: XML without declarations of its own is expected")
         return self._load(lambda: self._core.read_model(xml, weights), threads, precision)
 
     def _load(self, read: Callable[[], ov.Model], threads: int, precision: str) -> OpenVinoSession:
         check_precision(self, precision)
         if precision == "bf16" and "BF16" not in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-            raise ModelError("this processor has no bf16 arithmetic that OpenVINO uses; use fp32 or int8")
+            raise RuntimeMissingError("this processor has no bf16 arithmetic that OpenVINO uses; use fp32 or int8")
         settings: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": _HINTS[precision],
             "INFERENCE_NUM_THREADS": threads,
@@ -84,6 +100,9 @@ class OpenVinoSession:
     """See :class:`hwnas.runtimes.base.Session`.
 
     OpenVINO is faster where it knows all shapes, so there is a compiled network for each batch that was asked for.
+
+    Raises:
+        ModelError: the model doesn't take images alone, or isn't computed in the precision.
     """
 
     def __init__(self, core: ov.Core, model: ov.Model, settings: dict[str, Any], precision: str) -> None:
@@ -92,7 +111,11 @@ class OpenVinoSession:
         self._settings = settings
         self._precision = precision
         self._compiled: dict[tuple[int, ...], ov.CompiledModel] = {}
-        self._compile((1, *(d.get_length() for d in list(model.input(0).get_partial_shape())[1:])))
+        if len(model.inputs) != 1 or len(model.outputs) != 1:
+            raise ModelError(f"a model has one input and one output, not {len(model.inputs)} and {len(model.outputs)}")
+        self._takes = model.input(0).get_partial_shape()
+        batch, *chw = list(self._takes)
+        self._compile((1 if batch.is_dynamic else batch.get_length(), *(side.get_length() for side in chw)))
 
     def run(self, images: Images) -> Images:
         request = self._request(images)
@@ -120,6 +143,8 @@ class OpenVinoSession:
         return request
 
     def _compile(self, shape: tuple[int, ...]) -> None:
+        if not self._takes.compatible(ov.PartialShape(shape)):
+            raise ModelError(f"the model takes images of {self._takes}, not {list(shape)}")
         self._model.reshape(shape)
         compiled = self._core.compile_model(self._model, "CPU", self._settings)
         computed = set(_weighted_precisions(compiled))

@@ -7,18 +7,24 @@
         def runtime(self):
             return MyRuntime()
 
-:class:`RuntimeContract` is for runtimes, :class:`StrategyContract` for search strategies. Both need pytest, which
-hwnas itself doesn't bring; each is imported when first used, since only the runtimes' needs torch.
+:class:`RuntimeContract` is for runtimes, :class:`FormatContract` for formats of model files, :class:`StrategyContract`
+for search strategies. All need pytest, which hwnas itself doesn't bring; each is imported when first used, since only
+some need torch.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-_HOME = {"RuntimeContract": "hwnas.testing.runtime", "StrategyContract": "hwnas.testing.strategy"}
+_HOME = {
+    "FormatContract": "hwnas.testing.format",
+    "RuntimeContract": "hwnas.testing.runtime",
+    "StrategyContract": "hwnas.testing.strategy",
+}
 
-__all__ = ["RuntimeContract", "StrategyContract"]
+__all__ = ["FormatContract", "RuntimeContract", "StrategyContract"]
 
 if TYPE_CHECKING:
+    from hwnas.testing.format import FormatContract as FormatContract
     from hwnas.testing.runtime import RuntimeContract as RuntimeContract
     from hwnas.testing.strategy import StrategyContract as StrategyContract
 

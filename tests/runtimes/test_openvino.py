@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
 import pytest
 
-from hwnas.errors import ModelError
+from hwnas.errors import ModelError, RuntimeMissingError
 from hwnas.nn.derive import Network
 from hwnas.nn.to_onnx import to_onnx
 from hwnas.space.space import Space
@@ -54,7 +60,9 @@ class CoreWithoutBf16(openvino.Core):  # type: ignore[misc]
 def test_refuses_bf16_where_the_processor_has_none(network: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(openvino, "Core", CoreWithoutBf16)
     OpenVino().load(network, threads=1, precision="fp32")
-    with pytest.raises(ModelError, match="this processor has no bf16 arithmetic that OpenVINO uses; use fp32 or int8"):
+    with pytest.raises(
+        RuntimeMissingError, match="this processor has no bf16 arithmetic that OpenVINO uses; use fp32 or int8"
+    ):
         OpenVino().load(network, threads=1, precision="bf16")
 
 
@@ -67,3 +75,35 @@ def test_asks_for_what_the_options_say(network: bytes, threads: int, streams: st
     assert compiled.get_property("NUM_STREAMS") == int(streams)
     assert compiled.get_property("INFERENCE_NUM_THREADS") == threads
     assert str(compiled.get_property("INFERENCE_PRECISION_HINT")) == "<Type: 'float32'>"
+
+
+def test_importing_it_reports_nothing_home(tmp_path: Path) -> None:
+    """In a fresh process with a home of its own: OpenVINO by itself would keep an identity there and send an event."""
+    program = """
+import sys, threading
+import hwnas.runtimes.openvino
+print([name for name in sys.modules if "openvino_telemetry" in name], threading.active_count())
+"""
+    home = {name: value for name, value in os.environ.items() if name not in ("CI", "TF_BUILD", "JENKINS_URL")}
+    told = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env={**home, "HOME": str(tmp_path)}
+    ).stdout
+    assert told.split() == ["[]", "1"]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_model_of_one_batch_takes_no_other(network: bytes, batch: int) -> None:
+    model = onnx.load_from_string(network)
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = batch
+    del model.graph.value_info[:]
+    session = OpenVino().load(model.SerializeToString(), threads=1, precision="fp32")
+    assert session.run(np.zeros((batch, 3, 16, 16), np.float32)).shape == (batch, 10)
+    with pytest.raises(ModelError, match=r"the model takes images of \[\d,3,16,16\], not \[2, 3, 16, 16\]"):
+        session.run(np.zeros((2, 3, 16, 16), np.float32))
+
+
+def test_refuses_images_of_another_size(network: bytes) -> None:
+    session = OpenVino().load(network, threads=1, precision="fp32")
+    with pytest.raises(ModelError, match=r"the model takes images of \[\?,3,16,16\], not \[1, 3, 8, 8\]"):
+        session.run(np.zeros((1, 3, 8, 8), np.float32))

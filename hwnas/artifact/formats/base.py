@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from hwnas.artifact.target import Target
+from hwnas.errors import ModelError
 from hwnas.progress import Progress
 from hwnas.runtimes.base import Runtime, Session
 from hwnas.runtimes.quantize import Preset
@@ -60,3 +61,12 @@ class Format(Protocol):
 
     def precisions(self, files: Files, session: Session | None) -> dict[str, int]:
         """{precision: how many layers with weights compute in it}, read back from the files or the loaded session."""
+
+
+def complete(kind: Format, files: Files) -> None:
+    """Raises:
+    ModelError: a file of the format isn't there.
+    """
+    for suffix in kind.suffixes:
+        if suffix not in files:
+            raise ModelError(f"format {kind.name} is files {', '.join(kind.suffixes)}; there is no {suffix}")

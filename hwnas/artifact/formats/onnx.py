@@ -7,7 +7,7 @@ from collections import Counter
 import onnx
 from onnx import TensorProto
 
-from hwnas.artifact.formats.base import Files
+from hwnas.artifact.formats.base import Files, complete
 from hwnas.artifact.target import Target
 from hwnas.progress import Progress
 from hwnas.runtimes.base import Runtime, Session
@@ -39,6 +39,7 @@ class OnnxFormat:
         return {".onnx": graph}
 
     def open(self, files: Files, target: Target, *, threads: int, trusted: bool = False) -> Session:
+        complete(self, files)
         return self.runtime(target).load(files[".onnx"], threads=threads, precision=target.precision)
 
     def precisions(self, files: Files, session: Session | None) -> dict[str, int]:
