@@ -38,6 +38,7 @@ class ParityReport(_Model):
     max_abs: float
     max_relative: float
     cosine: float
+    sqnr_db: float | None
     top1_agreement: float
     images: int
     inputs: str
@@ -54,6 +55,7 @@ class ExportedFile(_Model):
         precisions: {precision: layers with weights that compute in it}, read back from the file or its session.
         parity: against the PyTorch network; of the graph that the file was made of where ``lacks`` says so.
         accuracy_before, accuracy_after: of PyTorch's network and of the file on the same images; None without labels.
+        notes: how it came about, for people.
         lacks: why the target's runtime couldn't run where it was exported; None where it did.
         latency: one thread, the target's smallest batch, when it was exported; None where ``lacks`` says why.
         fp32_ms: median of the same format in fp32, timed in the same rounds.
@@ -68,6 +70,7 @@ class ExportedFile(_Model):
     parity: ParityReport
     accuracy_before: float | None
     accuracy_after: float | None
+    notes: list[str]
     lacks: str | None
     latency: Latency | None
     fp32_ms: float | None

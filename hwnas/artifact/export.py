@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from hwnas.tables.table import Latency
 
 _TEXTURES = 64
 _SECONDS_PER_FILE = 1.0
+_NOT_OF_DATA = "its images are random textures: good for timing; a trained network needs images of its own (--data)"
 
 
 def export(
@@ -74,6 +75,7 @@ def export(
     inputs = f"images of {info.data}" if images is not None else "random textures"
     if images is None:
         images, labels = random_textures(_TEXTURES, chw), None
+    drawn = calibration is None
     if calibration is None:
         calibration = random_textures(_TEXTURES, chw, seed=1)
     for name, given in (("checks", images), ("calibration", calibration)):
@@ -82,7 +84,10 @@ def export(
     evidence = Evidence(images=images, inputs=inputs, reference=logits_of(network, images), labels=labels)
     made = []
     for index, target in enumerate(chosen):
-        made.append(make(network, target, calibration, progress))
+        one = make(network, target, calibration, progress)
+        if drawn and target.precision == "int8":
+            one = replace(one, notes=(*one.notes, _NOT_OF_DATA))
+        made.append(one)
         if progress:
             progress("exporting", index + 1, len(chosen), target.name)
     judged = [judge(one, evidence) for one in made]
@@ -176,6 +181,7 @@ def _entry(one: Made, found: Judgement, timed: Mapping[tuple[str, str], Latency]
         "parity": asdict(found.parity) if found.parity else None,
         "accuracy_before": found.accuracy_before,
         "accuracy_after": found.accuracy_after,
+        "notes": list(one.notes),
         "lacks": one.lacks,
         "latency": latency.model_dump() if latency else None,
         "fp32_ms": plain.p50_ms if plain else None,

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hwnas.artifact.formats.base import Files, Format
+from hwnas.artifact.formats.base import Files
 from hwnas.artifact.formats.registry import get_format
+from hwnas.artifact.opening import open_here
 from hwnas.artifact.precision import in_precision
 from hwnas.artifact.target import Target
 from hwnas.artifact.verify import check_structure
-from hwnas.errors import RuntimeMissingError
 from hwnas.nn.derive import Network
 from hwnas.nn.to_onnx import to_onnx
 from hwnas.progress import Progress
 from hwnas.runtimes.base import Images, Runtime, Session
-from hwnas.runtimes.registry import get_runtime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +29,7 @@ class Made:
             provider, which computes the same values.
         lacks: why the target's runtime can't run here, in words; None where it does.
         precisions: {precision: layers with weights that compute in it}, read back.
+        notes: what people should know of how it came about.
     """
 
     target: Target
@@ -39,6 +39,7 @@ class Made:
     session: Session
     lacks: str | None
     precisions: dict[str, int]
+    notes: tuple[str, ...]
 
     @property
     def names(self) -> dict[str, bytes]:
@@ -61,21 +62,11 @@ def make(network: Network, target: Target, calibration: Images | None, progress:
     """
     kind = get_format(target.format)
     model = to_onnx(network, (network.space.stem.c_in, network.space.resolution, network.space.resolution))
-    graph = in_precision(model, target, kind.preset(target), calibration)
-    check_structure(graph, network)
-    files = kind.write(graph, target, progress)
-    return _opened(kind, target, graph, files)
-
-
-def _opened(kind: Format, target: Target, graph: bytes, files: Files) -> Made:
-    runtime: Runtime | None
-    try:
-        runtime, lacks = kind.runtime(target), None
-        session = kind.open(files, target, threads=1)
-    except RuntimeMissingError as error:
-        runtime, lacks = None, str(error)
-        session = get_runtime("onnxruntime").load(graph, threads=1, precision="fp32")
+    graph = in_precision(model, target, kind, calibration)
+    check_structure(graph.model, network)
+    files = kind.write(graph.model, target, progress)
+    session, runtime, lacks = open_here(kind, target, graph.model, files)
     return Made(
-        target=target, graph=graph, files=files, runtime=runtime, session=session, lacks=lacks,
-        precisions=kind.precisions(files, session if lacks is None else None),
+        target=target, graph=graph.model, files=files, runtime=runtime, session=session, lacks=lacks,
+        precisions=kind.precisions(files, session if lacks is None else None), notes=graph.notes,
     )  # fmt: skip
