@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +31,7 @@ from hwnas.progress import Progress
 from hwnas.runtimes.base import Images
 
 _TEXTURES = 64
+_NOT_OF_DATA = "its images are random textures: good for timing; a trained network needs images of its own (--data)"
 
 
 def export(
@@ -76,6 +77,7 @@ def export(
     inputs = f"images of {info.data}" if images is not None else "random textures"
     if images is None:
         images, labels = random_textures(_TEXTURES, chw), None
+    drawn = calibration is None
     if calibration is None:
         calibration = random_textures(_TEXTURES, chw, seed=1)
     for name, given in (("checks", images), ("calibration", calibration)):
@@ -87,7 +89,10 @@ def export(
     evidence = Evidence(images=images, inputs=inputs, reference=logits_of(network, images), labels=labels)
     made = []
     for index, target in enumerate(chosen):
-        made.append(make(network, target, calibration, progress, normalization=inside[index]))
+        one = make(network, target, calibration, progress, normalization=inside[index])
+        if drawn and target.precision == "int8":
+            one = replace(one, notes=(*one.notes, _NOT_OF_DATA))
+        made.append(one)
         if progress:
             progress("exporting", index + 1, len(chosen), target.name)
     judged = [judge(one, evidence) for one in made]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,14 +55,19 @@ def judge(made: Made, evidence: Evidence) -> Judgement:
         parity = compare(evidence.reference, logits, evidence.inputs)
     except ParityError as error:
         return Judgement(parity=None, accuracy_before=None, accuracy_after=None, failures=(str(error),))
-    failures = misses(parity, tolerance)
     before = after = None
     if evidence.labels is not None:
         before, after = (float((x.argmax(1) == evidence.labels).mean()) for x in (evidence.reference, logits))
-        if 100 * (before - after) > tolerance.accuracy_points:
-            failures.append(
-                f"accuracy {before:.2%} becomes {after:.2%} (allowed loss {tolerance.accuracy_points} points)"
-            )
+    learnt = before is not None and _beats_guessing(before, *evidence.reference.shape)
+    failures = misses(parity, tolerance, learnt=learnt)
+    if before is not None and after is not None and 100 * (before - after) > tolerance.accuracy_points:
+        failures.append(f"accuracy {before:.2%} becomes {after:.2%} (allowed loss {tolerance.accuracy_points} points)")
     if made.precisions and made.target.precision not in made.precisions:
         failures.append(f"computes in {', '.join(made.precisions)} where {made.target.precision} was asked")
     return Judgement(parity=parity, accuracy_before=before, accuracy_after=after, failures=tuple(failures))
+
+
+def _beats_guessing(accuracy: float, images: int, classes: int) -> bool:
+    """By three standard errors."""
+    chance = 1 / classes
+    return accuracy > chance + 3 * math.sqrt(chance * (1 - chance) / images)

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from torch import nn
 
 from hwnas.artifact.entry import Normalization, taking_images, with_batch
-from hwnas.artifact.formats.base import Files, Format
+from hwnas.artifact.formats.base import Files
 from hwnas.artifact.formats.registry import get_format
+from hwnas.artifact.opening import open_here
 from hwnas.artifact.precision import in_precision
 from hwnas.artifact.structure import check_structure, check_versions
 from hwnas.artifact.target import Target
-from hwnas.errors import ConfigError, ModelError, RuntimeMissingError
+from hwnas.errors import ConfigError, ModelError
 from hwnas.nn.derive import Network
 from hwnas.nn.opset import IR_VERSION, OPSET
 from hwnas.nn.to_onnx import to_onnx
@@ -46,7 +47,7 @@ class Made:
     session: Session
     lacks: str | None
     precisions: dict[str, int]
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...]
 
     @property
     def names(self) -> dict[str, bytes]:
@@ -78,7 +79,8 @@ def make(
     kind = get_format(target.format)
     shape = (network.space.stem.c_in, network.space.resolution, network.space.resolution)
     model = to_onnx(network, shape, opset=target.opset, ir_version=target.ir_version)
-    graph = in_precision(model, target, kind.preset(target), calibration)
+    made = in_precision(model, target, kind, calibration)
+    graph = made.model
     if normalization:
         graph = normalization.inside(graph)
     if target.batch.fixed:
@@ -86,7 +88,12 @@ def make(
     check_versions(graph, target)
     check_structure(graph, network)
     files = kind.write(graph, target, progress)
-    return _opened(kind, target, graph, files, normalization)
+    session, runtime, lacks = open_here(kind, target, graph, files)
+    return Made(
+        target=target, graph=graph, files=files, normalization=normalization, runtime=runtime, lacks=lacks,
+        session=taking_images(session, normalization), notes=made.notes,
+        precisions=kind.precisions(files, session if lacks is None else None),
+    )  # fmt: skip
 
 
 def check_readable(target: Target) -> None:
@@ -107,18 +114,3 @@ def check_readable(target: Target) -> None:
             f"target {target.name}: ONNX Runtime {runtime.version()} doesn't read opset {target.opset} with IR version "
             f"{target.ir_version}; hwnas writes {OPSET} and {IR_VERSION} where a target names none"
         ) from None
-
-
-def _opened(kind: Format, target: Target, graph: bytes, files: Files, normalization: Normalization | None) -> Made:
-    runtime: Runtime | None
-    try:
-        runtime, lacks = kind.runtime(target), None
-        session = kind.open(files, target, threads=1)
-    except RuntimeMissingError as error:
-        runtime, lacks = None, str(error)
-        session = get_runtime("onnxruntime").load(graph, threads=1, precision="fp32")
-    return Made(
-        target=target, graph=graph, files=files, normalization=normalization, runtime=runtime, lacks=lacks,
-        session=taking_images(session, normalization),
-        precisions=kind.precisions(files, session if lacks is None else None),
-    )  # fmt: skip

@@ -32,6 +32,7 @@ class ParityReport(_Model):
     max_abs: float
     max_relative: float
     cosine: float
+    sqnr_db: float | None
     top1_agreement: _Share
     images: _Count
     inputs: str

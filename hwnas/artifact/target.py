@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from hwnas.errors import ConfigError
 from hwnas.files import read_yaml, validated
 from hwnas.nn.opset import IR_VERSION, OPSET
+from hwnas.runtimes.calibrate import Rule
 from hwnas.shipped import shipped
 
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
@@ -25,12 +26,16 @@ class Tolerance(_Model):
     Attributes:
         relative: largest absolute difference of a logit, over the largest absolute logit.
         cosine: least cosine between an input's logits and PyTorch's.
+        sqnr_db: least signal to quantization noise; see :func:`hwnas.artifact.verify.sqnr_db`. Where it is given,
+            ``top1`` is asked of networks that beat guessing on labelled images only: what a network of random weights
+            puts first is a matter of differences smaller than int8's noise.
         top1: least share of inputs with the same first class.
         accuracy_points: largest loss of accuracy, in points of 100, where labels are at hand.
     """
 
     relative: Annotated[float, Field(gt=0, lt=1)]
     cosine: Annotated[float, Field(gt=0, le=1)] = 0.9
+    sqnr_db: Annotated[float, Field(ge=0, le=200)] | None = None
     top1: Annotated[float, Field(gt=0, le=1)]
     accuracy_points: Annotated[float, Field(ge=0, le=100)] = 1.0
 
@@ -62,12 +67,16 @@ class Quantization(_Model):
     """How int8 comes about.
 
     Attributes:
-        images: of the train part, that ranges of activations are taken from.
+        images: of the train part, at most, that ranges of activations are taken from.
+        ranges: how they follow from the values; see :mod:`hwnas.runtimes.calibrate`.
         keep_float: parts that stay in float: squeeze-and-excitation, the first and the last layer with weights.
+            ``auto`` tries combinations and takes the fastest of the most accurate. As they are timed, it may choose
+            otherwise the next time; the choice is in the file's notes.
     """
 
     images: Annotated[int, Field(ge=1, le=100_000)] = 256
-    keep_float: tuple[Literal["se", "first", "last"], ...] = ()
+    ranges: Rule = "mse"
+    keep_float: Literal["auto"] | tuple[Literal["se", "first", "last"], ...] = "auto"
 
 
 class Target(_Model):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +28,7 @@ class Parity:
         max_abs: largest absolute difference of a logit.
         max_relative: the same, over the largest absolute logit.
         cosine: least cosine between an input's logits and PyTorch's.
+        sqnr_db: see :func:`sqnr_db`.
         top1_agreement: share of inputs with the same first class.
         images: how many inputs were compared.
         inputs: where they came from.
@@ -35,6 +37,7 @@ class Parity:
     max_abs: float
     max_relative: float
     cosine: float
+    sqnr_db: float | None
     top1_agreement: float
     images: int
     inputs: str
@@ -54,20 +57,46 @@ def compare(reference: Logits, logits: Logits, inputs: str) -> Parity:
         max_abs=max_abs,
         max_relative=max_abs / float(np.abs(reference).max()),
         cosine=float(((logits * reference).sum(axis=1) / np.maximum(norms, 1e-30)).min()),
+        sqnr_db=sqnr_db(reference, logits),
         top1_agreement=float((logits.argmax(1) == reference.argmax(1)).mean()),
         images=len(reference),
         inputs=inputs,
     )
 
 
-def misses(parity: Parity, tolerance: Tolerance) -> list[str]:
-    """What of ``parity`` is outside the tolerance, in words; empty where nothing is."""
+def sqnr_db(reference: Logits, logits: Logits) -> float | None:
+    """Signal to quantization noise, in dB: what distinguishes inputs, over what was added.
+
+    The signal is the part of ``reference`` (N, classes) that differs from input to input. What is alike for all says
+    nothing of them, and in a network of random weights it is nearly everything: any broken file would have it right.
+
+    Returns:
+        None where nothing distinguishes the inputs; at most 200.
+    """
+    signal = float(np.square(reference - reference.mean(axis=0), dtype=np.float64).sum())
+    noise = float(np.square(logits - reference, dtype=np.float64).sum())
+    return 10 * math.log10(signal / max(noise, 1e-20 * signal)) if signal > 0 else None
+
+
+def misses(parity: Parity, tolerance: Tolerance, *, learnt: bool = True) -> list[str]:
+    """What of ``parity`` is outside the tolerance, in words; empty where nothing is.
+
+    Args:
+        parity: what was found.
+        tolerance: what is allowed.
+        learnt: whether the network is known to have learnt something.
+    """
     found = []
     if parity.max_relative > tolerance.relative:
         found.append(f"differs from PyTorch by {parity.max_relative:.2e} (allowed {tolerance.relative:.0e})")
     if parity.cosine < tolerance.cosine:
         found.append(f"cosine to PyTorch's logits {parity.cosine:.4f} (needed {tolerance.cosine})")
-    if parity.top1_agreement < tolerance.top1:
+    if tolerance.sqnr_db is not None:
+        if parity.sqnr_db is None:
+            found.append("can't be judged: PyTorch's logits are the same for all inputs")
+        elif parity.sqnr_db < tolerance.sqnr_db:
+            found.append(f"has a signal {parity.sqnr_db:.1f} dB above its noise (needed {tolerance.sqnr_db:g})")
+    if (learnt or tolerance.sqnr_db is None) and parity.top1_agreement < tolerance.top1:
         found.append(
             f"same first class on {parity.top1_agreement:.2%} of {parity.images} inputs (needed {tolerance.top1:.2%})"
         )

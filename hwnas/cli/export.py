@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hwnas.cli.console import JsonOption, Progress, SeedOption, print_result
+from hwnas.cli.console import JsonOption, Progress, SeedOption, print_result, say
 
 if TYPE_CHECKING:  # imported when the verb runs: it loads torch
     from hwnas.artifact.manifest import ExportedFile
@@ -42,8 +42,15 @@ def export(
         "precision": {f.target: f.precisions for f in files},
         "latency_ms": {f.target: f.latency.p50_ms if f.latency else None for f in files},
         "pointless": [f.target for f in files if f.pointless],
+        "notes": {f.target: f.notes for f in files},
     }
-    print_result(result, as_json, *map(_line, files), f"artifact: {output}")
+    for name in result["pointless"]:
+        say(f"POINTLESS here: {name} is slower on this machine than the fp32 it replaces")
+    print_result(result, as_json, *(line for file in files for line in _lines(file)), f"artifact: {output}")
+
+
+def _lines(file: ExportedFile) -> list[str]:
+    return [_line(file), *(f"  {note}" for note in file.notes)]
 
 
 def _line(file: ExportedFile) -> str:
@@ -58,5 +65,7 @@ def _line(file: ExportedFile) -> str:
         return f"{line}; not run here: {file.lacks}"
     line += f"; {file.latency.p50_ms:.3f} ms here"
     if file.fp32_ms is not None and file.settings.precision != "fp32":
-        line += f", fp32 {file.fp32_ms:.3f} ms" + (": POINTLESS here" if file.pointless else "")
+        line += f", fp32 {file.fp32_ms:.3f} ms" + (
+            ": POINTLESS here, slower than what it replaces" if file.pointless else ""
+        )
     return line

@@ -123,6 +123,11 @@ class OnnxRuntimeSession:
         self._input = session.get_inputs()[0].name
         self._output = session.get_outputs()[0].name
 
+    @property
+    def on_cpu(self) -> bool:
+        """Whether ONNX Runtime's own CPU kernels run it, not another provider's."""
+        return bool(self._session.get_providers()[0] == "CPUExecutionProvider")
+
     def run(self, images: Images) -> Images:
         return np.asarray(self._session.run([self._output], {self._input: images})[0])
 

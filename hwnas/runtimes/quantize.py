@@ -11,16 +11,16 @@ output channel, 32-bit biases at the product of both scales.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from hwnas.errors import ModelError
-from hwnas.runtimes.base import Images, first_line
+from hwnas.runtimes.base import Images
+from hwnas.runtimes.calibrate import Ranges, Rule, calibrate
 from hwnas.runtimes.graph import input_chw, parsed
 
 _WEIGHTED = ("Conv", "Gemm")
@@ -73,23 +73,50 @@ def random_images(model: bytes, count: int = 2) -> list[Images]:
     return [rng.standard_normal((1, *chw), dtype=np.float32) for _ in range(count)]
 
 
-def quantize(model: bytes, images: Iterable[Images], preset: Preset) -> bytes:
-    """The model with Q/DQ pairs where ``preset`` wants them.
+def quantize(model: bytes, images: Sequence[Images], preset: Preset) -> bytes:
+    """The model with Q/DQ pairs where ``preset`` wants them, every range as large as its values on ``images``.
 
     Args:
         model: serialized, fp32, with its weights inside.
-        images: (N, C, H, W) each. An activation's range is the smallest that holds all its values on them, and zero.
+        images: (N, C, H, W) each.
         preset: of the runtime.
 
     Raises:
-        ModelError: not an ONNX model, or one that ONNX Runtime can't run; layers share weights; no images, or not of
-            the model's size.
+        ModelError: as :func:`ranges_of` and :func:`quantize_by`.
+    """
+    return quantize_by(ranges_of(model, images, preset, "minmax"), model, preset)
+
+
+def ranges_of(model: bytes, images: Sequence[Images], preset: Preset, rule: Rule) -> Ranges:
+    """The range of every activation that ``preset`` may want in int8.
+
+    Raises:
+        ModelError: not an ONNX model, or one that ONNX Runtime can't run; no images, not of the model's size, or not
+            finite.
     """
     proto = parsed(model)
-    return _Quantizer(proto, preset, _ranges(proto, _activations(proto, preset), images)).quantized()
+    names = _activations(proto, preset, _computing(proto, preset, ()))
+    return calibrate(proto, names, images, rule, signed=preset.signed)
 
 
-def _activations(proto: ModelProto, preset: Preset) -> list[str]:
+def quantize_by(ranges: Ranges, model: bytes, preset: Preset, keep: Collection[str] = ()) -> bytes:
+    """The model with Q/DQ pairs where ``preset`` wants them, but for the nodes named in ``keep``, which stay float.
+
+    Raises:
+        ModelError: not an ONNX model, or layers share weights.
+    """
+    proto = parsed(model)
+    computing = _computing(proto, preset, keep)
+    chosen = {name: ranges[name] for name in _activations(proto, preset, computing)}
+    return _Quantizer(proto, preset, computing, chosen).quantized()
+
+
+def _computing(proto: ModelProto, preset: Preset, keep: Collection[str]) -> set[str]:
+    """Names of the nodes that compute in int8."""
+    return {node.name for node in proto.graph.node if node.op_type in preset.ops and node.name not in keep}
+
+
+def _activations(proto: ModelProto, preset: Preset, computing: set[str]) -> list[str]:
     """Tensors that get a Q/DQ pair, in order of the graph."""
     weights = {weight.name for weight in proto.graph.initializer}
     readers: dict[str, list[NodeProto]] = defaultdict(list)
@@ -98,7 +125,7 @@ def _activations(proto: ModelProto, preset: Preset) -> list[str]:
             readers[name].append(node)
     names: dict[str, None] = {}  # a set with an order
     for node in proto.graph.node:
-        if node.op_type not in preset.ops:
+        if node.name not in computing:
             continue
         taken = node.input[:1] if node.op_type in _WEIGHTED else node.input
         names.update(dict.fromkeys(name for name in taken if name not in weights))
@@ -111,42 +138,13 @@ def _activations(proto: ModelProto, preset: Preset) -> list[str]:
     return list(names)
 
 
-def _ranges(proto: ModelProto, names: list[str], images: Iterable[Images]) -> dict[str, tuple[float, float]]:
-    """(least, greatest) value of each tensor over the images, zero included."""
-    watched = ModelProto()
-    watched.CopyFrom(proto)
-    shown = {output.name for output in proto.graph.output} | {entry.name for entry in proto.graph.input}
-    watched.graph.output.extend(helper.make_empty_tensor_value_info(n) for n in names if n not in shown)
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = 1
-    try:
-        session = ort.InferenceSession(watched.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # its exception classes share no public base
-        raise ModelError(f"can't run the model to calibrate it: {first_line(error)}") from None
-    entry, chw = proto.graph.input[0].name, input_chw(proto)
-    computed = [name for name in names if name != entry]
-    low, high = dict.fromkeys([*names, entry], 0.0), dict.fromkeys([*names, entry], 0.0)
-    seen = False
-    for image in images:
-        seen = True
-        if image.shape[1:] != chw:
-            raise ModelError(f"can't calibrate: the model takes images of (C, H, W) {chw}, got {image.shape[1:]}")
-        values = session.run(computed, {entry: image}) if computed else []  # no name at all would mean all outputs
-        for name, value in [(entry, image), *zip(computed, values, strict=True)]:
-            low[name] = min(low[name], float(value.min()))
-            high[name] = max(high[name], float(value.max()))
-    if not seen:
-        raise ModelError("no images to calibrate with; give at least one")
-    return {name: (low[name], high[name]) for name in names}
-
-
 class _Quantizer:
     """Writes the graph again, node by node."""
 
-    def __init__(self, proto: ModelProto, preset: Preset, ranges: dict[str, tuple[float, float]]) -> None:
+    def __init__(self, proto: ModelProto, preset: Preset, computing: set[str], ranges: Ranges) -> None:
         self._proto = proto
         self._preset = preset
+        self._computing = computing
         self._floats = {weight.name: weight for weight in proto.graph.initializer}
         self._scales = {name: self._scale(*ends) for name, ends in ranges.items()}
         self._results = {output.name for output in proto.graph.output}
@@ -173,7 +171,7 @@ class _Quantizer:
         for index, name in enumerate(node.input):
             if name in self._scales:
                 written.input[index] = f"{name}.dequantized"
-        if node.op_type in _WEIGHTED and node.op_type in self._preset.ops:
+        if node.op_type in _WEIGHTED and node.name in self._computing:
             written.input[1:] = self._parameters(node)
         self._nodes.append(written)
         result = node.output[0]

@@ -133,14 +133,14 @@ class FormatContract:
     def _target(self, kind: Format, precision: str, batch: int | None = None) -> Target:
         settings = {
             "schema": "hwnas-target/1", "name": "contract", "format": kind.name, "precision": precision,
-            "runtime": self.runtime, "tolerance": {"relative": 0.5, "top1": 0.5},
+            "runtime": self.runtime, "tolerance": {"relative": 0.5, "top1": 0.5}, "quantization": {"keep_float": []},
         }  # fmt: skip
         return Target.model_validate(settings if batch is None else {**settings, "batch": batch})
 
     def _written(self, kind: Format, precision: str, batch: int | None = None) -> Files:
         _, graph, images = _example()
         target = self._target(kind, precision, batch)
-        return kind.write(in_precision(graph, target, kind.preset(target), images), target)
+        return kind.write(in_precision(graph, target, kind, images).model, target)
 
     def _session(self, kind: Format, precision: str, batch: int | None = None) -> Session:
         target = self._target(kind, precision, batch)

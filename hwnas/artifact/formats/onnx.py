@@ -11,6 +11,8 @@ from hwnas.artifact.formats.base import Files, complete
 from hwnas.artifact.target import Target
 from hwnas.progress import Progress
 from hwnas.runtimes.base import Runtime, Session
+from hwnas.runtimes.computed import computed_precisions
+from hwnas.runtimes.onnxruntime import OnnxRuntimeSession
 from hwnas.runtimes.quantize import ONNXRUNTIME, OPENVINO, TENSORRT, Preset
 from hwnas.runtimes.registry import get_runtime
 
@@ -43,6 +45,8 @@ class OnnxFormat:
         return self.runtime(target).load(files[".onnx"], threads=threads, precision=target.precision)
 
     def precisions(self, files: Files, session: Session | None) -> dict[str, int]:
+        if isinstance(session, OnnxRuntimeSession) and session.on_cpu:
+            return computed_precisions(files[".onnx"])
         return weight_precisions(files[".onnx"])
 
 
