@@ -48,7 +48,7 @@ def test_torch_is_not_imported(code: str) -> None:
 
 VERBS = [
     *("demo", "space list", "space show", "space feasible", "count", "profile", "table show", "table validate"),
-    *("predict", "train", "rank", "similarity", "search", "derive", "export", "bench", "report"),
+    *("predict", "train", "rank", "similarity", "search", "derive", "export", "bench", "artifact triton", "report"),
 ]
 
 

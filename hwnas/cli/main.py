@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from hwnas import __version__
+from hwnas.cli import artifact_triton as artifact
 from hwnas.cli import bench, count, demo, derive, export, kit, predict, profile, report, search, space, table, train
 from hwnas.cli.rank import rank
 from hwnas.cli.similarity import similarity
@@ -53,6 +54,7 @@ app.command("search", cls=search.SearchCommand)(search.search)
 app.command("derive")(derive.derive)
 app.command("export")(export.export)
 app.command("bench")(bench.bench)
+app.add_typer(artifact.app, name="artifact")
 app.command("report")(report.report)
 
 _UsageError: type[Exception] = typer.BadParameter.__mro__[2]  # click's base class of them, which typer doesn't export
