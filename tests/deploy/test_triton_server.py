@@ -65,7 +65,7 @@ class TritonPythonModel:
 """
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """What the server answers instead of a result."""
 
 
@@ -79,7 +79,7 @@ class Server:
             with urllib.request.urlopen(f"{self._url}/{path}", data, timeout=60) as answer:
                 text = answer.read()
         except urllib.error.HTTPError as error:
-            raise Refused(error.read().decode()) from None
+            raise RefusedError(error.read().decode()) from None
         return json.loads(text) if text else None
 
     def infer(self, model: str, images: np.ndarray, **parameters: int) -> Any:
@@ -148,7 +148,7 @@ def test_it_gives_pytorchs_answers(served: Server, exported: tuple[Network, Arti
     best = served.infer(f"small_{model}", images, classification=1)
     names = [LABELS[i] for i in logits.argmax(axis=1)]
     assert [str(row[0]).split(":")[2] for row in best] == names
-    with pytest.raises(Refused, match=f"batch-size must be <= {size}"):
+    with pytest.raises(RefusedError, match=f"batch-size must be <= {size}"):
         served.infer(f"small_{model}", random_textures(size + 1, (3, 16, 16)))
 
 
@@ -156,7 +156,7 @@ def test_a_fixed_batch(served: Server, exported: tuple[Network, Artifact]) -> No
     images = random_textures(3, (3, 16, 16), seed=6)
     logits = served.infer("fixed_three", images)
     np.testing.assert_allclose(logits, expected(exported, images), rtol=1e-4, atol=1e-5)
-    with pytest.raises(Refused, match="shape"):
+    with pytest.raises(RefusedError, match="shape"):
         served.infer("fixed_three", images[:2])
 
 
