@@ -30,6 +30,7 @@ _BACKENDS: Mapping[
     "openvino": ("openvino", {".xml": "model.xml", ".bin": "model.bin"}),
     "tensorrt": ("tensorrt", {".engine": "model.plan"}),
 }
+_FLOAT = Symbol("TYPE_FP32")
 _NAME = re.compile(r"[\w.-]+", re.ASCII)
 
 
@@ -110,8 +111,8 @@ def _config(model: str, artifact: Artifact, file: ExportedFile, queue_delay_us: 
     """The model configuration. Dimensions leave the batch out where Triton may choose it, and only there."""
     batch = file.settings.batch
     leading = [batch.fixed] if batch.fixed else []
-    entry = {"data_type": Symbol("TYPE_FP32"), "dims": [*leading, *artifact.manifest.input_chw]}
-    result = {"data_type": Symbol("TYPE_FP32"), "dims": [*leading, _classes(artifact)]}
+    entry = {"data_type": _FLOAT, "dims": [*leading, *artifact.manifest.input_chw]}
+    result = {"data_type": _FLOAT, "dims": [*leading, _classes(artifact)]}
     config: dict[str, Any] = {
         "name": model,
         "backend": _BACKENDS[file.settings.format][0],

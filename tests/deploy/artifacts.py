@@ -17,7 +17,8 @@ SUFFIXES = {"onnx": (".onnx",), "openvino": (".xml", ".bin"), "tensorrt": (".eng
 def retargeted(artifact: Artifact, folder: Path, settings: Mapping[str, Mapping[str, Any]]) -> Artifact:
     """A copy of an artifact's first file for each {target: settings that differ}; its bytes stay what they are."""
     manifest = json.loads((artifact.path / "manifest.json").read_text())
-    contents = {n: (artifact.path / n).read_bytes() for n in ("arch.json", "preprocessing.json", "labels.json")}
+    targets = {name for file in manifest["files"] for name in file["files"]}
+    contents = {name: (artifact.path / name).read_bytes() for name in manifest["sha256"] if name not in targets}
     first = manifest["files"][0]
     data = (artifact.path / first["files"][0]).read_bytes()
     manifest["files"] = []
