@@ -12,7 +12,7 @@ its backends.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,21 +111,21 @@ def _config(model: str, artifact: Artifact, file: ExportedFile, queue_delay_us: 
     """The model configuration. Dimensions leave the batch out where Triton may choose it, and only there."""
     batch = file.settings.batch
     leading = [batch.fixed] if batch.fixed else []
-    entry = {"data_type": _FLOAT, "dims": [*leading, *artifact.manifest.input_chw]}
-    result = {"data_type": _FLOAT, "dims": [*leading, _classes(artifact)]}
+    image = list(artifact.manifest.input_chw)
+    entry = {"data_type": _FLOAT, "dims": [*leading, *image]}
     config: dict[str, Any] = {
         "name": model,
         "backend": _BACKENDS[file.settings.format][0],
         "max_batch_size": 0 if batch.fixed else batch.max,
         "input": [{"name": INPUT, **entry}],
-        "output": [{"name": OUTPUT, **result}],
+        "output": [{"name": OUTPUT, "data_type": _FLOAT, "dims": [*leading, _classes(artifact)]}],
         "instance_group": [{"count": 1, "kind": Symbol("KIND_GPU" if _on_gpu(file) else "KIND_CPU")}],
     }
     if not batch.fixed:
         # other sizes are as good, unless the file was built to be fastest at one
         preferred = {"preferred_batch_size": [batch.opt]} if batch.opt > 1 else {}
         config["dynamic_batching"] = {**preferred, "max_queue_delay_microseconds": queue_delay_us}
-    if accelerators := _accelerators(artifact, file):
+    if accelerators := _accelerators(file, image):
         config["optimization"] = {"execution_accelerators": accelerators}
     if file.settings.format == "openvino":
         hints = {"PERFORMANCE_HINT": "LATENCY"} | ({"HINT_BF16": "YES"} if file.settings.precision == "bf16" else {})
@@ -142,7 +142,7 @@ def _on_gpu(file: ExportedFile) -> bool:
     return file.settings.format == "tensorrt" or file.settings.options.get("provider") in ("cuda", "tensorrt")
 
 
-def _accelerators(artifact: Artifact, file: ExportedFile) -> dict[str, Any]:
+def _accelerators(file: ExportedFile, image: Sequence[int]) -> dict[str, Any]:
     """The execution provider that an ONNX target names, as Triton's ONNX Runtime backend takes it."""
     target = file.settings
     provider = target.options.get("provider") if target.format == "onnx" else None
@@ -155,8 +155,8 @@ def _accelerators(artifact: Artifact, file: ExportedFile) -> dict[str, Any]:
         parameters = {"precision_mode": target.precision.upper()}
         if not target.batch.fixed:
             sizes = {"min": 1, "opt": target.batch.opt, "max": target.batch.max}
-            chw = "x".join(map(str, artifact.manifest.input_chw))
-            parameters |= {f"trt_profile_{end}_shapes": f"{INPUT}:{size}x{chw}" for end, size in sizes.items()}
+            for end, size in sizes.items():
+                parameters[f"trt_profile_{end}_shapes"] = f"{INPUT}:{'x'.join(map(str, [size, *image]))}"
     else:
         return {}
     pairs = [{"key": key, "value": value} for key, value in parameters.items()]

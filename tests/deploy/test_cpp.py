@@ -134,7 +134,7 @@ def test_bad_input_is_one_line(program: Path, exported: tuple[Network, Artifact]
 def test_cmake_says_what_is_missing(tmp_path: Path) -> None:
     if not shutil.which("cmake"):
         pytest.skip("no cmake")
-    nowhere = ["-DONNXRUNTIME_INCLUDE_DIR=", "-DONNXRUNTIME_LIBRARY=", "-DCMAKE_FIND_ROOT_PATH_MODE_LIBRARY=ONLY"]
+    nowhere = ["-DONNXRUNTIME_INCLUDE_DIR=", "-DONNXRUNTIME_LIBRARY="]
     words = ["cmake", "-S", SOURCE, "-B", tmp_path / "build", *nowhere]
     done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode != 0
