@@ -48,20 +48,8 @@ def test_torch_is_not_imported(code: str) -> None:
 
 VERBS = [
     *("demo", "space list", "space show", "space feasible", "count", "profile", "table show", "table validate"),
-    *(
-        "predict",
-        "train",
-        "rank",
-        "similarity",
-        "search",
-        "derive",
-        "export",
-        "bench",
-        "artifact check",
-        "artifact zip",
-        "artifact unzip",
-        "report",
-    ),
+    *("predict", "train", "rank", "similarity", "search", "derive", "export", "bench", "report"),
+    *("artifact check", "artifact zip", "artifact unzip", "artifact triton"),
 ]
 
 
