@@ -41,6 +41,7 @@ def export(
     *,
     info: ModelInfo | None = None,
     images: Images | None = None,
+    images_of: str | None = None,
     labels: npt.NDArray[np.int64] | None = None,
     calibration: Images | None = None,
     progress: Progress | None = None,
@@ -53,6 +54,7 @@ def export(
         output: folder to make.
         info: data, labels, preprocessing and origin of the network.
         images: normalised inputs (N, C, H, W) for the checks, float32; random textures when None.
+        images_of: the data set they are of; the network's own when None.
         labels: their classes (N,), for accuracy before and after.
         calibration: normalised inputs that int8 takes its ranges from; other random textures when None.
         progress: called with (what, done, total).
@@ -74,7 +76,7 @@ def export(
         check_readable(target)
     info = info or ModelInfo()
     chw = (network.space.stem.c_in, network.space.resolution, network.space.resolution)
-    inputs = f"images of {info.data}" if images is not None else "random textures"
+    inputs = f"images of {images_of or info.data or 'the caller'}" if images is not None else "random textures"
     if images is None:
         images, labels = random_textures(_TEXTURES, chw), None
     drawn = calibration is None

@@ -8,7 +8,7 @@ import typer
 
 from hwnas.cli.console import JsonOption, UnusedSeedOption, print_result
 
-ArchArgument = Annotated[str, typer.Argument(help="A released name, an arch.json, or SPACE:i,j,k,…")]
+ArchArgument = Annotated[str, typer.Argument(help="A released name, an arch.json, front.json:N, or SPACE:i,j,k,…")]
 
 
 def count(

@@ -9,6 +9,8 @@ from pathlib import Path
 import torch
 
 from hwnas.cli.origin import origin_of
+from hwnas.data.augment import resize_px
+from hwnas.data.load import preprocessing_of
 from hwnas.errors import ArchError, CountError, ParityError
 from hwnas.evaluate.accuracy import Evaluator, accuracy
 from hwnas.files import refuse_existing
@@ -24,6 +26,7 @@ PARITY_TOLERANCE = 1e-3
 """Largest relative difference between a derived network and its path: float32 through tens of layers."""
 
 _PARITY_IMAGES = 64
+_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,8 +96,11 @@ def derive_from_supernet(arch: Arch, run: Path, output: Path, search: Path | Non
 def derive_released(arch: Arch, checkpoint: Path | None, output: Path, seed: int) -> Derived:
     """A network with an official checkpoint's weights, or with random ones of ``seed``, written to ``output``.
 
+    A checkpoint holds neither its classes' names, which are indices here, nor its preprocessing, which is taken to be
+    the usual one of ImageNet: shorter side to 8/7 of the resolution, centre crop, per-channel mean and deviation.
+
     Raises:
-        ArchError: a checkpoint is given, and the arch isn't a released one.
+        ArchError: a checkpoint is given, and the arch isn't a released one, or has other classes.
         CheckpointError: the checkpoint doesn't fit.
         CountError, OutputError: see :func:`derive_from_supernet`.
     """
@@ -104,9 +110,20 @@ def derive_released(arch: Arch, checkpoint: Path | None, output: Path, seed: int
     names = {choices: name for name, choices in released_archs().items()}
     if arch.space.name != "scarlet-s2" or arch.choices not in names:
         raise ArchError(f"official checkpoints are of {', '.join(released_archs())}, not of {arch}")
-    network = load_scarlet(names[arch.choices], checkpoint, resolution=arch.space.resolution)
-    sha256 = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
-    info = ModelInfo(made_from={"checkpoint": checkpoint.name, "checkpoint_sha256": sha256})
+    resolution, classes = arch.space.resolution, arch.space.classes
+    network = load_scarlet(names[arch.choices], checkpoint, resolution=resolution)
+    if classes != network.space.classes:
+        raise ArchError(
+            f"official checkpoints tell {network.space.classes} classes apart, not {classes}; train for those"
+        )
+    info = ModelInfo(
+        labels=tuple(map(str, range(classes))),
+        preprocessing=preprocessing_of(resolution, resize_px("crop", resolution), _IMAGENET_MEAN, _IMAGENET_STD),
+        made_from={
+            "checkpoint": checkpoint.name,
+            "checkpoint_sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
+        },
+    )
     return _saved(network, info, output, None)
 
 

@@ -17,7 +17,9 @@ def export(
     model: Annotated[str, typer.Argument(help="A folder that `hwnas derive` made, or a released name.")],
     target: Annotated[list[str], typer.Option(help="Of export/targets/, or a .yaml file; may be given again.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The artifact folder to make.")],
-    data: Annotated[str | None, typer.Option(help="Images for the parity check; the model's own when absent.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Images to check and calibrate with, or `none`; the model's own when absent.")
+    ] = None,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
@@ -31,6 +33,7 @@ def export(
         artifact = export_network(
             network, target, output, info=info, progress=progress,
             images=real.images if real else None,
+            images_of=data,
             labels=real.labels if real else None,
             calibration=real.calibration if real else None,
         )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from hwnas.artifact.bundle import Artifact
 from hwnas.data.images import spread
-from hwnas.data.load import load_data
-from hwnas.errors import ModelError
+from hwnas.data.load import Data, load_data
+from hwnas.errors import DataError, ModelError
 from hwnas.nn.derive import Network
 from hwnas.nn.model_folder import ModelInfo, load_model, random_info
 from hwnas.predict.latency import LatencyPredictor
@@ -50,15 +50,27 @@ class RealImages:
 
 
 def real_images(network: Network, info: ModelInfo, data: str | None) -> RealImages | None:
-    """Those of the network's own data set, or of ``data``; None where there is neither.
+    """Those of the network's own data set, or of ``data``; None where there is neither, or ``data`` is ``none``.
+
+    Images become inputs as they did when the network was trained, whatever ``data`` is.
 
     Raises:
-        DataError: the data can't be read or doesn't fit the network.
+        DataError: the data can't be read, or tells other classes apart than the network.
     """
     source = data or info.data
-    if source is None:
+    if source is None or source == "none":
         return None
-    found = load_data(source, network.space.resolution)
+    how = info.preprocessing or {}
+    try:
+        found = load_data(source, network.space.resolution, resize_px=how.get("resize_px"))
+    except DataError as error:
+        if data is not None:
+            raise
+        raise DataError(
+            f"{error}; where the model's own images aren't at hand, give others by --data, or none"
+        ) from None
+    _check_classes(network, info, found)
+    found = replace(found, mean=tuple(how.get("mean", found.mean)), std=tuple(how.get("std", found.std)))
     chosen = spread(len(found.test.labels), TEST_IMAGES)
     calibration = spread(len(found.train.labels), CALIBRATION_IMAGES)
     return RealImages(
@@ -66,6 +78,20 @@ def real_images(network: Network, info: ModelInfo, data: str | None) -> RealImag
         labels=found.test.labels[chosen].numpy(),
         calibration=found.normalize(found.train.pixels(calibration)).contiguous().numpy(),
     )
+
+
+def _check_classes(network: Network, info: ModelInfo, data: Data) -> None:
+    ours, theirs = network.space.classes, len(data.classes)
+    if ours != theirs:
+        raise DataError(f"{data.spec} has {theirs} classes, the network {ours}; give data of the same classes")
+    if info.data is None or info.labels is None:
+        return  # of a released checkpoint, which has no names of classes
+    odd = [pair for pair in zip(info.labels, data.classes, strict=True) if pair[0] != pair[1]]
+    if odd:
+        mine, given = odd[0]
+        raise DataError(
+            f"{data.spec} has a class {given!r} where the network has {mine!r}; give data of the same classes"
+        )
 
 
 def predicted_interval_ms(artifact: Artifact, table: LatencyTable) -> tuple[float, float | None, float | None]:

@@ -11,7 +11,7 @@ from hwnas.cli.console import JsonOption, UnusedSeedOption, print_result
 
 
 def predict(
-    archs: Annotated[list[str], typer.Argument(help="Released names, arch.json files, or SPACE:i,j,k,…")],
+    archs: Annotated[list[str], typer.Argument(help="Released names, arch.json files, front.json:N, or SPACE:i,j,k,…")],
     table: Annotated[
         list[Path], typer.Option(help="Latency table of the device; several (as of other resolutions) are merged.")
     ],

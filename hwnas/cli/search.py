@@ -97,7 +97,7 @@ def search(
     closing = found["closing"]
     measured = {(p["index"], p["objective"]): p["measured_ms"] for p in closing["points"]} if closing else {}
     front, lines = [], told(closing) if closing else []
-    for index in found["front"]:
+    for point, index in enumerate(found["front"]):
         numbers = dict(zip(names, found["values"][index], strict=True))
         its = {name: measured[index, name] for name in names if (index, name) in measured}
         front.append({"choices": found["archs"][index], **numbers, **({"measured": its} if closing else {})})
@@ -106,7 +106,7 @@ def search(
             for name, value in numbers.items()
         )
         star = "*" if index == found["winner"] else " "
-        lines.append(f"{star} {shown}  {','.join(map(str, found['archs'][index]))}")
+        lines.append(f"{star} {point:>2}  {shown}  {','.join(map(str, found['archs'][index]))}")
     result = {
         "front": front,
         "winner": found["archs"][found["winner"]] if found["winner"] is not None else None,

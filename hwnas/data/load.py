@@ -101,17 +101,7 @@ class Data:
     @property
     def preprocessing(self) -> dict[str, Any]:
         """From an image file to the network's input, in plain values: what an artifact ships."""
-        size = "the resolution" if self.resize_px == self.resolution else f"{self.resize_px} pixels"
-        return {
-            "resolution": self.resolution,
-            "resize": f"shorter side to {size} (pillow BILINEAR), then centre crop",
-            "resize_px": self.resize_px,
-            "channel_order": "RGB",
-            "layout": "NCHW",
-            "range": [0.0, 1.0],
-            "mean": list(self.mean),
-            "std": list(self.std),
-        }
+        return preprocessing_of(self.resolution, self.resize_px, self.mean, self.std)
 
     def normalize(self, pixels: torch.Tensor) -> torch.Tensor:
         """uint8 (n, 3, R, R) -> float32 of mean 0 and variance 1 over the train part, channels last in memory."""
@@ -123,6 +113,23 @@ class Data:
         """Network inputs made of ``count`` evenly spaced test images: (n, 3, R, R), for checks of exported files."""
         pixels = self.test.pixels(spread(len(self.test.labels), count))
         return self.normalize(pixels).contiguous().numpy()
+
+
+def preprocessing_of(
+    resolution: int, resize_px: int, mean: tuple[float, ...], std: tuple[float, ...]
+) -> dict[str, Any]:
+    """From an image file to a network's input, in plain values; arguments as :class:`Data` has them."""
+    size = "the resolution" if resize_px == resolution else f"{resize_px} pixels"
+    return {
+        "resolution": resolution,
+        "resize": f"shorter side to {size} (pillow BILINEAR), then centre crop",
+        "resize_px": resize_px,
+        "channel_order": "RGB",
+        "layout": "NCHW",
+        "range": [0.0, 1.0],
+        "mean": list(mean),
+        "std": list(std),
+    }
 
 
 def load_data(

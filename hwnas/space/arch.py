@@ -63,7 +63,9 @@ class Arch:
 
 
 def parse_arch(text: str, resolution: int | None = None, classes: int | None = None) -> Arch:
-    """What a person types for an arch: a released name, an ``arch.json``, or ``SPACE:i,j,k,…``.
+    """What a person types for an arch.
+
+    A released name, an ``arch.json``, ``front.json:N`` (point N, from 0, of a search's front), or ``SPACE:i,j,k,…``.
 
     Args:
         text: the words.
@@ -71,19 +73,22 @@ def parse_arch(text: str, resolution: int | None = None, classes: int | None = N
         classes: outputs; the space's own when None.
 
     Raises:
-        ArchError: not one of the three, or not an arch of its space.
+        ArchError: not one of the four, or not an arch of its space.
         SpaceError: unknown space.
     """
     released = released_archs()
     if text in released:
         return Arch(get_space("scarlet-s2", resolution, classes), released[text])
     if text.endswith(".json"):
-        return _read_arch(Path(text), resolution, classes)
+        return _from_file(_read(Path(text)), text, resolution, classes)
     space_name, colon, choices = text.rpartition(":")
     if not colon:
         raise ArchError(
-            f"no arch {text!r}; give a released name ({', '.join(released)}), an arch.json, or SPACE:i,j,k,…"
+            f"no arch {text!r}; give a released name ({', '.join(released)}), an arch.json, front.json:N, or "
+            "SPACE:i,j,k,…"
         )
+    if space_name.endswith(".json"):
+        return _from_file(_point(Path(space_name), choices), text, resolution, classes)
     try:
         indices = tuple(int(c) for c in choices.split(","))
     except ValueError:
@@ -91,14 +96,29 @@ def parse_arch(text: str, resolution: int | None = None, classes: int | None = N
     return Arch(get_space(space_name, resolution, classes), indices)
 
 
-def _read_arch(path: Path, resolution: int | None, classes: int | None) -> Arch:
+def _read(path: Path) -> Any:
     try:
-        data = json.loads(path.read_text("utf-8"))
+        return json.loads(path.read_text("utf-8"))
     except OSError as error:
         raise ArchError(f"can't read arch file {path}: {error.strerror}") from None
     except ValueError as error:
         raise ArchError(f"{path} isn't JSON: {error}") from None
+
+
+def _point(path: Path, index: str) -> dict[str, Any]:
+    """Point ``index`` of a front that ``hwnas search`` wrote, as an arch file has it."""
+    data = _read(path)
+    points = data.get("points") if isinstance(data, dict) else None
+    if not isinstance(points, list) or not all(isinstance(point, dict) for point in points):
+        raise ArchError(f"{path} has no points; give the front.json of a search, or an arch.json without :{index}")
+    if not index.isdecimal() or int(index) >= len(points):
+        raise ArchError(f"{path} has {len(points)} points; give one as :N from :0 to :{len(points) - 1}, not :{index}")
+    found = {key: data[key] for key in ("space", "resolution", "classes") if key in data}
+    return {**found, "choices": points[int(index)].get("choices")}
+
+
+def _from_file(data: Any, where: str, resolution: int | None, classes: int | None) -> Arch:
     if isinstance(data, dict):
         overrides = {"resolution": resolution, "classes": classes}
         data = data | {key: value for key, value in overrides.items() if value is not None}
-    return Arch.from_dict(data, str(path))
+    return Arch.from_dict(data, where)

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import product
 
+from hwnas.errors import ArchError
+from hwnas.files import read_json
+from hwnas.shipped import shipped
 from hwnas.space.op import MBConv, Op, Stabilizer, Stem
 from hwnas.space.space import Choices, Space, Stage, assemble
-
-_S2_RELEASED = {  # per layer (expansion, kernel, se); "-" is a skip
-    "scarlet-a": "370 650 350 371 631 351 631 330 371 370 350 371 330 371 631 651 331 631 671",
-    "scarlet-b": "331 351 331 671 330 350 671 331 - 350 331 331 671 331 651 651 - 671 651",
-    "scarlet-c": "351 331 351 - - 330 671 331 331 350 371 370 331 371 331 - 631 671 651",
-}
 
 
 def mbconv_choices(
@@ -88,12 +85,6 @@ def scarlet_tiny(resolution: int | None = None, classes: int | None = None) -> S
 
 
 def released_archs() -> dict[str, tuple[int, ...]]:
-    """The released models' choices in ``scarlet-s2``, by name."""
-    return {name: tuple(_choice(word) for word in text.split()) for name, text in _S2_RELEASED.items()}
-
-
-def _choice(word: str) -> int:
-    if word == "-":
-        return 12
-    expansion, kernel, se = map(int, word)
-    return 4 * (3, 5, 7).index(kernel) + 2 * (3, 6).index(expansion) + se
+    """The released models' choices in ``scarlet-s2``, by name: what ``export/models/`` holds."""
+    paths = sorted(shipped("export", "models").glob("*.json"))
+    return {path.stem: tuple(read_json(path, ArchError)["choices"]) for path in paths}

@@ -22,7 +22,7 @@ from hwnas.predict.count import count
 from hwnas.space.arch import parse_arch
 from hwnas.train.config import TrainConfig
 from hwnas.train.data_of import data_of
-from hwnas.train.teacher import load_teacher
+from hwnas.train.teacher import load_teacher, teacher_origin
 from hwnas.train.update import TrainedPath
 
 
@@ -36,7 +36,10 @@ class NetworkSubject:
         self.module: Network = _for_classes(network, len(self.data.classes), config.seed)
         self._config = config
         self._forward: Forward = self.module
-        self.teacher = None if config.teacher is None else load_teacher(config.teacher, self.data, config.device)
+        self.teacher, self._taught_by = None, {}
+        if config.teacher is not None:
+            self.teacher = load_teacher(config.teacher, self.data, config.device)
+            self._taught_by = teacher_origin(config.teacher)
         described = f"{self.module.space.fingerprint} {self.module.choices} {self.module.has_stabilizers}"
         self.fingerprint = hashlib.sha256(described.encode()).hexdigest()
 
@@ -69,7 +72,8 @@ class NetworkSubject:
         }
         info = ModelInfo(
             data=self.data.spec, labels=self.data.classes, preprocessing=self.data.preprocessing, accuracy=found,
-            made_from={**self._before.made_from, "data_sha256": self.data.fingerprint}, searched=self._before.searched,
+            made_from={**self._before.made_from, **self._taught_by, "data_sha256": self.data.fingerprint},
+            searched=self._before.searched,
         )  # fmt: skip
         total = count(self.module.ops)
         save_model(self.module.cpu(), run / "model", info, madds=total.madds, params=total.params)
@@ -94,7 +98,7 @@ def _network(config: TrainConfig) -> tuple[Network, ModelInfo]:
         raise ConfigError(f"network: there is no MODEL folder {config.network}, and as an arch: {error}") from None
     network = Network(arch.space, arch, seed=config.seed)
     quiet_residuals(network)  # as a supernet's paths start
-    return network, ModelInfo(made_from={"arch": config.network})
+    return network, ModelInfo(made_from={"arch": Path(config.network).name})
 
 
 def _for_classes(network: Network, classes: int, seed: int) -> Network:

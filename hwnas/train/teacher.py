@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from hwnas.data.load import Data
@@ -29,6 +30,15 @@ def load_teacher(folder: Path, data: Data, device: str) -> Network:
         teacher, info = load_model(folder)
         _check(folder, info.labels, teacher.space, data)
     return channels_last(teacher.to(device)).eval().requires_grad_(False)
+
+
+def teacher_origin(folder: Path) -> dict[str, str]:
+    """Name and hash of a teacher, for what a network was made from."""
+    name = "supernet.safetensors" if (folder / "supernet.json").exists() else "weights.safetensors"
+    return {
+        "teacher": folder.resolve().name,
+        "teacher_sha256": hashlib.sha256((folder / name).read_bytes()).hexdigest(),
+    }
 
 
 def _check(folder: Path, labels: tuple[str, ...] | None, space: Space, data: Data) -> None:

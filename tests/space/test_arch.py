@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from hwnas.errors import ArchError
+from hwnas.shipped import shipped
 from hwnas.space.arch import Arch, parse_arch
+from hwnas.space.op import Stabilizer
 from hwnas.space.scarlet import released_archs
 
 
@@ -30,6 +32,41 @@ def test_the_documented_arch_json(tmp_path: Path) -> None:
     path.write_text('{"space": "macro", "choices": [0, 1, 2, 0, 1, 2, 0, 1]}')
     assert str(parse_arch(str(path))) == "macro:0,1,2,0,1,2,0,1"
     assert parse_arch(str(path), resolution=64).space.resolution == 64
+
+
+_PUBLISHED = {  # layer by layer: (expansion, kernel, squeeze-and-excitation), "-" is a skip
+    "scarlet-a": "370 650 350 371 631 351 631 330 371 370 350 371 330 371 631 651 331 631 671",
+    "scarlet-b": "331 351 331 671 330 350 671 331 - 350 331 331 671 331 651 651 - 671 651",
+    "scarlet-c": "351 331 351 - - 330 671 331 331 350 371 370 331 371 331 - 631 671 651",
+}
+
+
+def test_the_released_files_are_the_published_networks() -> None:
+    assert set(released_archs()) == set(_PUBLISHED)
+    for name, text in _PUBLISHED.items():
+        ops = [
+            layer[choice] for layer, choice in zip(parse_arch(name).space.layers, released_archs()[name], strict=True)
+        ]
+        told = ["-" if isinstance(op, Stabilizer) else f"{op.expansion:g}{op.kernel}{op.se:d}" for op in ops]
+        assert " ".join(told) == text
+        assert parse_arch(str(shipped("export", "models", f"{name}.json"))) == parse_arch(name)
+
+
+def test_a_point_of_a_front(tmp_path: Path) -> None:
+    points = [{"choices": [c] * 8, "values": [0.5]} for c in (0, 1)]
+    path = tmp_path / "front.json"
+    path.write_text(json.dumps({"space": "macro", "resolution": 64, "classes": 7, "points": points, "seed": 0}))
+    arch = parse_arch(f"{path}:1")
+    assert str(arch) == "macro:1,1,1,1,1,1,1,1"
+    assert (arch.space.resolution, arch.space.classes) == (64, 7)
+    assert parse_arch(f"{path}:0", resolution=32).space.resolution == 32
+    for wrong in ("2", "-1", "1,1", "", "x"):
+        with pytest.raises(ArchError, match="2 points; give one as :N from :0 to :1"):
+            parse_arch(f"{path}:{wrong}")
+    for content in ("[]", '{"points": 3}', '{"points": [3]}', '{"space": "macro", "choices": [0]}', "nope"):
+        path.write_text(content)
+        with pytest.raises(ArchError, match=r"front\.json"):
+            parse_arch(f"{path}:0")
 
 
 @pytest.mark.parametrize("text", ["scarlet-d", "macro:", "macro:a,b", "macro:1,2", "scarlet-s2", "none.json"])
