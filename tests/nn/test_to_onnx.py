@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import re
 from collections import Counter
 
 import numpy as np
@@ -79,7 +81,45 @@ def test_nothing_of_the_machine_is_inside_and_bytes_repeat(small_space: Space) -
     assert not model.metadata_props
     assert not model.doc_string
     assert not any(node.doc_string or node.metadata_props for node in model.graph.node)
-    assert b"/" not in first.replace(b"://", b"")[:2000] or b".py" not in first
+    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
+        assert not value.doc_string
+        assert not value.metadata_props
+    assert (model.producer_name, model.producer_version, model.domain) == ("hwnas", "", "")
+    texts = re.findall(rb"[\x20-\x7e]{4,}", b"".join(_without_weights(model)))
+    assert texts
+    assert not [text for text in texts if b"/" in text or b".py" in text or b"\\" in text]
+
+
+def _without_weights(model: onnx.ModelProto) -> list[bytes]:
+    """Everything in the file but the numbers."""
+    model = copy.deepcopy(model)
+    for weight in model.graph.initializer:
+        weight.raw_data = b""
+    return [model.SerializeToString()]
+
+
+@pytest.mark.parametrize(("opset", "ir_version"), [(14, 7), (17, 8), (OPSET, IR_VERSION), (26, 13)])
+def test_versions_asked_for_are_written_and_run(small_space: Space, opset: int, ir_version: int) -> None:
+    network = derive(lived_in(Supernet(small_space)), [1, 3, 0, 2, 4, 1]).eval()
+    data = to_onnx(network, (3, 16, 16), opset=opset, ir_version=ir_version)
+    model = onnx.load_from_string(data)
+    assert [(o.domain, o.version) for o in model.opset_import] == [("", opset)]
+    assert model.ir_version == ir_version
+    x = torch.randn(2, 3, 16, 16)
+    assert torch.allclose(run(data, x), network(x).detach(), rtol=1e-4, atol=1e-4)
+
+
+def test_versions_that_cannot_be_had_are_errors() -> None:
+    swish = nn.Hardswish()
+    for versions, words in (
+        ({"opset": 13, "ir_version": 7}, "opset 13 has no HardSwish.*use opset 14 or later"),
+        ({"opset": 0}, "not 0"),
+        ({"opset": onnx.defs.onnx_opset_version() + 1}, "writes opsets up to"),
+        ({"ir_version": onnx.IR_VERSION + 1}, "goes with IR versions"),
+        ({"opset": 20, "ir_version": 8}, "opset 20 goes with IR versions 9 to"),
+    ):
+        with pytest.raises(ModelError, match=words):
+            to_onnx(swish, (3, 8, 8), **versions)
 
 
 def test_the_module_is_left_as_it_was(small_space: Space) -> None:
