@@ -73,8 +73,9 @@ def sqnr_db(reference: Logits, logits: Logits) -> float | None:
     Returns:
         None where nothing distinguishes the inputs; at most 200.
     """
-    signal = float(np.square(reference - reference.mean(axis=0), dtype=np.float64).sum())
-    noise = float(np.square(logits - reference, dtype=np.float64).sum())
+    exact = reference.astype(np.float64)
+    signal = float(np.square(exact - exact.mean(axis=0)).sum())
+    noise = float(np.square(logits - exact).sum())
     return 10 * math.log10(signal / max(noise, 1e-20 * signal)) if signal > 0 else None
 
 

@@ -20,8 +20,9 @@ from hwnas.space.arch import parse_arch
 from hwnas.space.scarlet import released_archs
 from hwnas.tables.table import LatencyTable
 
-TEST_IMAGES = 512
 CALIBRATION_IMAGES = 512
+_TEST_PIXELS = 512 * 224 * 224
+_TEST_IMAGES = 4096
 
 
 def open_model(text: str, seed: int) -> tuple[Network, ModelInfo]:
@@ -71,7 +72,9 @@ def real_images(network: Network, info: ModelInfo, data: str | None) -> RealImag
         ) from None
     _check_classes(network, info, found)
     found = replace(found, mean=tuple(how.get("mean", found.mean)), std=tuple(how.get("std", found.std)))
-    chosen = spread(len(found.test.labels), TEST_IMAGES)
+    # a point of accuracy is a matter of many images: as many as take little time
+    tested = min(_TEST_IMAGES, max(1, _TEST_PIXELS // network.space.resolution**2))
+    chosen = spread(len(found.test.labels), tested)
     calibration = spread(len(found.train.labels), CALIBRATION_IMAGES)
     return RealImages(
         images=found.normalize(found.test.pixels(chosen)).contiguous().numpy(),

@@ -57,8 +57,7 @@ def calibrate(proto: ModelProto, names: Sequence[str], images: Sequence[Images],
                 raise ModelError(f"can't calibrate: {name} isn't finite on the images; check them and the weights")
             ends[name] = min(ends[name][0], low), max(ends[name][1], high)
             if rule == "mse":
-                chosen = rng.integers(values.size, size=min(values.size, _SAMPLE // len(images)))
-                samples[name].append(values.reshape(-1)[chosen])
+                samples[name].append(_sample(values.reshape(-1), -(-_SAMPLE // len(images)), rng))
     if rule == "minmax":
         return ends
     return {name: _least_error(np.concatenate(samples[name]), *ends[name], signed) for name in names}
@@ -87,6 +86,10 @@ def _runner(proto: ModelProto, names: Sequence[str]) -> Callable[[Images], dict[
         return ({entry: batch} if entry in names else {}) | dict(zip(computed, given, strict=True))
 
     return run
+
+
+def _sample(values: npt.NDArray[np.float32], size: int, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    return values if values.size <= size else values[rng.integers(values.size, size=size)]
 
 
 def _least_error(sample: npt.NDArray[np.float32], low: float, high: float, signed: bool) -> tuple[float, float]:
