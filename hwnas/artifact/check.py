@@ -19,7 +19,7 @@ from hwnas.files import read_json
 from hwnas.nn.derive import Network
 from hwnas.predict.count import count
 from hwnas.progress import Progress
-from hwnas.runtimes.base import Session
+from hwnas.runtimes.base import Session, first_line
 
 _PARTS = (CARD, "arch.json", "preprocessing.json", "labels.json", REFERENCE)
 _SLACK = 1.1
@@ -81,6 +81,8 @@ def _tried(about: str, check: Callable[[], str]) -> Finding:
         return Finding(about, None, f"not checked here: {error}")
     except HwnasError as error:
         return Finding(about, False, str(error))
+    except Exception as error:  # a forged model can lead a parser or a runtime to any
+        return Finding(about, False, f"can't be read: {first_line(error)}")
 
 
 def _hash(folder: Path, name: str, manifest: Manifest) -> Finding:
