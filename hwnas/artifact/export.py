@@ -186,7 +186,7 @@ def _entry(one: Made, found: Judgement, timed: Mapping[tuple[str, str], Latency]
     device = None
     if one.runtime is not None:
         device = device_of(one.runtime, precision=target.precision, threads=1, batch=target.batch.min)
-    logits = run_session(one.session, reference.inputs(facts.input.type), target.batch)
+    logits = run_session(one.session, reference.images, target.batch)
     recheck = compare(reference.logits, logits, REFERENCE)
     assert found.parity is not None  # else the export has failed
     return ExportedFile(

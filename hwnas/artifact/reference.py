@@ -34,7 +34,7 @@ class Normalization(BaseModel):
     mean: tuple[float, ...] = (0.5, 0.5, 0.5)
     std: tuple[Annotated[float, Field(gt=0)], ...] = (0.25, 0.25, 0.25)
 
-    def __call__(self, pixels_NHWC: npt.NDArray[np.uint8]) -> Images:
+    def images(self, pixels_NHWC: npt.NDArray[np.uint8]) -> Images:
         """uint8 (N, H, W, C) -> float32 (N, C, H, W), to the bit what ``Data.normalize`` gives."""
         mean, std = (np.array(value, np.float32) for value in (self.mean, self.std))
         scaled = pixels_NHWC.astype(np.float32) / np.float32(255)
@@ -46,7 +46,7 @@ class Normalization(BaseModel):
         return np.ascontiguousarray(np.clip(np.rint(scaled * 255), 0, 255).astype(np.uint8))
 
 
-def normalization_of(preprocessing: Mapping[str, Any] | None, channels: int) -> Normalization:
+def known_normalization(preprocessing: Mapping[str, Any] | None, channels: int) -> Normalization:
     """What ``preprocessing.json`` says of it.
 
     Raises:
@@ -72,10 +72,6 @@ class Reference:
     images: Images
     logits: Logits
 
-    def inputs(self, type_: str) -> npt.NDArray[Any]:
-        """What a model file with an input of this type is fed."""
-        return self.pixels if type_ == "uint8" else self.images.astype(type_)
-
 
 def reference_of(network: Network, images: Images, preprocessing: Mapping[str, Any] | None) -> tuple[Reference, bytes]:
     """A few of ``images`` (N, C, H, W), float32, rounded to whole pixels, and the file that holds them.
@@ -83,11 +79,11 @@ def reference_of(network: Network, images: Images, preprocessing: Mapping[str, A
     Raises:
         ModelError: the preprocessing has no such mean and deviation.
     """
-    normalize = normalization_of(preprocessing, images.shape[1])
-    pixels = normalize.pixels(images[:: max(len(images) // _INPUTS, 1)][:_INPUTS])
-    inputs = normalize(pixels)
+    normalization = known_normalization(preprocessing, images.shape[1])
+    pixels = normalization.pixels(images[:: max(len(images) // _INPUTS, 1)][:_INPUTS])
+    inputs = normalization.images(pixels)
     found = Reference(pixels=pixels, images=inputs, logits=logits_of(network, inputs))
-    tensors = {"pixels": pixels, "mean": np.array(normalize.mean), "std": np.array(normalize.std)}
+    tensors = {"pixels": pixels, "mean": np.array(normalization.mean), "std": np.array(normalization.std)}
     return found, save({**tensors, "logits": found.logits})
 
 
@@ -108,4 +104,4 @@ def read_reference(data: bytes, input_chw: tuple[int, int, int]) -> Reference:
     if logits is None or logits.dtype != np.float32 or logits.ndim != 2 or len(logits) != len(pixels):
         raise ModelError(f"{REFERENCE}: logits must be float32 ({len(pixels)}, classes)")
     given: dict[str, Any] = {name: tensors[name].tolist() for name in ("mean", "std") if name in tensors}
-    return Reference(pixels=pixels, images=normalization_of(given, channels)(pixels), logits=logits)
+    return Reference(pixels=pixels, images=known_normalization(given, channels).images(pixels), logits=logits)

@@ -81,6 +81,14 @@ def test_other_weights_than_pytorchs(copy: Copy) -> None:
     assert "differs from PyTorch" in found["onnx-fp32: parity"]
 
 
+def test_what_passed_on_many_inputs_passes_again_on_these(copy: Copy) -> None:
+    """One image more or less of eight is much of a share: as near as when it was exported is near enough."""
+    copy.edit(lambda manifest: manifest["files"][0]["settings"]["tolerance"].update(relative=1e-12))
+    assert missed(copy.path) == {}
+    copy.edit(lambda manifest: manifest["files"][0]["recheck"].update(max_relative=1e-12))
+    assert missed(copy.path).keys() == {"onnx-fp32: parity"}
+
+
 def test_a_tolerance_that_was_widened_lets_nothing_through_that_the_graph_tells(copy: Copy) -> None:
     """Another network of other size, vouched for by hash, tolerance and count."""
     model = onnx.load(copy.path / "onnx-fp32.onnx")
