@@ -42,7 +42,8 @@ def read_yaml(path: Path, error: type[InputError]) -> Any:
         error: the file can't be read, isn't UTF-8 YAML, or has a key twice.
     """
     try:
-        return yaml.load(path.read_bytes().decode(), _UniqueKeyLoader)  # noqa: S506  (a SafeLoader)
+        content = path.read_bytes()
+        return _whole(yaml.load(content.decode(), _UniqueKeyLoader), content)  # noqa: S506  (a SafeLoader)
     except OSError as problem:
         raise error(f"can't read {path}: {problem.strerror}") from None
     except (yaml.YAMLError, ValueError, RecursionError, TypeError) as problem:
@@ -56,11 +57,23 @@ def read_json(path: Path, error: type[InputError]) -> Any:
         error: the file can't be read or isn't UTF-8 JSON.
     """
     try:
-        return json.loads(path.read_bytes())
+        content = path.read_bytes()
+        return _whole(json.loads(content), content)
     except OSError as problem:
         raise error(f"can't read {path}: {problem.strerror}") from None
     except (ValueError, RecursionError) as problem:
         raise error(f"{path} isn't JSON: {problem}") from None
+
+
+def _whole(data: Any, content: bytes) -> Any:
+    """``data``, unless an escape in ``content`` is half a character: it could be read, and never be written again.
+
+    Raises:
+        ValueError: it is.
+    """
+    if b"\\u" in content.lower():
+        json.dumps(data, ensure_ascii=False, default=str).encode()
+    return data
 
 
 def validated(model: type[_Model], data: Any, where: Path | str, error: type[InputError]) -> _Model:
@@ -73,7 +86,7 @@ def validated(model: type[_Model], data: Any, where: Path | str, error: type[Inp
         return model.model_validate(data)
     except ValidationError as problem:
         first = problem.errors()[0]
-        field = ".".join(map(str, first["loc"]))  # empty where parts don't fit together
+        field = " ".join(".".join(map(str, first["loc"])).split())  # empty where parts don't fit together
         reason = str(first["ctx"]["error"]) if first["type"] == "value_error" else first["msg"]
         given = f", got {first['input']!r:.80}" if first["loc"] and first["type"] != "missing" else ""
         more = f" (and {problem.error_count() - 1} more)" if problem.error_count() > 1 else ""

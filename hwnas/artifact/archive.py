@@ -18,7 +18,8 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from hwnas.artifact.bundle import checked_bytes, load_artifact, read_manifest
-from hwnas.artifact.manifest import MANIFEST, FileName
+from hwnas.artifact.manifest import MANIFEST
+from hwnas.artifact.target import PlainName
 from hwnas.errors import ModelError, OutputError
 from hwnas.files import new_folder, refuse_existing, write_atomic
 
@@ -31,7 +32,7 @@ MAX_RATIO = 200
 _CHUNK = 2**24
 _DATE = (1980, 1, 1, 0, 0, 0)  # the first that a zip file can hold
 _FOR_WINDOWS = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
-_FILE_NAME = TypeAdapter[str](FileName)
+_PLAIN_NAME = TypeAdapter[str](PlainName)
 
 
 def zip_artifact(artifact: Path, output: Path) -> int:
@@ -156,7 +157,7 @@ def _harmless(entries: list[zipfile.ZipInfo], source: Path) -> list[zipfile.ZipI
 
 def _is_plain(name: str) -> bool:
     try:
-        _FILE_NAME.validate_python(name)
+        _PLAIN_NAME.validate_python(name)
     except ValidationError:
         return False
     return not name.endswith(".") and name.split(".")[0].lower() not in _FOR_WINDOWS

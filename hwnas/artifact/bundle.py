@@ -23,6 +23,8 @@ from hwnas.artifact.card import card
 from hwnas.artifact.entry import Normalization, normalization_of, taking_images
 from hwnas.artifact.formats.registry import get_format
 from hwnas.artifact.manifest import MANIFEST, ExportedFile, Manifest
+from hwnas.artifact.predict_script import PREDICT
+from hwnas.artifact.reference import REFERENCE
 from hwnas.errors import ModelError, SpaceError
 from hwnas.files import new_folder, read_json, to_json, validated, write_atomic
 from hwnas.runtimes.base import Session
@@ -32,6 +34,8 @@ from hwnas.space.yaml import get_space
 
 CARD = "README.md"
 _SPACE = "space.yaml"
+OWN_FILES = (MANIFEST, CARD, PREDICT, "arch.json", _SPACE, "preprocessing.json", "labels.json", REFERENCE)
+"""Of every artifact, or of some."""
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,16 @@ import numpy.typing as npt
 
 from hwnas import __version__
 from hwnas.artifact.beside_fp32 import Cost, costs
-from hwnas.artifact.bundle import Artifact, portable_arch, write_artifact
+from hwnas.artifact.bundle import OWN_FILES, Artifact, portable_arch, write_artifact
 from hwnas.artifact.entry import normalization_of
+from hwnas.artifact.formats.registry import get_format
 from hwnas.artifact.graph_report import graph_report
 from hwnas.artifact.judge import Evidence, Judgement, judge
 from hwnas.artifact.make import Made, check_readable, make
 from hwnas.artifact.manifest import SCHEMA, ExportedFile, ParityReport
 from hwnas.artifact.predict_script import PREDICT, predict_script
 from hwnas.artifact.reference import REFERENCE, Reference, reference_of
-from hwnas.artifact.target import get_target
+from hwnas.artifact.target import Target, get_target
 from hwnas.artifact.verify import compare, logits_of, random_textures, run_session
 from hwnas.errors import ConfigError, DataError, ParityError
 from hwnas.files import new_folder, refuse_existing, to_json, write_atomic
@@ -60,7 +61,7 @@ def export(
         progress: called with (what, done, total).
 
     Raises:
-        ConfigError: no target, one twice, or an unknown one.
+        ConfigError: no target, one twice, an unknown one, or one whose name can't be used.
         OutputError: the output exists or can't be written.
         DataError: the images aren't of the network's input size.
         ParityError, CountError: a file isn't the network, or loses too much accuracy. The output isn't written; what
@@ -74,6 +75,7 @@ def export(
         raise ConfigError(f"name one target or more, each once; got {', '.join(names) or 'none'}")
     for target in chosen:
         check_readable(target)
+    _refuse_clashes(chosen)
     info = info or ModelInfo()
     chw = (network.space.stem.c_in, network.space.resolution, network.space.resolution)
     inputs = f"images of {images_of or info.data or 'the caller'}" if images is not None else "random textures"
@@ -129,6 +131,19 @@ def export(
         "searched": info.searched.model_dump() if info.searched else None,
         "files": [file.model_dump(mode="json", by_alias=True) for file in files],
     })  # fmt: skip
+
+
+def _refuse_clashes(targets: Sequence[Target]) -> None:
+    """Raises:
+    ConfigError: a target's file would be called like another one of the artifact.
+    """
+    taken = {name.lower() for name in OWN_FILES}
+    for target in targets:
+        for suffix in get_format(target.format).suffixes:
+            name = f"{target.name}{suffix}"
+            if name.lower() in taken:
+                raise ConfigError(f"target {target.name} would write {name}, and there is one already; rename it")
+            taken.add(name.lower())
 
 
 def _refuse_failed(output: Path, made: Sequence[Made], judged: Sequence[Judgement]) -> None:

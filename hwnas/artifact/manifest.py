@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from hwnas.artifact.target import Target
+from hwnas.artifact.target import PlainName, Target
 from hwnas.nn.origin import Searched
 from hwnas.tables.device import Device
 from hwnas.tables.table import Latency
@@ -14,8 +14,6 @@ from hwnas.tables.table import Latency
 SCHEMA = "hwnas-artifact/2"
 MANIFEST = "manifest.json"
 
-FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=200)]
-"""Of a plain file of the folder, on every system."""
 _Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Count = Annotated[int, Field(ge=0, le=2**60)]
@@ -76,7 +74,7 @@ class ExportedFile(_Model):
 
     target: str
     settings: Target
-    files: Annotated[list[FileName], Field(min_length=1)]
+    files: Annotated[list[PlainName], Field(min_length=1)]
     bytes: _Count
     input: InputReport
     opset: _Count
@@ -131,7 +129,7 @@ class Manifest(_Model):
     made_from: dict[str, str]
     searched: Searched | None
     files: list[ExportedFile]
-    sha256: dict[FileName, _Sha256]
+    sha256: dict[PlainName, _Sha256]
 
     @property
     def keeps_stabilizers(self) -> bool:

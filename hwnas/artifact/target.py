@@ -14,6 +14,8 @@ from hwnas.runtimes.calibrate import Rule
 from hwnas.shipped import shipped
 
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
+PlainName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=100)]
+"""Of a plain file, on every system."""
 
 
 class _Model(BaseModel):
@@ -97,7 +99,7 @@ class Target(_Model):
     """
 
     schema_: Annotated[Literal["hwnas-target/1"], Field(alias="schema")]
-    name: str
+    name: PlainName
     format: str
     precision: Precision
     opset: Annotated[int, Field(ge=14)] = OPSET

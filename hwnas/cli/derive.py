@@ -26,6 +26,7 @@ def derive(
     if supernet and checkpoint:
         raise ConfigError("give --supernet or --checkpoint, not both")
     from hwnas.cli.deriving import derive_from_supernet, derive_released
+    from hwnas.cli.origin import search_folder
     from hwnas.space.arch import parse_arch
 
     if supernet:
@@ -33,7 +34,7 @@ def derive(
 
         info = read_supernet_info(supernet)
         found = parse_arch(arch, resolution or info.resolution, classes or info.classes)
-        derived = derive_from_supernet(found, supernet, output, Path(arch).parent if arch.endswith(".json") else None)
+        derived = derive_from_supernet(found, supernet, output, search_folder(arch))
     else:
         derived = derive_released(parse_arch(arch, resolution, classes), checkpoint, output, seed)
     notes = derived.network.stabilizer_notes

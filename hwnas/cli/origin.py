@@ -63,6 +63,12 @@ class _Search(BaseModel):  # what of search.json is read here
     closing: _Closing | None = None
 
 
+def search_folder(text: str) -> Path | None:
+    """Where a file lies that a person named as an arch (``winner.json``, ``front.json:3``); None for other words."""
+    file = text if text.endswith(".json") else text.rpartition(":")[0]
+    return Path(file).parent if file.endswith(".json") else None
+
+
 def origin_of(search: Path, arch: Arch, supernet: TrainedSupernet) -> Origin | None:
     """Where an arch comes from.
 
