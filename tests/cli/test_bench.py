@@ -99,6 +99,10 @@ def test_conditions_and_runtimes_are_given_again(
         assert (each["predicted_ms"] is not None) == (each["runtime"] == "onnxruntime")  # as the table's
     assert [(best["batch"], best["threads"]) for best in found["fastest"]] == [(1, 1)]
     assert found["drift"] > 0
+    shutil.copytree(flow.artifact, tmp_path / "work" / "artifact")
+    (tmp_path / "work" / "bench.json").write_text(json.dumps(found))
+    assert hwnas("report", tmp_path / "work", "-o", tmp_path / "report.html").status == 0
+    assert (tmp_path / "report.html").read_text("utf-8").count('<b class="good">fastest</b>') == 1
     altered = tmp_path / "altered"
     shutil.copytree(flow.artifact, altered)
     manifest = json.loads((altered / "manifest.json").read_text())
