@@ -84,26 +84,14 @@ def _verdict(file: FileContent) -> str:
 
 def _bench(bench: Sequence[BenchContent]) -> Html:
     longest_ms = max(row.p90_ms for row in bench)
-    head = [
-        "file",
-        "runtime",
-        "batch",
-        "threads",
-        "median",
-        "p10",
-        "p90",
-        "p10 to p90, median",
-        "images/s",
-        "memory",
-        "",
-    ]
+    head = ["file", "runtime", "batch", "threads", "median", "p90", "p10 to p90, median", "images/s", "memory", ""]
     rows = [
         [
             code(b.path),
             b.runtime,
             str(b.batch),
             str(b.threads),
-            *map(milliseconds, (b.p50_ms, b.p10_ms, b.p90_ms)),
+            *map(milliseconds, (b.p50_ms, b.p90_ms)),
             _range(b, longest_ms),
             number(1000 * b.batch / b.p50_ms),
             _memory(b.memory_mb),
@@ -111,7 +99,7 @@ def _bench(bench: Sequence[BenchContent]) -> Html:
         ]
         for b in bench
     ]
-    return table(head, rows, align="llrrrrrlrrl")
+    return table(head, rows, align="llrrrrlrrl")
 
 
 def _time(ms: float | None) -> str:

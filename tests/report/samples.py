@@ -253,7 +253,7 @@ def _artifact(median_ms: float) -> ArtifactContent:
                 lacks="there is no NVIDIA GPU here",
             ),
         ),
-        parity=(
+        parity=tuple(
             ParityContent(
                 path=path,
                 max_relative_error=error,
