@@ -34,8 +34,8 @@ pytest: .venv/installed-dev
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
 	touch .venv/installed
 
-.venv/installed-dev: .venv/installed
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+.venv/installed-dev: .venv/installed plugins/hwnas-ncnn/pyproject.toml
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]' --editable plugins/hwnas-ncnn
 	touch .venv/installed-dev
 
 wheel: .venv/installed-dev

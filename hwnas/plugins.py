@@ -1,9 +1,10 @@
 """Names that outsiders add: entry points of installed packages, looked up by group and name.
 
 Groups: ``hwnas.spaces`` (a callable ``(resolution, classes) -> Space``), ``hwnas.runtimes`` (a callable from options, a
-mapping of texts or None, to a :class:`hwnas.runtimes.base.Runtime`), ``hwnas.strategies`` (see
-:mod:`hwnas.search.strategy`), ``hwnas.samplers`` (see :mod:`hwnas.train.sampling`) and ``hwnas.data`` (a callable
-``resolution -> hwnas.data.load.Parts``).
+mapping of texts or None, to a :class:`hwnas.runtimes.base.Runtime`), ``hwnas.formats`` (a callable to a
+:class:`hwnas.artifact.formats.base.Format`), ``hwnas.strategies`` (see :mod:`hwnas.search.strategy`),
+``hwnas.samplers`` (see :mod:`hwnas.train.sampling`) and ``hwnas.data`` (a callable ``resolution ->
+hwnas.data.load.Parts``).
 """
 
 from __future__ import annotations

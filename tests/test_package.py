@@ -71,6 +71,7 @@ def test_the_wheel_works_away_from_the_checkout(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("hwnas-*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "site")
+        assert {name.partition("/")[0].partition("-")[0] for name in archive.namelist()} == {"hwnas"}  # and no plugin
     lines = [
         "import hwnas, hwnas.report.html",
         "from importlib.resources import files",

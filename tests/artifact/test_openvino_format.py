@@ -80,11 +80,6 @@ def test_says_nothing_of_this_machine(files: Files) -> None:
         assert word not in files[".xml"]
 
 
-def test_bf16_takes_half_the_bytes(files: Files, graph: bytes) -> None:
-    half = get_format("openvino").write(graph, get_target("openvino-bf16"))
-    assert len(half[".bin"]) < 0.55 * len(files[".bin"])
-
-
 def test_a_fixed_batch_is_all_it_takes(graph: bytes) -> None:
     kind, target = get_format("openvino"), _fixed(4)
     session = kind.open(kind.write(graph, target), target, threads=1)

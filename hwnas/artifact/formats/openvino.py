@@ -26,8 +26,7 @@ _WEIGHTED = ("Convolution", "GroupConvolution", "MatMul")
 class OpenVinoFormat:
     """See :class:`hwnas.artifact.formats.base.Format`. Same graph and version of OpenVINO, same bytes.
 
-    bf16 is asked for when the IR is loaded; its weights are stored in fp16, which halves the file and rounds them
-    8 times finer than bf16 does.
+    The IR of bf16 is that of fp32; bf16 is asked for when it is loaded.
     """
 
     name = "openvino"
@@ -58,7 +57,7 @@ class OpenVinoFormat:
             _name_alike(model, {node.name for node in source.node} | {weight.name for weight in source.initializer})
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "model.xml"
-                ov.save_model(model, path, compress_to_fp16=target.precision == "bf16")
+                ov.save_model(model, path, compress_to_fp16=False)
                 files = {".xml": path.read_bytes(), ".bin": path.with_suffix(".bin").read_bytes()}
         except RuntimeError as error:
             raise ModelError(f"OpenVINO can't write the model: {first_line(error)}") from None

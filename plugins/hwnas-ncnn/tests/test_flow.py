@@ -1,0 +1,62 @@
+"""Profiling, export and bench with ncnn: nothing but the entry points tells hwnas of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("hwnas_ncnn", reason="the package of plugins/hwnas-ncnn isn't installed")
+
+from hwnas.artifact.bench import bench
+from hwnas.artifact.export import export
+from hwnas.nn.derive import Network
+from hwnas.predict.latency import LatencyPredictor
+from hwnas.profile.sweep import profile_space
+from hwnas.profile.timer import Effort
+from hwnas.runtimes.registry import get_runtime
+from hwnas.space.space import Space
+from hwnas.space.yaml import get_space
+
+TARGETS = Path(__file__).parents[1] / "targets"
+QUICK = Effort(at_least_s=0.1, at_most_s=0.2)
+SPACE = """
+name: small
+resolution: 16
+classes: 10
+act: hswish
+kernels: [3]
+expansions: [2]
+se: [false, true]
+stem: {width: 8, c_out: 8, stride: 2, separable: true, act: relu6}
+stages:
+  - {c_out: 12, layers: 2, stride: 2}
+head: {width: 24, act: relu6}
+"""
+
+
+@pytest.fixture
+def space(tmp_path: Path) -> Space:
+    (tmp_path / "space.yaml").write_text(SPACE)
+    return get_space(str(tmp_path / "space.yaml"))
+
+
+def test_profile(space: Space) -> None:
+    table = profile_space(space, get_runtime("ncnn"), networks=np.array([[0, 1], [1, 1]]), effort=QUICK)
+    assert table.device.runtime == "ncnn"
+    assert all(network.latency.p50_ms > 0 for network in table.networks)
+    assert len(table.networks) == 2
+    assert LatencyPredictor(table, space).predict(np.array([[1, 0]])) > 0  # it has every op
+
+
+def test_export_and_bench(space: Space, tmp_path: Path) -> None:
+    network = Network(space, [1, 0]).eval()
+    artifact = export(network, ["onnx-fp32", str(TARGETS / "ncnn-fp32.yaml")], tmp_path / "artifact")
+    (entry,) = (file for file in artifact.manifest.files if file.target == "ncnn-fp32")
+    assert entry.files == ["ncnn-fp32.param", "ncnn-fp32.bin"]
+    assert entry.lacks is None
+    assert set(entry.precisions) == {"fp32"}
+    assert entry.parity.max_relative < 1e-4
+    rows = {row.file.target: row for row in bench([artifact], effort=QUICK).results}
+    assert rows["ncnn-fp32"].latency.p50_ms > 0
