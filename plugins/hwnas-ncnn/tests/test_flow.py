@@ -45,7 +45,6 @@ def space(tmp_path: Path) -> Space:
 def test_profile(space: Space) -> None:
     table = profile_space(space, get_runtime("ncnn"), networks=np.array([[0, 1], [1, 1]]), effort=QUICK)
     assert table.device.runtime == "ncnn"
-    assert all(network.latency.p50_ms > 0 for network in table.networks)
     assert len(table.networks) == 2
     assert LatencyPredictor(table, space).predict(np.array([[1, 0]])) > 0  # it has every op
 
