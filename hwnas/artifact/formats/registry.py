@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from hwnas.artifact.formats.base import Format
-from hwnas.errors import ConfigError
+from hwnas.errors import RuntimeMissingError
 from hwnas.plugins import load_plugin, plugin_names
 
 _PLUGINS = "hwnas.formats"
@@ -54,9 +54,9 @@ def get_format(name: str) -> Format:
     """A format by name.
 
     Raises:
-        ConfigError: unknown.
+        RuntimeMissingError: unknown, or the package that has it isn't installed.
     """
     make: Callable[[], Format] | None = _BUILT_IN.get(name) or load_plugin(_PLUGINS, name)
     if make is None:
-        raise ConfigError(f"no format {name!r}; known: {', '.join(format_names())}")
+        raise RuntimeMissingError(f"no format {name!r}; known: {', '.join(format_names())}, or install what has it")
     return make()
