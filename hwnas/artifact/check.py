@@ -158,7 +158,14 @@ def _reference(artifact: Artifact) -> Reference:
 def _structure(artifact: Artifact, file: ExportedFile) -> str:
     files = artifact.read(file)
     if ".onnx" not in files:
-        raise _NotChecked(f"only the structure of ONNX files is counted, not that of {file.settings.format}")
+        counted = get_format(file.settings.format).structure(files)
+        if counted is None:
+            raise _NotChecked(
+                f"format {file.settings.format} doesn't tell its layers; its graph's were counted at export"
+            )
+        if counted.madds != artifact.manifest.madds:
+            raise ModelError(f"{counted.madds:,} multiply-adds, the arch has {artifact.manifest.madds:,}")
+        return f"the arch's multiply-adds, in {counted.layers} layers with weights"
     facts = graph_report(files[".onnx"])
     if (facts.opset, facts.ir_version, facts.input) != (file.opset, file.ir_version, file.input):
         raise ModelError(

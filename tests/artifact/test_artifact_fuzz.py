@@ -14,13 +14,17 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from hwnas.artifact.bundle import load_artifact, read_manifest
 from hwnas.artifact.formats.registry import get_format
+from hwnas.artifact.sidecar import read_sidecar
 from hwnas.artifact.target import get_target
 from hwnas.files import to_json
 from hwnas.nn.derive import Network
 from hwnas.nn.model_folder import load_model, save_model
+from hwnas.nn.to_onnx import to_onnx
+from hwnas.runtimes.half import to_half
 from hwnas.space.yaml import get_space
 from tests.artifact.conftest import Shipped
 from tests.profile.test_result_fuzz import ODD, damage, mutate, one_line_or_nothing
@@ -68,6 +72,11 @@ def kinds(shipped: Shipped, tmp_path_factory: pytest.TempPathFactory) -> dict[st
         "quantization: {images: 10, keep_float: [se]}\ntolerance: {relative: 0.1, cosine: 0.9, top1: 0.9}\n"
     )
 
+    sidecar = root / "engine.json"
+    rtx = get_target("tensorrt-rtx-fp16")
+    graph = to_half(to_onnx(nn.Flatten(), (3, 4, 4)))
+    sidecar.write_bytes(get_format("tensorrt-rtx").write(graph, rtx)[".json"])
+
     def manifest() -> None:
         """All that ``bench`` does before it loads a file; what was taken can be written as JSON."""
         artifact = load_artifact(folder)
@@ -85,7 +94,7 @@ def kinds(shipped: Shipped, tmp_path_factory: pytest.TempPathFactory) -> dict[st
             (root / "model" / "model.json").read_text(),
             lambda: load_model(root / "model"),
         ),
-        # sidecars of engines: another Kind(path, text, reader) here
+        "sidecar": Kind(sidecar, sidecar.read_text(), lambda: read_sidecar(sidecar.read_bytes(), "sidecar")),
     }
     for kind in found.values():
         assert kind.given(kind.text.encode())
@@ -102,11 +111,11 @@ def nothing_else_changes(kinds: dict[str, Kind]) -> Any:
     assert sorted(root.rglob("*")) == before
 
 
-@pytest.mark.parametrize("name", ["manifest", "target", "model"])
+@pytest.mark.parametrize("name", ["manifest", "target", "sidecar", "model"])
 def test_edited(kinds: dict[str, Kind], name: str) -> None:
     kind, taken = kinds[name], []
 
-    @settings(FUZZ, max_examples=100 if name == "model" else 400)
+    @settings(FUZZ, max_examples=100 if name == "model" else 300)
     @given(st.data())
     def run(data: st.DataObject) -> None:
         changed = mutate(data.draw, kind.plain)  # type: ignore[arg-type]
@@ -118,11 +127,11 @@ def test_edited(kinds: dict[str, Kind], name: str) -> None:
     kind.path.write_text(kind.text)
 
 
-@pytest.mark.parametrize("name", ["manifest", "target", "model"])
+@pytest.mark.parametrize("name", ["manifest", "target", "sidecar", "model"])
 def test_damaged(kinds: dict[str, Kind], name: str) -> None:
     kind = kinds[name]
 
-    @settings(FUZZ, max_examples=100 if name == "model" else 300)
+    @settings(FUZZ, max_examples=100 if name == "model" else 250)
     @given(st.data())
     def run(data: st.DataObject) -> None:
         kind.given(damage(data.draw, kind.text.encode()))  # type: ignore[arg-type]

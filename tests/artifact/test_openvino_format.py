@@ -27,7 +27,6 @@ from hwnas.testing import FormatContract
 
 openvino = pytest.importorskip("openvino", reason="the extra openvino isn't installed")
 
-from hwnas.artifact.formats.openvino import structure  # noqa: E402
 
 _BF16 = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
@@ -95,7 +94,7 @@ def test_what_is_written_is_the_network(network: Network, graph: bytes, name: st
 
     target, kind = get_target(name), get_format("openvino")
     images = np.random.default_rng(0).standard_normal((4, 3, 16, 16), dtype=np.float32)
-    found = structure(kind.write(in_precision(graph, target, kind.preset(target), images), target))
+    found = kind.structure(kind.write(in_precision(graph, target, kind, images).model, target))
     layers = [m for m in network.modules() if isinstance(m, torch.nn.Conv2d | torch.nn.Linear)]
     assert found.layers == len(layers)
     assert found.weights == sum(layer.weight.numel() for layer in layers)
@@ -105,7 +104,7 @@ def test_what_is_written_is_the_network(network: Network, graph: bytes, name: st
 def test_another_network_is_told(small_space: Space, files: Files, graph: bytes) -> None:
     wider = to_onnx(Network(small_space, [3] * small_space.num_layers).eval(), (3, 16, 16))
     with pytest.raises(CountError, match="of convolutions and linear layers, its graph"):
-        check_written(structure(files), wider)
+        check_written(get_format("openvino").structure(files), wider)
     found = graph_structure(graph)
     check_written(found, graph)
     for name in found._fields:

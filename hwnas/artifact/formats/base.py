@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from hwnas.artifact.formats.structure import Structure
 from hwnas.artifact.target import Target
 from hwnas.errors import ModelError
 from hwnas.progress import Progress
@@ -61,6 +62,14 @@ class Format(Protocol):
 
     def precisions(self, files: Files, session: Session | None) -> dict[str, int]:
         """{precision: how many layers with weights compute in it}, read back from the files or the loaded session."""
+
+    def structure(self, files: Files) -> Structure | None:
+        """Convolutions and linear layers, counted in the files; None where the format doesn't tell.
+
+        Raises:
+            ModelError: the files can't be read.
+            RuntimeMissingError: what reads them isn't installed.
+        """
 
 
 def complete(kind: Format, files: Files) -> None:

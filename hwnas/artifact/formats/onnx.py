@@ -8,6 +8,7 @@ import onnx
 from onnx import TensorProto
 
 from hwnas.artifact.formats.base import Files, complete
+from hwnas.artifact.formats.structure import Structure, graph_structure
 from hwnas.artifact.target import Target
 from hwnas.progress import Progress
 from hwnas.runtimes.base import Runtime, Session
@@ -48,6 +49,9 @@ class OnnxFormat:
         if isinstance(session, OnnxRuntimeSession) and session.on_cpu:
             return computed_precisions(files[".onnx"])
         return weight_precisions(files[".onnx"])
+
+    def structure(self, files: Files) -> Structure:
+        return graph_structure(files[".onnx"])
 
 
 def weight_precisions(model: bytes) -> dict[str, int]:

@@ -61,7 +61,7 @@ class OpenVinoFormat:
                 files = {".xml": path.read_bytes(), ".bin": path.with_suffix(".bin").read_bytes()}
         except RuntimeError as error:
             raise ModelError(f"OpenVINO can't write the model: {first_line(error)}") from None
-        check_written(structure(files), graph)
+        check_written(self.structure(files), graph)
         return files
 
     def open(self, files: Files, target: Target, *, threads: int, trusted: bool = False) -> Session:
@@ -77,19 +77,17 @@ class OpenVinoFormat:
 
         return session.precisions() if isinstance(session, OpenVinoSession) else {}
 
+    def structure(self, files: Files) -> Structure:
+        import openvino as ov
 
-def structure(files: Files) -> Structure:
-    """Counted in files as OpenVINO reads them."""
-    import openvino as ov
-
-    model = ov.Core().read_model(files[".xml"], files[".bin"])
-    model.reshape([1, *list(model.input(0).get_partial_shape())[1:]])
-    weights, madds = [], 0
-    for op in model.get_ordered_ops():
-        if op.get_type_name() in _WEIGHTED:
-            weights.append(math.prod(op.input_value(1).get_shape()))
-            madds += weights[-1] * math.prod(op.get_output_shape(0)[2:])
-    return Structure(len(weights), sum(weights), madds)
+        model = ov.Core().read_model(files[".xml"], files[".bin"])
+        model.reshape([1, *list(model.input(0).get_partial_shape())[1:]])
+        weights, madds = [], 0
+        for op in model.get_ordered_ops():
+            if op.get_type_name() in _WEIGHTED:
+                weights.append(math.prod(op.input_value(1).get_shape()))
+                madds += weights[-1] * math.prod(op.get_output_shape(0)[2:])
+        return Structure(len(weights), sum(weights), madds)
 
 
 def _name_alike(model: ov.Model, known: set[str]) -> None:

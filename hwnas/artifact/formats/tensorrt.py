@@ -76,3 +76,6 @@ class TensorRtFormat:
         """By the loaded engine's word; where it isn't loaded or hides its layers, by the network it was built of."""
         told = session.precisions() if isinstance(session, TensorRtSession) else {}
         return told or read_sidecar(files[".json"], "sidecar").precisions()
+
+    def structure(self, files: Files) -> None:
+        """An engine's layers are merged and renamed; what they were is known of the graph alone."""

@@ -57,5 +57,5 @@ def test_export_and_bench(space: Space, tmp_path: Path) -> None:
     assert entry.lacks is None
     assert set(entry.precisions) == {"fp32"}
     assert entry.parity.max_relative < 1e-4
-    rows = {row.file.target: row for row in bench([artifact], effort=QUICK).results}
+    rows = {row.cell.file.target: row for row in bench([artifact], effort=QUICK).results}
     assert rows["ncnn-fp32"].latency.p50_ms > 0

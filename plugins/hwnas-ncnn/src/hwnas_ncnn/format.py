@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from hwnas.artifact.formats.base import Files, complete
+from hwnas.artifact.formats.structure import Structure
 from hwnas.artifact.target import Target
 from hwnas.errors import ConfigError
 from hwnas.progress import Progress
 from hwnas.runtimes.base import Session, check_precision
 from hwnas.runtimes.quantize import ONNXRUNTIME, Preset
 from hwnas_ncnn.convert import to_ncnn
+from hwnas_ncnn.param import read_param
 from hwnas_ncnn.runtime import Ncnn, NcnnSession
 
 
@@ -38,3 +40,7 @@ class NcnnFormat:
 
     def precisions(self, files: Files, session: Session | None) -> dict[str, int]:
         return session.precisions() if isinstance(session, NcnnSession) else {}
+
+    def structure(self, files: Files) -> Structure:
+        complete(self, files)
+        return read_param(files[".param"]).structure
