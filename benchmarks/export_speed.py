@@ -77,9 +77,11 @@ def telling_network() -> Network:
     """SCARLET-A with random weights whose answers depend on what it sees."""
     network = load_scarlet("scarlet-a")
     textures = random_textures(128, CHW, seed=1)
-    recalibrate(network, torch.from_numpy(textures).split(32))
+    recalibrate(network, [torch.from_numpy(textures[start : start + 32]) for start in range(0, 128, 32)])
+    classifier = network.head.get_submodule("classifier")
+    assert isinstance(classifier, nn.Linear)
     with torch.no_grad():
-        network.head.classifier.bias.copy_(-torch.from_numpy(logits_of(network, textures).mean(axis=0)))
+        classifier.bias.copy_(-torch.from_numpy(logits_of(network, textures).mean(axis=0)))
     return network
 
 
