@@ -80,7 +80,7 @@ def _exported(network: Network, info: ModelInfo, images: RealImages, target: str
     )
     print(
         f"{target:<20} {file.accuracy_before:.2%} -> {file.accuracy_after:.2%} ({points:+.2f} points lost)  "
-        f"{file.parity.sqnr_db or 0:.1f} dB  {ratio}{'  POINTLESS' if file.pointless else ''}  "
+        f"{file.parity.sqnr_db or 0:.1f} dB, {ratio}{', POINTLESS' if file.pointless else ''}  "
         f"{file.bytes / 1e6:.2f} MB  {file.precisions}  made in {time.monotonic() - begin:.0f} s"
     )
     for note in file.notes:

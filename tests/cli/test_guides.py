@@ -7,13 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from hwnas.cli.main import app
 from tests.cli.conftest import Flow
 from tests.cli.guides import blocks, parse, run
 from tests.cli.run import Shell
 
 _KINDS = {("sh", ""), ("sh", "fails"), ("sh", "gpu"), ("text", ""), ("python", "")}
-_MISSING = "artifact" not in {group.name for group in app.registered_groups}
 
 
 def test_ship_a_model(hwnas: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,12 +26,10 @@ def test_ship_a_model(hwnas: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         if block.kind != "sh" or block.argument == "gpu":
             continue
         for words in block.commands():
-            if _MISSING and (words[1] == "artifact" or words[1].endswith("predict.py")):
-                continue
             status, errors = run(hwnas, words, tmp_path)
             assert status == (1 if block.argument == "fails" else 0), (words, errors)
             ran += 1
-    assert ran >= 15 - 5 * _MISSING
+    assert ran >= 15
 
 
 def test_what_takes_a_gpu_is_spelt_right() -> None:
@@ -41,7 +37,7 @@ def test_what_takes_a_gpu_is_spelt_right() -> None:
     for block in blocks("ship-a-model.md"):
         if (block.kind, block.argument) == ("sh", "gpu"):
             for words in block.commands():
-                if words[0] == "hwnas" and not (_MISSING and (words[1] == "artifact" or "--trust" in words)):
+                if words[0] == "hwnas":
                     parse(words)
                     parsed += 1
     assert parsed >= 2
