@@ -15,7 +15,7 @@ from hwnas.artifact.manifest import MANIFEST, ExportedFile, Manifest, ParityRepo
 from hwnas.artifact.predict_script import PREDICT, runnable
 from hwnas.artifact.reference import REFERENCE, Reference, read_reference
 from hwnas.artifact.structure import check_structure
-from hwnas.artifact.verify import Parity, compare, misses, run_session
+from hwnas.artifact.verify import Parity, compare, misses, run_session, shortfall
 from hwnas.errors import HwnasError, ModelError, RuntimeMissingError
 from hwnas.files import read_json
 from hwnas.nn.derive import Network
@@ -203,6 +203,6 @@ def _precision(artifact: Artifact, file: ExportedFile, session: Session | None) 
     here = get_format(file.settings.format).precisions(artifact.read(file), session)
     if not here:
         raise _NotChecked("its precision can't be read without its runtime")
-    if wanted not in here:
-        raise ModelError(f"computes in {', '.join(here)} where {wanted} was asked")
+    if missed := shortfall(here, wanted):
+        raise ModelError(missed)
     return ", ".join(f"{layers} layers in {name}" for name, layers in here.items())

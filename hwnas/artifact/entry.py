@@ -43,11 +43,11 @@ class Normalization:
         for values in (mean, std):
             if not isinstance(values, list | tuple) or len(values) != channels or not np.isfinite(values).all():
                 raise ConfigError(
-                    f"nothing says the model's mean and std of {channels} channels, which a target with preprocessing "
-                    "inside needs; use a target without, or a model that was trained on a data set"
+                    f"the model's preprocessing doesn't say mean and std of its {channels} channels; take a model that "
+                    "was trained on a data set, or a target with preprocessing outside"
                 )
         if not all(value > 0 for value in std or ()):
-            raise ConfigError(f"the model's preprocessing divides by std {std}")
+            raise ConfigError(f"the model's preprocessing divides by std {std}; it must be above 0")
         return cls(tuple(map(float, mean or ())), tuple(map(float, std or ())))
 
     def pixels(self, images: Images) -> Pixels:

@@ -90,7 +90,6 @@ def export(
     inside = [normalization_of(target, info.preprocessing, chw[0]) for target in chosen]
     if normalization := next(filter(None, inside), None):
         images = normalization.images(normalization.pixels(images))  # as bytes can say them
-    evidence = Evidence(images=images, inputs=inputs, reference=logits_of(network, images), labels=labels)
     made = []
     for index, target in enumerate(chosen):
         one = make(network, target, calibration, progress, normalization=inside[index])
@@ -99,6 +98,7 @@ def export(
         made.append(one)
         if progress:
             progress("exporting", index + 1, len(chosen), target.name)
+    evidence = Evidence(images=images, inputs=inputs, reference=logits_of(network, images), labels=labels)
     judged = [judge(one, evidence) for one in made]
     _refuse_failed(output, made, judged)
     spent = costs(network, made, chw, progress)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.artifact.make import Made
-from hwnas.artifact.verify import Logits, Parity, compare, misses, run_session
+from hwnas.artifact.verify import Logits, Parity, compare, misses, run_session, shortfall
 from hwnas.errors import ParityError
 from hwnas.runtimes.base import Images
 
@@ -62,8 +62,8 @@ def judge(made: Made, evidence: Evidence) -> Judgement:
     failures = misses(parity, tolerance, learnt=learnt)
     if before is not None and after is not None and 100 * (before - after) > tolerance.accuracy_points:
         failures.append(f"accuracy {before:.2%} becomes {after:.2%} (allowed loss {tolerance.accuracy_points} points)")
-    if made.precisions and made.target.precision not in made.precisions:
-        failures.append(f"computes in {', '.join(made.precisions)} where {made.target.precision} was asked")
+    if made.precisions and (missed := shortfall(made.precisions, made.target.precision)):
+        failures.append(missed)
     return Judgement(parity=parity, accuracy_before=before, accuracy_after=after, failures=tuple(failures))
 
 

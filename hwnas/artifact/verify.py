@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -102,6 +103,19 @@ def misses(parity: Parity, tolerance: Tolerance, *, learnt: bool = True) -> list
             f"same first class on {parity.top1_agreement:.2%} of {parity.images} inputs (needed {tolerance.top1:.2%})"
         )
     return found
+
+
+def shortfall(precisions: Mapping[str, int], wanted: str) -> str | None:
+    """What is wrong where most layers don't compute as asked, in words; None where they do.
+
+    Args:
+        precisions: {precision: layers with weights that compute in it}.
+        wanted: the precision that was asked for.
+    """
+    if 2 * precisions.get(wanted, 0) > sum(precisions.values()):
+        return None
+    told = ", ".join(f"{layers} in {name}" for name, layers in precisions.items())
+    return f"computes its layers {told}, where {wanted} was asked"
 
 
 def logits_of(network: Network, images: Images) -> Logits:

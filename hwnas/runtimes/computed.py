@@ -10,7 +10,7 @@ import onnx
 import onnxruntime as ort
 from onnx import ModelProto, TensorProto
 
-from hwnas.errors import ModelError
+from hwnas.errors import ModelError, OutputError
 from hwnas.runtimes.base import check_self_contained, first_line
 
 _INT8 = ("QLinearConv", "QGemm", "QLinearMatMul", "ConvInteger", "MatMulInteger")
@@ -23,6 +23,7 @@ def optimized(model: bytes) -> ModelProto:
 
     Raises:
         ModelError: it can't load the model.
+        OutputError: the disk for temporary files is full.
     """
     check_self_contained(model)
     with tempfile.TemporaryDirectory() as folder:
@@ -33,6 +34,8 @@ def optimized(model: bytes) -> ModelProto:
         try:
             ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # its exception classes share no public base
+            if path.exists():  # so the model is loaded, and what was made of it isn't written
+                raise OutputError(f"can't write {path}: {first_line(error)}; check the free space") from None
             raise ModelError(f"ONNX Runtime can't load the model: {first_line(error)}") from None
         return onnx.load(path)
 

@@ -90,15 +90,14 @@ class RuntimeContract:
         for precision in runtime.precisions:
             call = _loaded(runtime, model, precision).bind(images)
             call()
-            during_s = after_s = 0.0
+            shares = []  # of five: what else this process does, falls on some of them
             for _ in range(5):
                 begin_s = time.process_time()
                 call()
                 back_s = time.process_time()
                 time.sleep(0.03)
-                during_s += back_s - begin_s
-                after_s += time.process_time() - back_s
-            assert after_s < 0.3 * during_s, precision
+                shares.append((time.process_time() - back_s) / (back_s - begin_s))
+            assert np.median(shares) < 0.3, precision
 
     def test_sessions_leave_each_other_alone(self, runtime: Runtime) -> None:
         examples = [_example(name) for name in ("residual", "gated")]

@@ -20,7 +20,7 @@ from hwnas.artifact.card import literal
 from hwnas.artifact.export import export
 from hwnas.artifact.reference import Normalization, read_reference, reference_of
 from hwnas.data.load import load_data
-from hwnas.errors import HwnasError, ModelError, SpaceError
+from hwnas.errors import ConfigError, HwnasError, ModelError, SpaceError
 from hwnas.nn.derive import Network
 from hwnas.nn.model_folder import ModelInfo, load_model, save_model
 from hwnas.space.yaml import get_space
@@ -151,7 +151,7 @@ def test_normalization_is_that_of_the_data(shipped: Shipped) -> None:
     "preprocessing", [{"mean": "grey"}, {"mean": [0.5, 0.5]}, {"std": [1.0, 0.0, 1.0]}, {"std": [float("nan")] * 3}]
 )
 def test_preprocessing_that_makes_no_sense(shipped: Shipped, preprocessing: dict[str, object]) -> None:
-    with pytest.raises(ModelError, match="preprocessing"):
+    with pytest.raises(ConfigError, match="preprocessing"):
         reference_of(shipped.network, shipped.data.test_images(8), preprocessing)
 
 

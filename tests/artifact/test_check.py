@@ -117,7 +117,7 @@ def test_another_precision_than_was_asked(copy: Copy) -> None:
     copy.edit(lambda manifest: manifest["files"][0]["settings"].update(precision="int8"))
     found = missed(copy.path)
     assert found.keys() == {"onnx-fp32: precision"}
-    assert "computes in fp32 where int8" in found["onnx-fp32: precision"]
+    assert "in fp32, where int8 was asked" in found["onnx-fp32: precision"]
 
 
 def test_weights_in_another_file(copy: Copy) -> None:

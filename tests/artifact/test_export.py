@@ -14,7 +14,7 @@ from hwnas.artifact import make as make_module
 from hwnas.artifact.bundle import load_artifact
 from hwnas.artifact.export import export
 from hwnas.artifact.target import Tolerance, get_target, target_names
-from hwnas.artifact.verify import compare, misses, random_textures
+from hwnas.artifact.verify import compare, misses, random_textures, shortfall
 from hwnas.errors import CheckpointError, ConfigError, CountError, DataError, ModelError, OutputError, ParityError
 from hwnas.nn.derive import Network, derive
 from hwnas.nn.model_folder import ModelInfo, load_model, save_model
@@ -207,3 +207,10 @@ def test_models_are_written_once(network: Network, tmp_path: Path) -> None:
     save_model(network, tmp_path / "model", INFO, madds=1, params=1)
     with pytest.raises(OutputError, match="exists already"):
         save_model(network, tmp_path / "model", INFO, madds=1, params=1)
+
+
+def test_most_layers_compute_as_asked() -> None:
+    assert shortfall({"int8": 3, "fp32": 2}, "int8") is None
+    assert shortfall({"fp16": 1}, "fp16") is None
+    assert shortfall({"fp32": 2, "int8": 2}, "int8") == "computes its layers 2 in fp32, 2 in int8, where int8 was asked"
+    assert shortfall({"fp32": 9}, "fp16") == "computes its layers 9 in fp32, where fp16 was asked"

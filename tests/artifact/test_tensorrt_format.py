@@ -239,7 +239,7 @@ def test_an_fp16_request_that_builds_fp32_is_caught(
     nvidia_smi(None)
     write = TensorRtFormat.write
     monkeypatch.setattr(TensorRtFormat, "write", lambda self, _, target, progress=None: write(self, graph, target))
-    with pytest.raises(ParityError, match="computes in fp32 where fp16 was asked"):
+    with pytest.raises(ParityError, match="in fp32, where fp16 was asked"):
         export(network, ["tensorrt-rtx-fp16"], tmp_path / "artifact")
     assert not (tmp_path / "artifact").exists()
     evidence = tmp_path / "artifact.failed"

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.interrupts import heed_ctrl_c
+
 ROOT = Path(__file__).parents[2]
 PIN, LOCK = (ROOT / "deploy" / "scripts" / name for name in ("pin.sh", "lock-clocks.sh"))
 CPUS = "devices/system/cpu"
@@ -138,10 +140,13 @@ def test_a_dry_run_only_says(clocks: Path, tmp_path: Path) -> None:
 
 
 def test_a_killed_run_puts_clocks_back(clocks: Path) -> None:
-    waiting = [LOCK, "sh", "-c", "echo started; sleep 60"]
+    # no shell: dash may lose a signal that comes before its first child
+    waiting = [LOCK, sys.executable, "-c", "import time; print('started', flush=True); time.sleep(60)"]
     environment = {**os.environ, "SYSFS": str(clocks)}
     for number in (signal.SIGINT, signal.SIGTERM):
-        with subprocess.Popen(waiting, stdout=subprocess.PIPE, env=environment, start_new_session=True) as running:
+        with subprocess.Popen(
+            waiting, stdout=subprocess.PIPE, env=environment, start_new_session=True, preexec_fn=heed_ctrl_c
+        ) as running:
             assert running.stdout
             assert running.stdout.readline() == b"started\n"
             assert state(clocks) == LOCKED
