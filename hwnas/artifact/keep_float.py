@@ -23,7 +23,13 @@ from hwnas.runtimes.parts import nodes_of
 from hwnas.runtimes.quantize import quantize_by
 from hwnas.runtimes.registry import get_runtime
 
-_COMBINATIONS: tuple[tuple[str, ...], ...] = ((), ("se",), ("first", "last"), ("se", "first", "last"))
+_COMBINATIONS: tuple[tuple[str, ...], ...] = (
+    (),
+    ("se",),
+    ("depthwise",),
+    ("first", "last"),
+    ("se", "first", "last"),
+)
 _AS_ACCURATE_DB = 1.0
 _AS_FAST = 1.03
 _EFFORT = Effort(at_least_s=2.0, at_most_s=6.0)

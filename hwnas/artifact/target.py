@@ -71,14 +71,14 @@ class Quantization(_Model):
     Attributes:
         images: of the train part, at most, that ranges of activations are taken from.
         ranges: how they follow from the values; see :mod:`hwnas.runtimes.calibrate`.
-        keep_float: parts that stay in float: squeeze-and-excitation, the first and the last layer with weights.
-            ``auto`` tries combinations and takes the fastest of the most accurate. As they are timed, it may choose
-            otherwise the next time; the choice is in the file's notes.
+        keep_float: parts that stay in float: squeeze-and-excitation, depthwise convolutions, the first and the last
+            layer with weights. ``auto`` tries combinations and takes the fastest of the most accurate. As they are
+            timed, it may choose otherwise the next time; the choice is in the file's notes.
     """
 
     images: Annotated[int, Field(ge=1, le=100_000)] = 256
     ranges: Rule = "mse"
-    keep_float: Literal["auto"] | tuple[Literal["se", "first", "last"], ...] = "auto"
+    keep_float: Literal["auto"] | tuple[Literal["se", "depthwise", "first", "last"], ...] = "auto"
 
 
 class Target(_Model):

@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 
     from hwnas.runtimes.base import Images
 
-# int8 lies in the graph; what stays float there is fp32. Without a hint, some processors would get bf16 instead.
-_HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
+_HINTS = {"fp32": "f32", "bf16": "bf16"}  # without one, some processors would get bf16 where fp32 was asked
 _COMPUTED = {"fp32": ("f32",), "bf16": ("bf16",), "int8": ("i8", "u8")}
 _OURS = {"f32": "fp32", "i8": "int8", "u8": "int8"}
 _WEIGHTED = ("Convolution", "FullyConnected")
@@ -38,6 +37,7 @@ class OpenVino:
     """See :class:`hwnas.runtimes.base.Runtime`.
 
     Options: ``streams``, how many inferences OpenVINO prepares to run beside each other; they share the threads.
+    ``floats`` (fp32, bf16): what an int8 graph's floats are computed in, fp32 unless it is given.
 
     Raises:
         ConfigError: an unknown option or value.
@@ -47,7 +47,10 @@ class OpenVino:
     precisions: tuple[str, ...] = ("fp32", "bf16", "int8")
 
     def __init__(self, options: Mapping[str, str] | None = None) -> None:
-        self.options = options_in_force(self.name, {"streams": ("1", "2", "4", "8", "16")}, options)
+        known: dict[str, tuple[str, ...]] = {"streams": ("1", "2", "4", "8", "16")}
+        if options and "floats" in options:
+            known["floats"] = ("fp32", "bf16")
+        self.options = options_in_force(self.name, known, options)
         self._core = ov.Core()
 
     def version(self) -> str:
@@ -82,10 +85,11 @@ class OpenVino:
 
     def _load(self, read: Callable[[], ov.Model], threads: int, precision: str) -> OpenVinoSession:
         check_precision(self, precision)
-        if precision == "bf16" and "BF16" not in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        floats = self.options.get("floats", "fp32") if precision == "int8" else precision
+        if floats == "bf16" and "BF16" not in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             raise RuntimeMissingError("this processor has no bf16 arithmetic that OpenVINO uses; use fp32 or int8")
         settings: dict[str, Any] = {
-            "INFERENCE_PRECISION_HINT": _HINTS[precision],
+            "INFERENCE_PRECISION_HINT": _HINTS[floats],
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": int(self.options["streams"]),
             "ENABLE_CPU_PINNING": False,  # a pinned thread waits for its core while another core is free

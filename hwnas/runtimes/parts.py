@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from onnx import ModelProto, NodeProto
 
-PARTS = ("se", "first", "last")
-"""Squeeze-and-excitation with its pooling and its product; the first and the last layer with weights."""
+PARTS = ("se", "depthwise", "first", "last")
+"""Squeeze-and-excitation with its pooling and its product; depthwise convolutions; the first and the last layer with
+weights."""
 
 _WEIGHTED = ("Conv", "Gemm")
 _IN_A_GATE = ("Conv", "Relu", "Clip", "HardSwish", "HardSigmoid", "Sigmoid")
@@ -17,6 +18,8 @@ def nodes_of(proto: ModelProto, part: str) -> set[str]:
     if part == "se":
         givers = {node.output[0]: node for node in nodes}
         return {name for node in nodes if node.op_type == "Mul" for name in _gated(node, givers)}
+    if part == "depthwise":
+        return {node.name for node in nodes if any(a.name == "group" and a.i > 1 for a in node.attribute)}
     weighted = [node.name for node in nodes if node.op_type in _WEIGHTED]
     return set(weighted[:1] if part == "first" else weighted[-1:])
 

@@ -157,13 +157,13 @@ def test_auto_takes_one_of_what_it_tried_and_says_why(network: Network) -> None:
     model = to_onnx(network, CHW)
     images, kind = random_textures(32, CHW), get_format("onnx")
     found = in_precision(model, asked("auto"), kind, images)
-    choices: tuple[tuple[str, ...], ...] = ((), ("se",), ("first", "last"), ("se", "first", "last"))
+    choices: tuple[tuple[str, ...], ...] = ((), ("se",), ("depthwise",), ("first", "last"), ("se", "first", "last"))
     graphs = {in_precision(model, asked(keep), kind, images).model: keep for keep in choices}
-    assert len(graphs) == 4
+    assert len(graphs) == 5
     ranges, why = found.notes
     assert ranges == "activation ranges by mse from 24 images"
     assert why.startswith(f"kept in float: {' + '.join(graphs[found.model]) or 'nothing'} (")
-    assert why.count(" dB") == why.count(" ms") == 4
+    assert why.count(" dB") == why.count(" ms") == 5
     there = in_precision(model, asked("auto", "onnx-int8-tensorrt"), kind, images)
     assert "not timed here" in there.notes[1]
 

@@ -8,7 +8,7 @@ import pytest
 from hwnas.nn.derive import Network
 from hwnas.nn.to_onnx import to_onnx
 from hwnas.runtimes.computed import computed_precisions, optimized
-from hwnas.runtimes.parts import nodes_of
+from hwnas.runtimes.parts import PARTS, nodes_of
 from hwnas.runtimes.quantize import ONNXRUNTIME, OPENVINO, TENSORRT, Preset, quantize_by, random_images, ranges_of
 from hwnas.space.space import Space
 
@@ -26,6 +26,9 @@ def test_parts_are_named(small_space: Space) -> None:
     members = ("pool", "squeeze_conv", "relu", "excite_conv", "gate")
     assert len(products) == len(layers)
     assert nodes_of(proto, "se") == products | {f"{layer}.{member}" for layer in layers for member in members}
+    network = Network(small_space, [GATED] * small_space.num_layers)
+    depthwise = {name for name, module in network.named_modules() if getattr(module, "groups", 1) > 1}
+    assert nodes_of(proto, "depthwise") == depthwise
     assert nodes_of(proto, "first") == {"stem.conv.0"}
     assert nodes_of(proto, "last") == {"head.classifier"}
     assert nodes_of(onnx.load_from_string(graph_of(small_space, PLAIN)), "se") == set()
@@ -35,7 +38,7 @@ def test_parts_are_named(small_space: Space) -> None:
 def test_what_is_kept_reads_no_int8(small_space: Space, preset: Preset) -> None:
     model = graph_of(small_space, GATED)
     before = onnx.load_from_string(model)
-    keep = {name for part in ("se", "first", "last") for name in nodes_of(before, part)}
+    keep = {name for part in PARTS for name in nodes_of(before, part)}
     ranges = ranges_of(model, random_images(model), preset, "mse")
     after = onnx.load_from_string(quantize_by(ranges, model, preset, keep)).graph
     givers = {name: node.op_type for node in after.node for name in node.output}
