@@ -32,7 +32,7 @@ from hwnas.runtimes.quantize import OPENVINO, quantize_by, ranges_of
 from hwnas.train.config import TrainConfig
 from hwnas.train.loop import train
 
-TARGETS = ("onnx-int8-cpu", "openvino-int8", "onnx-int8-tensorrt")
+TARGETS = ("onnx-int8-cpu", "openvino-int8", "openvino-int8-bf16", "onnx-int8-tensorrt")
 ARCH = "scarlet-tiny:4,2,2,4,2,5,3,2"
 
 

@@ -131,7 +131,8 @@ def _config(model: str, artifact: Artifact, file: ExportedFile, queue_delay_us: 
     if accelerators := _accelerators(file, image):
         config["optimization"] = {"execution_accelerators": accelerators}
     if file.settings.format == "openvino":
-        hints = {"PERFORMANCE_HINT": "LATENCY"} | ({"HINT_BF16": "YES"} if file.settings.precision == "bf16" else {})
+        bf16 = "bf16" in (file.settings.precision, file.settings.options.get("floats"))
+        hints = {"PERFORMANCE_HINT": "LATENCY"} | ({"HINT_BF16": "YES"} if bf16 else {})
         config["parameters"] = [{"key": key, "value": {"string_value": value}} for key, value in hints.items()]
     # runtimes choose kernels, and TensorRT's provider builds its engine, at the first request: let no user wait for it
     config["model_warmup"] = [

@@ -12,9 +12,11 @@ import numpy as np
 import onnx
 import pytest
 
-from hwnas.errors import ModelError, RuntimeMissingError
+from hwnas.errors import ConfigError, ModelError, RuntimeMissingError
 from hwnas.nn.derive import Network
 from hwnas.nn.to_onnx import to_onnx
+from hwnas.runtimes.parts import nodes_of
+from hwnas.runtimes.quantize import OPENVINO, quantize_by, random_images, ranges_of
 from hwnas.space.space import Space
 from hwnas.testing import RuntimeContract
 
@@ -107,3 +109,20 @@ def test_refuses_images_of_another_size(network: bytes) -> None:
     session = OpenVino().load(network, threads=1, precision="fp32")
     with pytest.raises(ModelError, match=r"the model takes images of \[\?,3,16,16\], not \[1, 3, 8, 8\]"):
         session.run(np.zeros((1, 3, 8, 8), np.float32))
+
+
+def test_what_int8_leaves_in_float_is_computed_as_asked(network: bytes) -> None:
+    images = random_images(network)
+    depthwise = nodes_of(onnx.load_from_string(network), "depthwise")
+    graph = quantize_by(ranges_of(network, images, OPENVINO, "minmax"), network, OPENVINO, depthwise)
+    assert OpenVino().load(graph, threads=1, precision="int8").precisions()["fp32"] == len(depthwise)
+    runtime = OpenVino({"floats": "bf16"})
+    assert runtime.options == {"streams": "1", "floats": "bf16"}
+    if isinstance(_here(), WithoutBf16):
+        with pytest.raises(RuntimeMissingError, match="no bf16 arithmetic"):
+            runtime.load(graph, threads=1, precision="int8")
+    else:
+        assert runtime.load(graph, threads=1, precision="int8").precisions()["bf16"] == len(depthwise)
+    assert runtime.load(network, threads=1, precision="fp32").precisions().keys() == {"fp32"}
+    with pytest.raises(ConfigError, match="floats of runtime openvino is one of fp32, bf16"):
+        OpenVino({"floats": "fp16"})
