@@ -144,6 +144,8 @@ def trial(keep: tuple[str, ...], sqnr: float | None, ms: float | None) -> Trial:
         ([((), 30, 1.01), (("se",), 30.5, 1.0)], ()),  # no faster than the measurement is sure of: fewer in float
         ([((), 30, 1.2), (("se",), 29.5, 1.0)], ("se",)),
         ([((), 30, None), (("se",), 30.9, None)], ()),  # not timed here
+        ([((), 20, None), (("depthwise",), 30, None), (("se",), 25, None)], ("se",)),  # kept for speed alone
+        ([((), 30, 1.2), (("depthwise",), 30, 1.0)], ("depthwise",)),
         ([((), None, 2.0), (("se",), None, 1.0)], ("se",)),  # nothing tells inputs apart
     ],
 )
