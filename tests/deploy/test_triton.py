@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 from tritonclient.grpc import model_config_pb2 as pb
 
 from hwnas.artifact.bundle import Artifact
+from hwnas.artifact.export import export
 from hwnas.artifact.pbtxt import to_pbtxt
 from hwnas.artifact.triton import write_repository
 from hwnas.errors import ConfigError, ModelError, OutputError
 from hwnas.nn.derive import Network
+from hwnas.nn.model_folder import ModelInfo
 from tests.cli.run import Shell
 from tests.deploy.artifacts import retargeted
 from tests.deploy.conftest import LABELS
@@ -73,6 +75,19 @@ def test_the_onnx_model_is_what_its_configuration_says(exported: tuple[Network, 
         assert told.name == real.name
         assert (told.data_type, real.type) == (pb.TYPE_FP32, "tensor(float)")
         assert full(told.dims, config) == [-1 if isinstance(size, str) else size for size in real.shape]
+
+
+def test_a_model_that_takes_bytes(exported: tuple[Network, Artifact], tmp_path: Path) -> None:
+    """Type, layout and warm-up are those of the file."""
+    info = ModelInfo(data="made up", preprocessing={"mean": [0.5] * 3, "std": [0.25] * 3})
+    bytes_in = export(exported[0], ["onnx-fp32-uint8"], tmp_path / "bytes", info=info)
+    write_repository(bytes_in, tmp_path / "repository")
+    model = tmp_path / "repository" / "bytes_onnx-fp32-uint8"
+    config = check_rules(model)
+    (real,) = ort.InferenceSession(model / "1" / "model.onnx").get_inputs()
+    assert (config.input[0].data_type, real.type) == (pb.TYPE_UINT8, "tensor(uint8)")
+    assert full(config.input[0].dims, config) == [-1, *real.shape[1:]]
+    assert config.input[0].dims[-1] == 3
 
 
 def test_the_openvino_model_is_what_its_configuration_says(exported: tuple[Network, Artifact], tmp_path: Path) -> None:
