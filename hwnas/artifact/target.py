@@ -45,9 +45,9 @@ class Tolerance(_Model):
 class Batch(_Model):
     """Images of one inference: any number from ``min`` to ``max``, built to be fastest at ``opt``."""
 
-    min: Annotated[int, Field(ge=1)]
-    opt: Annotated[int, Field(ge=1)]
-    max: Annotated[int, Field(ge=1, le=4096)]
+    min: Annotated[int, Field(ge=1, strict=True)]  # strict: `yes` is no batch of 1
+    opt: Annotated[int, Field(ge=1, strict=True)]
+    max: Annotated[int, Field(ge=1, le=4096, strict=True)]
 
     @model_validator(mode="after")
     def _ordered(self) -> Batch:
@@ -62,7 +62,7 @@ class Batch(_Model):
 
 
 def _one_batch(value: Any) -> Any:
-    return {"min": value, "opt": value, "max": value} if isinstance(value, int) else value
+    return {"min": value, "opt": value, "max": value} if type(value) is int else value
 
 
 class Quantization(_Model):

@@ -214,3 +214,12 @@ def test_most_layers_compute_as_asked() -> None:
     assert shortfall({"fp16": 1}, "fp16") is None
     assert shortfall({"fp32": 2, "int8": 2}, "int8") == "computes its layers 2 in fp32, 2 in int8, where int8 was asked"
     assert shortfall({"fp32": 9}, "fp16") == "computes its layers 9 in fp32, where fp16 was asked"
+
+
+@pytest.mark.parametrize("batch", ["yes", "{min: 1, opt: yes, max: 8}", "1.5", "0", "{min: 4, opt: 2, max: 8}", "'8'"])
+def test_a_batch_is_whole_numbers_in_order(tmp_path: Path, batch: str) -> None:
+    lines = "schema: hwnas-target/1\nformat: onnx\nprecision: fp32\nruntime: onnxruntime\n"
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"{lines}tolerance: {{relative: 0.1, top1: 0.9}}\nbatch: {batch}\n")
+    with pytest.raises(ConfigError, match="batch"):
+        get_target(str(path))
