@@ -24,10 +24,10 @@ import numpy as np
 import plotly.io as pio
 from plotly.subplots import make_subplots
 
-from hwnas.report.picture import find_browser, photograph
-from hwnas.report.theme import TEMPLATE
-from hwnas.train.config import TrainConfig
-from hwnas.train.run import read_log
+from hwnas.reporting.picture import find_browser, photograph
+from hwnas.reporting.theme import TEMPLATE
+from hwnas.training.config import TrainConfig
+from hwnas.training.run import read_log
 
 COLOURS = {
     ("strict-fair", True): "#0f766e", ("strict-fair", False): "#5eead4",

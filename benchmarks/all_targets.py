@@ -22,11 +22,11 @@ from pathlib import Path
 
 from common import machine
 
-from hwnas.artifact.bench import BenchResult, bench
-from hwnas.artifact.bundle import Artifact, load_artifact
-from hwnas.artifact.export import export
-from hwnas.artifact.manifest import ExportedFile
-from hwnas.artifact.target import target_names
+from hwnas.artifacts.bench import BenchResult, bench
+from hwnas.artifacts.bundle import Artifact, load_artifact
+from hwnas.artifacts.export import export
+from hwnas.artifacts.manifest import ExportedFile
+from hwnas.artifacts.target import target_names
 from hwnas.errors import CheckError, HwnasError
 from hwnas.nn.derive import load_scarlet
 from hwnas.space.scarlet import released_archs

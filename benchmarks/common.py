@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from hwnas.profile.machine import describe
-from hwnas.profile.timer import Effort, Statistics, measure
+from hwnas.profiling.machine import describe
+from hwnas.profiling.timer import Effort, Statistics, measure
 
 
 def side_by_side(calls: Mapping[str, Callable[[], Any]], rounds: int = 20, runs: int = 5) -> dict[str, Statistics]:

@@ -21,15 +21,16 @@ import numpy.typing as npt
 import torch
 from common import machine
 
+from hwnas.arrays import Archs
 from hwnas.data.images import spread
 from hwnas.data.load import Data, load_data
-from hwnas.evaluate.accuracy import Evaluator, batch_for
-from hwnas.evaluate.batchnorm import recalibrated
+from hwnas.evaluation.accuracy import Evaluator, batch_for
+from hwnas.evaluation.batchnorm import recalibrated
 from hwnas.nn.supernet import Supernet
-from hwnas.predict.lowered import madds
-from hwnas.search import FeasibleRegion, Objective, Problem
-from hwnas.search.nsga2 import NSGA2
-from hwnas.space.space import Archs, Space
+from hwnas.optimize import FeasibleRegion, Objective, Problem
+from hwnas.optimize.strategies.nsga2 import NSGA2
+from hwnas.prediction.lowered import madds
+from hwnas.space.space import Space
 from hwnas.space.yaml import get_space
 
 POPULATION, GENERATIONS = 200, 15

@@ -40,20 +40,21 @@ from common import machine, row, side_by_side
 from torch import nn
 from torch.nn import functional
 
-from hwnas.artifact.make import make
-from hwnas.artifact.target import get_target
-from hwnas.artifact.verify import compare, logits_of
+from hwnas.arrays import Images
+from hwnas.artifacts.make import make
+from hwnas.artifacts.target import get_target
+from hwnas.artifacts.verify import compare, logits_of
 from hwnas.data.load import load_data
 from hwnas.errors import HwnasError
 from hwnas.nn.derive import Network, load_scarlet
 from hwnas.nn.model_folder import load_model, save_model
-from hwnas.nn.to_onnx import to_onnx
-from hwnas.predict.count import count
-from hwnas.runtimes.base import Images, Session
+from hwnas.onnx.write import to_onnx
+from hwnas.prediction.count import count
+from hwnas.runtimes.base import Session
 from hwnas.runtimes.registry import get_runtime
 from hwnas.space.yaml import get_space
-from hwnas.train.config import TrainConfig
-from hwnas.train.loop import train
+from hwnas.training.config import TrainConfig
+from hwnas.training.loop import train
 
 CHW = (3, 224, 224)
 PLAIN = "torch.onnx.export, the paper's formulation"

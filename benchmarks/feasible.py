@@ -14,11 +14,12 @@ from functools import partial
 import numpy as np
 from common import machine, row, side_by_side
 
-from hwnas.predict.latency import LatencyPredictor
-from hwnas.predict.lowered import params
-from hwnas.search import Budget, FeasibleRegion, Objective, Problem
+from hwnas.arrays import Archs
+from hwnas.optimize import Budget, FeasibleRegion, Objective, Problem
+from hwnas.prediction.latency import LatencyPredictor
+from hwnas.prediction.lowered import params
 from hwnas.shipped import shipped
-from hwnas.space.space import Archs, Space
+from hwnas.space.space import Space
 from hwnas.space.yaml import get_space
 from hwnas.tables.table import LatencyTable
 

@@ -19,18 +19,18 @@ import numpy as np
 import torch
 from common import machine, row, side_by_side
 
-from hwnas.artifact.export import export
-from hwnas.artifact.verify import Logits, logits_of, sqnr_db
+from hwnas.artifacts.export import export
+from hwnas.artifacts.verify import Logits, logits_of, sqnr_db
 from hwnas.cli.models import RealImages, real_images
 from hwnas.errors import ParityError
 from hwnas.nn.derive import Network
 from hwnas.nn.model_folder import ModelInfo, load_model
-from hwnas.nn.to_onnx import to_onnx
+from hwnas.onnx.precision.int8 import OPENVINO, quantize_by, ranges_of
+from hwnas.onnx.write import to_onnx
 from hwnas.runtimes.base import Session
 from hwnas.runtimes.openvino import OpenVino
-from hwnas.runtimes.quantize import OPENVINO, quantize_by, ranges_of
-from hwnas.train.config import TrainConfig
-from hwnas.train.loop import train
+from hwnas.training.config import TrainConfig
+from hwnas.training.loop import train
 
 TARGETS = ("onnx-int8-cpu", "openvino-int8", "openvino-int8-bf16", "onnx-int8-tensorrt")
 ARCH = "scarlet-tiny:4,2,2,4,2,5,3,2"

@@ -18,15 +18,15 @@ import numpy as np
 from common import machine
 
 from hwnas.errors import MissingOpError
-from hwnas.predict.design import calibration_networks
-from hwnas.predict.kernels import KernelModel
-from hwnas.predict.latency import LatencyPredictor
-from hwnas.predict.merge import merge
-from hwnas.predict.validate import compare
-from hwnas.profile.measure import device_of, measure_models
-from hwnas.profile.plan import network_model, op_model
-from hwnas.profile.run import Model
-from hwnas.profile.timer import Effort
+from hwnas.prediction.design import calibration_networks
+from hwnas.prediction.kernels import KernelModel
+from hwnas.prediction.latency import LatencyPredictor
+from hwnas.prediction.merge import merge
+from hwnas.prediction.validate import compare
+from hwnas.profiling.measure import device_of, measure_models
+from hwnas.profiling.plan import network_model, op_model
+from hwnas.profiling.run import Model
+from hwnas.profiling.timer import Effort
 from hwnas.runtimes.registry import get_runtime
 from hwnas.shipped import shipped
 from hwnas.space.op import MBConv, Op

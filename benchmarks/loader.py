@@ -30,11 +30,11 @@ from hwnas.data import load as data_module
 from hwnas.data.augment import Augment, resize_px
 from hwnas.data.batches import Batches
 from hwnas.data.load import Data, load_data
-from hwnas.evaluate.accuracy import channels_last
+from hwnas.evaluation.accuracy import channels_last
 from hwnas.nn.derive import Network
 from hwnas.nn.memory import keep_freed_memory
 from hwnas.space.yaml import get_space
-from hwnas.train.update import TrainedPath
+from hwnas.training.update import TrainedPath
 
 IMAGES = 256
 CPU = torch.device("cpu")

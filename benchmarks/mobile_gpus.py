@@ -10,7 +10,7 @@ qed-usc/mobile-ml-benchmark (MIT). FOLDER holds it as ``mobile_tflite_ops.csv`` 
 2. That sum, calibrated as hwnas calibrates its tables: a factor, and of a constant, a time per op, per op of each kind
    (its dispatch) and per padding (which the files have no row for), those that held-out networks ask for. 5-fold
    cross-validation, 10 seeds.
-3. Op times from models of ``hwnas.predict.regression``, one per compiled kernel, that saw no network of the family,
+3. Op times from models of ``hwnas.prediction.regression``, one per compiled kernel, that saw no network of the family,
    calibrated by networks of other families. What an op of the family compiles to isn't looked up either: decision
    trees, learned from the other families, tell it from the op's shapes.
 
@@ -32,9 +32,10 @@ from scipy.stats import kendalltau, spearmanr
 from sklearn.model_selection import KFold
 from sklearn.tree import DecisionTreeClassifier
 
+from hwnas.arrays import Values
 from hwnas.errors import TableError
-from hwnas.predict.calibrate import Networks, fit
-from hwnas.predict.regression import MINIMUM_ENTRIES, Array, LatencyRegression
+from hwnas.prediction.calibrate import Networks, fit
+from hwnas.prediction.regression import MINIMUM_ENTRIES, LatencyRegression
 from hwnas.tables.table import Calibration
 from hwnas.tables.tflite_csv import TfliteOp, devices, read_networks, read_ops
 
@@ -91,7 +92,7 @@ def run(folder: Path) -> None:
             print(f"   {name:<14} {of.sum():3d} networks  MAPE {mape(predicted_ms[of], measured_ms[of]):6.1%}")
 
 
-def load(folder: Path, device: str) -> tuple[dict[str, list[TfliteOp]], Array]:
+def load(folder: Path, device: str) -> tuple[dict[str, list[TfliteOp]], Values]:
     """Ops of each network, and the networks' measured latency in ms, (N,)."""
     by_network = defaultdict(list)
     for op in read_ops(folder / "mobile_tflite_ops.csv", device).ops:
@@ -100,7 +101,7 @@ def load(folder: Path, device: str) -> tuple[dict[str, list[TfliteOp]], Array]:
     return {n.name: by_network[n.name] for n in whole}, np.array([n.mean_ms for n in whole])
 
 
-def line(what: str, predicted_ms: Array, measured_ms: Array) -> str:
+def line(what: str, predicted_ms: Values, measured_ms: Values) -> str:
     error = np.abs(predicted_ms / measured_ms - 1)
     rho, tau = spearmanr(predicted_ms, measured_ms).statistic, kendalltau(predicted_ms, measured_ms).statistic
     return (
@@ -109,7 +110,7 @@ def line(what: str, predicted_ms: Array, measured_ms: Array) -> str:
     )
 
 
-def mape(predicted_ms: Array, measured_ms: Array) -> float:
+def mape(predicted_ms: Values, measured_ms: Values) -> float:
     return float(np.abs(predicted_ms / measured_ms - 1).mean())
 
 
@@ -129,14 +130,14 @@ def padding(op: TfliteOp) -> int:
     return op.size_in**2 * op.c_in if padded else 0
 
 
-def networks_of(ops_of: Iterable[Sequence[TfliteOp]], op_ms: Iterable[Array], measured_ms: Array) -> Networks:
+def networks_of(ops_of: Iterable[Sequence[TfliteOp]], op_ms: Iterable[Values], measured_ms: Values) -> Networks:
     """Networks by their ops, and each op's time in ms."""
     counts = [calibration_counts(ops) for ops in ops_of]
     by_class = {name: np.array([of_one[name] for of_one in counts]) for name in counts[0]}
     return Networks(np.array([ms.sum() for ms in op_ms]), by_class, measured_ms)
 
 
-def calibrated(found: Calibration, networks: Networks) -> Array:
+def calibrated(found: Calibration, networks: Networks) -> Values:
     """Latency of networks in ms."""
     added_ms = sum(ms * networks.counts[name] for name, ms in found.per_op_ms.items())
     return found.scale * networks.sums_ms + added_ms + found.fixed_ms
@@ -161,7 +162,7 @@ def cross_validated(what: str, networks: Networks) -> str:
     return f"{line(what, runs[SEEDS // 2], measured_ms)}  MAPE by seed {lowest:.2%} to {highest:.2%}"
 
 
-def without_families(families: Labels, networks: Networks) -> Array:
+def without_families(families: Labels, networks: Networks) -> Values:
     """Each network from its measured ops, calibrated on the networks of other families."""
     predicted_ms = np.empty_like(networks.measured_ms)
     for held in dict.fromkeys(families.tolist()):
@@ -207,16 +208,16 @@ def coordinates(op: TfliteOp) -> list[float]:
     return [*np.log2(sizes).tolist(), float(padding(op) > 0)]
 
 
-def arrays(ops: Sequence[TfliteOp]) -> tuple[Array, Array]:
+def arrays(ops: Sequence[TfliteOp]) -> tuple[Values, Values]:
     return np.array([costs(op) for op in ops], float), np.array([coordinates(op) for op in ops])
 
 
-def own_ms(ops: Sequence[TfliteOp]) -> Array:
+def own_ms(ops: Sequence[TfliteOp]) -> Values:
     """Each op's own time: none where it runs inside an earlier one."""
     return np.array([op.latency_ms or 0.0 for op in ops])
 
 
-def untimed(ops_of: OpsOf, families: Labels, networks: Networks) -> tuple[Array, Array, float]:
+def untimed(ops_of: OpsOf, families: Labels, networks: Networks) -> tuple[Values, Values, float]:
     """Each network as predicted by what other families taught, without any time of its own.
 
     Returns:
@@ -267,7 +268,7 @@ def fit_kernels(train: Sequence[TfliteOp]) -> dict[str, LatencyRegression]:
 
 def predict_ops(
     models: Mapping[str, LatencyRegression], rules: Mapping[str, DecisionTreeClassifier], ops: Sequence[TfliteOp]
-) -> tuple[Array, Array]:
+) -> tuple[Values, Values]:
     """Latency in ms and relative half-width of its 90 % interval, (N,) each.
 
     Raises:

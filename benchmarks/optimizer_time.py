@@ -25,11 +25,10 @@ from pymoo.operators.sampling.rnd import IntegerRandomSampling
 from pymoo.optimize import minimize
 from pymoo.util.ref_dirs import get_reference_directions
 
-from hwnas.search import Budget, Objective, StrategyFactory, get_strategy, search
-from hwnas.search.nsga2 import NSGA2
-from hwnas.search.nsga3 import NSGA3
-from hwnas.search.objective import Values
-from hwnas.space.space import Archs
+from hwnas.arrays import Archs, Values
+from hwnas.optimize import Budget, Objective, StrategyFactory, get_strategy, search
+from hwnas.optimize.strategies.nsga2 import NSGA2
+from hwnas.optimize.strategies.nsga3 import NSGA3
 from hwnas.space.yaml import get_space
 
 EVALUATIONS = 10_000

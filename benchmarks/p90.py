@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.predict.calibrate import Networks, fit, measured_networks
-from hwnas.predict.latency import LatencyPredictor
-from hwnas.predict.lowered import LayerSum
-from hwnas.predict.op_counts import count_classes
+from hwnas.prediction.calibrate import Networks, fit, measured_networks
+from hwnas.prediction.latency import LatencyPredictor
+from hwnas.prediction.lowered import LayerSum
+from hwnas.prediction.op_counts import count_classes
 from hwnas.shipped import shipped
 from hwnas.tables.table import LatencyTable
 

@@ -12,11 +12,12 @@ from __future__ import annotations
 import numpy as np
 from common import machine, row, side_by_side
 
-from hwnas.predict.latency import LatencyPredictor
-from hwnas.predict.lowered import LayerSum, Values
+from hwnas.arrays import Archs, Values
+from hwnas.prediction.latency import LatencyPredictor
+from hwnas.prediction.lowered import LayerSum
 from hwnas.shipped import shipped
 from hwnas.space.op import Op, Stabilizer
-from hwnas.space.space import Archs, Space
+from hwnas.space.space import Space
 from hwnas.space.yaml import get_space
 from hwnas.tables.table import LatencyTable
 

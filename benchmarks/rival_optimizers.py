@@ -17,7 +17,8 @@ from pymoo.operators.repair.rounding import RoundingRepair
 from pymoo.operators.sampling.rnd import IntegerRandomSampling
 from pymoo.optimize import minimize
 
-from hwnas.space.space import Archs, Space
+from hwnas.arrays import Archs
+from hwnas.space.space import Space
 
 Values = npt.NDArray[np.float64]
 Evaluate = Callable[[Archs], Values]

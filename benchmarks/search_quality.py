@@ -28,12 +28,12 @@ import plotly.io as pio
 from common import machine
 from rival_optimizers import optuna_sampler, pymoo_nsga2
 
-from hwnas.predict.latency import LatencyPredictor
-from hwnas.predict.lowered import madds, params
-from hwnas.report.picture import photograph
-from hwnas.report.theme import TEMPLATE
-from hwnas.search import Budget, Objective, hypervolume, search
-from hwnas.space.space import Archs
+from hwnas.arrays import Archs
+from hwnas.optimize import Budget, Objective, hypervolume, search
+from hwnas.prediction.latency import LatencyPredictor
+from hwnas.prediction.lowered import madds, params
+from hwnas.reporting.picture import photograph
+from hwnas.reporting.theme import TEMPLATE
 from hwnas.space.yaml import get_space
 from hwnas.tables.table import LatencyTable
 

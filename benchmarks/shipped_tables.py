@@ -20,11 +20,11 @@ import plotly.io as pio
 from plotly.subplots import make_subplots
 
 from hwnas.errors import InputError
-from hwnas.predict.latency import LatencyPredictor
-from hwnas.predict.validate import Validation, validate_held_out
-from hwnas.report.agreement import by_table, common_range, draw_agreement
-from hwnas.report.picture import find_browser, photograph
-from hwnas.report.theme import TEMPLATE
+from hwnas.prediction.latency import LatencyPredictor
+from hwnas.prediction.validate import Validation, validate_held_out
+from hwnas.reporting.agreement import by_table, common_range, draw_agreement
+from hwnas.reporting.picture import find_browser, photograph
+from hwnas.reporting.theme import TEMPLATE
 from hwnas.shipped import shipped
 from hwnas.space.space import Space
 from hwnas.tables.table import LatencyTable

@@ -17,17 +17,17 @@ import torch
 from common import machine, row, side_by_side
 from torch import nn
 
-from hwnas.evaluate.accuracy import channels_last
+from hwnas.evaluation.accuracy import channels_last
 from hwnas.nn.blocks import quiet_residuals
 from hwnas.nn.derive import Network
 from hwnas.nn.memory import keep_freed_memory
 from hwnas.nn.supernet import Supernet
 from hwnas.space.yaml import get_space
-from hwnas.train.config import TrainConfig
-from hwnas.train.loss import Loss
-from hwnas.train.optimizer import make_optimizer, set_rates
-from hwnas.train.sampling import FairDeck
-from hwnas.train.update import TrainedPath, accumulate
+from hwnas.training.config import TrainConfig
+from hwnas.training.loss import Loss
+from hwnas.training.optimizer import make_optimizer, set_rates
+from hwnas.training.sampling import FairDeck
+from hwnas.training.update import TrainedPath, accumulate
 
 
 def update(

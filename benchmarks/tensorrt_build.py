@@ -10,9 +10,9 @@ import time
 from common import machine
 
 from hwnas.nn.derive import load_scarlet
-from hwnas.nn.to_onnx import to_onnx
-from hwnas.runtimes.half import to_half
-from hwnas.runtimes.quantize import TENSORRT, quantize, random_images
+from hwnas.onnx.precision.half import to_half
+from hwnas.onnx.precision.int8 import TENSORRT, quantize, random_images
+from hwnas.onnx.write import to_onnx
 from hwnas.runtimes.tensorrt import TensorRt
 
 ARCHS = ("scarlet-a", "scarlet-b", "scarlet-c")

@@ -66,9 +66,9 @@ def train_one(variant: str, space: str, batch: int, epochs: int) -> None:
     """Print images per second of the last epoch, and seconds in all."""
     if variant == "freed memory returned":
         hwnas.nn.memory.keep_freed_memory = lambda: None
-    from hwnas.train.config import TrainConfig  # now, so that the training sees that
-    from hwnas.train.loop import train
-    from hwnas.train.run import read_log
+    from hwnas.training.config import TrainConfig  # now, so that the training sees that
+    from hwnas.training.loop import train
+    from hwnas.training.run import read_log
 
     options = {"data": "digits", "space": space, "batch": batch, "epochs": epochs, "warmup_epochs": 0, "threads": 1}
     with tempfile.TemporaryDirectory() as folder:

@@ -20,8 +20,8 @@ import numpy as np
 
 from hwnas.nn.model_folder import load_model
 from hwnas.space.arch import parse_arch
-from hwnas.train.config import TrainConfig
-from hwnas.train.sampling import largest_arch
+from hwnas.training.config import TrainConfig
+from hwnas.training.sampling import largest_arch
 
 
 def main() -> None:

@@ -7,29 +7,29 @@ is only loaded by what needs it).
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+from hwnas.version import __version__
 
 _HOME = {  # public name -> module that defines it
     "Arch": "hwnas.space.arch",
-    "Budget": "hwnas.search.objective",
+    "Budget": "hwnas.optimize.problem",
     "HwnasError": "hwnas.errors",
-    "LatencyPredictor": "hwnas.predict.latency",
+    "LatencyPredictor": "hwnas.prediction.latency",
     "LatencyTable": "hwnas.tables.table",
     "Network": "hwnas.nn.derive",
-    "Objective": "hwnas.search.objective",
+    "Objective": "hwnas.optimize.problem",
     "Space": "hwnas.space.space",
     "Supernet": "hwnas.nn.supernet",
-    "calibrate": "hwnas.predict.calibrate",
-    "calibration_networks": "hwnas.predict.design",
-    "count": "hwnas.predict.count",
+    "calibrate": "hwnas.prediction.calibrate",
+    "calibration_networks": "hwnas.prediction.design",
+    "count": "hwnas.prediction.count",
     "derive": "hwnas.nn.derive",
-    "export": "hwnas.artifact.export",
+    "export": "hwnas.artifacts.export",
     "get_runtime": "hwnas.runtimes.registry",
     "get_space": "hwnas.space.yaml",
     "load_scarlet": "hwnas.nn.derive",
     "parse_arch": "hwnas.space.arch",
-    "profile_space": "hwnas.profile.sweep",
-    "search": "hwnas.search",
+    "profile_space": "hwnas.profiling.sweep",
+    "search": "hwnas.optimize.driver",
 }
 
 __all__ = ["__version__", *_HOME]
@@ -40,11 +40,11 @@ if TYPE_CHECKING:
     from hwnas.nn.derive import derive as derive
     from hwnas.nn.derive import load_scarlet as load_scarlet
     from hwnas.nn.supernet import Supernet as Supernet
-    from hwnas.predict.calibrate import calibrate as calibrate
-    from hwnas.predict.count import count as count
-    from hwnas.predict.design import calibration_networks as calibration_networks
-    from hwnas.predict.latency import LatencyPredictor as LatencyPredictor
-    from hwnas.profile.sweep import profile_space as profile_space
+    from hwnas.prediction.calibrate import calibrate as calibrate
+    from hwnas.prediction.count import count as count
+    from hwnas.prediction.design import calibration_networks as calibration_networks
+    from hwnas.prediction.latency import LatencyPredictor as LatencyPredictor
+    from hwnas.profiling.sweep import profile_space as profile_space
     from hwnas.runtimes.registry import get_runtime as get_runtime
     from hwnas.space.arch import Arch as Arch
     from hwnas.space.arch import parse_arch as parse_arch

@@ -107,3 +107,8 @@ class ParityError(CheckError):
 
 class TrainingError(CheckError):
     """The loss stopped being a finite number, or another process of the training stopped."""
+
+
+def first_line(error: Exception) -> str:
+    """Of an error's text, as far as a message can hold it."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]

@@ -2,8 +2,8 @@
 
 Groups: ``hwnas.spaces`` (a callable ``(resolution, classes) -> Space``), ``hwnas.runtimes`` (a callable from options, a
 mapping of texts or None, to a :class:`hwnas.runtimes.base.Runtime`), ``hwnas.formats`` (a callable to a
-:class:`hwnas.artifact.formats.base.Format`), ``hwnas.strategies`` (see :mod:`hwnas.search.strategy`),
-``hwnas.samplers`` (see :mod:`hwnas.train.sampling`) and ``hwnas.data`` (a callable ``resolution ->
+:class:`hwnas.artifacts.formats.base.Format`), ``hwnas.strategies`` (see :mod:`hwnas.optimize.strategy`),
+``hwnas.samplers`` (see :mod:`hwnas.training.sampling`) and ``hwnas.data`` (a callable ``resolution ->
 hwnas.data.load.Parts``).
 """
 

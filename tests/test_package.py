@@ -28,13 +28,13 @@ def test_public_names() -> None:
 
 
 def test_search_stays_callable_after_its_package_was_imported() -> None:
-    import hwnas.search.nsga2
+    import hwnas.optimize.strategies.nsga2
 
     assert callable(hwnas.search)
 
 
 @pytest.mark.parametrize(
-    "code", ["import hwnas", "import hwnas.cli.main", "import hwnas.search, hwnas.predict.lowered"]
+    "code", ["import hwnas", "import hwnas.cli.main", "import hwnas.optimize, hwnas.prediction.lowered"]
 )
 def test_torch_is_not_imported(code: str) -> None:
     script = (
@@ -74,13 +74,13 @@ def test_the_wheel_works_away_from_the_checkout(tmp_path: Path) -> None:
         archive.extractall(tmp_path / "site")
         assert {name.partition("/")[0].partition("-")[0] for name in archive.namelist()} == {"hwnas"}  # and no plugin
     lines = [
-        "import hwnas, hwnas.report.html",
+        "import hwnas, hwnas.reporting.html",
         "from importlib.resources import files",
-        "from hwnas.artifact.target import target_names",
+        "from hwnas.artifacts.target import target_names",
         "from hwnas.shipped import shipped",
         "table = next(shipped('latency_tables').glob('*/scarlet-s2-224-onnxruntime-fp32-1t.yaml'))",
         "hwnas.LatencyTable.load(table)",
-        "assert files('hwnas.report').joinpath('page.css').is_file()",
+        "assert files('hwnas.reporting').joinpath('page.css').is_file()",
         "assert files('hwnas').joinpath('py.typed').is_file()",
         "print(hwnas.__file__, table, *target_names(), sep='\\n')",
     ]

@@ -12,7 +12,7 @@ from hwnas.cli.console import JsonOption, Progress, UnusedSeedOption, print_resu
 from hwnas.errors import CheckError
 
 if TYPE_CHECKING:  # imported when the verb runs: it loads torch
-    from hwnas.artifact.check import Finding
+    from hwnas.artifacts.check import Finding
 
 app = typer.Typer(help="Finished artifacts.", no_args_is_help=True)
 
@@ -30,7 +30,7 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """Hold everything in an artifact against its manifest, its arch and PyTorch's logits."""
-    from hwnas.artifact.check import check_artifact
+    from hwnas.artifacts.check import check_artifact
 
     with Progress() as progress:
         found = check_artifact(artifact, trusted=trust, progress=progress)
@@ -45,7 +45,7 @@ def zip_(
     as_json: JsonOption = False,
 ) -> None:
     """Pack an artifact into one file; the same artifact gives the same bytes."""
-    from hwnas.artifact.archive import zip_artifact
+    from hwnas.artifacts.archive import zip_artifact
 
     packed = zip_artifact(artifact, output)
     print_result({"zip": str(output), "bytes": packed}, as_json, f"{packed / 1e6:.2f} MB: {output}")
@@ -60,8 +60,8 @@ def unzip(
     as_json: JsonOption = False,
 ) -> None:
     """Unpack an artifact and check it; what misses a check isn't kept."""
-    from hwnas.artifact.archive import unzipped
-    from hwnas.artifact.check import check_artifact
+    from hwnas.artifacts.archive import unzipped
+    from hwnas.artifacts.check import check_artifact
 
     with Progress() as progress, unzipped(archive, output) as folder:
         found = check_artifact(folder, trusted=trust, progress=progress)
@@ -81,8 +81,8 @@ def triton(
     as_json: JsonOption = False,
 ) -> None:
     """Write a model repository for NVIDIA's Triton Inference Server."""
-    from hwnas.artifact.bundle import load_artifact
-    from hwnas.artifact.triton import write_repository
+    from hwnas.artifacts.bundle import load_artifact
+    from hwnas.artifacts.triton import write_repository
 
     written = write_repository(load_artifact(artifact), output, name=name, queue_delay_us=queue_delay_us)
     print_result(

@@ -12,8 +12,8 @@ import typer
 from hwnas.cli.console import JsonOption, Progress, SeedOption, print_result
 
 if TYPE_CHECKING:  # imported when the verb runs: it loads torch
-    from hwnas.artifact.bench import Bench, BenchResult
-    from hwnas.artifact.cells import Cell
+    from hwnas.artifacts.bench import Bench, BenchResult
+    from hwnas.artifacts.cells import Cell
     from hwnas.tables.device import Device
 
 
@@ -33,9 +33,9 @@ def bench(
     as_json: JsonOption = False,
 ) -> None:
     """Time all files of all artifacts on this machine, in turn in random order, and name the fastest."""
-    from hwnas.artifact.bench import bench as bench_artifacts
-    from hwnas.artifact.bundle import load_artifact
-    from hwnas.artifact.cells import TAKE_ONNX
+    from hwnas.artifacts.bench import bench as bench_artifacts
+    from hwnas.artifacts.bundle import load_artifact
+    from hwnas.artifacts.cells import TAKE_ONNX
     from hwnas.cli.bench_table import lines
     from hwnas.cli.models import predicted_interval_ms
     from hwnas.tables.table import LatencyTable

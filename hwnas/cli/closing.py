@@ -16,12 +16,12 @@ import numpy as np
 from hwnas.cli.objectives import Predicted
 from hwnas.cli.tables import TableOption
 from hwnas.errors import HwnasError
-from hwnas.predict.refit import TableMeter, check_measurable
-from hwnas.profile.timer import Effort
+from hwnas.optimize.closing import Closing, budget_as_searched, close_loop
+from hwnas.optimize.driver import SearchResult
+from hwnas.optimize.front import Front
+from hwnas.prediction.refit import TableMeter, check_measurable
+from hwnas.profiling.timer import Effort
 from hwnas.progress import Progress
-from hwnas.search.closing import Closing, budget_as_searched, close_loop
-from hwnas.search.driver import SearchResult
-from hwnas.search.front import Front
 
 _CONFIDENCE = 0.01
 _AT_LEAST_S = 5.0

@@ -19,8 +19,8 @@ def count(
     as_json: JsonOption = False,
 ) -> None:
     """Multiply-adds (1 = 2 FLOPs; batch 1), parameters, and memory in fp32 of an arch, stabilizers dropped."""
-    from hwnas.predict.count import count as count_ops
-    from hwnas.predict.memory import model_mb, peak_activation_mb
+    from hwnas.prediction.count import count as count_ops
+    from hwnas.prediction.memory import model_mb, peak_activation_mb
     from hwnas.space.arch import parse_arch
 
     found = parse_arch(arch, resolution, classes)

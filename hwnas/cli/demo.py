@@ -76,7 +76,7 @@ def demo(
     as_json: JsonOption = False,
 ) -> None:
     """Measure this machine, train a stabilized supernet, search it under a latency budget, ship the winner."""
-    from hwnas.search.objective import Budget
+    from hwnas.optimize.problem import Budget
 
     folder = output or _free_name()
     refuse_existing(folder)
@@ -107,8 +107,8 @@ def _free_name() -> Path:
 
 def run_demo(folder: Path, size: Size, budget_ms: float | None, seed: int, progress: Progress) -> dict[str, Any]:
     """The whole flow into ``folder``; returns what the verb prints as JSON."""
-    from hwnas.artifact.bench import bench
-    from hwnas.artifact.export import export
+    from hwnas.artifacts.bench import bench
+    from hwnas.artifacts.export import export
     from hwnas.cli.bench import result_of
     from hwnas.cli.deriving import derive_from_supernet
     from hwnas.cli.gather import gather
@@ -118,15 +118,15 @@ def run_demo(folder: Path, size: Size, budget_ms: float | None, seed: int, progr
     from hwnas.cli.tables import TableOption
     from hwnas.data.load import load_data
     from hwnas.nn.model_folder import load_model
-    from hwnas.predict.latency import LatencyPredictor
-    from hwnas.profile.sweep import carry_out
-    from hwnas.profile.timer import Effort
-    from hwnas.report.html import render
+    from hwnas.prediction.latency import LatencyPredictor
+    from hwnas.profiling.sweep import carry_out
+    from hwnas.profiling.timer import Effort
+    from hwnas.reporting.html import render
     from hwnas.runtimes.registry import get_runtime
     from hwnas.space.arch import parse_arch
     from hwnas.space.yaml import get_space
-    from hwnas.train.config import TrainConfig
-    from hwnas.train.loop import train
+    from hwnas.training.config import TrainConfig
+    from hwnas.training.loop import train
 
     folder.mkdir(parents=True)
     table_path, supernet, searched = folder / "table.yaml", folder / "supernet", folder / "search"

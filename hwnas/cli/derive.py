@@ -30,7 +30,7 @@ def derive(
     from hwnas.space.arch import parse_arch
 
     if supernet:
-        from hwnas.train.run import read_supernet_info
+        from hwnas.training.run import read_supernet_info
 
         info = read_supernet_info(supernet)
         found = parse_arch(arch, resolution or info.resolution, classes or info.classes)

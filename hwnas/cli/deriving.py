@@ -12,15 +12,15 @@ from hwnas.cli.origin import origin_of
 from hwnas.data.augment import resize_px
 from hwnas.data.load import preprocessing_of
 from hwnas.errors import ArchError, CountError, ParityError
-from hwnas.evaluate.accuracy import Evaluator, accuracy
+from hwnas.evaluation.accuracy import Evaluator, accuracy
 from hwnas.files import refuse_existing
 from hwnas.nn.derive import Network, load_scarlet
 from hwnas.nn.fvcore_count import fvcore_madds
 from hwnas.nn.model_folder import ModelInfo, random_info, save_model
-from hwnas.predict.count import Count, count
+from hwnas.prediction.count import Count, count
 from hwnas.space.arch import Arch
 from hwnas.space.scarlet import released_archs
-from hwnas.train.run import load_supernet
+from hwnas.training.run import load_supernet
 
 PARITY_TOLERANCE = 1e-3
 """Largest relative difference between a derived network and its path: float32 through tens of layers."""

@@ -19,9 +19,9 @@ from hwnas.workers.base import Done, Failed
 from hwnas.workers.threads import Threads
 
 if TYPE_CHECKING:  # imported when the verb runs
-    from hwnas.profile.kit import Kit
-    from hwnas.profile.plan import Plan
-    from hwnas.profile.remote import Transport
+    from hwnas.profiling.kit import Kit
+    from hwnas.profiling.plan import Plan
+    from hwnas.profiling.remote import Transport
     from hwnas.runtimes.base import Runtime
     from hwnas.space.space import Space
     from hwnas.tables.table import LatencyTable
@@ -73,8 +73,8 @@ def of_address(
     plan: Plan, space: Space, runtime: Runtime, address: str, ssh_config: Path | None, python: str, output: Path
 ) -> LatencyTable:
     """Measure one machine."""
-    from hwnas.profile.remote import check_python
-    from hwnas.profile.transports import transport_to
+    from hwnas.profiling.remote import check_python
+    from hwnas.profiling.transports import transport_to
 
     transport = transport_to(address, ssh_config)
     check_python(transport, python)
@@ -95,8 +95,8 @@ def of_addresses(
     Raises:
         ConfigError: two addresses of one host.
     """
-    from hwnas.profile.remote import check_python
-    from hwnas.profile.transports import transport_to
+    from hwnas.profiling.remote import check_python
+    from hwnas.profiling.transports import transport_to
 
     transports: dict[Path, Transport] = {}
     for address in addresses:
@@ -146,7 +146,7 @@ class _OfThisMachine:
     space: Space
 
     def __call__(self, name: str) -> LatencyTable:
-        from hwnas.profile.sweep import carry_out
+        from hwnas.profiling.sweep import carry_out
         from hwnas.runtimes.registry import get_runtime
 
         runtime = get_runtime(self.plan.runtime, self.plan.options)
@@ -191,15 +191,15 @@ def _there_already(paths: Iterable[Path], plan: Plan) -> dict[Path, LatencyTable
 
 
 def _kit(plan: Plan, space: Space, runtime: Runtime) -> Kit:
-    from hwnas.profile.kit import build_kit
+    from hwnas.profiling.kit import build_kit
 
     with Progress() as progress:
         return build_kit(plan, space, runtime, progress=progress)
 
 
 def _measured(kit: Kit, transport: Transport, python: str, output: Path) -> LatencyTable:
-    from hwnas.profile.remote import clean_up, measure_on
-    from hwnas.profile.result import read_result
+    from hwnas.profiling.remote import clean_up, measure_on
+    from hwnas.profiling.result import read_result
 
     with TemporaryDirectory() as folder:
         fetched = Path(folder) / "result.json"

@@ -10,7 +10,7 @@ import typer
 from hwnas.cli.console import JsonOption, Progress, SeedOption, print_result, say
 
 if TYPE_CHECKING:  # imported when the verb runs: it loads torch
-    from hwnas.artifact.manifest import ExportedFile
+    from hwnas.artifacts.manifest import ExportedFile
 
 
 def export(
@@ -24,7 +24,7 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     """Write a network for production runtimes, and check each file against PyTorch."""
-    from hwnas.artifact.export import export as export_network
+    from hwnas.artifacts.export import export as export_network
     from hwnas.cli.models import open_model, real_images
 
     network, info = open_model(model, seed)

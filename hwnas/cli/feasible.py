@@ -10,7 +10,7 @@ import typer
 from hwnas.cli.console import JsonOption, UnusedSeedOption, print_result, say
 
 if TYPE_CHECKING:
-    from hwnas.search import Extreme, FeasibleCount
+    from hwnas.optimize import Extreme, FeasibleCount
 
 
 def feasible(
@@ -36,8 +36,8 @@ def feasible(
     """
     from hwnas.cli.objectives import free_objectives, parse_limits
     from hwnas.cli.tables import parse_table
-    from hwnas.predict.latency import LatencyPredictor
-    from hwnas.search import FeasibleRegion, Problem
+    from hwnas.optimize import FeasibleRegion, Problem
+    from hwnas.prediction.latency import LatencyPredictor
     from hwnas.space.yaml import get_space
 
     options, limits = [parse_table(text) for text in table], parse_limits(limit or [])

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hwnas.search import SearchResult, hypervolume, non_dominated
+from hwnas.optimize import SearchResult, hypervolume, non_dominated
 
 _UNITS = {"accuracy": "fraction", "model_mb": "MB", "peak_activation_mb": "MB"}
 

@@ -12,8 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from hwnas import __version__
-from hwnas.artifact.bundle import Artifact, load_artifact
+from hwnas.artifacts.bundle import Artifact, load_artifact
 from hwnas.cli.gather_search import (
     closing_content,
     device_contents,
@@ -25,8 +24,8 @@ from hwnas.cli.gather_search import (
 from hwnas.cli.tables import TableOption
 from hwnas.errors import ModelError
 from hwnas.files import read_json, read_yaml
-from hwnas.predict.latency import LatencyPredictor
-from hwnas.report.content import (
+from hwnas.prediction.latency import LatencyPredictor
+from hwnas.reporting.content import (
     ArtifactContent,
     BenchContent,
     FileContent,
@@ -40,7 +39,8 @@ from hwnas.report.content import (
 )
 from hwnas.space.arch import Arch
 from hwnas.tables.table import LatencyTable
-from hwnas.train.run import read_log
+from hwnas.training.run import read_log
+from hwnas.version import __version__
 
 
 def gather(folder: Path, other_devices: Sequence[TableOption] = ()) -> ReportContent:
@@ -116,7 +116,7 @@ def _keeps_stabilizers(artifact: Artifact | None) -> bool:
 def _winner(
     arch: Arch, artifact: Artifact | None, found: dict[str, Any] | None, table: LatencyTable | None
 ) -> WinnerContent:
-    from hwnas.predict.count import count
+    from hwnas.prediction.count import count
 
     keeps = _keeps_stabilizers(artifact)
     counted = count(arch.space.lower(arch.choices, keeps))

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from hwnas.cli.tables import TableOption
-from hwnas.predict.latency import LatencyPredictor
-from hwnas.report.content import (
+from hwnas.optimize.problem import Budget
+from hwnas.prediction.latency import LatencyPredictor
+from hwnas.reporting.content import (
     ClosingContent,
     DeviceContent,
     FailedContent,
@@ -21,13 +22,12 @@ from hwnas.report.content import (
     ObjectiveContent,
     SearchContent,
 )
-from hwnas.report.units import shown, words
-from hwnas.search.objective import Budget
+from hwnas.reporting.units import shown, words
 from hwnas.space.arch import Arch
 from hwnas.space.space import Space
 from hwnas.space.yaml import get_space
 from hwnas.tables.table import LatencyTable
-from hwnas.train.run import read_supernet_info
+from hwnas.training.run import read_supernet_info
 
 _LATENCY = "latency_ms"
 

@@ -13,7 +13,7 @@ from hwnas.errors import ConfigError, TableError
 from hwnas.files import refuse_existing
 
 if TYPE_CHECKING:
-    from hwnas.profile.result import Returned
+    from hwnas.profiling.result import Returned
     from hwnas.tables.table import LatencyTable
 
 Format = Literal["ofa", "proxylessnas", "csv"]
@@ -34,7 +34,7 @@ def import_table(
     """Check what was measured elsewhere, by a kit or by another tool, and write it as a table."""
     refuse_existing(output)
     if _is_result(file):
-        from hwnas.profile.result import read_result
+        from hwnas.profiling.result import read_result
 
         if given := [name for name, value in (("format", form), ("unit", unit), ("device", device)) if value]:
             raise ConfigError(f"{file} is a kit's result, which says that itself; leave out --{given[0]}")
@@ -53,7 +53,7 @@ def taken_in(returned: Returned, where: Path | str) -> LatencyTable:
     Raises:
         TableError: no device is as fast, or as slow, as its numbers say.
     """
-    from hwnas.predict.plausible import check_speed
+    from hwnas.prediction.plausible import check_speed
 
     check_speed(returned.table, where)
     for remark in returned.remarks:
@@ -71,7 +71,7 @@ def _is_result(file: Path) -> bool:
 
 
 def _foreign(file: Path, form: Format | None, unit: Unit | None, device: str | None) -> LatencyTable:
-    from hwnas.predict.plausible import check_unit
+    from hwnas.prediction.plausible import check_unit
     from hwnas.tables.foreign import to_latency_table
     from hwnas.tables.importers import import_foreign
 

@@ -41,7 +41,7 @@ def build(
 
     There: python KIT.pyz -o RESULT. Then, here: hwnas table import RESULT -o TABLE.
     """
-    from hwnas.profile.kit import build_kit
+    from hwnas.profiling.kit import build_kit
     from hwnas.space.yaml import get_space
 
     refuse_existing(output)

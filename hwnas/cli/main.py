@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from hwnas import __version__
 from hwnas.cli import (
     artifact,
     bench,
@@ -28,6 +27,7 @@ from hwnas.cli import (
 from hwnas.cli.rank import rank
 from hwnas.cli.similarity import similarity
 from hwnas.errors import HwnasError
+from hwnas.version import __version__
 
 app = typer.Typer(
     name="hwnas",

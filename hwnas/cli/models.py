@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.artifact.bundle import Artifact
+from hwnas.arrays import Images
+from hwnas.artifacts.bundle import Artifact
 from hwnas.data.images import spread
 from hwnas.data.load import Data, load_data
 from hwnas.errors import DataError, ModelError
 from hwnas.nn.derive import Network
 from hwnas.nn.model_folder import ModelInfo, load_model, random_info
-from hwnas.predict.latency import LatencyPredictor
-from hwnas.runtimes.base import Images
+from hwnas.prediction.latency import LatencyPredictor
 from hwnas.space.arch import parse_arch
 from hwnas.space.scarlet import released_archs
 from hwnas.tables.table import LatencyTable

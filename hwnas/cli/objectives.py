@@ -6,14 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+from hwnas.arrays import Archs, Values
 from hwnas.cli.tables import TableOption
 from hwnas.errors import BudgetError, ConfigError, ObjectiveError
-from hwnas.predict.calibrate import Quantile
-from hwnas.predict.latency import LatencyPredictor
-from hwnas.predict.lowered import Values, madds, params
-from hwnas.predict.memory import model_mb, peak_activation_mb
-from hwnas.search.objective import Budget, Objective
-from hwnas.space.space import Archs, Space
+from hwnas.optimize.problem import Budget, Objective
+from hwnas.prediction.calibrate import Quantile
+from hwnas.prediction.latency import LatencyPredictor
+from hwnas.prediction.lowered import madds, params
+from hwnas.prediction.memory import model_mb, peak_activation_mb
+from hwnas.space.space import Space
 
 Cost = Callable[[Archs], Values]
 

@@ -12,10 +12,10 @@ from hwnas.cli.tables import TableOption
 from hwnas.errors import HwnasError, ModelError
 from hwnas.files import read_json, validated
 from hwnas.nn.origin import OnDevice, Searched
-from hwnas.predict.latency import LatencyPredictor
+from hwnas.prediction.latency import LatencyPredictor
 from hwnas.space.arch import Arch
 from hwnas.tables.table import LatencyTable
-from hwnas.train.run import TrainedSupernet
+from hwnas.training.run import TrainedSupernet
 
 
 @dataclass(frozen=True)

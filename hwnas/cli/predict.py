@@ -27,9 +27,9 @@ def predict(
     An op that isn't in the table is interpolated from those that are; the output says so.
     """
     from hwnas.errors import ArchError
-    from hwnas.predict.latency import LatencyPredictor
-    from hwnas.predict.memory import model_mb, peak_activation_mb
-    from hwnas.predict.merge import merge
+    from hwnas.prediction.latency import LatencyPredictor
+    from hwnas.prediction.memory import model_mb, peak_activation_mb
+    from hwnas.prediction.merge import merge
     from hwnas.space.arch import parse_arch
     from hwnas.tables.table import LatencyTable
 

@@ -48,7 +48,7 @@ def profile(
     as_json: JsonOption = False,
 ) -> None:
     """Measure every op of a space, here or --on other machines. Give it the machine alone: other work counts too."""
-    from hwnas.profile.sweep import carry_out
+    from hwnas.profiling.sweep import carry_out
     from hwnas.space.yaml import get_space
 
     several = workers is not None or len(on or []) > 1

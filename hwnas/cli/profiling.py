@@ -9,7 +9,7 @@ import typer
 from hwnas.errors import ConfigError
 
 if TYPE_CHECKING:  # imported when a verb runs
-    from hwnas.profile.plan import Plan
+    from hwnas.profiling.plan import Plan
     from hwnas.runtimes.base import Runtime
     from hwnas.space.space import Space
     from hwnas.tables.table import LatencyTable
@@ -68,10 +68,10 @@ def plan_for(
     """Every op of the space, the networks that pin a calibration down best, and random ones to validate with."""
     import numpy as np
 
-    from hwnas.predict.design import calibration_networks
-    from hwnas.predict.validate import draw_unknown
-    from hwnas.profile.plan import plan_space
-    from hwnas.profile.timer import Effort
+    from hwnas.prediction.design import calibration_networks
+    from hwnas.prediction.validate import draw_unknown
+    from hwnas.profiling.plan import plan_space
+    from hwnas.profiling.timer import Effort
 
     chosen = calibration_networks(space, networks, seed)
     known = [tuple(arch) for arch in chosen.tolist()]
@@ -84,7 +84,7 @@ def plan_for(
 
 def finished(table: LatencyTable, space: Space) -> LatencyTable:
     """The table with its calibration; as it is where the device could run too few whole networks."""
-    from hwnas.predict.calibrate import calibrate
+    from hwnas.prediction.calibrate import calibrate
 
     return calibrate(table, space) if len(table.networks) >= 3 else table
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hwnas.report.units import shown
-from hwnas.search.objective import Values
+from hwnas.arrays import Values
+from hwnas.reporting.units import shown
 
 
 def search_note(hypervolume: float, best: Values | None, failed: int, units: Sequence[str]) -> str:
@@ -15,7 +15,7 @@ def search_note(hypervolume: float, best: Values | None, failed: int, units: Seq
         hypervolume: of the archs within budget so far.
         best: (K,) values of the arch within budget that is best in the first objective; None while there is none.
         failed: archs that couldn't be evaluated.
-        units: of the K objectives, as :func:`hwnas.report.units.shown` takes them; of the best arch, the first
+        units: of the K objectives, as :func:`hwnas.reporting.units.shown` takes them; of the best arch, the first
             objective and the latencies are told.
     """
     parts = [f"hypervolume {hypervolume:.4g}"]

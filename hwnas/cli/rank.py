@@ -19,11 +19,12 @@ from hwnas.errors import CheckpointError, ConfigError, DataError
 from hwnas.files import refuse_existing, write_atomic
 
 if TYPE_CHECKING:
+    from hwnas.arrays import Values
     from hwnas.data.load import Data
-    from hwnas.rank.ranking import Estimate, Evidence, Part, Ranking, Values
-    from hwnas.rank.truth import Truth
+    from hwnas.ranking.ranking import Estimate, Evidence, Part, Ranking
+    from hwnas.ranking.truth import Truth
     from hwnas.space.space import Space
-    from hwnas.train.run import TrainedSupernet
+    from hwnas.training.run import TrainedSupernet
 
 _ARCHS = 200
 _FILE_WIDTH = 160  # of a table that goes to a file
@@ -63,12 +64,12 @@ def rank(
     """
     import numpy as np
 
-    from hwnas.evaluate.accuracy import Evaluator
-    from hwnas.rank.additive import additive_fit
-    from hwnas.rank.ranking import Evidence, baselines
-    from hwnas.rank.ranking import rank as compare
-    from hwnas.rank.truth import read_truth
-    from hwnas.train.run import load_supernet
+    from hwnas.evaluation.accuracy import Evaluator
+    from hwnas.ranking.additive import additive_fit
+    from hwnas.ranking.ranking import Evidence, baselines
+    from hwnas.ranking.ranking import rank as compare
+    from hwnas.ranking.truth import read_truth
+    from hwnas.training.run import load_supernet
 
     _check_options(runs, truth, standalone, archs, config, work)
     if output:
@@ -116,7 +117,7 @@ def rank(
         write_atomic(Path(name) / "rank.csv", _rows(evidence, losses[name], name, trained.supernet.space))
     about = {"file": str(truth), "archs": len(known.archs), "trainings": known.accuracies.shape[1]}
     if output:
-        from hwnas.report.ranking import render_ranking
+        from hwnas.reporting.ranking import render_ranking
 
         facts = {
             "truth": f"{truth}: {about['archs']:,} archs, trained {about['trainings']}×",
@@ -164,7 +165,7 @@ def _check_options(
 
 
 def _common_space(supernets: dict[str, TrainedSupernet]) -> Space:
-    from hwnas.rank.truth import same_choices
+    from hwnas.ranking.truth import same_choices
 
     (first, one), *others = supernets.items()
     for name, other in others:
@@ -188,8 +189,8 @@ def _load_data(supernets: dict[str, TrainedSupernet]) -> dict[str, Data]:
 
 
 def _train(run: Path, space: Space, count: int, config: Path | None, work: Path, seed: int, progress: Progress) -> Path:
-    from hwnas.rank.standalone import settings_of_networks, train_standalone
-    from hwnas.train.config import read_config
+    from hwnas.ranking.standalone import settings_of_networks, train_standalone
+    from hwnas.training.config import read_config
 
     settings = read_config(config or run / "config.yaml")
     if settings.network is not None:
@@ -199,7 +200,7 @@ def _train(run: Path, space: Space, count: int, config: Path | None, work: Path,
 
 
 def _sample(known: Truth, path: Path, archs: int | None, seed: int) -> Truth:
-    from hwnas.rank.ranking import LEAST_ARCHS
+    from hwnas.ranking.ranking import LEAST_ARCHS
 
     wanted, there = archs or min(_ARCHS, len(known.archs)), len(known.archs)
     if there < LEAST_ARCHS:
@@ -211,7 +212,7 @@ def _sample(known: Truth, path: Path, archs: int | None, seed: int) -> Truth:
 
 def _rows(evidence: Evidence, losses: Values, name: str, space: Space) -> str:
     """CSV, arch by arch: what the supernet said, and what is true."""
-    from hwnas.rank.truth import to_csv
+    from hwnas.ranking.truth import to_csv
     from hwnas.space.arch import Arch
 
     names = list(evidence.baselines)
@@ -226,7 +227,7 @@ def _rows(evidence: Evidence, losses: Values, name: str, space: Space) -> str:
 
 def _table(found: Ranking, others: dict[str, Ranking]) -> str:
     """All supernets and baselines, a row each, and what one training says of another below them."""
-    from hwnas.report.units import words
+    from hwnas.reporting.units import words
 
     top = f"τ, best {found.top.archs}" if found.top else "τ, best fifth"
     table = Table("ordered by", "Kendall τ", "Spearman ρ", top, "first pick", "best of 10 picks", box=SIMPLE)
@@ -261,7 +262,7 @@ def _shown(estimate: Estimate) -> str:
 
 def _remarks(found: Ranking) -> list[str]:
     """Whether each supernet is better than the best way to order archs without one."""
-    from hwnas.report.units import words
+    from hwnas.reporting.units import words
 
     parts = [("all archs", found.whole), *([(f"the best {found.top.archs}", found.top)] if found.top else [])]
     return [

@@ -24,7 +24,7 @@ def report(
     """One HTML file, readable offline: the front, the winner, its latency, and how everything was made."""
     from hwnas.cli.gather import gather
     from hwnas.cli.tables import parse_table
-    from hwnas.report.html import render
+    from hwnas.reporting.html import render
 
     refuse_existing(output)
     write_atomic(output, render(gather(run, [parse_table(text) for text in table or []])))

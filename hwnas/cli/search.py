@@ -18,7 +18,7 @@ class SearchCommand(TyperCommand):
 
     def get_params(self, ctx: Any) -> list[Any]:
         from hwnas.cli.objectives import COSTS
-        from hwnas.search.strategy import strategy_names
+        from hwnas.optimize.strategy import strategy_names
 
         params = super().get_params(ctx)
         for param in params:

@@ -27,8 +27,8 @@ from hwnas.cli.progress_note import search_note
 from hwnas.cli.tables import TableOption
 from hwnas.errors import ConfigError, ModelError, OutputError
 from hwnas.files import read_json, refuse_existing, to_json, write_atomic
-from hwnas.search import Budget, FeasibleRegion, Objective, Problem, SearchProgress, Store, get_strategy
-from hwnas.search import search as run_search
+from hwnas.optimize import Budget, FeasibleRegion, Objective, Problem, SearchProgress, Store, get_strategy
+from hwnas.optimize import search as run_search
 from hwnas.space.arch import Arch
 from hwnas.space.space import Space
 from hwnas.workers.registry import get_workers
@@ -81,7 +81,7 @@ def search_supernet(
         MissingOpError: a table isn't of the supernet's space.
         TableError, RuntimeMissingError: the front is to be measured, and no table is of this machine.
     """
-    from hwnas.train.supernet_accuracy import SupernetAccuracy
+    from hwnas.training.supernet_accuracy import SupernetAccuracy
 
     if not resume:
         refuse_existing(output)

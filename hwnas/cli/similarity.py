@@ -14,8 +14,8 @@ from hwnas.errors import CheckpointError
 from hwnas.files import refuse_existing, write_atomic
 
 if TYPE_CHECKING:
-    from hwnas.evaluate.similarity import Matrix
-    from hwnas.report.similarity import LayerFigures, RunFigures, SimilarityFigures
+    from hwnas.arrays import Values
+    from hwnas.reporting.similarity import LayerFigures, RunFigures, SimilarityFigures
     from hwnas.space.op import Op
 
 
@@ -33,9 +33,9 @@ def similarity(
     SCARLET-NAS (§3) finds that the blocks of a layer learn similar features, and that a skip does too once it has a
     stabilizer; docs/results.md says what was found here.
     """
-    from hwnas.report.picture import find_browser
-    from hwnas.report.similarity import render_similarity, save_picture
-    from hwnas.train.run import read_supernet_info
+    from hwnas.reporting.picture import find_browser
+    from hwnas.reporting.similarity import render_similarity, save_picture
+    from hwnas.training.run import read_supernet_info
 
     for path in filter(None, (output, png)):
         refuse_existing(path)
@@ -58,8 +58,8 @@ def similarity(
 
 
 def _compare(runs: list[Path], images: int, prefixes: int, seed: int, progress: Progress) -> SimilarityFigures:
-    from hwnas.evaluate.similarity import feature_similarity
-    from hwnas.train.run import load_supernet
+    from hwnas.evaluation.similarity import feature_similarity
+    from hwnas.training.run import load_supernet
 
     data = load_supernet(runs[0]).data  # of all: loading it may take longer than the rest
     available = len(data.validation.labels)
@@ -83,8 +83,8 @@ def _compare(runs: list[Path], images: int, prefixes: int, seed: int, progress: 
     }  # fmt: skip
 
 
-def _layer(index: int, ops: tuple[Op, ...], matrix: Matrix) -> LayerFigures:
-    from hwnas.evaluate.similarity import choice_name, mean_similarities
+def _layer(index: int, ops: tuple[Op, ...], matrix: Values) -> LayerFigures:
+    from hwnas.evaluation.similarity import choice_name, mean_similarities
 
     skip, blocks = mean_similarities(matrix, ops)
     names = [choice_name(op) for op in ops]

@@ -12,7 +12,7 @@ from hwnas.cli.importing import import_table
 from hwnas.files import refuse_existing, write_atomic
 
 if TYPE_CHECKING:
-    from hwnas.predict.diff import Agreement
+    from hwnas.prediction.diff import Agreement
 
 app = typer.Typer(help="Latency tables.", no_args_is_help=True)
 
@@ -66,8 +66,8 @@ def validate(
     Each network is loaded and measured twice in the same rounds: the difference is the retest noise. A table of another
     device holds networks that were measured there (hwnas kit build --held-out N), for --held-out.
     """
-    from hwnas.predict.validate import validate as validate_by_measuring
-    from hwnas.predict.validate import validate_held_out
+    from hwnas.prediction.validate import validate as validate_by_measuring
+    from hwnas.prediction.validate import validate_held_out
     from hwnas.runtimes.registry import get_runtime
     from hwnas.tables.table import LatencyTable
 
@@ -82,7 +82,7 @@ def validate(
         with Progress() as progress:
             found = validate_by_measuring(loaded, space, runtime, networks=networks, seed=seed, progress=progress)
     if plot:
-        from hwnas.report.validation import render_validation
+        from hwnas.reporting.validation import render_validation
 
         write_atomic(plot, render_validation(found, loaded))
     count = len(found.networks)
@@ -110,7 +110,7 @@ def diff(
     as_json: JsonOption = False,
 ) -> None:
     """What two tables disagree about: ops, and the order of whole networks."""
-    from hwnas.predict.diff import diff as diff_tables
+    from hwnas.prediction.diff import diff as diff_tables
     from hwnas.tables.table import LatencyTable
 
     found = diff_tables(LatencyTable.load(a), LatencyTable.load(b), archs=archs, seed=seed)

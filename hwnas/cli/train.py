@@ -23,8 +23,8 @@ def train(
     as_json: JsonOption = False,
 ) -> None:
     """Train a supernet, or one network; with torchrun, in several processes."""
-    from hwnas.train.config import read_config
-    from hwnas.train.loop import train as run_training
+    from hwnas.training.config import read_config
+    from hwnas.training.loop import train as run_training
 
     run = output or Path("runs") / config.stem
     settings = read_config(config)

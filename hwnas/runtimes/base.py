@@ -1,7 +1,7 @@
 """What every runtime offers; profiling and benching use nothing else, so that both measure alike.
 
 This file, ``onnxruntime.py`` and ``openvino.py`` go into profiling kits: Python ≥ 3.8, and at run time nothing but
-numpy, the runtime itself and ``hwnas.errors``.
+numpy, the runtime itself, ``hwnas.arrays``, ``hwnas.errors`` and ``hwnas.onnx.wire``.
 """
 
 from __future__ import annotations
@@ -10,16 +10,11 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-import numpy.typing as npt
-
-from hwnas.errors import ConfigError, ModelError, RuntimeMissingError
+from hwnas.arrays import Images
+from hwnas.errors import ConfigError, ModelError, RuntimeMissingError, first_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
-Images = npt.NDArray[np.float32]
-"""(N, C, H, W)"""
+    from collections.abc import Callable, Mapping
 
 
 class Session(Protocol):
@@ -103,11 +98,6 @@ def missing(runtime: str, install: str, error: Exception) -> RuntimeMissingError
     return RuntimeMissingError(f"runtime {runtime} isn't usable ({first_line(error)}); {install}")
 
 
-def first_line(error: Exception) -> str:
-    """Of an error's text, as far as a message can hold it."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]
-
-
 def nvidia_gpu() -> tuple[str, str] | None:
     """Name and compute capability (as ``86``) of the first NVIDIA GPU here, None where there is none.
 
@@ -122,73 +112,3 @@ def nvidia_gpu() -> tuple[str, str] | None:
         return None
     name, _, capability = told.partition("\n")[0].rpartition(",")
     return name.strip(), capability.strip().replace(".", "")
-
-
-def check_self_contained(model: bytes) -> None:
-    """Called before a runtime's own parser sees the model, as most would open any file that a weight names.
-
-    The ONNX package, which could tell, isn't on every device; protobuf's wire format is simple enough to walk.
-
-    Raises:
-        ModelError: not a whole protobuf message, or a tensor's data lies in another file.
-    """
-    try:
-        external = _has_external_data(memoryview(model), "model")
-    except (IndexError, ValueError, RecursionError):
-        raise ModelError("not an ONNX model, or one cut short") from None
-    if external:
-        raise ModelError("the model's weights lie in another file; save it with its weights inside")
-
-
-# message: {number of a field: the message it holds}, of those on the way to a tensor
-_HOLDS: dict[str, dict[int, str]] = {
-    "model": {7: "graph", 25: "function"},
-    "function": {7: "node"},
-    "graph": {1: "node", 5: "tensor", 15: "sparse tensor"},
-    "node": {5: "attribute"},
-    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse tensor", 23: "sparse tensor"},
-    "sparse tensor": {1: "tensor", 2: "tensor"},
-    "tensor": {},
-}
-_EXTERNAL_DATA, _DATA_LOCATION = 13, 14
-
-
-def _has_external_data(message: memoryview, kind: str) -> bool:
-    for field, content in _fields(message):
-        if kind == "tensor" and (field == _EXTERNAL_DATA or (field == _DATA_LOCATION and content[0])):
-            return True
-        if field in _HOLDS[kind] and _has_external_data(content, _HOLDS[kind][field]):
-            return True
-    return False
-
-
-def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """(number, content) of each field of a protobuf message."""
-    at = 0
-    while at < len(message):
-        tag, at = _varint(message, at)
-        start = at
-        if tag & 7 == 0:
-            at = _varint(message, at)[1]
-        elif tag & 7 == 2:
-            length, start = _varint(message, at)
-            at = start + length
-        elif tag & 7 in (1, 5):
-            at += 8 if tag & 7 == 1 else 4
-        else:
-            raise ValueError("no such wire type")
-        if at > len(message):
-            raise ValueError("cut short")
-        yield tag >> 3, message[start:at]
-
-
-def _varint(message: memoryview, at: int) -> tuple[int, int]:
-    """The number that starts at ``at``, and where it ends."""
-    value = shift = 0
-    while True:
-        byte = message[at]
-        at += 1
-        value |= (byte & 127) << shift
-        shift += 7
-        if byte < 128:
-            return value, at

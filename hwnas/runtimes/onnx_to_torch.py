@@ -1,4 +1,4 @@
-"""ONNX graph -> PyTorch module, for the layers that ``hwnas.nn.to_onnx`` writes."""
+"""ONNX graph -> PyTorch module, for the layers that ``hwnas.onnx.write`` writes."""
 
 from __future__ import annotations
 

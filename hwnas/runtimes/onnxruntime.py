@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hwnas.errors import ModelError, RuntimeMissingError
-from hwnas.runtimes.base import check_precision, check_self_contained, first_line, missing, nvidia_gpu, options_in_force
+from hwnas.errors import ModelError, RuntimeMissingError, first_line
+from hwnas.onnx.wire import check_self_contained
+from hwnas.runtimes.base import check_precision, missing, nvidia_gpu, options_in_force
 
 try:
     import onnxruntime as ort
@@ -18,7 +19,7 @@ except Exception as error:
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from hwnas.runtimes.base import Images
+    from hwnas.arrays import Images
 
 _PROVIDERS = {  # option: (ONNX Runtime's name, package that has it)
     "cpu": ("CPUExecutionProvider", "onnxruntime"),
@@ -72,10 +73,10 @@ class OnnxRuntime:
         if precision == "fp32":
             return model
         if precision == "fp16":
-            from hwnas.runtimes.half import to_half
+            from hwnas.onnx.precision.half import to_half
 
             return to_half(model)
-        from hwnas.runtimes.quantize import ONNXRUNTIME, OPENVINO, TENSORRT, quantize, random_images
+        from hwnas.onnx.precision.int8 import ONNXRUNTIME, OPENVINO, TENSORRT, quantize, random_images
 
         preset = {"cpu": ONNXRUNTIME, "openvino": OPENVINO}.get(self.options["provider"], TENSORRT)
         return quantize(model, random_images(model), preset)

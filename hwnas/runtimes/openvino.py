@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hwnas.errors import ModelError, RuntimeMissingError
-from hwnas.runtimes.base import check_precision, check_self_contained, missing, options_in_force
+from hwnas.onnx.wire import check_self_contained
+from hwnas.runtimes.base import check_precision, missing, options_in_force
 
 # Importing OpenVINO reports home and leaves an identity in the home folder, unless the package that does so is absent.
 _telemetry = sys.modules.get("openvino_telemetry")
@@ -25,7 +26,7 @@ finally:
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from hwnas.runtimes.base import Images
+    from hwnas.arrays import Images
 
 _HINTS = {"fp32": "f32", "bf16": "bf16"}  # without one, some processors would get bf16 where fp32 was asked
 _COMPUTED = {"fp32": ("f32",), "bf16": ("bf16",), "int8": ("i8", "u8")}
@@ -63,7 +64,7 @@ class OpenVino:
         check_precision(self, precision)
         if precision != "int8":
             return model
-        from hwnas.runtimes.quantize import OPENVINO, quantize, random_images
+        from hwnas.onnx.precision.int8 import OPENVINO, quantize, random_images
 
         return quantize(model, random_images(model), OPENVINO)
 

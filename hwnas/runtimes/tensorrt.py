@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from hwnas.errors import ModelError, RuntimeMissingError
+from hwnas.onnx.precision.half import to_half
+from hwnas.onnx.precision.int8 import TENSORRT, quantize, random_images
 from hwnas.progress import Progress
 from hwnas.runtimes.base import check_precision, missing, options_in_force
 from hwnas.runtimes.gpu import gpu_here
-from hwnas.runtimes.half import to_half
-from hwnas.runtimes.quantize import TENSORRT, quantize, random_images
 from hwnas.runtimes.tensorrt_build import BatchProfile, BuildSettings, Built, build
 from hwnas.runtimes.tensorrt_cache import PLACES, Cache, cache_path
 from hwnas.runtimes.tensorrt_session import TensorRtSession

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any, NamedTuple
 
-from hwnas.errors import ModelError
+from hwnas.errors import ModelError, first_line
+from hwnas.onnx.read import parsed
 from hwnas.progress import Progress
-from hwnas.runtimes.base import first_line
-from hwnas.runtimes.graph import parsed
 from hwnas.runtimes.tensorrt_cache import Cache
 from hwnas.runtimes.tensorrt_log import logger
 

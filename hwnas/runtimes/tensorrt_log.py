@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from hwnas.runtimes.base import first_line
+from hwnas.errors import first_line
 
 
 @cache

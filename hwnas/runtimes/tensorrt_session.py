@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from hwnas.arrays import Images
 from hwnas.errors import ModelError, RuntimeMissingError
-from hwnas.runtimes.base import Images
 from hwnas.runtimes.tensorrt_cache import Cache
 from hwnas.runtimes.tensorrt_log import logger
 

@@ -8,10 +8,11 @@ from contextlib import contextmanager, nullcontext
 import numpy as np
 import torch
 
-from hwnas.errors import ModelError, RuntimeMissingError
-from hwnas.runtimes.base import Images, check_precision, first_line, options_in_force
+from hwnas.arrays import Images
+from hwnas.errors import ModelError, RuntimeMissingError, first_line
+from hwnas.onnx.read import input_chw, parsed
+from hwnas.runtimes.base import check_precision, options_in_force
 from hwnas.runtimes.cuda import CudaGraph, timed_by_events
-from hwnas.runtimes.graph import input_chw, parsed
 from hwnas.runtimes.onnx_to_torch import onnx_to_torch
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

@@ -12,11 +12,9 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.arrays import Archs
 from hwnas.errors import ArchError, SpaceError
 from hwnas.space.op import Head, Op, Stabilizer, Stem
-
-Archs = npt.NDArray[np.int64]
-"""Choice indices: (L,) for one arch, (N, L) for a batch."""
 
 Choices = Callable[[int, int, int, int], tuple[Op, ...]]
 """(c_in, size_px, c_out, stride) -> the choices of one layer, in the order of their indices."""

@@ -38,7 +38,7 @@ class Condition(Record):
 
 
 class Protocol(Record):
-    """How the table was measured; see :mod:`hwnas.profile.timer`.
+    """How the table was measured; see :mod:`hwnas.profiling.timer`.
 
     Attributes:
         rounds: passes over all entries, in a new random order each.

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.stats import theilslopes
 
+from hwnas.arrays import Values
 from hwnas.errors import TableError
 from hwnas.space.yaml import get_space
 from hwnas.tables.table import LatencyTable
@@ -22,8 +22,6 @@ _NEARLY_ALL = 0.95  # of the networks; a few may have been measured after all, o
 _FEWEST = 5  # networks: a factor and an offset pass through any two
 _RANGE = 20  # how many tolerances networks must differ among themselves, else any sum agrees with them
 _MOST_FITTED = 500  # networks: all pairs of them are looked at
-
-_Values = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ class SumCheck:
         )
 
 
-def sums_of_table(measured_ms: Sequence[float] | _Values, sums_ms: Sequence[float] | _Values) -> SumCheck:
+def sums_of_table(measured_ms: Sequence[float] | Values, sums_ms: Sequence[float] | Values) -> SumCheck:
     """Hold networks' latencies against the sums of a table, up to one factor and one offset.
 
     The fit is Theil and Sen's (the median of the slopes between all pairs), so that a few networks that were measured
@@ -118,6 +116,6 @@ def check_networks(table: LatencyTable) -> SumCheck:
     return sums_of_table([network.p50_ms for network in table.networks], sums_ms)
 
 
-def _decimals(values: _Values) -> int | None:
+def _decimals(values: Values) -> int | None:
     """The fewest decimals that all values have; None above 6, where nothing is rounded."""
     return next((d for d in range(7) if np.array_equal(np.round(values, d), values)), None)

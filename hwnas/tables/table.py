@@ -116,8 +116,8 @@ class Calibration(Record):
 
     Attributes:
         scale: of the sum.
-        per_op_ms: class -> what each op of it adds, ``op`` being all; see ``hwnas.predict.op_counts``. May be negative,
-            since an op alone pays for entering the runtime.
+        per_op_ms: class -> what each op of it adds, ``op`` being all; see ``hwnas.prediction.op_counts``. May be
+            negative, since an op alone pays for entering the runtime.
         fixed_ms: for the network.
         error_90: half-width, relative, of the interval that should hold 90 % of new networks, at the machine's speed as
             it was when the table was made.

@@ -13,14 +13,15 @@ import pytest
 import torch
 from torch import nn
 
-from hwnas.artifact.formats.base import Files, Format
-from hwnas.artifact.formats.structure import graph_structure
-from hwnas.artifact.precision import in_precision
-from hwnas.artifact.target import Target
+from hwnas.arrays import Images
+from hwnas.artifacts.formats.base import Files, Format
+from hwnas.artifacts.formats.structure import graph_structure
+from hwnas.artifacts.precision import in_precision
+from hwnas.artifacts.target import Target
 from hwnas.errors import ConfigError, ModelError
 from hwnas.nn.blocks import build, initialize
-from hwnas.nn.to_onnx import to_onnx
-from hwnas.runtimes.base import Images, Session
+from hwnas.onnx.write import to_onnx
+from hwnas.runtimes.base import Session
 from hwnas.space.op import Head, MBConv, Stem
 
 _CHW = (3, 24, 24)
@@ -33,7 +34,7 @@ _OPS = (
 
 
 class FormatContract:
-    """What :class:`hwnas.artifact.formats.base.Format` promises, on a small network, against PyTorch.
+    """What :class:`hwnas.artifacts.formats.base.Format` promises, on a small network, against PyTorch.
 
     Attributes:
         runtime: that targets of the format name.

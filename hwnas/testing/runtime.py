@@ -14,10 +14,11 @@ import torch
 from onnx.external_data_helper import convert_model_to_external_data
 from torch import nn
 
+from hwnas.arrays import Images
 from hwnas.errors import ModelError
 from hwnas.nn.blocks import build, initialize
-from hwnas.nn.to_onnx import to_onnx
-from hwnas.runtimes.base import Images, Runtime, Session
+from hwnas.onnx.write import to_onnx
+from hwnas.runtimes.base import Runtime, Session
 from hwnas.space.op import Head, MBConv, Op, Stabilizer, Stem
 
 _OPS: Mapping[str, Op] = {

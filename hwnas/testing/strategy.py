@@ -9,10 +9,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hwnas.search.feasible import FeasibleRegion
-from hwnas.search.objective import Budget, Objective, Problem, Values
-from hwnas.search.strategy import StrategyFactory
-from hwnas.space.space import Archs, Space
+from hwnas.arrays import Archs, Values
+from hwnas.optimize.feasible import FeasibleRegion
+from hwnas.optimize.problem import Budget, Objective, Problem
+from hwnas.optimize.strategy import StrategyFactory
+from hwnas.space.space import Space
 from hwnas.space.yaml import get_space
 
 Fails = Callable[[int], bool]
@@ -60,7 +61,7 @@ FAILURES: dict[str, Fails] = {
 
 
 class StrategyContract:
-    """What :class:`hwnas.search.strategy.Strategy` promises, on small problems.
+    """What :class:`hwnas.optimize.strategy.Strategy` promises, on small problems.
 
     Attributes:
         evaluations: how many archs are proposed in each test that isn't about the end of a space.

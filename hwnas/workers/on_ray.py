@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from hwnas import __version__
 from hwnas.errors import ConfigError, DeviceError, RuntimeMissingError
+from hwnas.version import __version__
 from hwnas.workers.base import Done, Failed, Item
 from hwnas.workers.here import one_line
 from hwnas.workers.travel import MOST_DEATHS, carry_out, given_up, packed

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from hwnas.files import write_atomic
-from hwnas.predict.latency import LatencyPredictor
-from hwnas.search import Store
+from hwnas.optimize import Store
+from hwnas.prediction.latency import LatencyPredictor
 from hwnas.space.yaml import get_space
 from hwnas.tables.table import LatencyTable
-from hwnas.train.supernet_accuracy import SupernetAccuracy
+from hwnas.training.supernet_accuracy import SupernetAccuracy
 from tests.cli.conftest import Flow
 from tests.cli.run import Shell
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from hwnas.artifact import bench as bench_module
+from hwnas.artifacts import bench as bench_module
 from hwnas.cli.bench_table import lines
-from hwnas.profile.timer import Effort
+from hwnas.profiling.timer import Effort
 from tests.cli.conftest import Flow
 from tests.cli.run import Shell
 

@@ -9,22 +9,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hwnas.arrays import Archs
 from hwnas.cli.closing import Closed, Predicted, close_search, measurable, told
 from hwnas.cli.tables import TableOption
 from hwnas.errors import InputError, TableError
 from hwnas.files import to_json
-from hwnas.predict.calibrate import calibrate
-from hwnas.predict.latency import LatencyPredictor
-from hwnas.predict.lowered import madds
-from hwnas.profile.sweep import profile_space
-from hwnas.profile.timer import Effort
+from hwnas.optimize import Budget, Objective, SearchResult, search
+from hwnas.optimize.front import Front
+from hwnas.prediction.calibrate import calibrate
+from hwnas.prediction.latency import LatencyPredictor
+from hwnas.prediction.lowered import madds
+from hwnas.profiling.sweep import profile_space
+from hwnas.profiling.timer import Effort
 from hwnas.runtimes.registry import get_runtime
-from hwnas.search import Budget, Objective, SearchResult, search
-from hwnas.search.front import Front
-from hwnas.space.space import Archs, Space
+from hwnas.space.space import Space
 from hwnas.space.yaml import get_space
 from hwnas.tables.table import LatencyTable
-from tests.predict.recording import Recording
+from tests.prediction.recording import Recording
 
 QUICK = Effort(rounds=6, runs_per_round=2, warmup_runs=1, at_least_s=0, at_most_s=0)
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from hwnas.artifact.bundle import load_artifact
+from hwnas.artifacts.bundle import load_artifact
 
 
 def test_fast_demo(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from hwnas.artifact.bundle import ExportedFile, load_artifact
+from hwnas.artifacts.bundle import ExportedFile, load_artifact
 from tests.cli.conftest import Flow
 from tests.cli.run import Shell
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hwnas.predict.latency import LatencyPredictor
-from hwnas.predict.lowered import madds
-from hwnas.predict.memory import peak_activation_mb
+from hwnas.prediction.latency import LatencyPredictor
+from hwnas.prediction.lowered import madds
+from hwnas.prediction.memory import peak_activation_mb
 from hwnas.shipped import shipped
 from hwnas.space.yaml import get_space
 from hwnas.tables.table import LatencyTable

@@ -10,17 +10,17 @@ import pytest
 import torch
 from scipy.stats import kendalltau, spearmanr
 
-from hwnas.evaluate.accuracy import Evaluator
-from hwnas.rank.additive import additive_fit
-from hwnas.rank.standalone import draw
-from hwnas.rank.truth import read_truth, write_truth
+from hwnas.evaluation.accuracy import Evaluator
+from hwnas.ranking.additive import additive_fit
+from hwnas.ranking.standalone import draw
+from hwnas.ranking.truth import read_truth, write_truth
 from hwnas.space.arch import parse_arch
 from hwnas.space.yaml import get_space
-from hwnas.train.loop import train
-from hwnas.train.run import load_supernet, save_supernet
+from hwnas.training.loop import train
+from hwnas.training.run import load_supernet, save_supernet
 from tests.cli.run import Shell
 from tests.conftest import SMALL_SPACE
-from tests.train.training_cases import short
+from tests.training.training_cases import short
 
 _QUICK = ("--images", 100, "--recalibration-images", 64)
 

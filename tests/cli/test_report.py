@@ -14,14 +14,14 @@ from scipy.stats import kendalltau, spearmanr
 from hwnas.cli.gather import gather
 from hwnas.cli.tables import TableOption
 from hwnas.files import to_json
-from hwnas.predict.latency import LatencyPredictor
-from hwnas.search import Budget, Objective, SearchResult, search
+from hwnas.optimize import Budget, Objective, SearchResult, search
+from hwnas.prediction.latency import LatencyPredictor
 from hwnas.space.space import Space
 from hwnas.space.yaml import get_space
 from hwnas.tables.table import LatencyTable
 from tests.cli.run import Shell
-from tests.report.parsed import Page
-from tests.search.problems import quality_and_cost
+from tests.optimize.problems import quality_and_cost
+from tests.reporting.parsed import Page
 from tests.tables.make import made_up_table
 
 MACRO = get_space("macro")

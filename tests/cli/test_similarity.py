@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 
 from hwnas.data.load import load_data
-from hwnas.evaluate.similarity import choice_name, feature_similarity
+from hwnas.evaluation.similarity import choice_name, feature_similarity
 from hwnas.nn.supernet import Supernet
 from hwnas.space.yaml import get_space
-from hwnas.train.loop import train
-from hwnas.train.run import load_supernet, save_supernet
+from hwnas.training.loop import train
+from hwnas.training.run import load_supernet, save_supernet
 from tests.cli.run import Shell
 from tests.conftest import SMALL_SPACE
-from tests.report.test_browser import pytestmark as needs_browser
-from tests.train.training_cases import short
+from tests.reporting.test_browser import pytestmark as needs_browser
+from tests.training.training_cases import short
 
 pytestmark = pytest.mark.xdist_group("similarity")  # so that the runs are made once
 

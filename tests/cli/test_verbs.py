@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from hwnas.cli.objectives import COSTS
-from hwnas.predict.latency import LatencyPredictor
-from hwnas.predict.memory import model_mb, peak_activation_mb
-from hwnas.search import hypervolume
-from hwnas.search.strategy import strategy_names
+from hwnas.optimize import hypervolume
+from hwnas.optimize.strategy import strategy_names
+from hwnas.prediction.latency import LatencyPredictor
+from hwnas.prediction.memory import model_mb, peak_activation_mb
 from hwnas.space.arch import parse_arch
 from hwnas.space.yaml import get_space
 from hwnas.tables.table import LatencyTable
-from hwnas.train.supernet_accuracy import SupernetAccuracy
+from hwnas.training.supernet_accuracy import SupernetAccuracy
 from tests.cli.conftest import Flow
 from tests.cli.run import Shell
 

@@ -22,7 +22,7 @@ from hwnas.data.load import Data, load_data
 from hwnas.errors import ConfigError, DataError
 from tests.data.test_shards import sharded
 from tests.interrupts import heed_ctrl_c
-from tests.train.training_cases import folder_of_images
+from tests.training.training_cases import folder_of_images
 
 _ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")

@@ -14,7 +14,7 @@ from hwnas.data import load as data_module
 from hwnas.data.images import Images, Skipped, SourceImages, decode, fit, spread
 from hwnas.data.load import Data, load_data, stratified
 from hwnas.errors import DataError
-from tests.train.training_cases import BLUE, GREEN, RED, folder_of_images, paint
+from tests.training.training_cases import BLUE, GREEN, RED, folder_of_images, paint
 
 
 def all_pixels(images: Images) -> torch.Tensor:

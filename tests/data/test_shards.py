@@ -16,7 +16,7 @@ from hwnas.data.images import Images, SourceImages
 from hwnas.data.load import load_data
 from hwnas.data.shards import ShardSource, read_shards
 from hwnas.errors import DataError
-from tests.train.training_cases import folder_of_images
+from tests.training.training_cases import folder_of_images
 
 
 def all_pixels(images: Images) -> torch.Tensor:

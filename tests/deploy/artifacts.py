@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hwnas.artifact.bundle import Artifact, load_artifact
+from hwnas.artifacts.bundle import Artifact, load_artifact
 from hwnas.files import to_json
 
 SUFFIXES = {"onnx": (".onnx",), "openvino": (".xml", ".bin"), "tensorrt": (".engine", ".json")}

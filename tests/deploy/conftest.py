@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from hwnas.artifact.bundle import Artifact
-from hwnas.artifact.export import export
+from hwnas.artifacts.bundle import Artifact
+from hwnas.artifacts.export import export
 from hwnas.nn.derive import Network, derive
 from hwnas.nn.model_folder import ModelInfo
 from hwnas.nn.supernet import Supernet

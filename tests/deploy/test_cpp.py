@@ -14,8 +14,8 @@ import pytest
 import torch
 from onnx import TensorProto, helper
 
-from hwnas.artifact.bundle import Artifact
-from hwnas.artifact.verify import random_textures
+from hwnas.artifacts.bundle import Artifact
+from hwnas.artifacts.verify import random_textures
 from hwnas.nn.derive import Network
 from tests.deploy.conftest import LABELS
 

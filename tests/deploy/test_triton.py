@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tritonclient.grpc import model_config_pb2 as pb
 
-from hwnas.artifact.bundle import Artifact
-from hwnas.artifact.export import export
-from hwnas.artifact.pbtxt import to_pbtxt
-from hwnas.artifact.triton import write_repository
+from hwnas.artifacts.bundle import Artifact
+from hwnas.artifacts.export import export
+from hwnas.artifacts.pbtxt import to_pbtxt
+from hwnas.artifacts.triton import write_repository
 from hwnas.errors import ConfigError, ModelError, OutputError
 from hwnas.nn.derive import Network
 from hwnas.nn.model_folder import ModelInfo

@@ -25,9 +25,9 @@ import numpy as np
 import pytest
 import torch
 
-from hwnas.artifact.bundle import Artifact
-from hwnas.artifact.triton import write_repository
-from hwnas.artifact.verify import random_textures
+from hwnas.artifacts.bundle import Artifact
+from hwnas.artifacts.triton import write_repository
+from hwnas.artifacts.verify import random_textures
 from hwnas.nn.derive import Network
 from tests.deploy.artifacts import retargeted
 from tests.deploy.conftest import LABELS

@@ -13,7 +13,7 @@ from hwnas.nn.derive import Network, derive
 from hwnas.nn.model_folder import ModelInfo, load_model, save_model
 from hwnas.nn.stabilizer import StabilizerConv, fold_after, fold_before, matrix
 from hwnas.nn.supernet import Supernet
-from hwnas.predict.count import count
+from hwnas.prediction.count import count
 from hwnas.space.space import Space
 from hwnas.space.yaml import get_space
 

@@ -15,9 +15,9 @@ from torch import nn
 from hwnas.errors import ModelError
 from hwnas.nn.blocks import build, initialize
 from hwnas.nn.derive import derive, load_scarlet
-from hwnas.nn.opset import IR_VERSION, OPSET
 from hwnas.nn.supernet import Supernet
-from hwnas.nn.to_onnx import to_onnx
+from hwnas.onnx.opset import IR_VERSION, OPSET
+from hwnas.onnx.write import to_onnx
 from hwnas.runtimes.registry import get_runtime
 from hwnas.space.space import Space
 from hwnas.space.yaml import get_space

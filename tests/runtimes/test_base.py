@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from hwnas.errors import ModelError
+from hwnas.errors import ModelError, first_line
 from hwnas.nn.derive import load_scarlet
-from hwnas.nn.to_onnx import to_onnx
-from hwnas.runtimes.base import check_self_contained, first_line, nvidia_gpu
+from hwnas.onnx.wire import check_self_contained
+from hwnas.onnx.write import to_onnx
+from hwnas.runtimes.base import nvidia_gpu
 
 
 def external() -> TensorProto:

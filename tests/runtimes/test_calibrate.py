@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from hwnas.arrays import Images
 from hwnas.errors import ModelError
-from hwnas.nn.to_onnx import to_onnx
-from hwnas.runtimes.base import Images
-from hwnas.runtimes.calibrate import calibrate
+from hwnas.onnx.precision.ranges import calibrate
+from hwnas.onnx.write import to_onnx
 
 
 @pytest.fixture(scope="module")

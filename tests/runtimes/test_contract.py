@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+from hwnas.arrays import Images
 from hwnas.errors import ModelError
-from hwnas.runtimes.base import Images, Session
+from hwnas.runtimes.base import Session
 from hwnas.runtimes.onnxruntime import OnnxRuntime
 from hwnas.testing import RuntimeContract
 

@@ -16,7 +16,7 @@ _RUNTIMES = Path(hwnas.runtimes.base.__file__).parent
 FILES = [Path(hwnas.errors.__file__), *(_RUNTIMES / f"{name}.py" for name in ("base", "onnxruntime", "openvino"))]
 _OURS = {"hwnas.errors", "hwnas.runtimes.base"}
 _THEIRS = {"numpy", "onnxruntime", "openvino"}
-_ON_THE_HOST = {"hwnas.runtimes.half", "hwnas.runtimes.quantize"}  # imported inside prepare
+_ON_THE_HOST = {"hwnas.onnx.precision.half", "hwnas.onnx.precision.int8"}  # imported inside prepare
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

@@ -13,8 +13,8 @@ from torch import nn
 
 from hwnas.errors import ModelError
 from hwnas.nn.derive import Network
-from hwnas.nn.to_onnx import to_onnx
-from hwnas.runtimes.half import LIMIT, beyond_half, to_half
+from hwnas.onnx.precision.half import LIMIT, beyond_half, to_half
+from hwnas.onnx.write import to_onnx
 from hwnas.runtimes.registry import get_runtime
 from hwnas.space.space import Space
 

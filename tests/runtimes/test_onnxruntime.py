@@ -10,7 +10,7 @@ import pytest
 
 from hwnas.errors import ModelError, RuntimeMissingError
 from hwnas.nn.derive import Network
-from hwnas.nn.to_onnx import to_onnx
+from hwnas.onnx.write import to_onnx
 from hwnas.runtimes.onnxruntime import OnnxRuntime
 from hwnas.space.space import Space
 from hwnas.testing import RuntimeContract

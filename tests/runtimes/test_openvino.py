@@ -14,9 +14,9 @@ import pytest
 
 from hwnas.errors import ConfigError, ModelError, RuntimeMissingError
 from hwnas.nn.derive import Network
-from hwnas.nn.to_onnx import to_onnx
-from hwnas.runtimes.parts import nodes_of
-from hwnas.runtimes.quantize import OPENVINO, quantize_by, random_images, ranges_of
+from hwnas.onnx.precision.int8 import OPENVINO, quantize_by, random_images, ranges_of
+from hwnas.onnx.precision.parts import nodes_of
+from hwnas.onnx.write import to_onnx
 from hwnas.space.space import Space
 from hwnas.testing import RuntimeContract
 

@@ -6,10 +6,10 @@ import onnx
 import pytest
 
 from hwnas.nn.derive import Network
-from hwnas.nn.to_onnx import to_onnx
-from hwnas.runtimes.computed import computed_precisions, optimized
-from hwnas.runtimes.parts import PARTS, nodes_of
-from hwnas.runtimes.quantize import ONNXRUNTIME, OPENVINO, TENSORRT, Preset, quantize_by, random_images, ranges_of
+from hwnas.onnx.computed import computed_precisions, optimized
+from hwnas.onnx.precision.int8 import ONNXRUNTIME, OPENVINO, TENSORRT, Preset, quantize_by, random_images, ranges_of
+from hwnas.onnx.precision.parts import PARTS, nodes_of
+from hwnas.onnx.write import to_onnx
 from hwnas.space.space import Space
 
 GATED, PLAIN = 1, 0  # choices of the small space: kernel 3 with and without squeeze-and-excitation

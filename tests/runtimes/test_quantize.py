@@ -16,11 +16,11 @@ from onnx import ModelProto, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from torch import nn
 
+from hwnas.arrays import Images
 from hwnas.errors import ModelError
 from hwnas.nn.derive import Network
-from hwnas.nn.to_onnx import to_onnx
-from hwnas.runtimes.base import Images
-from hwnas.runtimes.quantize import ONNXRUNTIME, OPENVINO, TENSORRT, Preset, quantize, random_images
+from hwnas.onnx.precision.int8 import ONNXRUNTIME, OPENVINO, TENSORRT, Preset, quantize, random_images
+from hwnas.onnx.write import to_onnx
 from hwnas.space.space import Space
 
 PRESETS = {"onnxruntime": ONNXRUNTIME, "openvino": OPENVINO, "tensorrt": TENSORRT}

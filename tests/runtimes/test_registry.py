@@ -65,7 +65,8 @@ import onnx
 from onnx.reference import ReferenceEvaluator
 
 from hwnas.errors import ModelError
-from hwnas.runtimes.base import check_precision, check_self_contained, options_in_force
+from hwnas.runtimes.base import check_precision, options_in_force
+from hwnas.onnx.wire import check_self_contained
 
 
 class Reference:

@@ -17,10 +17,10 @@ from onnx import TensorProto, helper
 
 from hwnas.errors import ConfigError, ModelError, RuntimeMissingError
 from hwnas.nn.derive import Network, load_scarlet
-from hwnas.nn.to_onnx import to_onnx
+from hwnas.onnx.precision.half import to_half
+from hwnas.onnx.precision.int8 import ONNXRUNTIME, TENSORRT, quantize, random_images
+from hwnas.onnx.write import to_onnx
 from hwnas.runtimes.gpu import gpu_here
-from hwnas.runtimes.half import to_half
-from hwnas.runtimes.quantize import ONNXRUNTIME, TENSORRT, quantize, random_images
 from hwnas.runtimes.registry import get_runtime
 from hwnas.runtimes.tensorrt import TensorRt
 from hwnas.runtimes.tensorrt_build import WEIGHTED, BatchProfile

@@ -11,7 +11,7 @@ import pytest
 
 from hwnas.errors import ModelError
 from hwnas.nn.derive import Network
-from hwnas.nn.to_onnx import to_onnx
+from hwnas.onnx.write import to_onnx
 from hwnas.runtimes.tensorrt_build import BatchProfile, BuildSettings, build
 from hwnas.runtimes.tensorrt_cache import Cache, cache_path
 from hwnas.runtimes.tensorrt_session import check_images, weight_precisions

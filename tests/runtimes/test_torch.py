@@ -13,7 +13,7 @@ from torch import nn
 
 from hwnas.errors import ConfigError, ModelError, RuntimeMissingError
 from hwnas.nn.derive import Network
-from hwnas.nn.to_onnx import to_onnx
+from hwnas.onnx.write import to_onnx
 from hwnas.runtimes.torch import Torch, _has_bf16
 from hwnas.space.space import Space
 from hwnas.testing import RuntimeContract

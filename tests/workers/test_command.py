@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.interrupts import heed_ctrl_c
-from tests.profile.ssh_server import free_port
+from tests.profiling.ssh_server import free_port
 from tests.workers.calls import wait_until_gone, waiting_processes
 from tests.workers.conftest import ON_RAY
 

@@ -12,12 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hwnas.search import Budget, Objective, SearchResult, search
-from hwnas.search.objective import Values
-from hwnas.space.space import Archs
+from hwnas.arrays import Archs, Values
+from hwnas.optimize import Budget, Objective, SearchResult, search
 from hwnas.workers.base import Workers
 from hwnas.workers.registry import get_workers
-from tests.search.problems import MACRO, layer_sum, table
+from tests.optimize.problems import MACRO, layer_sum, table
 
 EVALUATIONS = 60
 

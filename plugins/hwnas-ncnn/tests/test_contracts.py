@@ -6,8 +6,8 @@ import pytest
 
 pytest.importorskip("hwnas_ncnn", reason="the package of plugins/hwnas-ncnn isn't installed")
 
-from hwnas.artifact.formats.base import Format
-from hwnas.artifact.formats.registry import format_names, get_format
+from hwnas.artifacts.formats.base import Format
+from hwnas.artifacts.formats.registry import format_names, get_format
 from hwnas.runtimes.base import Runtime
 from hwnas.runtimes.registry import get_runtime, runtime_names
 from hwnas.testing import FormatContract, RuntimeContract

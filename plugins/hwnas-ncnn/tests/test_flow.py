@@ -9,12 +9,12 @@ import pytest
 
 pytest.importorskip("hwnas_ncnn", reason="the package of plugins/hwnas-ncnn isn't installed")
 
-from hwnas.artifact.bench import bench
-from hwnas.artifact.export import export
+from hwnas.artifacts.bench import bench
+from hwnas.artifacts.export import export
 from hwnas.nn.derive import Network
-from hwnas.predict.latency import LatencyPredictor
-from hwnas.profile.sweep import profile_space
-from hwnas.profile.timer import Effort
+from hwnas.prediction.latency import LatencyPredictor
+from hwnas.profiling.sweep import profile_space
+from hwnas.profiling.timer import Effort
 from hwnas.runtimes.registry import get_runtime
 from hwnas.space.space import Space
 from hwnas.space.yaml import get_space

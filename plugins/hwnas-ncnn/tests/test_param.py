@@ -17,12 +17,12 @@ from hwnas_ncnn.convert import to_ncnn
 from hwnas_ncnn.param import read_param
 from hwnas_ncnn.runtime import Ncnn
 
-from hwnas.artifact.formats.registry import get_format
-from hwnas.artifact.target import get_target
+from hwnas.artifacts.formats.registry import get_format
+from hwnas.artifacts.target import get_target
 from hwnas.errors import ConfigError, ModelError
 from hwnas.nn.derive import Network
-from hwnas.nn.to_onnx import to_onnx
-from hwnas.predict.count import count
+from hwnas.onnx.write import to_onnx
+from hwnas.prediction.count import count
 from hwnas.space.yaml import get_space
 
 

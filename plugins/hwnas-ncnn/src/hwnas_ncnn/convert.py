@@ -6,10 +6,10 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from hwnas.artifact.formats.structure import check_written
+from hwnas.artifacts.formats.structure import check_written
 from hwnas.errors import ModelError
+from hwnas.onnx.read import input_chw, parsed
 from hwnas.runtimes.base import missing
-from hwnas.runtimes.graph import input_chw, parsed
 from hwnas_ncnn.param import check_weights, read_param, with_input_shape
 
 _SECONDS_AT_MOST = 300

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from hwnas.artifact.formats.base import Files, complete
-from hwnas.artifact.formats.structure import Structure
-from hwnas.artifact.target import Target
+from hwnas.artifacts.formats.base import Files, complete
+from hwnas.artifacts.formats.structure import Structure
+from hwnas.artifacts.target import Target
 from hwnas.errors import ConfigError
+from hwnas.onnx.precision.int8 import ONNXRUNTIME, Preset
 from hwnas.progress import Progress
 from hwnas.runtimes.base import Session, check_precision
-from hwnas.runtimes.quantize import ONNXRUNTIME, Preset
 from hwnas_ncnn.convert import to_ncnn
 from hwnas_ncnn.param import read_param
 from hwnas_ncnn.runtime import Ncnn, NcnnSession
 
 
 class NcnnFormat:
-    """See :class:`hwnas.artifact.formats.base.Format`. bf16 is asked for when fp32 files are loaded."""
+    """See :class:`hwnas.artifacts.formats.base.Format`. bf16 is asked for when fp32 files are loaded."""
 
     name = "ncnn"
     suffixes: tuple[str, ...] = (".param", ".bin")

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from hwnas.arrays import Images
 from hwnas.errors import ModelError
-from hwnas.runtimes.base import Images, check_precision, missing, options_in_force
+from hwnas.runtimes.base import check_precision, missing, options_in_force
 from hwnas_ncnn.convert import to_ncnn
 from hwnas_ncnn.param import WEIGHTED, Param, check_weights, read_param
 

@@ -1,0 +1,185 @@
+"""The model card, ``README.md`` of an artifact: what its manifest says, for people."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from hwnas.artifacts.manifest import MANIFEST, Manifest
+from hwnas.artifacts.predict_script import PREDICT, runnable
+from hwnas.artifacts.reference import REFERENCE
+from hwnas.prediction.count import cost
+from hwnas.space.space import Space
+
+_SHOWN_LABELS = 100
+
+
+def card(manifest: Manifest, space: Space, contents: Mapping[str, bytes]) -> str:
+    """The card as Markdown (CommonMark with tables).
+
+    Args:
+        manifest: of the artifact.
+        space: of its arch.
+        contents: the other files.
+    """
+    labels, preprocessing = (json.loads(contents[f"{name}.json"]) for name in ("labels", "preprocessing"))
+    choices = tuple(manifest.arch["choices"])
+    chw = "×".join(map(str, manifest.input_chw))
+    lines = [
+        f"# {literal(space.name)} for {literal(', '.join(file.target for file in manifest.files))}",
+        "",
+        f"An image classifier: {chw} in, {space.classes} classes out; {manifest.madds / 1e6:,.1f} M multiply-adds, "
+        f"{manifest.params / 1e6:.2f} M parameters. Written by hwnas {literal(manifest.hwnas)}.",
+        "",
+        *(["**Random weights: for timing only.**", ""] if _random(manifest) else []),
+        *_section("Files", _files(manifest, contents)),
+        *_section("Run it", _run_it(manifest)),
+        *_section("Accuracy", _accuracy(manifest)),
+        *_section("Latency", _latency(manifest)),
+        *_section("How it was made", _made(manifest)),
+        *_section("Images and labels", _images(labels, preprocessing)),
+        *_section("Limits", _limits(manifest, preprocessing)),
+        *_section("Architecture", _architecture(manifest, space, choices)),
+    ]
+    return "\n".join(lines)
+
+
+def literal(text: object) -> str:
+    """``text`` in one line that Markdown shows as it is, whatever it holds."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
+    line = re.sub(r"([\\`*_{}\[\]<>()#+!|~&^$@]|:(?=//)|(?<=www)\.)", r"\\\1", line)  # the last two: no links
+    return re.sub(r"^(\d*)([-=.)])", r"\1\\\2", line)  # no list or heading where it begins a line
+
+
+def _random(manifest: Manifest) -> bool:
+    return manifest.made_from.get("weights", "").startswith("random")
+
+
+def _section(title: str, lines: Iterable[str]) -> Iterator[str]:
+    yield from (f"## {title}", "", *lines, "")
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(head)} |"
+    yield f"|{'---|' * len(head)}"
+    yield from (f"| {' | '.join(row)} |" for row in rows)
+
+
+def _files(manifest: Manifest, contents: Mapping[str, bytes]) -> Iterator[str]:
+    yield from _table(
+        ["target", "files", "MB", "input", "layers with weights", "difference to PyTorch", "same class"],
+        [
+            [
+                literal(file.target),
+                ", ".join(map(literal, file.files)),
+                f"{file.bytes / 1e6:.2f}",
+                f"{file.input.type} {file.input.layout}",
+                literal(", ".join(f"{count} in {name}" for name, count in file.precisions.items())) or "not known",
+                f"{file.parity.max_relative:.1e}",
+                f"{file.parity.top1_agreement:.1%} of {file.parity.images} {literal(file.parity.inputs)}",
+            ]
+            for file in manifest.files
+        ],
+    )
+    yield ""
+    yield f"The difference is the largest of a logit, over the largest logit. {MANIFEST} has the SHA-256 of every file;"
+    yield "`hwnas artifact check` holds all of it against the manifest, and the models against PyTorch's logits in"
+    yield f"{REFERENCE}."
+
+
+def _run_it(manifest: Manifest) -> Iterator[str]:
+    file = runnable(manifest.files)
+    if file is None or PREDICT not in manifest.sha256:
+        yield "There is no predict.py: no file here runs on a processor. `hwnas bench` loads them where they do."
+        return
+    yield f"`python {PREDICT} image.jpg` prints the most likely classes. It runs {literal(file.file)} and needs numpy,"
+    yield "pillow and the runtime, nothing of hwnas."
+
+
+def _accuracy(manifest: Manifest) -> Iterator[str]:
+    if manifest.data is None and not manifest.accuracy:
+        yield "Not known: no data set belongs to these weights."
+        return
+    if manifest.data is not None:
+        yield f"Trained on {literal(manifest.data)}."
+        yield ""
+    yield from (f"- {literal(name)}: {value:.2%}" for name, value in manifest.accuracy.items())
+    yield from (
+        f"- {literal(file.target)}: {file.accuracy_after:.2%} of {file.parity.images} images, PyTorch "
+        f"{file.accuracy_before:.2%} of the same"
+        for file in manifest.files
+        if file.accuracy_before is not None and file.accuracy_after is not None
+    )
+
+
+def _latency(manifest: Manifest) -> Iterator[str]:
+    for known in manifest.searched.devices if manifest.searched else ():
+        line = f"- predicted when searched: {known.predicted_ms:.3f} ms"
+        if known.low_ms is not None and known.high_ms is not None:
+            line += f" ({known.low_ms:.3f} to {known.high_ms:.3f} holds 90 % of networks)"
+        line += f" on {literal(known.device or f'the device of {known.table}')}"
+        if known.measured_ms is not None:
+            line += f"; measured after the search {known.measured_ms:.3f} ms"
+        yield line + (f"; budget {known.budget_ms:.3f} ms" if known.budget_ms is not None else "")
+    for file in manifest.files:
+        if file.latency is None:
+            yield f"- {literal(file.target)}: not measured"
+            continue
+        line = f"- {literal(file.target)}: {file.latency.p50_ms:.3f} ms (p10 {file.latency.p10_ms:.3f}, "
+        line += f"p90 {file.latency.p90_ms:.3f}) on {literal(file.device)}"
+        if file.fp32_ms is not None and file.settings.precision != "fp32":
+            line += f"; in fp32 {file.fp32_ms:.3f} ms" + (": **pointless here**" if file.pointless else "")
+        yield line
+
+
+def _made(manifest: Manifest) -> Iterator[str]:
+    if not manifest.made_from:
+        yield "Nothing is known of where the weights come from."
+    for name, value in manifest.made_from.items():
+        yield f"- {literal(name.replace('_', ' '))}: {literal(value)}"
+    if found := manifest.searched:
+        yield f"- found by {literal(found.strategy)} among {found.evaluations} archs, seed {found.seed}"
+    yield from (f"- stabilizer of layer {literal(k)}: {literal(note)}" for k, note in manifest.stabilizers.items())
+    yield from (f"- {literal(file.target)}: {literal(note)}" for file in manifest.files for note in file.notes)
+
+
+def _images(labels: list[str] | None, preprocessing: dict[str, Any] | None) -> Iterator[str]:
+    if preprocessing is None:
+        yield "Nobody knows how these weights want their images prepared."
+    else:
+        yield from (f"- {literal(name.replace('_', ' '))}: {literal(value)}" for name, value in preprocessing.items())
+    yield ""
+    if labels is None:
+        yield "The classes have no names."
+        return
+    more = f" and {len(labels) - _SHOWN_LABELS} more in labels.json" if len(labels) > _SHOWN_LABELS else ""
+    yield f"Classes: {', '.join(map(literal, labels[:_SHOWN_LABELS]))}{more}."
+
+
+def _limits(manifest: Manifest, preprocessing: dict[str, Any] | None) -> Iterator[str]:
+    yield from (
+        f"- {literal(file.target)} wasn't run where it was made: {literal(file.lacks)}. What was compared with PyTorch "
+        "is the graph that it was made of."
+        for file in manifest.files
+        if file.lacks is not None
+    )
+    if any(file.latency is not None for file in manifest.files):
+        yield "- Latencies hold for the machine that is named, one thread and the smallest batch."
+    if any(file.parity.inputs == "random textures" for file in manifest.files):
+        yield "- It was compared with PyTorch on random textures, not on photographs."
+    if all(file.accuracy_after is None for file in manifest.files):
+        yield "- The accuracy of the exported files wasn't measured."
+    if preprocessing is None:
+        yield f"- {PREDICT} guesses how images are prepared."
+
+
+def _architecture(manifest: Manifest, space: Space, choices: tuple[int, ...]) -> Iterator[str]:
+    yield f"Space {literal(space.name)}, choices {', '.join(map(str, choices))}."
+    yield ""
+    costs = [(place, op, cost(op)) for place, op in space.walk(choices, manifest.keeps_stabilizers)]
+    yield from _table(
+        ["layer", "op", "M multiply-adds", "parameters"],
+        [[literal(place), literal(op), f"{its.madds / 1e6:.2f}", f"{its.params:,}"] for place, op, its in costs],
+    )

@@ -1,0 +1,143 @@
+"""A bench's cells: one file on one runtime with some threads and images per inference, and loading it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from hwnas.arrays import Images
+from hwnas.artifacts.bundle import Artifact
+from hwnas.artifacts.entry import taking_images
+from hwnas.artifacts.formats.registry import get_format
+from hwnas.artifacts.manifest import ExportedFile, ParityReport
+from hwnas.artifacts.memory import peak_memory_mb
+from hwnas.artifacts.timing import some_images
+from hwnas.artifacts.verify import compare, random_textures, run_session
+from hwnas.errors import ConfigError, HwnasError, RuntimeMissingError
+from hwnas.runtimes.base import Session
+
+TAKE_ONNX = ("onnxruntime", "openvino", "torch")
+"""Runtimes that load an ONNX file as it is."""
+_COMPARED_IMAGES = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One file on one runtime with some threads and images per inference: a row of the table.
+
+    Attributes:
+        file: its target names the runtime.
+    """
+
+    artifact: Artifact
+    file: ExportedFile
+    threads: int
+    batch: int
+
+    @property
+    def runtime(self) -> str:
+        """That runs it here."""
+        return self.file.settings.runtime
+
+    @property
+    def as_exported(self) -> ExportedFile:
+        """The file with the runtime that its target asked for."""
+        return next(file for file in self.artifact.manifest.files if file.target == self.file.target)
+
+
+def cells_of(
+    artifacts: Sequence[Artifact], batches: Collection[int], threads: Collection[int], runtimes: Sequence[str]
+) -> Iterator[Cell]:
+    """Every file of every artifact on its target's runtime, or on those of ``runtimes`` that take it."""
+    for artifact in artifacts:
+        for file in artifact.manifest.files:
+            own, fixed = file.settings.runtime, file.settings.batch.fixed
+            can = dict.fromkeys((own, *TAKE_ONNX) if file.settings.format == "onnx" else (own,))
+            for runtime in (name for name in can if name in (runtimes or (own,))):
+                for number in threads:
+                    for batch in [fixed] if fixed else batches:
+                        yield Cell(artifact=artifact, file=_on(runtime, file), threads=number, batch=batch)
+
+
+def _on(runtime: str, file: ExportedFile) -> ExportedFile:
+    if runtime == file.settings.runtime:
+        return file
+    return file.model_copy(update={"settings": file.settings.model_copy(update={"runtime": runtime, "options": {}})})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """A cell, ready to be timed.
+
+    Attributes:
+        session, images: what is timed.
+        parity: to PyTorch, as exported; on another runtime than the target's own to that one; None where that can't
+            run here.
+        precisions: {precision: layers with weights that compute in it}, read back here.
+        memory_mb: see :func:`hwnas.artifacts.memory.peak_memory_mb`.
+    """
+
+    session: Session
+    images: Images
+    parity: ParityReport | None
+    precisions: dict[str, int]
+    memory_mb: float | None
+
+
+class Loader:
+    """Loads cells.
+
+    Args:
+        trusted: whether engines that nothing vouches for may be loaded.
+    """
+
+    def __init__(self, trusted: bool) -> None:
+        self._trusted = trusted
+        self._peaks_mb: dict[tuple[Path, str, str, int], float | None] = {}
+        self._missing: dict[tuple[Path, str, str], RuntimeMissingError] = {}
+
+    def load(self, cell: Cell) -> Loaded:
+        """Load ``cell`` here, after a process of its own survived that.
+
+        Raises:
+            ConfigError: the file doesn't take the batch.
+            ModelError: the file can't be loaded, or crashes its process.
+            RuntimeMissingError: its runtime isn't here, or can't run here.
+        """
+        where = (cell.artifact.path, cell.file.target, cell.runtime)
+        if where in self._missing:
+            raise self._missing[where]
+        try:
+            return self._load(cell, where)
+        except RuntimeMissingError as error:
+            self._missing[where] = error
+            raise
+
+    def _load(self, cell: Cell, where: tuple[Path, str, str]) -> Loaded:
+        target, chw = cell.file.settings, cell.artifact.manifest.input_chw
+        if not target.batch.min <= cell.batch <= target.batch.max:
+            raise ConfigError(f"it takes {target.batch.min} to {target.batch.max} images, not {cell.batch}")
+        files, key = cell.artifact.read(cell.file), (*where, cell.batch)
+        if key not in self._peaks_mb:  # threads hardly matter
+            self._peaks_mb[key] = peak_memory_mb(files, target, chw, batch=cell.batch, trusted=self._trusted)
+        as_is = cell.artifact.open_as_is(cell.file, threads=cell.threads, trusted=self._trusted)
+        session = taking_images(as_is, cell.artifact.normalization(cell.file))
+        return Loaded(
+            session=session,
+            images=some_images(chw, cell.batch),
+            parity=cell.file.parity if cell.file == cell.as_exported else _parity_to_own(cell, session),
+            precisions=get_format(target.format).precisions(files, as_is),
+            memory_mb=self._peaks_mb[key],
+        )
+
+
+def _parity_to_own(cell: Cell, session: Session) -> ParityReport | None:
+    try:
+        own = cell.artifact.open(cell.as_exported)
+    except HwnasError:
+        return None
+    images = random_textures(_COMPARED_IMAGES, cell.artifact.manifest.input_chw)
+    reference, logits = (run_session(each, images, cell.file.settings.batch) for each in (own, session))
+    inputs = f"random textures, beside {cell.as_exported.settings.runtime}"
+    return ParityReport(**asdict(compare(reference, logits, inputs)))

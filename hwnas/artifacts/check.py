@@ -1,0 +1,208 @@
+"""Everything in an artifact, held against its manifest, its arch and PyTorch's logits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from hwnas.artifacts.archive import artifact_folder
+from hwnas.artifacts.bundle import CARD, Artifact, checked_bytes, read_manifest
+from hwnas.artifacts.entry import taking_images
+from hwnas.artifacts.formats.registry import get_format
+from hwnas.artifacts.graph_report import graph_report
+from hwnas.artifacts.manifest import MANIFEST, ExportedFile, Manifest, ParityReport
+from hwnas.artifacts.predict_script import PREDICT, runnable
+from hwnas.artifacts.reference import REFERENCE, Reference, read_reference
+from hwnas.artifacts.structure import check_structure
+from hwnas.artifacts.verify import Parity, compare, misses, run_session, shortfall
+from hwnas.errors import HwnasError, ModelError, RuntimeMissingError, first_line
+from hwnas.files import read_json
+from hwnas.nn.derive import Network
+from hwnas.prediction.count import count
+from hwnas.progress import Progress
+from hwnas.runtimes.base import Session
+
+_PARTS = (CARD, "arch.json", "preprocessing.json", "labels.json", REFERENCE)
+_SLACK = 1.1
+"""Another processor rounds otherwise: this much further from PyTorch than when it was exported is the same."""
+
+
+class _NotChecked(Exception):  # noqa: N818  (nothing is wrong)
+    """Why something couldn't be checked here."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check gave.
+
+    Attributes:
+        about: a file, a target, or a part of the manifest.
+        passed: None where it couldn't be checked here.
+        text: what was found, in words.
+    """
+
+    about: str
+    passed: bool | None
+    text: str
+
+
+def check_artifact(path: Path, *, trusted: bool = False, progress: Progress | None = None) -> list[Finding]:
+    """Check an artifact, a folder or a zip file.
+
+    Args:
+        path: of it.
+        trusted: whether engines that nothing vouches for may be loaded.
+        progress: called with (what, done, total).
+
+    Raises:
+        ModelError: there is no manifest, a malformed one, or an archive that could do harm: nothing can be checked.
+    """
+    with artifact_folder(path) as folder:
+        manifest = read_manifest(folder)
+        found = [Finding("manifest", True, f"{manifest.schema_}, written by hwnas {manifest.hwnas}")]
+        found += [_hash(folder, name, manifest) for name in sorted(manifest.sha256)]
+        found += _folder(folder, manifest)
+        altered = {finding.about for finding in found if finding.passed is False}
+        found += _arch(Artifact(folder, manifest), altered)
+        for index, file in enumerate(manifest.files):
+            if progress:
+                progress("checking", index, len(manifest.files), file.target)
+            if broken := altered.intersection((*file.files, REFERENCE)):
+                found.append(Finding(file.target, None, f"not checked: {min(broken)} is altered or missing"))
+            else:
+                found += _target(Artifact(folder, manifest), file, trusted)
+    return found
+
+
+def _tried(about: str, check: Callable[[], str]) -> Finding:
+    """``check`` returns what it found, or raises what it missed."""
+    try:
+        return Finding(about, True, check())
+    except (RuntimeMissingError, _NotChecked) as error:
+        return Finding(about, None, f"not checked here: {error}")
+    except HwnasError as error:
+        return Finding(about, False, str(error))
+    except Exception as error:  # a forged model can lead a parser or a runtime to any
+        return Finding(about, False, f"can't be read: {first_line(error)}")
+
+
+def _hash(folder: Path, name: str, manifest: Manifest) -> Finding:
+    def check() -> str:
+        checked_bytes(folder, name, manifest.sha256)
+        return f"SHA-256 {manifest.sha256[name][:12]}…"
+
+    return _tried(name, check)
+
+
+def _folder(folder: Path, manifest: Manifest) -> Iterator[Finding]:
+    """Nothing too much, nothing too little."""
+    for path in sorted(folder.iterdir()):
+        if path.name not in (MANIFEST, *manifest.sha256):
+            yield Finding(ascii(path.name)[1:-1], False, "isn't listed in the manifest")
+    wanted = (*_PARTS, PREDICT) if runnable(manifest.files) else _PARTS
+    for name in wanted:
+        if name not in manifest.sha256:
+            yield Finding(name, False, "is missing; an artifact has one")
+
+
+def _arch(artifact: Artifact, altered: set[str]) -> Iterator[Finding]:
+    manifest = artifact.manifest
+
+    def counts() -> str:
+        space = artifact.arch.space
+        counted = count(space.lower(artifact.arch.choices, manifest.keeps_stabilizers))
+        told = (manifest.madds, manifest.params, manifest.input_chw)
+        chw = (space.stem.c_in, space.resolution, space.resolution)
+        if told != (counted.madds, counted.params, chw):
+            raise ModelError(
+                f"the arch has {counted.madds:,} multiply-adds, {counted.params:,} parameters and input {chw}, the "
+                f"manifest says {manifest.madds:,}, {manifest.params:,} and {manifest.input_chw}"
+            )
+        return f"{counted.madds:,} multiply-adds, {counted.params:,} parameters"
+
+    yield _tried("arch", counts)
+    if not altered & {"arch.json", "labels.json"}:
+        yield _tried("labels", lambda: _labels(artifact))
+
+
+def _labels(artifact: Artifact) -> str:
+    if read_json(artifact.path / "arch.json", ModelError) != artifact.manifest.arch:
+        raise ModelError("arch.json isn't the arch of the manifest")
+    labels, classes = read_json(artifact.path / "labels.json", ModelError), artifact.arch.space.classes
+    if labels is None:
+        return "the classes have no names"
+    if not isinstance(labels, list) or len(labels) != classes or not all(isinstance(name, str) for name in labels):
+        raise ModelError(f"labels.json must hold the names of {classes} classes")
+    return f"{classes} classes"
+
+
+def _target(artifact: Artifact, file: ExportedFile, trusted: bool) -> Iterator[Finding]:
+    yield _tried(f"{file.target}: structure", lambda: _structure(artifact, file))
+    as_is: list[Session] = []
+
+    def parity() -> str:
+        reference = _reference(artifact)
+        as_is.append(artifact.open_as_is(file, trusted=trusted))
+        return _parity(taking_images(as_is[0], artifact.normalization(file)), file, reference)
+
+    yield _tried(f"{file.target}: parity", parity)
+    yield _tried(f"{file.target}: precision", lambda: _precision(artifact, file, next(iter(as_is), None)))
+
+
+def _reference(artifact: Artifact) -> Reference:
+    data = checked_bytes(artifact.path, REFERENCE, artifact.manifest.sha256)
+    return read_reference(data, artifact.manifest.input_chw)
+
+
+def _structure(artifact: Artifact, file: ExportedFile) -> str:
+    files = artifact.read(file)
+    if ".onnx" not in files:
+        counted = get_format(file.settings.format).structure(files)
+        if counted is None:
+            raise _NotChecked(
+                f"format {file.settings.format} doesn't tell its layers; its graph's were counted at export"
+            )
+        if counted.madds != artifact.manifest.madds:
+            raise ModelError(f"{counted.madds:,} multiply-adds, the arch has {artifact.manifest.madds:,}")
+        return f"the arch's multiply-adds, in {counted.layers} layers with weights"
+    facts = graph_report(files[".onnx"])
+    if (facts.opset, facts.ir_version, facts.input) != (file.opset, file.ir_version, file.input):
+        raise ModelError(
+            f"opset {facts.opset}, IR version {facts.ir_version} and input {facts.input}, the manifest says "
+            f"{file.opset}, {file.ir_version} and {file.input}"
+        )
+    arch = artifact.arch
+    check_structure(files[".onnx"], Network(arch.space, arch, stabilizers=artifact.manifest.keeps_stabilizers))
+    return f"the arch's multiply-adds and weights; opset {facts.opset}, IR version {facts.ir_version}"
+
+
+def _parity(session: Session, file: ExportedFile, reference: Reference) -> str:
+    logits = run_session(session, reference.images, file.settings.batch)
+    fresh, then = compare(reference.logits, logits, REFERENCE), file.recheck
+    missed = misses(fresh, file.settings.tolerance)
+    if missed and not _as_near(fresh, then):
+        raise ModelError(f"{'; '.join(missed)}; it was {then.max_relative:.1e} when exported")
+    return (
+        f"differs from PyTorch by {fresh.max_relative:.1e} (when exported {then.max_relative:.1e}), same class on "
+        f"{fresh.top1_agreement:.1%} of {fresh.images} inputs"
+    )
+
+
+def _as_near(fresh: Parity, then: ParityReport) -> bool:
+    """Whether a file is as near to PyTorch as when it was exported: what passed then on many inputs passes again."""
+    return (
+        fresh.max_relative <= _SLACK * then.max_relative
+        and 1 - fresh.cosine <= _SLACK * (1 - then.cosine) + 1e-6
+        and fresh.top1_agreement >= then.top1_agreement
+    )
+
+
+def _precision(artifact: Artifact, file: ExportedFile, session: Session | None) -> str:
+    wanted = file.settings.precision
+    here = get_format(file.settings.format).precisions(artifact.read(file), session)
+    if not here:
+        raise _NotChecked("its precision can't be read without its runtime")
+    if missed := shortfall(here, wanted):
+        raise ModelError(missed)
+    return ", ".join(f"{layers} layers in {name}" for name, layers in here.items())

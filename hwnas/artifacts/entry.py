@@ -1,0 +1,126 @@
+"""What a graph takes: the batch a target fixes, and images of bytes where a target has the normalisation inside.
+
+Added last, on the graph in its precision: ranges and overflows are found on the network alone, with any batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from hwnas.arrays import Images, Pixels
+from hwnas.artifacts.target import Target
+from hwnas.errors import ConfigError
+from hwnas.runtimes.base import Session
+
+PREFIX = "preprocessing"
+"""What the names of the nodes that normalise start with."""
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """From bytes to the network's input: (x / 255 - mean) / std, per channel."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def of(cls, preprocessing: Mapping[str, Any] | None, channels: int) -> Normalization:
+        """That of a model's preprocessing.
+
+        Raises:
+            ConfigError: it has no mean and deviation for each channel.
+        """
+        mean, std = ((preprocessing or {}).get(name) for name in ("mean", "std"))
+        for values in (mean, std):
+            if not isinstance(values, list | tuple) or len(values) != channels or not np.isfinite(values).all():
+                raise ConfigError(
+                    f"the model's preprocessing doesn't say mean and std of its {channels} channels; take a model that "
+                    "was trained on a data set, or a target with preprocessing outside"
+                )
+        if not all(value > 0 for value in std or ()):
+            raise ConfigError(f"the model's preprocessing divides by std {std}; it must be above 0")
+        return cls(tuple(map(float, mean or ())), tuple(map(float, std or ())))
+
+    def pixels(self, images: Images) -> Pixels:
+        """The nearest bytes (N, H, W, C) of normalised images (N, C, H, W): exact for images made of bytes."""
+        values = images.transpose(0, 2, 3, 1) * np.array(self.std, np.float32) + np.array(self.mean, np.float32)
+        return np.ascontiguousarray(np.clip(np.round(values * np.float32(255)), 0, 255).astype(np.uint8))
+
+    def images(self, pixels: Pixels) -> Images:
+        """Normalised images (N, C, H, W) of bytes (N, H, W, C)."""
+        mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
+        values = (pixels.astype(np.float32) / np.float32(255) - mean) / std
+        return np.ascontiguousarray(values.transpose(0, 3, 1, 2), np.float32)
+
+    def inside(self, graph: bytes) -> bytes:
+        """A graph that takes bytes (batch, H, W, C), RGB, where ``graph`` takes normalised images (batch, C, H, W)."""
+        proto = onnx.load_from_string(graph)
+        entry = proto.graph.input[0]
+        batch, channels, height, width = entry.type.tensor_type.shape.dim
+        sizes = [d.dim_param or d.dim_value for d in (batch, height, width, channels)]
+        scale = np.float32(1) / (np.float32(255) * np.array(self.std, np.float32))
+        offset = -np.array(self.mean, np.float32) / np.array(self.std, np.float32)
+        names = [entry.name, *(f"{PREFIX}.{step}" for step in ("cast", "transpose", "scale", "offset"))]
+        proto.graph.initializer.extend(
+            numpy_helper.from_array(value.reshape(-1, 1, 1), f"{name}.constant")
+            for name, value in ((names[3], scale), (names[4], offset))
+        )
+        # runtimes want bytes cast before anything else happens to them
+        steps = [
+            helper.make_node("Cast", names[0:1], names[1:2], names[1], to=TensorProto.FLOAT),
+            helper.make_node("Transpose", names[1:2], names[2:3], names[2], perm=[0, 3, 1, 2]),
+            helper.make_node("Mul", [names[2], f"{names[3]}.constant"], names[3:4], names[3]),
+            helper.make_node("Add", [names[3], f"{names[4]}.constant"], names[4:5], names[4]),
+        ]
+        for node in proto.graph.node:
+            for index, name in enumerate(node.input):
+                if name == entry.name:
+                    node.input[index] = names[4]
+        nodes = [*steps, *proto.graph.node]
+        del proto.graph.node[:]
+        proto.graph.node.extend(nodes)
+        entry.CopyFrom(helper.make_tensor_value_info(entry.name, TensorProto.UINT8, sizes))
+        return bytes(proto.SerializeToString(deterministic=True))
+
+
+def normalization_of(target: Target, preprocessing: Mapping[str, Any] | None, channels: int) -> Normalization | None:
+    """What ``target`` wants inside the graph; None where it stays outside.
+
+    Raises:
+        ConfigError: it wants what the model doesn't say.
+    """
+    return Normalization.of(preprocessing, channels) if target.preprocessing == "inside" else None
+
+
+def with_batch(graph: bytes, batch: int) -> bytes:
+    """``graph`` for this batch only."""
+    proto = onnx.load_from_string(graph)
+    for value in (*proto.graph.input, *proto.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = batch
+    del proto.graph.value_info[:]  # which still know nothing of it
+    return bytes(proto.SerializeToString(deterministic=True))
+
+
+def taking_images(session: Session, normalization: Normalization | None) -> Session:
+    """``session`` for normalised images (N, C, H, W), whether its graph takes them or bytes."""
+    return _PixelSession(session, normalization) if normalization else session
+
+
+class _PixelSession:
+    """A session of a graph that takes bytes."""
+
+    def __init__(self, session: Session, normalization: Normalization) -> None:
+        self._session = session
+        self._normalization = normalization
+
+    def run(self, images: Images) -> Images:
+        return self._session.run(self._normalization.pixels(images))  # type: ignore[arg-type]
+
+    def bind(self, images: Images) -> Callable[[], float | None]:
+        return self._session.bind(self._normalization.pixels(images))  # type: ignore[arg-type]

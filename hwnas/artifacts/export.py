@@ -1,0 +1,189 @@
+"""Network -> artifact: make each target's files, judge and time them, and bundle them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas.arrays import Images
+from hwnas.artifacts.beside_fp32 import Cost, costs
+from hwnas.artifacts.bundle import OWN_FILES, Artifact, portable_arch, write_artifact
+from hwnas.artifacts.entry import normalization_of
+from hwnas.artifacts.formats.registry import get_format
+from hwnas.artifacts.graph_report import graph_report
+from hwnas.artifacts.judge import Evidence, Judgement, judge
+from hwnas.artifacts.make import Made, check_readable, make
+from hwnas.artifacts.manifest import SCHEMA, ExportedFile, ParityReport
+from hwnas.artifacts.predict_script import PREDICT, predict_script
+from hwnas.artifacts.reference import REFERENCE, Reference, reference_of
+from hwnas.artifacts.target import Target, get_target
+from hwnas.artifacts.verify import compare, logits_of, random_textures, run_session
+from hwnas.errors import ConfigError, DataError, ParityError
+from hwnas.files import new_folder, refuse_existing, to_json, write_atomic
+from hwnas.nn.derive import Network
+from hwnas.nn.model_folder import ModelInfo
+from hwnas.prediction.count import count
+from hwnas.profiling.measure import device_of
+from hwnas.progress import Progress
+from hwnas.version import __version__
+
+_TEXTURES = 64
+_NOT_OF_DATA = "its images are random textures: good for timing; a trained network needs images of its own (--data)"
+
+
+def export(
+    network: Network,
+    targets: Sequence[str],
+    output: str | Path,
+    *,
+    info: ModelInfo | None = None,
+    images: Images | None = None,
+    images_of: str | None = None,
+    labels: npt.NDArray[np.int64] | None = None,
+    calibration: Images | None = None,
+    progress: Progress | None = None,
+) -> Artifact:
+    """Write ``network`` for each target, check every file against PyTorch, and bundle them.
+
+    Args:
+        network: exported as it computes in eval mode.
+        targets: names of shipped targets, or paths of YAML files.
+        output: folder to make.
+        info: data, labels, preprocessing and origin of the network.
+        images: normalised inputs (N, C, H, W) for the checks, float32; random textures when None.
+        images_of: the data set they are of; the network's own when None.
+        labels: their classes (N,), for accuracy before and after.
+        calibration: normalised inputs that int8 takes its ranges from; other random textures when None.
+        progress: called with (what, done, total).
+
+    Raises:
+        ConfigError: no target, one twice, an unknown one, or one whose name can't be used.
+        OutputError: the output exists or can't be written.
+        DataError: the images aren't of the network's input size.
+        ParityError, CountError: a file isn't the network, or loses too much accuracy. The output isn't written; what
+            was made and how it failed is kept beside it, in ``OUTPUT.failed``.
+    """
+    output = Path(output)
+    refuse_existing(output)
+    chosen = [get_target(name) for name in targets]
+    names = [target.name for target in chosen]
+    if not names or len(set(names)) < len(names):
+        raise ConfigError(f"name one target or more, each once; got {', '.join(names) or 'none'}")
+    for target in chosen:
+        check_readable(target)
+    _refuse_clashes(chosen)
+    info = info or ModelInfo()
+    chw = (network.space.stem.c_in, network.space.resolution, network.space.resolution)
+    inputs = f"images of {images_of or info.data or 'the caller'}" if images is not None else "random textures"
+    if images is None:
+        images, labels = random_textures(_TEXTURES, chw), None
+    drawn = calibration is None
+    if calibration is None:
+        calibration = random_textures(_TEXTURES, chw, seed=1)
+    for name, given in (("checks", images), ("calibration", calibration)):
+        if given.shape[1:] != chw or given.dtype != np.float32 or not len(given):
+            raise DataError(f"images for the {name} must be float32 (N, {chw}), got {given.dtype} {given.shape}")
+    inside = [normalization_of(target, info.preprocessing, chw[0]) for target in chosen]
+    if normalization := next(filter(None, inside), None):
+        images = normalization.images(normalization.pixels(images))  # as bytes can say them
+    made = []
+    for index, target in enumerate(chosen):
+        one = make(network, target, calibration, progress, normalization=inside[index])
+        if drawn and target.precision == "int8":
+            one = replace(one, notes=(*one.notes, _NOT_OF_DATA))
+        made.append(one)
+        if progress:
+            progress("exporting", index + 1, len(chosen), target.name)
+    evidence = Evidence(images=images, inputs=inputs, reference=logits_of(network, images), labels=labels)
+    judged = [judge(one, evidence) for one in made]
+    _refuse_failed(output, made, judged)
+    spent = costs(network, made, chw, progress)
+    reference, packed = reference_of(network, images, info.preprocessing)
+    files = [_entry(one, found, spent.get(one.target.name), reference) for one, found in zip(made, judged, strict=True)]
+    arch, space_file = portable_arch(network.arch)
+    contents: dict[str, bytes] = {
+        "arch.json": to_json(arch).encode(),
+        "preprocessing.json": to_json(info.preprocessing).encode(),
+        "labels.json": to_json(info.labels).encode(),
+        REFERENCE: packed,
+        **space_file,
+    }
+    if script := predict_script(files, info.preprocessing, network.space.resolution):
+        contents[PREDICT] = script
+    for one in made:
+        contents |= one.names
+    counted = count(network.ops)
+    return write_artifact(output, network.space, contents, {
+        "schema": SCHEMA,
+        "hwnas": __version__,
+        "arch": arch,
+        "input_chw": chw,
+        "madds": counted.madds,
+        "params": counted.params,
+        "accuracy": info.accuracy,
+        "data": info.data,
+        "stabilizers": {str(layer): note for layer, note in network.stabilizer_notes.items()},
+        "made_from": info.made_from | ({"weights_sha256": info.weights_sha256} if info.weights_sha256 else {}),
+        "searched": info.searched.model_dump() if info.searched else None,
+        "files": [file.model_dump(mode="json", by_alias=True) for file in files],
+    })  # fmt: skip
+
+
+def _refuse_clashes(targets: Sequence[Target]) -> None:
+    """Raises:
+    ConfigError: a target's file would be called like another one of the artifact.
+    """
+    taken = {name.lower() for name in OWN_FILES}
+    for target in targets:
+        for suffix in get_format(target.format).suffixes:
+            name = f"{target.name}{suffix}"
+            if name.lower() in taken:
+                raise ConfigError(f"target {target.name} would write {name}, and there is one already; rename it")
+            taken.add(name.lower())
+
+
+def _refuse_failed(output: Path, made: Sequence[Made], judged: Sequence[Judgement]) -> None:
+    """Keep what failed, and say so.
+
+    Raises:
+        ParityError: a check of a file was missed.
+    """
+    failed = [(one, found) for one, found in zip(made, judged, strict=True) if found.failures]
+    if not failed:
+        return
+    kept = output.with_name(f"{output.name}.failed")
+    number = 1
+    while kept.exists():
+        number += 1
+        kept = output.with_name(f"{output.name}.failed-{number}")
+    with new_folder(kept) as folder:
+        for one, _ in failed:
+            for name, data in {**one.names, f"{one.target.name}.graph.onnx": one.graph}.items():
+                write_atomic(folder / name, data)
+        report = {one.target.name: asdict(found) for one, found in failed}
+        write_atomic(folder / "failures.json", to_json(report))
+    first, found = failed[0]
+    raise ParityError(f"{first.target.name} {found.failures[0]}; nothing was shipped, the evidence is in {kept}")
+
+
+def _entry(one: Made, found: Judgement, cost: Cost | None, reference: Reference) -> ExportedFile:
+    """The manifest's entry of one target."""
+    target, facts = one.target, graph_report(one.graph)
+    device = None
+    if one.runtime is not None:
+        device = device_of(one.runtime, precision=target.precision, threads=1, batch=target.batch.min)
+    logits = run_session(one.session, reference.images, target.batch)
+    recheck = compare(reference.logits, logits, REFERENCE)
+    assert found.parity is not None  # else the export has failed
+    return ExportedFile(
+        target=target.name, settings=target, files=list(one.names), bytes=sum(map(len, one.files.values())),
+        input=facts.input, opset=facts.opset, ir_version=facts.ir_version, precisions=one.precisions, notes=one.notes,
+        parity=ParityReport(**asdict(found.parity)), recheck=ParityReport(**asdict(recheck)),
+        accuracy_before=found.accuracy_before, accuracy_after=found.accuracy_after, lacks=one.lacks,
+        latency=cost.latency if cost else None, fp32_ms=cost.fp32_ms if cost else None,
+        memory_mb=cost.memory_mb if cost else None, device=device,
+    )  # fmt: skip

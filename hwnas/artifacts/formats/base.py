@@ -1,0 +1,81 @@
+"""`Format`: one kind of model file, from the ONNX graph it is made of to a session that runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from hwnas.artifacts.formats.structure import Structure
+from hwnas.artifacts.target import Target
+from hwnas.errors import ModelError
+from hwnas.onnx.precision.int8 import Preset
+from hwnas.progress import Progress
+from hwnas.runtimes.base import Runtime, Session
+
+Files = Mapping[str, bytes]
+"""{suffix: content} of one model; the first is the file that people name, such as ``.xml`` before ``.bin``."""
+
+
+class Format(Protocol):
+    """One kind of model file. Precision lies in the ONNX graph already, but for bf16, which is asked of the runtime.
+
+    Attributes:
+        name: what targets ask for.
+        suffixes: of its files, in order.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+
+    def runtime(self, target: Target) -> Runtime:
+        """What runs the files, with the target's options.
+
+        Raises:
+            ConfigError: the runtime doesn't run this format, or has no such option.
+            RuntimeMissingError: it isn't installed.
+        """
+
+    def preset(self, target: Target) -> Preset:
+        """How its runtime wants int8 to lie in the graph."""
+
+    def write(self, graph: bytes, target: Target, progress: Progress | None = None) -> Files:
+        """The files of an ONNX graph in the target's precision.
+
+        Raises:
+            ModelError: the format can't have this graph.
+            RuntimeMissingError: what writes it isn't installed.
+        """
+
+    def open(self, files: Files, target: Target, *, threads: int, trusted: bool = False) -> Session:
+        """A session of the files on this machine.
+
+        Args:
+            files: as written.
+            target: they were written for.
+            threads: of one inference.
+            trusted: whether the files may hold native code that nothing vouches for.
+
+        Raises:
+            ModelError: they can't be read, or weren't made by :meth:`write` and aren't trusted.
+            RuntimeMissingError: the runtime isn't installed, or this machine lacks what it needs, such as a GPU.
+        """
+
+    def precisions(self, files: Files, session: Session | None) -> dict[str, int]:
+        """{precision: how many layers with weights compute in it}, read back from the files or the loaded session."""
+
+    def structure(self, files: Files) -> Structure | None:
+        """Convolutions and linear layers, counted in the files; None where the format doesn't tell.
+
+        Raises:
+            ModelError: the files can't be read.
+            RuntimeMissingError: what reads them isn't installed.
+        """
+
+
+def complete(kind: Format, files: Files) -> None:
+    """Raises:
+    ModelError: a file of the format isn't there.
+    """
+    for suffix in kind.suffixes:
+        if suffix not in files:
+            raise ModelError(f"format {kind.name} is files {', '.join(kind.suffixes)}; there is no {suffix}")

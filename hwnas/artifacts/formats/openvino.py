@@ -1,0 +1,97 @@
+"""OpenVINO's IR: the graph as XML and its weights beside it."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hwnas.artifacts.formats.base import Files, complete
+from hwnas.artifacts.formats.structure import Structure, check_written
+from hwnas.artifacts.target import Target
+from hwnas.errors import ConfigError, ModelError, first_line
+from hwnas.onnx.precision.int8 import OPENVINO, Preset
+from hwnas.onnx.read import parsed
+from hwnas.progress import Progress
+from hwnas.runtimes.base import Runtime, Session
+from hwnas.runtimes.registry import get_runtime
+
+if TYPE_CHECKING:
+    import openvino as ov  # type: ignore[import-untyped]
+
+_WEIGHTED = ("Convolution", "GroupConvolution", "MatMul")
+
+
+class OpenVinoFormat:
+    """See :class:`hwnas.artifacts.formats.base.Format`. Same graph and version of OpenVINO, same bytes.
+
+    The IR of bf16 is that of fp32; bf16 is asked for when it is loaded.
+    """
+
+    name = "openvino"
+    suffixes: tuple[str, ...] = (".xml", ".bin")
+
+    def runtime(self, target: Target) -> Runtime:
+        if target.runtime != "openvino":
+            raise ConfigError(f"target {target.name}: format openvino runs on runtime openvino, not {target.runtime}")
+        return get_runtime("openvino", target.options)
+
+    def preset(self, target: Target) -> Preset:
+        return OPENVINO
+
+    def write(self, graph: bytes, target: Target, progress: Progress | None = None) -> Files:
+        self.runtime(target)
+        import openvino as ov
+        from openvino.passes import ConstantFolding, Manager  # type: ignore[import-untyped]
+
+        source = parsed(graph).graph
+        try:
+            model = ov.Core().read_model(graph)
+            if target.batch.fixed:
+                model.reshape([target.batch.fixed, *list(model.input(0).get_partial_shape())[1:]])
+            if target.precision != "int8":  # it would fold int8 weights and their scales to floats
+                passes = Manager()
+                passes.register_pass(ConstantFolding())  # else the IR computes the shape of each bias
+                passes.run_passes(model)
+            _name_alike(model, {node.name for node in source.node} | {weight.name for weight in source.initializer})
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "model.xml"
+                ov.save_model(model, path, compress_to_fp16=False)
+                files = {".xml": path.read_bytes(), ".bin": path.with_suffix(".bin").read_bytes()}
+        except RuntimeError as error:
+            raise ModelError(f"OpenVINO can't write the model: {first_line(error)}") from None
+        check_written(self.structure(files), graph)
+        return files
+
+    def open(self, files: Files, target: Target, *, threads: int, trusted: bool = False) -> Session:
+        complete(self, files)
+        runtime = self.runtime(target)
+        from hwnas.runtimes.openvino import OpenVino
+
+        assert isinstance(runtime, OpenVino)
+        return runtime.load_ir(files[".xml"], files[".bin"], threads=threads, precision=target.precision)
+
+    def precisions(self, files: Files, session: Session | None) -> dict[str, int]:
+        from hwnas.runtimes.openvino import OpenVinoSession
+
+        return session.precisions() if isinstance(session, OpenVinoSession) else {}
+
+    def structure(self, files: Files) -> Structure:
+        import openvino as ov
+
+        model = ov.Core().read_model(files[".xml"], files[".bin"])
+        model.reshape([1, *list(model.input(0).get_partial_shape())[1:]])
+        weights, madds = [], 0
+        for op in model.get_ordered_ops():
+            if op.get_type_name() in _WEIGHTED:
+                weights.append(math.prod(op.input_value(1).get_shape()))
+                madds += weights[-1] * math.prod(op.get_output_shape(0)[2:])
+        return Structure(len(weights), sum(weights), madds)
+
+
+def _name_alike(model: ov.Model, known: set[str]) -> None:
+    """Names that OpenVINO made up end in numbers that depend on what the process did before."""
+    for index, op in enumerate(model.get_ordered_ops()):
+        if op.get_friendly_name() not in known:
+            op.set_friendly_name(f"{op.get_type_name()}_{index}")

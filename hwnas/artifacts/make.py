@@ -1,0 +1,117 @@
+"""One target's files: the graph in its precision, written in its format, and opened here if this machine can."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from hwnas.arrays import Images
+from hwnas.artifacts.entry import Normalization, taking_images, with_batch
+from hwnas.artifacts.formats.base import Files
+from hwnas.artifacts.formats.registry import get_format
+from hwnas.artifacts.opening import open_here
+from hwnas.artifacts.precision import in_precision
+from hwnas.artifacts.structure import check_structure, check_versions
+from hwnas.artifacts.target import Target
+from hwnas.errors import ConfigError, ModelError
+from hwnas.nn.derive import Network
+from hwnas.onnx.opset import IR_VERSION, OPSET
+from hwnas.onnx.write import to_onnx
+from hwnas.progress import Progress
+from hwnas.runtimes.base import Runtime, Session
+from hwnas.runtimes.registry import get_runtime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """What a target asked for, before it is judged.
+
+    Attributes:
+        target: that was asked for.
+        graph: the ONNX graph that the files were made of.
+        files: by suffix.
+        normalization: that lies in the graph, None where it doesn't.
+        runtime: the target's, None where it can't run here.
+        session: of the files on the target's runtime or, where that can't run here, of the graph on ONNX Runtime's CPU
+            provider, which computes the same values. It takes normalised images, wherever the normalisation lies.
+        lacks: why the target's runtime can't run here, in words; None where it does.
+        precisions: {precision: layers with weights that compute in it}, read back.
+        notes: what a person should know of how it was made.
+    """
+
+    target: Target
+    graph: bytes
+    files: Files
+    normalization: Normalization | None
+    runtime: Runtime | None
+    session: Session
+    lacks: str | None
+    precisions: dict[str, int]
+    notes: tuple[str, ...]
+
+    @property
+    def names(self) -> dict[str, bytes]:
+        """{file name: content}."""
+        return {f"{self.target.name}{suffix}": content for suffix, content in self.files.items()}
+
+
+def make(
+    network: Network,
+    target: Target,
+    calibration: Images | None,
+    progress: Progress | None = None,
+    *,
+    normalization: Normalization | None = None,
+) -> Made:
+    """Write ``network`` for ``target``.
+
+    Args:
+        network: in eval mode.
+        target: what to make.
+        calibration: normalised images (N, C, H, W), for int8's ranges and fp16's overflows.
+        progress: of a long build.
+        normalization: to put into the graph.
+
+    Raises:
+        ConfigError, DataError, ModelError, RuntimeMissingError: the target can't be made.
+        CountError: the graph isn't that of the arch.
+    """
+    kind = get_format(target.format)
+    shape = (network.space.stem.c_in, network.space.resolution, network.space.resolution)
+    model = to_onnx(network, shape, opset=target.opset, ir_version=target.ir_version)
+    made = in_precision(model, target, kind, calibration)
+    graph = made.model
+    if normalization:
+        graph = normalization.inside(graph)
+    if target.batch.fixed:
+        graph = with_batch(graph, target.batch.fixed)
+    check_versions(graph, target)
+    check_structure(graph, network)
+    files = kind.write(graph, target, progress)
+    session, runtime, lacks = open_here(kind, target, graph, files)
+    return Made(
+        target=target, graph=graph, files=files, normalization=normalization, runtime=runtime, lacks=lacks,
+        session=taking_images(session, normalization), notes=made.notes,
+        precisions=kind.precisions(files, session if lacks is None else None),
+    )  # fmt: skip
+
+
+def check_readable(target: Target) -> None:
+    """Whether the target's opset and IR version can be written here, and read by ONNX Runtime, which checks the graph.
+
+    Raises:
+        ConfigError: they can't.
+    """
+    try:
+        least = to_onnx(nn.Flatten(), (1, 1, 1), opset=target.opset, ir_version=target.ir_version)
+    except ModelError as error:
+        raise ConfigError(f"target {target.name}: {error}") from None
+    runtime = get_runtime("onnxruntime")
+    try:
+        runtime.load(least, threads=1, precision="fp32")
+    except ModelError:
+        raise ConfigError(
+            f"target {target.name}: ONNX Runtime {runtime.version()} doesn't read opset {target.opset} with IR version "
+            f"{target.ir_version}; hwnas writes {OPSET} and {IR_VERSION} where a target names none"
+        ) from None

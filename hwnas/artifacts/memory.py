@@ -1,0 +1,104 @@
+"""What a loaded file adds to its process's memory, measured in a process of its own.
+
+Counted is the peak of resident memory (Linux's ``VmHWM``) from before the file is loaded to after one inference: the
+session's weights and buffers, what loading takes beside them, and libraries that the runtime only loads then. Not
+counted are Python, the runtime's package, the file's own bytes, and memory of a GPU.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import hwnas
+from hwnas.artifacts.formats.base import Files
+from hwnas.artifacts.formats.registry import get_format
+from hwnas.artifacts.target import Target
+from hwnas.artifacts.timing import some_images
+from hwnas.errors import ModelError
+from hwnas.files import read_json, to_json
+
+_STATUS = Path("/proc/self/status")
+_PEAK_STARTS_ANEW = Path("/proc/self/clear_refs")
+_LIMIT_S = 300
+
+
+def peak_memory_mb(
+    files: Files,
+    target: Target,
+    input_chw: tuple[int, int, int],
+    *,
+    batch: int,
+    threads: int = 1,
+    trusted: bool = False,
+) -> float | None:
+    """Peak memory in MB (10⁶ bytes) of loading files and one inference; None where the system doesn't tell.
+
+    Args:
+        files: as their format wrote them.
+        target: they were written for; its runtime runs them.
+        input_chw: of one image.
+        batch: images of the inference.
+        threads: of the inference.
+        trusted: whether engines that nothing vouches for may be loaded.
+
+    Raises:
+        ModelError: the process crashed: these files mustn't be loaded into this one.
+    """
+    if not _STATUS.exists():
+        return None
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for suffix, content in files.items():
+            (folder / f"file{suffix}").write_bytes(content)
+        asked = {
+            "target": target.model_dump(mode="json", by_alias=True), "suffixes": list(files),
+            "input_chw": input_chw, "batch": batch, "threads": threads, "trusted": trusted,
+        }  # fmt: skip
+        (folder / "asked").write_text(to_json(asked))
+        paths = [str(Path(hwnas.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", "hwnas.artifacts.memory", name], capture_output=True, text=True,
+                timeout=_LIMIT_S, env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
+            )  # fmt: skip
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+    if done.returncode < 0:
+        raise ModelError(f"a process that loads it ends with {signal.Signals(-done.returncode).name}")
+    return float(done.stdout.split()[-1]) if done.returncode == 0 else None
+
+
+def _measure(folder: Path) -> float:
+    asked = read_json(folder / "asked", ModelError)
+    target = Target.model_validate(asked["target"])
+    kind = get_format(target.format)
+    kind.runtime(target)  # its package is in memory before the measuring begins
+    files = {suffix: (folder / f"file{suffix}").read_bytes() for suffix in asked["suffixes"]}
+    images: npt.NDArray[Any] = some_images(tuple(asked["input_chw"]), asked["batch"])
+    if target.preprocessing == "inside":
+        images = np.ascontiguousarray(images.transpose(0, 2, 3, 1).astype(np.uint8))
+    with suppress(OSError):
+        _PEAK_STARTS_ANEW.write_text("5")
+    before_kib = _status_kib("VmRSS")
+    session = kind.open(files, target, threads=asked["threads"], trusted=asked["trusted"])
+    session.bind(images)()
+    return (_status_kib("VmHWM") - before_kib) * 1024 / 1e6
+
+
+def _status_kib(name: str) -> int:
+    lines = (line.split() for line in _STATUS.read_text().splitlines())
+    return next(int(words[1]) for words in lines if words[:1] == [f"{name}:"])
+
+
+if __name__ == "__main__":
+    print(_measure(Path(sys.argv[1])))

@@ -1,0 +1,190 @@
+"""Proof that an ONNX graph is the arch and nothing else: its layers, parameters, multiply-adds, and no dead weight.
+
+What is expected comes from the arch's Ops: each is built without weights and traced for its layers, and the formulas
+of :mod:`hwnas.prediction.count` give the totals. What is there is read from the file alone.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnx
+import torch
+from onnx import GraphProto, NodeProto, helper
+from torch import fx, nn
+
+from hwnas.artifacts.entry import PREFIX
+from hwnas.artifacts.target import Target
+from hwnas.errors import CountError
+from hwnas.nn.blocks import build
+from hwnas.nn.derive import Network
+from hwnas.onnx.write import layer_graph
+from hwnas.prediction.count import cost
+from hwnas.space.op import Op
+
+_CONVERSIONS = ("Cast", "QuantizeLinear", "DequantizeLinear")
+"""What precisions add to a graph; they hold scales and zero points, no parameters."""
+
+_MODULES: dict[type[nn.Module], str] = {
+    nn.ReLU: "Relu", nn.ReLU6: "Clip", nn.Hardswish: "HardSwish", nn.Hardsigmoid: "HardSigmoid",
+    nn.AdaptiveAvgPool2d: "GlobalAveragePool", nn.Flatten: "Flatten",
+}  # fmt: skip
+_FUNCTIONS: dict[Any, str] = {operator.add: "Add", operator.mul: "Mul"}
+
+
+class Layer(NamedTuple):
+    """A node; for those with weights also their shape, the groups and the pixels it computes."""
+
+    kind: str
+    weight: tuple[int, ...] = ()
+    groups: int = 1
+    pixels: int = 1
+
+    @property
+    def madds(self) -> int:
+        """Multiply-adds for one image."""
+        return int(np.prod(self.weight)) * self.pixels if self.weight else 0
+
+    def __str__(self) -> str:
+        if not self.weight:
+            return self.kind
+        groups = f" in {self.groups} groups" if self.groups > 1 else ""
+        return f"{self.kind} {'×'.join(map(str, self.weight))}{groups} at {self.pixels} pixels"
+
+
+def check_structure(model: bytes, network: Network) -> None:
+    """Hold a graph in any precision against the arch.
+
+    Raises:
+        CountError: a layer is missing, too many or of another size; a constant or a node serves nothing; parameters or
+            multiply-adds aren't those of the arch.
+    """
+    graph = onnx.shape_inference.infer_shapes(onnx.load_from_string(model), strict_mode=True).graph
+    _check_alive(graph)
+    found = Counter(_layers(graph))
+    expected = Counter(layer for op in network.ops for layer in layers_of(op))
+    differences = [f"{n} × {layer} missing" for layer, n in (expected - found).items()]
+    differences += [f"{n} × {layer} too many" for layer, n in (found - expected).items()]
+    if differences:
+        raise CountError(f"the exported graph isn't the arch: {'; '.join(differences[:6])}")
+    costs = [cost(op) for op in network.ops]
+    for what, there, due in (
+        ("does", sum(layer.madds * n for layer, n in found.items()), sum(c.madds for c in costs)),
+        ("has", _parameters(graph), sum(c.weights + c.biases for c in costs)),
+    ):
+        if there != due:
+            unit = "multiply-adds" if what == "does" else "parameters"
+            raise CountError(f"the exported graph {what} {there:,} {unit}, the arch {due:,}")
+
+
+def check_versions(model: bytes, target: Target) -> None:
+    """Hold a graph's opset and IR version against those asked for.
+
+    Raises:
+        CountError: they differ.
+    """
+    proto = onnx.load_from_string(model)
+    found = ([(o.domain, o.version) for o in proto.opset_import], proto.ir_version)
+    if found != ([("", target.opset)], target.ir_version):
+        raise CountError(
+            f"the exported graph has opset and IR version {found}, not {target.opset} and {target.ir_version}"
+        )
+
+
+def layers_of(op: Op) -> list[Layer]:
+    """The nodes that an Op's graph has, BN folded."""
+    with torch.device("meta"):
+        block = build(op).eval()
+        walk = _Walk(layer_graph(block))
+        walk.run(torch.empty(1, op.c_in, op.h_in, op.w_in))
+    return walk.layers
+
+
+class _Walk(fx.Interpreter):
+    """Runs a block on tensors without content, and notes its layers."""
+
+    def __init__(self, module: fx.GraphModule) -> None:
+        super().__init__(module)
+        self.layers: list[Layer] = []
+
+    def run_node(self, n: fx.Node) -> Any:
+        result = super().run_node(n)
+        if n.op == "call_function":
+            self.layers.append(Layer(_FUNCTIONS.get(n.target, str(n.target))))
+        elif n.op == "call_module":
+            module = self.module.get_submodule(str(n.target))
+            if isinstance(module, nn.Conv2d):
+                pixels = result.shape[2] * result.shape[3]
+                self.layers.append(Layer("Conv", tuple(module.weight.shape), module.groups, pixels))
+            elif isinstance(module, nn.Linear):
+                self.layers.append(Layer("Gemm", tuple(module.weight.shape)))
+            elif not isinstance(module, nn.BatchNorm2d):
+                kinds = (kind for known, kind in _MODULES.items() if isinstance(module, known))
+                self.layers.append(Layer(next(kinds, type(module).__name__)))
+        return result
+
+
+def _layers(graph: GraphProto) -> Iterable[Layer]:
+    weights = _weights(graph)
+    shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in (*graph.value_info, *graph.output)}
+    for node in graph.node:
+        if node.op_type in ("Conv", "Gemm"):
+            shape = weights.get(node.input[1])
+            if shape is None:
+                raise CountError(f"{node.op_type} {node.name} of the exported graph has no constant weight")
+            if node.op_type == "Gemm":
+                transposed = _attribute(node, "transB", 0)
+                yield Layer("Gemm", shape if transposed else shape[::-1])
+            else:
+                _, _, height, width = shapes[node.output[0]]
+                yield Layer("Conv", shape, _attribute(node, "group", 1), height * width)
+        elif node.op_type not in _CONVERSIONS and not _normalises(node):
+            yield Layer(node.op_type)
+
+
+def _parameters(graph: GraphProto) -> int:
+    """Numbers in weights and biases."""
+    weights = _weights(graph)
+    names = [name for node in graph.node if node.op_type in ("Conv", "Gemm") for name in node.input[1:] if name]
+    return sum(int(np.prod(weights[name])) for name in names if name in weights)
+
+
+def _weights(graph: GraphProto) -> dict[str, tuple[int, ...]]:
+    """Shapes of constants, those behind a DequantizeLinear included."""
+    shapes = {weight.name: tuple(weight.dims) for weight in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "DequantizeLinear" and node.input[0] in shapes:
+            shapes[node.output[0]] = shapes[node.input[0]]
+    return shapes
+
+
+def _check_alive(graph: GraphProto) -> None:
+    """Every constant and every node's result is read, and constants outside of layers are small."""
+    layers = {name for node in graph.node if node.op_type in ("Conv", "Gemm") for name in node.input}
+    behind = {node.input[0] for node in graph.node if node.op_type == "DequantizeLinear" and node.output[0] in layers}
+    scales = {name for node in graph.node if node.op_type in _CONVERSIONS for name in node.input[1:]}
+    scales |= {name for node in graph.node if _normalises(node) for name in node.input}
+    read = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
+    for weight in graph.initializer:
+        numbers = int(np.prod(weight.dims))
+        if weight.name not in read:
+            raise CountError(f"the exported graph holds {weight.name}, {numbers:,} numbers that nothing reads")
+        if numbers > 1 and weight.name not in layers | behind | scales:
+            raise CountError(f"the exported graph holds {weight.name}, {numbers:,} numbers that are no layer's weights")
+    for node in graph.node:
+        if read.isdisjoint(node.output):
+            raise CountError(f"nothing reads what {node.op_type} {node.name} of the exported graph gives")
+        if any(a.HasField("g") or a.graphs for a in node.attribute):
+            raise CountError(f"{node.op_type} {node.name} of the exported graph holds another graph")
+
+
+def _normalises(node: NodeProto) -> bool:
+    return node.name.startswith(f"{PREFIX}.") and node.op_type in ("Cast", "Transpose", "Mul", "Add")
+
+
+def _attribute(node: NodeProto, name: str, default: int) -> int:
+    return next((int(helper.get_attribute_value(a)) for a in node.attribute if a.name == name), default)

@@ -1,0 +1,175 @@
+"""Artifact -> a model repository of NVIDIA's Triton Inference Server, a model for each file that it has a backend for.
+
+NAME_<target>/config.pbtxt     what the model takes and gives, and how requests are batched
+NAME_<target>/labels.txt       class names in the order of the outputs, where the artifact has them
+NAME_<target>/1/model.*        the file as it was exported and checked
+
+What is served is what was checked: the execution provider of a target's options is the accelerator that Triton uses.
+Source of the configuration's rules: Triton's user guide ("Model Configuration", "Model Repository") and the READMEs of
+its backends.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hwnas.artifacts.bundle import Artifact
+from hwnas.artifacts.manifest import ExportedFile
+from hwnas.artifacts.pbtxt import Symbol, to_pbtxt
+from hwnas.errors import ConfigError, ModelError
+from hwnas.files import new_folder, read_json, write_atomic
+from hwnas.onnx.write import INPUT, OUTPUT
+
+_BACKENDS: Mapping[
+    str, tuple[str, Mapping[str, str]]
+] = {  # format: (backend, {suffix: name that the backend looks for})
+    "onnx": ("onnxruntime", {".onnx": "model.onnx"}),
+    "openvino": ("openvino", {".xml": "model.xml", ".bin": "model.bin"}),
+    "tensorrt": ("tensorrt", {".engine": "model.plan"}),
+}
+_FLOAT = Symbol("TYPE_FP32")
+_TYPES = {"float32": _FLOAT, "float16": Symbol("TYPE_FP16"), "uint8": Symbol("TYPE_UINT8")}
+_NAME = re.compile(r"[\w.-]+", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Repository:
+    """What was written.
+
+    Attributes:
+        models: {model's name: target}.
+        skipped: {target: why Triton can't serve it}.
+    """
+
+    models: dict[str, str]
+    skipped: dict[str, str]
+
+
+def write_repository(
+    artifact: Artifact, output: Path, *, name: str | None = None, queue_delay_us: int = 100
+) -> Repository:
+    """Write a model repository, whole or not at all.
+
+    Args:
+        artifact: whose files.
+        output: folder to make.
+        name: that models' names begin with; the artifact folder's when None.
+        queue_delay_us: how long Triton may keep a request back to batch it with others, in microseconds.
+
+    Raises:
+        ConfigError: a name that isn't one for a model, a negative delay, or no file that Triton can serve.
+        ModelError: a file is missing or was altered.
+        OutputError: the output exists already or can't be written.
+    """
+    name = artifact.path.resolve().name if name is None else name
+    if not _NAME.fullmatch(name):
+        raise ConfigError(f"{name!r} can't begin the names of models: use letters, digits, '_', '-' and '.' (--name)")
+    if queue_delay_us < 0:
+        raise ConfigError(f"a queue delay is 0 µs or more, not {queue_delay_us}")
+    labels = _labels(artifact)
+    models: dict[str, str] = {}
+    skipped: dict[str, str] = {}
+    with new_folder(output) as folder:
+        for file in artifact.manifest.files:
+            if reason := _unserved(file):
+                skipped[file.target] = reason
+                continue
+            model = f"{name}_{file.target}"
+            models[model] = file.target
+            _, names = _BACKENDS[file.settings.format]
+            content = artifact.read(file)
+            for suffix, wanted in names.items():
+                write_atomic(folder / model / "1" / wanted, content[suffix])
+            config = _config(model, artifact, file, queue_delay_us)
+            if labels and file.settings.batch.fixed in (None, 1):
+                config["output"][0]["label_filename"] = "labels.txt"
+                write_atomic(folder / model / "labels.txt", "".join(f"{label}\n" for label in labels))
+            write_atomic(folder / model / "config.pbtxt", to_pbtxt(config))
+        if not models:
+            reasons = "; ".join(f"{target}: {reason}" for target, reason in skipped.items())
+            raise ConfigError(f"Triton can serve none of the files of {artifact.path}: {reasons or 'it has none'}")
+    return Repository(models, skipped)
+
+
+def _unserved(file: ExportedFile) -> str | None:
+    """Why Triton can't serve a file; None where it can."""
+    kind, batch = file.settings.format, file.settings.batch
+    if kind == "tensorrt-rtx":
+        return (
+            "Triton has no backend for TensorRT for RTX; export a tensorrt target on the server's GPU, or an ONNX one"
+        )
+    if kind not in _BACKENDS:
+        return f"Triton has no backend for format {kind}"
+    if kind == "tensorrt" and not batch.fixed and batch.min > 1:
+        return f"its engine takes batches from {batch.min}, and Triton sends any from 1; export it with batch.min 1"
+    return None
+
+
+def _config(model: str, artifact: Artifact, file: ExportedFile, queue_delay_us: int) -> dict[str, Any]:
+    """The model configuration. Dimensions leave the batch out where Triton may choose it, and only there."""
+    batch = file.settings.batch
+    leading = [batch.fixed] if batch.fixed else []
+    channels, height, width = artifact.manifest.input_chw
+    image = [channels, height, width] if file.input.layout == "NCHW" else [height, width, channels]
+    entry = {"data_type": _TYPES[file.input.type], "dims": [*leading, *image]}
+    config: dict[str, Any] = {
+        "name": model,
+        "backend": _BACKENDS[file.settings.format][0],
+        "max_batch_size": 0 if batch.fixed else batch.max,
+        "input": [{"name": INPUT, **entry}],
+        "output": [{"name": OUTPUT, "data_type": _FLOAT, "dims": [*leading, artifact.arch.space.classes]}],
+        "instance_group": [{"count": 1, "kind": Symbol("KIND_GPU" if _on_gpu(file) else "KIND_CPU")}],
+    }
+    if not batch.fixed:
+        # other sizes are as good, unless the file was built to be fastest at one
+        preferred = {"preferred_batch_size": [batch.opt]} if batch.opt > 1 else {}
+        config["dynamic_batching"] = {**preferred, "max_queue_delay_microseconds": queue_delay_us}
+    if accelerators := _accelerators(file, image):
+        config["optimization"] = {"execution_accelerators": accelerators}
+    if file.settings.format == "openvino":
+        bf16 = "bf16" in (file.settings.precision, file.settings.options.get("floats"))
+        hints = {"PERFORMANCE_HINT": "LATENCY"} | ({"HINT_BF16": "YES"} if bf16 else {})
+        config["parameters"] = [{"key": key, "value": {"string_value": value}} for key, value in hints.items()]
+    # runtimes choose kernels, and TensorRT's provider builds its engine, at the first request: let no user wait for it
+    config["model_warmup"] = [
+        {"name": f"batch-{size}", "batch_size": size, "inputs": [{"key": INPUT, "value": {**entry, "zero_data": True}}]}
+        for size in sorted({1, 1 if batch.fixed else batch.opt})
+    ]
+    return config
+
+
+def _on_gpu(file: ExportedFile) -> bool:
+    return file.settings.format == "tensorrt" or file.settings.options.get("provider") in ("cuda", "tensorrt")
+
+
+def _accelerators(file: ExportedFile, image: Sequence[int]) -> dict[str, Any]:
+    """The execution provider that an ONNX target names, as Triton's ONNX Runtime backend takes it."""
+    target = file.settings
+    provider = target.options.get("provider") if target.format == "onnx" else None
+    if provider == "openvino":
+        return {"cpu_execution_accelerator": [{"name": "openvino"}]}
+    parameters: dict[str, str] = {}
+    if provider == "cuda":
+        parameters = {"use_tf32": "0"}  # which is on by default, and isn't fp32
+    elif provider == "tensorrt":
+        parameters = {"precision_mode": target.precision.upper()}
+        if not target.batch.fixed:
+            sizes = {"min": 1, "opt": target.batch.opt, "max": target.batch.max}
+            for end, size in sizes.items():
+                parameters[f"trt_profile_{end}_shapes"] = f"{INPUT}:{'x'.join(map(str, [size, *image]))}"
+    else:
+        return {}
+    pairs = [{"key": key, "value": value} for key, value in parameters.items()]
+    return {"gpu_execution_accelerator": [{"name": provider, "parameters": pairs}]}
+
+
+def _labels(artifact: Artifact) -> list[str]:
+    """Class names, one line each; none where the artifact doesn't name every output."""
+    labels = read_json(artifact.path / "labels.json", ModelError)
+    if not isinstance(labels, list) or len(labels) != artifact.arch.space.classes:
+        return []
+    return [" ".join(str(label).split()) for label in labels]

@@ -1,0 +1,158 @@
+"""Proof that an exported file computes what the network does."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from hwnas.arrays import Images
+from hwnas.artifacts.target import Batch, Tolerance
+from hwnas.errors import ParityError
+from hwnas.nn.derive import Network
+from hwnas.runtimes.base import Session
+
+Logits = npt.NDArray[np.float32]
+"""(N, classes)"""
+
+_CHUNK = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parity:
+    """How near an exported file is to the PyTorch network.
+
+    Attributes:
+        max_abs: largest absolute difference of a logit.
+        max_relative: the same, over the largest absolute logit.
+        cosine: least cosine between an input's logits and PyTorch's.
+        sqnr_db: see :func:`sqnr_db`.
+        top1_agreement: share of inputs with the same first class.
+        images: how many inputs were compared.
+        inputs: where they came from.
+    """
+
+    max_abs: float
+    max_relative: float
+    cosine: float
+    sqnr_db: float | None
+    top1_agreement: float
+    images: int
+    inputs: str
+
+
+def compare(reference: Logits, logits: Logits, inputs: str) -> Parity:
+    """Hold ``logits`` (N, classes) against ``reference`` (N, classes).
+
+    Raises:
+        ParityError: of another shape, or not finite: there is nothing to compare.
+    """
+    if reference.shape != logits.shape or not np.isfinite(logits).all():
+        raise ParityError(f"logits of shape {logits.shape} where PyTorch's are {reference.shape}, or not finite")
+    max_abs = float(np.abs(logits - reference).max())
+    norms = np.linalg.norm(logits, axis=1) * np.linalg.norm(reference, axis=1)
+    return Parity(
+        max_abs=max_abs,
+        max_relative=max_abs / float(np.abs(reference).max()),
+        cosine=float(((logits * reference).sum(axis=1) / np.maximum(norms, 1e-30)).min()),
+        sqnr_db=sqnr_db(reference, logits),
+        top1_agreement=float((logits.argmax(1) == reference.argmax(1)).mean()),
+        images=len(reference),
+        inputs=inputs,
+    )
+
+
+def sqnr_db(reference: Logits, logits: Logits) -> float | None:
+    """Signal to quantization noise, in dB: what distinguishes inputs, over what was added.
+
+    The signal is the part of ``reference`` (N, classes) that differs from input to input. What is alike for all says
+    nothing of them, and in a network of random weights it is nearly everything: any broken file would have it right.
+
+    Returns:
+        None where nothing distinguishes the inputs; at most 200.
+    """
+    exact = reference.astype(np.float64)
+    signal = float(np.square(exact - exact.mean(axis=0)).sum())
+    noise = float(np.square(logits - exact).sum())
+    return 10 * math.log10(signal / max(noise, 1e-20 * signal)) if signal > 0 else None
+
+
+def misses(parity: Parity, tolerance: Tolerance, *, learnt: bool = True) -> list[str]:
+    """What of ``parity`` is outside the tolerance, in words; empty where nothing is.
+
+    Args:
+        parity: what was found.
+        tolerance: what is allowed.
+        learnt: whether the network is known to have learnt something.
+    """
+    found = []
+    if parity.max_relative > tolerance.relative:
+        found.append(f"differs from PyTorch by {parity.max_relative:.2e} (allowed {tolerance.relative:.0e})")
+    if parity.cosine < tolerance.cosine:
+        found.append(f"cosine to PyTorch's logits {parity.cosine:.4f} (needed {tolerance.cosine})")
+    if tolerance.sqnr_db is not None:
+        if parity.sqnr_db is None:
+            found.append("can't be judged: PyTorch's logits are the same for all inputs")
+        elif parity.sqnr_db < tolerance.sqnr_db:
+            found.append(f"has a signal {parity.sqnr_db:.1f} dB above its noise (needed {tolerance.sqnr_db:g})")
+    if (learnt or tolerance.sqnr_db is None) and parity.top1_agreement < tolerance.top1:
+        found.append(
+            f"same first class on {parity.top1_agreement:.2%} of {parity.images} inputs (needed {tolerance.top1:.2%})"
+        )
+    return found
+
+
+def shortfall(precisions: Mapping[str, int], wanted: str) -> str | None:
+    """What is wrong where most layers don't compute as asked, in words; None where they do.
+
+    Args:
+        precisions: {precision: layers with weights that compute in it}.
+        wanted: the precision that was asked for.
+    """
+    if 2 * precisions.get(wanted, 0) > sum(precisions.values()):
+        return None
+    told = ", ".join(f"{layers} in {name}" for name, layers in precisions.items())
+    return f"computes its layers {told}, where {wanted} was asked"
+
+
+def logits_of(network: Network, images: Images) -> Logits:
+    """PyTorch's logits (N, classes) in eval mode; the network's mode is left as it was."""
+    training = network.training
+    network.eval()
+    with torch.inference_mode():
+        logits = [network(torch.from_numpy(chunk)).numpy() for chunk in _chunks(images)]
+    network.train(training)
+    return np.concatenate(logits)
+
+
+def run_session(session: Session, images: Images, batch: Batch) -> Logits:
+    """A session's logits (N, classes), in batches of the largest size and of what remains, where it takes several."""
+    size = min(batch.max, _CHUNK)
+    padding = -len(images) % (batch.fixed or 1)
+    padded = np.concatenate([images, images[:1].repeat(padding, axis=0)])
+    return np.concatenate([session.run(chunk) for chunk in _chunks(padded, size)])[: len(images)]
+
+
+def _chunks(images: Images, size: int = _CHUNK) -> list[Images]:
+    return [images[start : start + size] for start in range(0, len(images), size)]
+
+
+def random_textures(count: int, input_chw: tuple[int, int, int], seed: int = 0) -> Images:
+    """Images (count, C, H, W) with structure at several scales, mean 0, deviation 1: inputs where no data is at hand.
+
+    Photographs have most of their energy in coarse structure; white noise has almost none there.
+    """
+    channels, height, width = input_chw
+    rng = np.random.default_rng(seed)
+    images = np.zeros((count, channels, height, width), np.float32)
+    for cells in (1, 2, 4, 8, 16):
+        coarse = rng.standard_normal((count, channels, cells, cells), dtype=np.float32)
+        rows, columns = (np.arange(size) * cells // size for size in (height, width))
+        images += coarse[:, :, rows][:, :, :, columns]
+    images -= images.mean(axis=(1, 2, 3), keepdims=True)
+    images /= images.std(axis=(1, 2, 3), keepdims=True)
+    return images

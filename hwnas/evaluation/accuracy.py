@@ -1,0 +1,239 @@
+"""Accuracy: of a network, and of many archs with the weights they inherit from a supernet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from hwnas.data.images import Images, spread
+from hwnas.data.load import Data
+from hwnas.errors import ConfigError
+from hwnas.evaluation.batchnorm import recalibrated
+from hwnas.evaluation.metrics import Scores, Tally
+from hwnas.evaluation.prefixes import MEMORY_LIMIT_BYTES, End, SharedPaths
+from hwnas.nn.derive import Network, derive
+from hwnas.nn.memory import keep_freed_memory
+from hwnas.nn.supernet import Supernet, choices_of
+from hwnas.progress import Progress
+from hwnas.space.arch import Arch
+
+_PIXELS_PER_BATCH = 2**18
+"""256 images of 32 pixels: large enough for full speed, small enough for the activations to stay near the cache."""
+
+
+_Module = TypeVar("_Module", bound=nn.Module)
+
+
+def channels_last(module: _Module) -> _Module:
+    """``module`` with its weights in channels-last memory order: about twice as fast on a CPU, in both directions."""
+    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def batch_for(resolution: int) -> int:
+    """Images per batch when nothing is trained."""
+    return max(8, _PIXELS_PER_BATCH // resolution**2)
+
+
+def accuracy(network: nn.Module, data: Data, images: Images) -> float:
+    """Top-1 accuracy of ``network`` in eval mode on all of ``images``, in [0, 1]; its training flags stay as they were.
+
+    Args:
+        network: x_NCHW -> logits.
+        data: says how pixels are normalised.
+        images: such as ``data.test``.
+    """
+    right = torch.zeros((), dtype=torch.int64, device=_device(network))
+
+    def add(logits: torch.Tensor, labels: torch.Tensor) -> None:
+        right.add_((logits.argmax(dim=1) == labels).sum())
+
+    _show(network, data, images, add)
+    return int(right) / len(images.labels)
+
+
+def scores(network: nn.Module, data: Data, images: Images, k: int = 5) -> Scores:
+    """All scores of ``network`` in eval mode on all of ``images``; its training flags stay as they were.
+
+    Args:
+        network: x_NCHW -> logits.
+        data: says how pixels are normalised.
+        images: such as ``data.test``.
+        k: of ``top_k``.
+
+    Raises:
+        ConfigError: k isn't positive.
+    """
+    tally = Tally(len(data.classes), k, _device(network))
+    _show(network, data, images, tally.add)
+    return tally.scores()
+
+
+@torch.inference_mode()
+def _show(network: nn.Module, data: Data, images: Images, add: Callable[[torch.Tensor, torch.Tensor], None]) -> None:
+    """Call ``add`` with logits (N, classes) and labels (N,), batch by batch."""
+    flags = [(layer, layer.training) for layer in network.modules()]
+    device = _device(network)
+    network.eval()
+    try:
+        for chunk in torch.arange(len(images.labels)).split(batch_for(data.resolution)):  # type: ignore[no-untyped-call]
+            add(network(data.normalize(images.pixels(chunk).to(device))), images.labels[chunk].to(device))
+    finally:
+        for layer, training in flags:
+            layer.training = training
+
+
+def _device(module: nn.Module) -> torch.device:
+    return next(module.parameters()).device
+
+
+class Evaluator:
+    """Inherited accuracy of archs on held-out images: an objective of a search.
+
+    Each arch gets BN statistics of its own first, from images of the train part; the supernet comes out of it
+    unchanged. The same arch gets the same accuracy each time, also beside other archs: what archs have in common is
+    computed once (:mod:`hwnas.evaluation.prefixes`), which changes no bit.
+
+    Args:
+        supernet: trained; its weights are put in channels-last memory order.
+        data: its data set.
+        part: what accuracy is measured on; ``test`` is for final numbers, not for search.
+        recalibration_images: of the train part, evenly spaced; rounded up to whole batches where there are as many.
+        evaluation_images: of ``part``, evenly spaced; at most these many.
+        memory_limit_bytes: of what is kept while archs share work; see :class:`SharedPaths`.
+
+    Raises:
+        ConfigError: a number of images isn't positive, or the memory doesn't suffice for one arch.
+    """
+
+    def __init__(
+        self,
+        supernet: Supernet,
+        data: Data,
+        *,
+        part: Literal["validation", "test"] = "validation",
+        recalibration_images: int = 512,
+        evaluation_images: int = 5000,
+        memory_limit_bytes: int = MEMORY_LIMIT_BYTES,
+    ) -> None:
+        if min(recalibration_images, evaluation_images) < 1:
+            raise ConfigError(
+                "recalibration_images and evaluation_images must be 1 or more, "
+                f"got {recalibration_images} and {evaluation_images}"
+            )
+        keep_freed_memory()
+        self._supernet = channels_last(supernet)
+        self._data = data
+        images = {"validation": data.validation, "test": data.test}[part]
+        count = len(data.train.labels)
+        size = min(batch_for(data.resolution), recalibration_images, count)
+        batches = min(-(-recalibration_images // size), count // size)
+        self._recalibration = data.train.pixels(spread(count, batches * size)).split(size)  # type: ignore[no-untyped-call]
+        chosen = spread(len(images.labels), evaluation_images)
+        self._pixels = images.pixels(chosen).split(batch_for(data.resolution))  # type: ignore[no-untyped-call]
+        self._labels = images.labels[chosen].split(batch_for(data.resolution))  # type: ignore[no-untyped-call]
+        self._total = len(chosen)
+        self._shared = SharedPaths(supernet, max(size, len(self._labels[0])), memory_limit_bytes)
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most that was kept at once in the last evaluation; at most ``memory_limit_bytes``."""
+        return self._shared.peak_bytes
+
+    def __call__(self, archs: npt.ArrayLike, progress: Progress | None = None) -> npt.NDArray[np.float64]:
+        """Archs (N, L) -> accuracies (N,) in [0, 1].
+
+        Args:
+            archs: identical ones are evaluated once.
+            progress: called as often as there are distinct archs, while their batches go through.
+
+        Raises:
+            ArchError: not archs of the supernet's space.
+        """
+        rows, which = self._distinct(archs)
+        right = torch.zeros(len(rows), dtype=torch.int64, device=_device(self._supernet))
+
+        def add(arch: int, logits: torch.Tensor, labels: torch.Tensor) -> None:
+            right[arch] += (logits.argmax(dim=1) == labels).sum()
+
+        self._run(rows, add, progress)
+        accuracies: npt.NDArray[np.float64] = right.cpu().numpy() / self._total
+        return accuracies[which]
+
+    def scores(self, archs: npt.ArrayLike, k: int = 5, progress: Progress | None = None) -> list[Scores]:
+        """Archs (N, L) -> all scores of each; ``k`` is of ``top_k``. Else as calling it.
+
+        Raises:
+            ArchError: not archs of the supernet's space.
+            ConfigError: k isn't positive.
+        """
+        rows, which = self._distinct(archs)
+        tallies = [Tally(len(self._data.classes), k, _device(self._supernet)) for _ in rows]
+        self._run(rows, lambda arch, logits, labels: tallies[arch].add(logits, labels), progress)
+        found = [tally.scores() for tally in tallies]
+        return [found[index] for index in which.tolist()]
+
+    def derive(self, arch: Arch | Sequence[int]) -> Network:
+        """``arch``'s standalone network with the weights and the BN statistics that it was evaluated with.
+
+        Raises:
+            ArchError: not an arch of the supernet's space.
+        """
+        choices = choices_of(self._supernet.space, arch)
+        with self._recalibrated(choices):
+            return derive(self._supernet, choices)
+
+    def logits(self, arch: Arch | Sequence[int], x_NCHW: torch.Tensor) -> torch.Tensor:
+        """What the supernet's path of ``arch`` says to normalised inputs, with its own BN statistics: (N, classes).
+
+        Raises:
+            ArchError: not an arch of the supernet's space.
+        """
+        choices = choices_of(self._supernet.space, arch)
+        with self._recalibrated(choices), torch.inference_mode():
+            return self._supernet(x_NCHW.to(_device(self._supernet)), choices)  # type: ignore[no-any-return]
+
+    def _recalibrated(self, choices: Sequence[int]) -> AbstractContextManager[None]:
+        forward = partial(self._supernet, arch=choices)
+        batches = (self._input(pixels) for pixels in self._recalibration)
+        return recalibrated(self._supernet.path(choices), forward, batches)
+
+    def _distinct(self, archs: npt.ArrayLike) -> tuple[list[list[int]], npt.NDArray[np.int64]]:
+        """The distinct archs, sorted, and which of them each arch is: (N,)."""
+        rows, which = np.unique(self._supernet.space.check(archs), axis=0, return_inverse=True)
+        return rows.tolist(), which.reshape(-1)
+
+    def _run(
+        self,
+        rows: list[list[int]],
+        add: Callable[[int, torch.Tensor, torch.Tensor], None],
+        progress: Progress | None,
+    ) -> None:
+        """Call ``add`` with the index of an arch, its logits (N, classes) and labels (N,), for all images."""
+        batches_per_arch = len(self._recalibration) + len(self._labels)
+        batches = 0
+
+        def count(arch: int, logits: torch.Tensor) -> None:
+            nonlocal batches
+            batches += 1
+            if progress is not None and batches % batches_per_arch == 0:
+                progress("evaluating", batches // batches_per_arch, len(rows), "")
+
+        def end(labels: torch.Tensor, arch: int, logits: torch.Tensor) -> None:
+            add(arch, logits, labels)
+            count(arch, logits)
+
+        def images() -> Iterator[tuple[torch.Tensor, End]]:
+            for pixels, labels in zip(self._pixels, self._labels, strict=True):
+                yield self._input(pixels), partial(end, labels.to(_device(self._supernet)))
+
+        self._shared.run(rows, lambda: ((self._input(pixels), count) for pixels in self._recalibration), images)
+
+    def _input(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self._data.normalize(pixels.to(_device(self._supernet)))

@@ -1,0 +1,53 @@
+"""What ONNX Runtime's CPU provider makes of a model: the graph that it runs, after all its fusions."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import onnx
+import onnxruntime as ort
+from onnx import ModelProto, TensorProto
+
+from hwnas.errors import ModelError, OutputError, first_line
+from hwnas.onnx.wire import check_self_contained
+
+_INT8 = ("QLinearConv", "QGemm", "QLinearMatMul", "ConvInteger", "MatMulInteger")
+_FLOAT = ("Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul", "FusedMatMul")  # its blocked Conv has this name too
+_NAMES = {TensorProto.FLOAT: "fp32", TensorProto.FLOAT16: "fp16", TensorProto.BFLOAT16: "bf16"}
+
+
+def optimized(model: bytes) -> ModelProto:
+    """The graph that ONNX Runtime's CPU provider runs.
+
+    Raises:
+        ModelError: it can't load the model.
+        OutputError: the disk for temporary files is full.
+    """
+    check_self_contained(model)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "optimized.onnx"
+        options = ort.SessionOptions()
+        options.optimized_model_filepath = str(path)
+        options.log_severity_level = 3
+        try:
+            ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # its exception classes share no public base
+            if path.exists():  # so the model is loaded, and what was made of it isn't written
+                raise OutputError(f"can't write {path}: {first_line(error)}; check the free space") from None
+            raise ModelError(f"ONNX Runtime can't load the model: {first_line(error)}") from None
+        return onnx.load(path)
+
+
+def computed_precisions(model: bytes) -> dict[str, int]:
+    """{precision: layers with weights that are computed in it}: int8 layers that didn't fuse count as fp32."""
+    graph = optimized(model).graph
+    kinds = {weight.name: weight.data_type for weight in graph.initializer}
+    found: Counter[str] = Counter()
+    for node in graph.node:
+        if node.op_type in _INT8:
+            found["int8"] += 1
+        elif node.op_type in _FLOAT:
+            found[_NAMES.get(kinds.get(node.input[1], TensorProto.FLOAT), "fp32")] += 1
+    return dict(found)

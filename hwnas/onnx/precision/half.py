@@ -1,0 +1,145 @@
+"""fp32 ONNX -> the same graph in fp16, input and output still fp32: for runtimes whose precision is the graph's.
+
+fp16 ends at 65,504. Where activations or weights come near it, nodes can stay in fp32 between two casts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+import onnxruntime as ort
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+from hwnas.arrays import Images
+from hwnas.errors import ModelError, first_line
+from hwnas.onnx.read import parsed
+
+LIMIT = 65504 / 8
+"""Largest magnitude trusted to fp16: kernels compute x·relu6(x + 3) before they divide by 6, and images differ."""
+
+_KINDS = {"half": TensorProto.FLOAT16, "float": TensorProto.FLOAT}
+
+
+def beyond_half(model: bytes, images: Images) -> list[str]:
+    """Names of the nodes that read or give values beyond :data:`LIMIT` on ``images``, or whose weights are.
+
+    Args:
+        model: serialized, fp32.
+        images: (N, C, H, W), as the network gets them.
+
+    Raises:
+        ModelError: not an fp32 ONNX model that runs, or it gives NaN or infinity in fp32 already.
+    """
+    proto = parsed(model)
+    largest = _largest(proto, images)
+    for weight in proto.graph.initializer:
+        largest[weight.name] = float(np.abs(numpy_helper.to_array(weight)).max(initial=0))
+    for name, value in largest.items():
+        if not np.isfinite(value):
+            raise ModelError(f"the network isn't finite in fp32: {name} reaches {value}")
+    wide = {name for name, value in largest.items() if value > LIMIT}
+    return [node.name for node in proto.graph.node if not wide.isdisjoint([*node.input, *node.output])]
+
+
+def _largest(proto: ModelProto, images: Images) -> dict[str, float]:
+    """Largest magnitude of the input and of every node's result over the images."""
+    watched = ModelProto()
+    watched.CopyFrom(proto)
+    entry = proto.graph.input[0].name
+    names = [name for node in proto.graph.node for name in node.output]
+    shown = {output.name for output in proto.graph.output}
+    watched.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names if name not in shown)
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = 1
+    largest = {entry: float(np.abs(images).max())}
+    try:
+        session = ort.InferenceSession(watched.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        for start in range(0, len(images), 4):  # every activation of a batch is in memory at once
+            values = session.run(names, {entry: images[start : start + 4]})
+            for name, value in zip(names, values, strict=True):
+                # NaN wins a numpy maximum, and loses Python's
+                largest[name] = float(np.maximum(largest.get(name, 0.0), np.abs(value).max()))
+    except Exception as error:  # its exception classes share no public base
+        raise ModelError(f"can't run the model to see its range: {first_line(error)}") from None
+    return largest
+
+
+def to_half(model: bytes, keep: Collection[str] = ()) -> bytes:
+    """Weights and all arithmetic in fp16, between a Cast of the input and one of the output.
+
+    Args:
+        model: serialized, fp32.
+        keep: names of nodes that stay in fp32, casts around them; see :func:`beyond_half`.
+
+    Raises:
+        ModelError: not an fp32 ONNX model, or a weight of a node that isn't kept is beyond fp16's range.
+    """
+    proto = parsed(model)
+    halving = _Halving(proto, frozenset(keep))
+    graph = proto.graph
+    for node in list(graph.node):
+        halving.node(node)
+    halving.finish(graph.output[0].name)
+    del graph.node[:], graph.initializer[:], graph.value_info[:]  # of types that aren't true any more
+    graph.node.extend(halving.nodes)
+    graph.initializer.extend(halving.weights.values())
+    return bytes(proto.SerializeToString(deterministic=True))
+
+
+class _Halving:
+    """Writes the graph again, node by node, with a cast wherever a value is wanted in the other kind."""
+
+    def __init__(self, proto: ModelProto, keep: frozenset[str]) -> None:
+        self.nodes: list[NodeProto] = []
+        self.weights: dict[str, TensorProto] = {}
+        self._keep = keep
+        self._given = {weight.name: weight for weight in proto.graph.initializer}
+        # the name under which a value is at hand in a kind
+        self._names: dict[tuple[str, str], str] = {(proto.graph.input[0].name, "float"): proto.graph.input[0].name}
+
+    def node(self, node: NodeProto) -> None:
+        kind, other = ("float", "half") if node.name in self._keep else ("half", "float")
+        written = NodeProto()
+        written.CopyFrom(node)
+        for index, name in enumerate(node.input):
+            if name in self._given:
+                written.input[index] = self._weight(name, kind)
+            elif name:
+                written.input[index] = self._value(name, kind, other)
+        self.nodes.append(written)
+        self._names |= {(name, kind): name for name in node.output}
+
+    def finish(self, result: str) -> None:
+        """Let the graph's output be fp32."""
+        if (result, "float") in self._names:
+            return
+        for node in self.nodes:
+            for names in (node.input, node.output):
+                for index, name in enumerate(names):
+                    if name == result:
+                        names[index] = f"{result}.half"
+        self._cast(f"{result}.half", result, "float")
+
+    def _value(self, name: str, kind: str, other: str) -> str:
+        if (name, kind) not in self._names:
+            self._names[name, kind] = self._cast(self._names[name, other], f"{name}.{kind}", kind)
+        return self._names[name, kind]
+
+    def _cast(self, source: str, result: str, kind: str) -> str:
+        self.nodes.append(helper.make_node("Cast", [source], [result], f"{source}.to_{kind}", to=_KINDS[kind]))
+        return result
+
+    def _weight(self, name: str, kind: str) -> str:
+        weight = self._given[name]
+        if kind == "float" or weight.data_type != TensorProto.FLOAT:
+            self.weights[name] = weight
+            return name
+        with np.errstate(over="ignore"):
+            halves = numpy_helper.to_array(weight).astype(np.float16)
+        if not np.isfinite(halves).all():
+            raise ModelError(f"weight {name} doesn't fit fp16; use fp32 or bf16")
+        renamed = f"{name}.half"
+        self.weights[renamed] = numpy_helper.from_array(halves, renamed)
+        return renamed

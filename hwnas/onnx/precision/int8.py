@@ -1,0 +1,243 @@
+"""fp32 ONNX -> static int8 in Q/DQ form (QuantizeLinear/DequantizeLinear pairs), ranges from running the model.
+
+Why not ``onnxruntime.quantization``: it quantizes weights channel by channel in Python, 27,000 calls and seconds for
+one network of the size that profiling prepares by the dozen. Here it is whole tensors, and each runtime says where it
+wants the pairs. Tests hold the scales against ``onnxruntime.quantization``.
+
+The scheme is that of Jacob et al. (arXiv 1712.05877, §2): affine, 8-bit activations per tensor, 8-bit weights per
+output channel, 32-bit biases at the product of both scales.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+from hwnas.arrays import Images
+from hwnas.errors import ModelError
+from hwnas.onnx.precision.ranges import Ranges, Rule, calibrate
+from hwnas.onnx.read import input_chw, parsed
+
+_WEIGHTED = ("Conv", "Gemm")
+_CLAMPS = ("Relu", "Clip")
+_LEAST_SCALE = 1e-20  # what is finer is zero; the product of two such scales, a bias's, is still a float32
+
+_Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What a runtime needs to find in a graph to run it in int8.
+
+    Attributes:
+        ops: kinds of nodes that compute in int8; all others stay float.
+        signed: activations are int8 around zero; else uint8 with a zero point.
+        outputs: what these nodes give is quantized as well as what they take, for a runtime that has no
+            int8 kernel with a float result.
+        bias: biases are quantized, to int32.
+    """
+
+    ops: tuple[str, ...]
+    signed: bool = False
+    outputs: bool = False
+    bias: bool = True
+
+
+ONNXRUNTIME = Preset(("Conv", "Gemm", "Add", "Mul", "GlobalAveragePool"), outputs=True)
+"""On CPUs. QLinearConv writes int8 only, so whatever stands between two of them is worth having in int8 as well.
+
+x86 processors without VNNI add up products of these types in 16 bits, which can saturate: ONNX Runtime's documentation
+of quantization, "when to use reduce-range". Latency isn't touched by it; check accuracy on the device.
+"""
+
+OPENVINO = Preset(("Conv", "Gemm"))
+"""On CPUs. Activations and residuals are computed in the kernel of the convolution before them, on its float result."""
+
+TENSORRT = Preset(("Conv", "Gemm"), signed=True, bias=False)
+"""Its parser takes int8 around zero only, and no int32 bias."""
+
+
+def random_images(model: bytes, count: int = 2) -> list[Images]:
+    """Standard-normal images (1, C, H, W) as ``model`` takes them: enough to calibrate for latency, not for accuracy.
+
+    Raises:
+        ModelError: not an ONNX model with one image input of a fixed size.
+    """
+    chw = input_chw(parsed(model))
+    rng = np.random.default_rng(0)
+    return [rng.standard_normal((1, *chw), dtype=np.float32) for _ in range(count)]
+
+
+def quantize(model: bytes, images: Sequence[Images], preset: Preset) -> bytes:
+    """The model with Q/DQ pairs where ``preset`` wants them, every range as large as its values on ``images``.
+
+    Args:
+        model: serialized, fp32, with its weights inside.
+        images: (N, C, H, W) each.
+        preset: of the runtime.
+
+    Raises:
+        ModelError: as :func:`ranges_of` and :func:`quantize_by`.
+    """
+    return quantize_by(ranges_of(model, images, preset, "minmax"), model, preset)
+
+
+def ranges_of(model: bytes, images: Sequence[Images], preset: Preset, rule: Rule) -> Ranges:
+    """The range of every activation that ``preset`` may want in int8.
+
+    Raises:
+        ModelError: not an ONNX model, or one that ONNX Runtime can't run; no images, not of the model's size, or not
+            finite.
+    """
+    proto = parsed(model)
+    names = _activations(proto, preset, _computing(proto, preset, ()))
+    return calibrate(proto, names, images, rule, signed=preset.signed)
+
+
+def quantize_by(ranges: Ranges, model: bytes, preset: Preset, keep: Collection[str] = ()) -> bytes:
+    """The model with Q/DQ pairs where ``preset`` wants them, but for the nodes named in ``keep``, which stay float.
+
+    Raises:
+        ModelError: not an ONNX model, or layers share weights.
+    """
+    proto = parsed(model)
+    computing = _computing(proto, preset, keep)
+    chosen = {name: ranges[name] for name in _activations(proto, preset, computing)}
+    return _Quantizer(proto, preset, computing, chosen).quantized()
+
+
+def _computing(proto: ModelProto, preset: Preset, keep: Collection[str]) -> set[str]:
+    """Names of the nodes that compute in int8."""
+    return {node.name for node in proto.graph.node if node.op_type in preset.ops and node.name not in keep}
+
+
+def _activations(proto: ModelProto, preset: Preset, computing: set[str]) -> list[str]:
+    """Tensors that get a Q/DQ pair, in order of the graph."""
+    weights = {weight.name for weight in proto.graph.initializer}
+    readers: dict[str, list[NodeProto]] = defaultdict(list)
+    for node in proto.graph.node:
+        for name in node.input:
+            readers[name].append(node)
+    names: dict[str, None] = {}  # a set with an order
+    for node in proto.graph.node:
+        if node.name not in computing:
+            continue
+        taken = node.input[:1] if node.op_type in _WEIGHTED else node.input
+        names.update(dict.fromkeys(name for name in taken if name not in weights))
+        if preset.outputs:
+            result = node.output[0]
+            # a clamp that only cuts off what the pair behind it can't hold anyway costs nothing there
+            while len(readers[result]) == 1 and readers[result][0].op_type in _CLAMPS:
+                result = readers[result][0].output[0]
+            names[result] = None
+    return list(names)
+
+
+class _Quantizer:
+    """Writes the graph again, node by node."""
+
+    def __init__(self, proto: ModelProto, preset: Preset, computing: set[str], ranges: Ranges) -> None:
+        self._proto = proto
+        self._preset = preset
+        self._computing = computing
+        self._floats = {weight.name: weight for weight in proto.graph.initializer}
+        self._scales = {name: self._scale(*ends) for name, ends in ranges.items()}
+        self._results = {output.name for output in proto.graph.output}
+        self._nodes: list[NodeProto] = []
+        self._weights: dict[str, TensorProto] = {}
+
+    def quantized(self) -> bytes:
+        for entry in self._proto.graph.input:
+            if entry.name in self._scales:
+                self._pair(entry.name, entry.name)
+        for node in self._proto.graph.node:
+            self._node(node)
+        graph = self._proto.graph
+        kept = {name for node in self._nodes for name in node.input}
+        weights = [weight for name, weight in {**self._floats, **self._weights}.items() if name in kept]
+        del graph.node[:], graph.initializer[:], graph.value_info[:]
+        graph.node.extend(self._nodes)
+        graph.initializer.extend(weights)
+        return bytes(self._proto.SerializeToString(deterministic=True))
+
+    def _node(self, node: NodeProto) -> None:
+        written = NodeProto()
+        written.CopyFrom(node)
+        for index, name in enumerate(node.input):
+            if name in self._scales:
+                written.input[index] = f"{name}.dequantized"
+        if node.op_type in _WEIGHTED and node.name in self._computing:
+            written.input[1:] = self._parameters(node)
+        self._nodes.append(written)
+        result = node.output[0]
+        if result in self._scales:
+            if result in self._results:  # the graph's output keeps its name, so the node's result needs another
+                written.output[0] = f"{result}.float"
+            self._pair(written.output[0], result)
+
+    def _scale(self, low: float, high: float) -> tuple[np.float32, int]:
+        """Scale and zero point of an activation."""
+        if self._preset.signed:
+            scale = max(-low, high) / 127
+            return np.float32(scale if scale > _LEAST_SCALE else 1.0), 0
+        scale = (high - low) / 255
+        if scale <= _LEAST_SCALE:
+            return np.float32(1.0), 0
+        return np.float32(scale), round(-low / scale)
+
+    def _pair(self, source: str, name: str) -> None:
+        """Quantize ``source``; other nodes read the tensor as ``name``.dequantized, people as the graph's output."""
+        scale, zero = self._scales[name]
+        kind = np.int8 if self._preset.signed else np.uint8
+        parameters = [self._weight(f"{name}.scale", scale), self._weight(f"{name}.zero_point", kind(zero))]
+        result = name if name in self._results else f"{name}.dequantized"
+        self._nodes += [
+            helper.make_node("QuantizeLinear", [source, *parameters], [f"{name}.quantized"], f"{name}.quantize"),
+            helper.make_node("DequantizeLinear", [f"{name}.quantized", *parameters], [result], f"{name}.dequantize"),
+        ]
+
+    def _parameters(self, node: NodeProto) -> list[str]:
+        """Int8 weight and, where there is one, bias of a node, each behind a DequantizeLinear."""
+        for name in node.input[1:]:
+            if name not in self._floats or f"{name}.quantized" in self._weights:
+                raise ModelError(f"can't quantize {node.op_type} {node.name}: {name} isn't a constant of its own")
+        weight = numpy_helper.to_array(self._floats[node.input[1]])
+        transposed = node.op_type == "Gemm" and any(a.name == "transB" and a.i for a in node.attribute)
+        axis = 0 if node.op_type == "Conv" or transposed else 1
+        others = tuple(i for i in range(weight.ndim) if i != axis)
+        scales = np.abs(weight).max(axis=others) / np.float32(127)
+        bias = numpy_helper.to_array(self._floats[node.input[2]]) if len(node.input) > 2 else None
+        entry = self._scales[node.input[0]][0]
+        if bias is not None and self._preset.bias:
+            # a channel of tiny weights and a large bias: a coarser weight scale keeps its bias within int32
+            scales = np.maximum(scales, np.abs(bias) / (entry * np.float32(2**30)))
+        scales = np.where(scales > _LEAST_SCALE, scales, np.float32(1)).astype(np.float32)
+        along = np.expand_dims(scales, others)
+        integers = np.clip(np.round(weight / along), -127, 127).astype(np.int8)
+        names = [self._dequantized(node.input[1], integers, scales, axis)]
+        if bias is None:
+            return names
+        if not self._preset.bias:
+            return [*names, node.input[2]]
+        biases = (entry * scales).astype(np.float32)
+        return [*names, self._dequantized(node.input[2], np.round(bias / biases).astype(np.int32), biases, 0)]
+
+    def _dequantized(self, name: str, integers: npt.NDArray[np.generic], scales: _Floats, axis: int) -> str:
+        zeros = np.zeros(len(scales), integers.dtype)
+        inputs = [
+            self._weight(f"{name}.quantized", integers),
+            self._weight(f"{name}.scale", scales),
+            self._weight(f"{name}.zero_point", zeros),
+        ]
+        result = f"{name}.dequantized"
+        self._nodes.append(helper.make_node("DequantizeLinear", inputs, [result], f"{name}.dequantize", axis=axis))
+        return result
+
+    def _weight(self, name: str, value: npt.ArrayLike) -> str:
+        self._weights[name] = numpy_helper.from_array(np.asarray(value), name)
+        return name

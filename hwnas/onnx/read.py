@@ -1,0 +1,40 @@
+"""What the runtimes that take ONNX apart themselves need of it."""
+
+from __future__ import annotations
+
+import onnx
+from onnx import ModelProto
+
+from hwnas.errors import ModelError, first_line
+from hwnas.onnx.wire import check_self_contained
+
+
+def parsed(model: bytes) -> ModelProto:
+    """A serialized model with one image input, one output, and its weights inside.
+
+    Raises:
+        ModelError: it isn't that.
+    """
+    check_self_contained(model)
+    try:
+        proto = onnx.load_from_string(model)
+        weights = {weight.name for weight in proto.graph.initializer}
+        entries = [entry for entry in proto.graph.input if entry.name not in weights]
+    except Exception as error:  # protobuf's exceptions share no public base
+        raise ModelError(f"not an ONNX model: {first_line(error)}") from None
+    if len(entries) != 1 or len(proto.graph.output) != 1:
+        raise ModelError(f"a model has one input and one output, not {len(entries)} and {len(proto.graph.output)}")
+    input_chw(proto)
+    return proto
+
+
+def input_chw(proto: ModelProto) -> tuple[int, int, int]:
+    """Channels, height and width of the model's input.
+
+    Raises:
+        ModelError: they aren't fixed.
+    """
+    dims = [dim.dim_value for dim in proto.graph.input[0].type.tensor_type.shape.dim]
+    if len(dims) != 4 or not all(dims[1:]):
+        raise ModelError(f"a model takes (batch, channels, height, width) of fixed size, not {dims}")
+    return dims[1], dims[2], dims[3]

@@ -1,0 +1,46 @@
+"""Search: the Pareto front of any objectives on a space, within budgets.
+
+It sees callables and arrays, never a network::
+
+    top1 = Objective("top1", supernet_top1, maximize=True)
+    latency = Objective("latency_ms", predictor.predict, free=True)
+    with Store("evaluations.sqlite", space, supernet_hash) as store:
+        result = search(space, [top1, latency], [Budget("latency_ms", 9.5)], evaluations=300, store=store)
+    result.archs[result.front]
+"""
+
+from __future__ import annotations
+
+from hwnas.optimize.closing import Closing, Meter, close_loop
+from hwnas.optimize.driver import SearchResult, search
+from hwnas.optimize.feasible import Extreme, FeasibleCount, FeasibleRegion, fastest
+from hwnas.optimize.front import Front
+from hwnas.optimize.problem import Budget, Objective, Problem
+from hwnas.optimize.progress import SearchProgress
+from hwnas.optimize.rank import hypervolume, non_dominated
+from hwnas.optimize.store import Store
+from hwnas.optimize.strategy import Strategy, StrategyFactory, get_strategy, strategy_names
+
+__all__ = [
+    "Budget",
+    "Closing",
+    "Extreme",
+    "FeasibleCount",
+    "FeasibleRegion",
+    "Front",
+    "Meter",
+    "Objective",
+    "Problem",
+    "SearchProgress",
+    "SearchResult",
+    "Store",
+    "Strategy",
+    "StrategyFactory",
+    "close_loop",
+    "fastest",
+    "get_strategy",
+    "hypervolume",
+    "non_dominated",
+    "search",
+    "strategy_names",
+]

@@ -1,0 +1,132 @@
+"""Evaluating a batch: free objectives at once; of the others what the store doesn't know, by workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from hwnas.arrays import Archs, Values
+from hwnas.errors import ObjectiveError
+from hwnas.optimize.problem import Objective, Problem
+from hwnas.optimize.store import Forgotten, SearchRecord
+from hwnas.workers.base import Workers
+from hwnas.workers.here import Here
+
+_MOST_FAILED = 0.2
+_FEW = 10
+"""With fewer evaluations, a share of failures says little until the search is over."""
+
+
+@dataclass(frozen=True)
+class EvaluateOne:
+    """What travels to the workers: (index of one of the objectives that aren't free, arch (L,)) -> its value."""
+
+    paid: tuple[Objective, ...]
+
+    def __call__(self, item: tuple[int, Archs]) -> float:
+        index, arch = item
+        return float(self.paid[index].values(arch[None])[0])
+
+
+class Evaluation:
+    """Evaluates a search's archs, and counts.
+
+    Args:
+        problem: with the objectives.
+        record: what the store knows, if there is one.
+        workers: who calls the objectives that aren't free.
+        finished: called with ``evaluated`` and ``failed`` whenever a worker has finished.
+
+    Attributes:
+        evaluated: archs so far, those that failed among them.
+        failed: those.
+        failures: the same, batch by batch: arch (L,) and reason.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        record: SearchRecord | Forgotten,
+        workers: Workers,
+        finished: Callable[[int, int], None],
+    ) -> None:
+        self._problem, self._record, self._workers, self._finished = problem, record, workers, finished
+        self._function = EvaluateOne(problem.paid)
+        self.evaluated = self.failed = 0
+        self._latest_reason = ""
+        self.failures: list[tuple[Archs, str]] = []
+
+    def __call__(self, archs: Archs) -> tuple[Archs, Values]:
+        """Those of (N, L) archs that could be evaluated, in their order, and their values (·, K).
+
+        Raises:
+            ObjectiveError: a free objective failed, or too many of the others.
+            InputError, OutputError: the store was damaged, or can't be used.
+        """
+        values = np.empty((len(archs), len(self._problem.objectives)))
+        for column, objective in enumerate(self._problem.objectives):
+            if objective.free:
+                values[:, column] = objective.values(archs)
+        if not self._problem.paid:
+            self.evaluated += len(archs)
+            return archs, values
+        reasons = self._pay(archs, values)
+        self.failures += [(archs[row], reasons[row]) for row in sorted(reasons)]
+        worked = [row for row in range(len(archs)) if row not in reasons]
+        return archs[worked], values[worked]
+
+    def _pay(self, archs: Archs, values: Values) -> dict[int, str]:
+        """Fill in what isn't free; returns why which rows failed."""
+        objectives = self._problem.objectives
+        columns = [column for column, objective in enumerate(objectives) if not objective.free]
+        planned = self.evaluated + len(archs)
+        said: list[dict[int, str]] = [{} for _ in archs]  # by row and column, why it failed
+        left = [len(columns)] * len(archs)
+
+        def note(row: int, column: int, outcome: float | str) -> None:
+            left[row] -= 1
+            self.evaluated += not left[row]
+            if isinstance(outcome, float):
+                values[row, column] = outcome
+                return
+            self.failed += not said[row]
+            said[row][column] = self._latest_reason = outcome
+            if planned >= _FEW:
+                self.judge(planned)
+
+        for rows in self._groups(len(archs)):
+            pairs = []
+            for row, column in ((row, column) for row in rows for column in columns):
+                known = self._record.known(archs[row], objectives[column].name)
+                if known is None:
+                    pairs.append((row, column))
+                else:
+                    note(row, column, known)
+            items = [(columns.index(column), archs[row]) for row, column in pairs]
+            for outcome in self._workers.map(self._function, items) if items else ():
+                row, column = pairs[outcome.index]
+                free = {o.name: float(v) for o, v in zip(objectives, values[row], strict=True) if o.free}
+                note(row, column, self._record.keep(archs[row], objectives[column].name, outcome, free))
+                self._finished(self.evaluated, self.failed)
+        return {row: reasons[min(reasons)] for row, reasons in enumerate(said) if reasons}
+
+    def _groups(self, count: int) -> Iterator[range]:
+        """Rows that workers get together. One by one where nobody works side by side: another process that shares
+        the store may have evaluated the next arch meanwhile."""
+        size = 1 if isinstance(self._workers, Here) else count
+        return (range(start, min(start + size, count)) for start in range(0, count, size))
+
+    def judge(self, evaluated: int) -> None:
+        """Give up when more than a fifth of so many failed.
+
+        Raises:
+            ObjectiveError: so it is.
+        """
+        if self.failed > _MOST_FAILED * evaluated:
+            self._record.give_up()
+            raise ObjectiveError(
+                f"{self.failed} of {self.evaluated} evaluations failed, and a search ends when more than a fifth do; "
+                f"the latest: {self._latest_reason}; mend the cause and run it again, a store keeps what worked"
+            )

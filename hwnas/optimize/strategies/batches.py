@@ -1,0 +1,75 @@
+"""`BatchStrategy`: what strategies that think in batches have in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+import numpy as np
+
+from hwnas.arrays import Archs, Values
+from hwnas.optimize.feasible import FeasibleRegion
+from hwnas.optimize.problem import Problem
+from hwnas.optimize.strategies.vary import Seen
+
+_DRAWS = 10
+
+
+class BatchStrategy(ABC):
+    """Thinks up a batch of archs when all of the last one were asked for, and hands it out in parts.
+
+    So what is proposed doesn't depend on how many archs are asked for at a time. A subclass says what a batch is.
+
+    Args:
+        problem: objectives and budgets.
+        region: where the budgets on free objectives hold; every proposal is in it.
+        rng: where all random draws come from.
+
+    Attributes:
+        archs: (N, L) what was told and is still of use; a subclass drops from it what isn't.
+        values: (N, K) their values, in the objectives' own signs.
+        seen: everything proposed so far.
+    """
+
+    def __init__(self, problem: Problem, region: FeasibleRegion, rng: np.random.Generator) -> None:
+        self.problem, self.region, self.rng = problem, region, rng
+        self.seen = Seen(problem.space)
+        self.archs = self._queue = np.empty((0, problem.space.num_layers), dtype=np.int64)
+        self.values = np.empty((0, len(problem.objectives)))
+
+    @abstractmethod
+    def propose(self) -> Archs:
+        """The next batch: (N, L) new archs of the region, none when there are no more."""
+
+    def ask(self, count: int) -> Archs:
+        """At most ``count`` archs of the current batch."""
+        if not len(self._queue):
+            self._queue = self.propose()
+            self.seen.add(self._queue)
+        asked, self._queue = self._queue[:count], self._queue[count:]
+        return asked
+
+    def tell(self, archs: Archs, values: Values) -> None:
+        """Add evaluated archs (N, L) with their values (N, K)."""
+        self.archs = np.concatenate([self.archs, archs])
+        self.values = np.concatenate([self.values, values])
+
+    def draw_new(self, draw: Callable[[], Archs], count: int) -> Archs:
+        """(≤ count, L) archs that weren't proposed yet, out of what ten calls of ``draw`` give."""
+        found = self.seen.novel(draw())[:count]
+        for _ in range(_DRAWS - 1):
+            if len(found) == count:
+                break
+            found = self.seen.novel(np.concatenate([found, draw()]))[:count]
+        return found
+
+    def fill_up(self, batch: Archs, count: int) -> Archs:
+        """The batch, and new neighbours of what was proposed where it has fewer than ``count`` archs.
+
+        So a strategy whose own means find nothing new still visits all of a space before it ends.
+        """
+        missing = count - len(batch)
+        if missing <= 0:
+            return batch
+        self.seen.add(batch)
+        return np.concatenate([batch, self.seen.neighbours(self.region, missing, self.rng)])

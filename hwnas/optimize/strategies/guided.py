@@ -1,0 +1,184 @@
+"""Guided search: models of what costs something, refitted after every batch, say which archs would improve the front.
+
+Bayesian optimisation by expected hypervolume improvement (Emmerich et al. 2006 §3), in batches (Ginsbourger et al.
+2010 §4.1, the Kriging believer). One thing is added: what free objectives say of an arch is known exactly, so only the
+others are uncertain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from hwnas.arrays import Archs, Indices, Values
+from hwnas.optimize.feasible import FeasibleRegion
+from hwnas.optimize.problem import Problem
+from hwnas.optimize.rank import non_dominated
+from hwnas.optimize.strategies.batches import BatchStrategy
+from hwnas.optimize.strategies.features import Features, free_values
+from hwnas.optimize.strategies.improvement import Gap, gap_of
+from hwnas.optimize.strategies.surrogate import Surrogate
+from hwnas.optimize.strategies.vary import mutate, spread, uniform_crossover
+
+_PROBABILITIES = (np.arange(8) + 0.5) / 8
+_SPREAD_OVER = 100
+_ROUNDS = 6
+_BRED = 400
+_PARENTS = 50
+
+
+class Guided(BatchStrategy):
+    """Proposes, a batch at a time, the archs that are expected to add most hypervolume to the front.
+
+    Under a budget, every other batch is for the first objective alone: who gives a budget wants the best within it, and
+    to a front's hypervolume its end adds little.
+
+    Args:
+        problem: objectives and budgets.
+        region: where the budgets on free objectives hold; every proposal is in it.
+        rng: where all random draws come from.
+        initial: archs to begin with, spread over the free objectives.
+        batch: archs between two refits.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        region: FeasibleRegion,
+        rng: np.random.Generator,
+        *,
+        initial: int = 20,
+        batch: int = 5,
+    ) -> None:
+        super().__init__(problem, region, rng)
+        self._initial, self._batch = initial, batch
+        self._features = Features(problem)
+        self._batches = 0
+        self._paid = [k for k, objective in enumerate(problem.objectives) if not objective.free]
+
+    def propose(self) -> Archs:
+        """The next batch; archs to begin with until two of them could be evaluated, which a model takes."""
+        if len(self.archs) < 2:
+            return self.fill_up(self._begin(), self._initial)
+        minimised = self.problem.minimised(self.values)
+        self._batches += 1
+        alone = self.problem.budgets and self._batches % 2 == 0
+        columns = slice(0, 1 if alone else None)
+        gap = gap_of(minimised[self._within, columns], _beyond(minimised)[columns], self.rng)
+        models = {k: self._model(minimised[:, k]) for k in self._paid}
+        candidates = self._candidates(gap, lambda archs: self._imagine(archs, models), columns)
+        return self.fill_up(candidates.archs[_greedy(gap, candidates, self._batch)], self._batch)
+
+    @property
+    def _within(self) -> Indices:
+        return np.flatnonzero(self.problem.excess(self.values) <= 0)
+
+    def _begin(self) -> Archs:
+        drawn = self.seen.novel(self.region.sample(_SPREAD_OVER * self._initial, self.rng))
+        if len(drawn) <= self._initial or not self.problem.free:
+            return drawn[: self._initial]
+        return drawn[spread(free_values(self.problem, drawn), self._initial)]
+
+    def _model(self, minimised: Values) -> Surrogate:
+        return Surrogate(self._features, self.archs, -minimised)
+
+    def _candidates(self, gap: Gap, imagine: Callable[[Archs], tuple[Values, Values]], columns: slice) -> _Candidates:
+        """New archs with what they may turn out to be: random ones, children of the front, and then of the most
+        promising of these, which climbs to where the models see most to gain."""
+
+        def weighed(archs: Archs) -> _Candidates:
+            values, excess = imagine(archs)
+            return _Candidates(archs, values[..., columns], excess, _gain(gap, values[..., columns], excess))
+
+        front = self._within[non_dominated(self.values[self._within], self.problem.maximize)]
+        begun = np.concatenate([self.region.sample(_BRED, self.rng), self._children(self.archs[front])])
+        found = weighed(self.seen.novel(begun))
+        for _ in range(_ROUNDS - 1):
+            best = np.argsort(-found.gains, kind="stable")[:_PARENTS]
+            more = np.concatenate([found.archs, self._children(found.archs[best])])
+            found = found.joined(weighed(self.seen.novel(more)[len(found.archs) :]))
+        return found
+
+    def _children(self, parents: Archs) -> Archs:
+        if not len(parents):
+            return parents
+        mothers, fathers = parents[self.rng.integers(0, len(parents), (2, _BRED))]
+        crossed = uniform_crossover(mothers, fathers, 0.5, self.rng)
+        return self.region.repair(mutate(self.problem.space, crossed, 1 / crossed.shape[1], self.rng), self.rng)
+
+    def _imagine(self, archs: Archs, models: dict[int, Surrogate]) -> tuple[Values, Values]:
+        """What (N, L) archs may turn out to be: (N, Q, K) minimised values, equally likely, infinite over a budget; and
+        (N,) by how much they will be over the budgets, on average."""
+        values = np.empty((len(archs), len(_PROBABILITIES), len(self.problem.objectives)))
+        for k, objective in enumerate(self.problem.objectives):
+            if k in models:
+                # each in an order of its own, so that not all objectives turn out well at once
+                order = np.random.default_rng(k).permutation(_PROBABILITIES)
+                values[:, :, k] = -models[k].quantiles(archs, order)
+            else:
+                values[:, :, k] = objective.minimised(archs)[:, None]
+        flat = values.reshape(-1, values.shape[2])
+        excess = self.problem.excess(self.problem.minimised(flat)).reshape(values.shape[:2])
+        values[excess > 0] = np.inf
+        return values, excess.mean(axis=1)
+
+
+@dataclass(frozen=True)
+class _Candidates:
+    """Archs that may be evaluated.
+
+    Attributes:
+        archs: (N, L).
+        values: (N, Q, K) minimised values that each may turn out to have, equally likely, of the objectives that
+            count; infinite over a budget.
+        excess: (N,) by how much each will be over the budgets, on average.
+        gains: (N,) hypervolume that each adds on average; where none, its excess, negative.
+    """
+
+    archs: Archs
+    values: Values
+    excess: Values
+    gains: Values
+
+    def joined(self, other: _Candidates) -> _Candidates:
+        return _Candidates(
+            np.concatenate([self.archs, other.archs]),
+            np.concatenate([self.values, other.values]),
+            np.concatenate([self.excess, other.excess]),
+            np.concatenate([self.gains, other.gains]),
+        )
+
+
+def _gain(gap: Gap, values: Values, excess: Values) -> Values:
+    gained = gap.gained(values).mean(axis=1)
+    return np.where(gained > 0, gained, -excess)
+
+
+def _greedy(gap: Gap, candidates: _Candidates, count: int) -> Indices:
+    """Up to ``count`` candidates, each the best once those before it are believed to turn out average.
+
+    What a candidate adds only falls as others join, so a gain computed earlier is an upper bound, and only that of
+    the one on top has to be computed anew (Minoux 1978).
+    """
+    gains = candidates.gains.copy()
+    joined_when_computed = np.zeros(len(gains), dtype=np.int64)
+    chosen: list[int] = []
+    while len(chosen) < min(count, len(gains)):
+        top = int(np.argmax(gains))
+        if joined_when_computed[top] < len(chosen):
+            gains[top] = _gain(gap, candidates.values[[top]], candidates.excess[[top]])[0]
+            joined_when_computed[top] = len(chosen)
+            continue
+        chosen.append(top)
+        gains[top] = -np.inf
+        gap = gap.with_point(candidates.values[top].mean(axis=0))
+    return np.array(chosen, dtype=np.int64)
+
+
+def _beyond(minimised: Values) -> Values:
+    """(K,) a reference point well beyond the worst of (N, K) values, so that a front's ends are worth something."""
+    worst, best = minimised.max(axis=0), minimised.min(axis=0)
+    reference: Values = worst + (worst - best)
+    return reference

@@ -1,0 +1,49 @@
+"""Hill climbing with random restarts, for a single weighted objective."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hwnas.arrays import Archs
+from hwnas.optimize.feasible import FeasibleRegion
+from hwnas.optimize.problem import Problem
+from hwnas.optimize.rank import weighted_rank
+from hwnas.optimize.strategies.batches import BatchStrategy
+from hwnas.optimize.strategies.vary import single_changes
+
+
+class HillClimbing(BatchStrategy):
+    """Walks uphill from arch to arch, a layer at a time, and begins elsewhere where no neighbour is better.
+
+    Args:
+        problem: objectives with their weights, and budgets.
+        region: where the budgets on free objectives hold; a neighbour outside is repaired, so that a step up a budget
+            can be paid for in another layer.
+        rng: where all random draws come from.
+        at_once: how many neighbours are evaluated, in random order, before it moves to the best of them if that is
+            better; 1 moves to the first better one. As many random archs are evaluated at each start.
+    """
+
+    def __init__(self, problem: Problem, region: FeasibleRegion, rng: np.random.Generator, *, at_once: int = 4) -> None:
+        super().__init__(problem, region, rng)
+        self._at_once = at_once
+        self._neighbours: Archs | None = None  # those of where it stands that are left, once it has looked around
+
+    def propose(self) -> Archs:
+        """Neighbours of where it stands, or where there are none left, random archs."""
+        if len(self.archs):
+            best = int(np.argmin(weighted_rank(self.problem, self.values)))  # the first of equals: it stays
+            self.archs, self.values = self.archs[[best]], self.values[[best]]
+            if best > 0 or self._neighbours is None:
+                self._neighbours = self._look_around()
+            if len(self._neighbours):
+                batch, self._neighbours = self._neighbours[: self._at_once], self._neighbours[self._at_once :]
+                return batch
+        self.archs, self.values, self._neighbours = self.archs[:0], self.values[:0], None
+        start = self.draw_new(lambda: self.region.sample(self._at_once, self.rng), self._at_once)
+        return self.fill_up(start, self._at_once)
+
+    def _look_around(self) -> Archs:
+        """The new archs one layer away, in random order."""
+        near = self.rng.permutation(single_changes(self.problem.space, self.archs))
+        return self.seen.novel(self.region.repair(near, self.rng))

@@ -1,0 +1,141 @@
+"""`LatencyPredictor`: a table and its calibration, lowered onto a space."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas.arrays import Values
+from hwnas.errors import MissingOpError, TableError
+from hwnas.prediction.calibrate import Quantile, calibration_of
+from hwnas.prediction.kernels import Estimate, KernelModel
+from hwnas.prediction.lowered import LayerSteps, LayerSum
+from hwnas.prediction.op_counts import ANY, op_class
+from hwnas.space.op import Op, Stabilizer
+from hwnas.space.space import Space
+from hwnas.tables.table import Calibration, LatencyTable
+
+
+class LatencyPredictor:
+    """Latency of any arch of a space: the sum of its ops, calibrated (see :mod:`hwnas.prediction.calibrate`).
+
+    Each op's latency is the table's own entry if it has one; else a kernel model fitted on all entries answers, with a
+    wider error.
+
+    Args:
+        table: measured on the device in question.
+        space: whose archs.
+        stabilizers: see :class:`hwnas.prediction.lowered.LayerSum`.
+        quantile: ``p50`` predicts the median of a network's runs. ``p90``, what nine of ten runs stay within, is
+            calibrated on the 90th percentiles of the networks that were measured beside the ops.
+
+    Attributes:
+        error_90: relative half-width of the 90 % interval of a network whose ops are all in the table; None when the
+            table isn't calibrated, and then the plain sum is predicted.
+        interpolated: Op -> what the kernel model says, for those that aren't in the table.
+
+    Raises:
+        MissingOpError: an Op isn't in the table, and the table has too few of its kind to say anything about it.
+        TableError: ``p90`` of a table that hasn't 3 networks to learn it from.
+    """
+
+    def __init__(
+        self, table: LatencyTable, space: Space, *, stabilizers: bool = False, quantile: Quantile = "p50"
+    ) -> None:
+        self.table = table
+        self.space = space
+        calibration = table.calibration if quantile == "p50" else _calibration_p90(table, space)
+        self.error_90: float | None = calibration.error_90 if calibration else None
+        self._scale = calibration.scale if calibration else 1.0
+        self._per_op_ms = calibration.per_op_ms if calibration else {}
+        self._fixed_ms = calibration.fixed_ms if calibration else 0.0
+        needed = [op for op in space.distinct_ops if stabilizers or not isinstance(op, Stabilizer)]
+        unknown = [op for op in needed if op not in table.ops and op not in table.failed]
+        self.interpolated: dict[Op, Estimate] = _interpolate(unknown, table, space) if unknown else {}
+        self._sum = LayerSum(space, self._op_ms, stabilizers=stabilizers)
+        self._uncertain_ms = LayerSum(space, self._op_error_ms, stabilizers=stabilizers) if self.interpolated else None
+
+    @property
+    def steps(self) -> LayerSteps:
+        """What :meth:`predict` adds up, in ms, a layer at a time; infinite at choices that the runtime couldn't run."""
+        return replace(self._sum.steps, end=self._sum.steps.end + self._fixed_ms)
+
+    def predict(self, archs: npt.ArrayLike) -> Values:
+        """Latency in ms: archs (N, L) -> float64 (N,).
+
+        Raises:
+            ArchError: not archs of the space.
+            MissingOpError: an arch has an Op that the runtime couldn't run when the table was made.
+        """
+        latency_ms: Values = self._sum(archs) + self._fixed_ms
+        if self.table.failed and np.isinf(latency_ms).any():
+            self._refuse_failed(self.space.check(archs)[np.argmax(np.isinf(latency_ms))])
+        return latency_ms
+
+    def interval(self, archs: npt.ArrayLike) -> tuple[Values, Values] | None:
+        """Low and high ends in ms, (N,) each, of the interval that should hold 90 % of networks; None uncalibrated.
+
+        It holds for the machine's speed as it was when the table was made.
+
+        Raises:
+            ArchError, MissingOpError: as :meth:`predict`.
+        """
+        if self.error_90 is None:
+            return None
+        latency_ms = self.predict(archs)
+        half_ms = self.error_90 * latency_ms
+        if self._uncertain_ms:
+            half_ms = np.hypot(half_ms, self._uncertain_ms(archs))
+        return np.maximum(latency_ms - half_ms, 0.0), latency_ms + half_ms
+
+    def interpolated_of(self, arch: npt.ArrayLike) -> tuple[Op, ...]:
+        """Those of the arch's ops that the kernel model answered."""
+        return tuple(op for op in self.space.lower(arch, self._sum.stabilizers) if op in self.interpolated)
+
+    def per_layer_ms(self, arch: npt.ArrayLike) -> dict[str, float]:
+        """What each place of the arch's walk (``stem``, ``layers.3``, …) adds, in ms; ``fixed_ms`` isn't among it."""
+        walk = self.space.walk(arch, self._sum.stabilizers)
+        return {place: self._op_ms(op) for place, op in walk}
+
+    def _op_ms(self, op: Op) -> float:
+        """What an op adds to a network: its latency, calibrated; infinite where the runtime can't run it."""
+        if op in self.table.failed:
+            return float("inf")
+        alone_ms = self.table.ops[op].p50_ms if op in self.table.ops else self.interpolated[op].latency_ms
+        return self._scale * alone_ms + self._per_op_ms.get(ANY, 0.0) + self._per_op_ms.get(op_class(op), 0.0)
+
+    def _op_error_ms(self, op: Op) -> float:
+        """Half-width of the 90 % interval of an interpolated op; errors of ops interpolated alike add up."""
+        estimate = self.interpolated.get(op)
+        return self._scale * estimate.latency_ms * estimate.error_90 if estimate else 0.0
+
+    def _refuse_failed(self, arch: npt.NDArray[np.int64]) -> None:
+        op = next(op for op in self.space.lower(arch, self._sum.stabilizers) if op in self.table.failed)
+        raise MissingOpError(
+            f"{self.table.device.runtime} couldn't run [{op}] when the table was made: {self.table.failed[op]}; "
+            f"arch {','.join(map(str, arch))} needs it"
+        )
+
+
+def _calibration_p90(table: LatencyTable, space: Space) -> Calibration:
+    if table.space is None or len(table.networks) < 3:
+        raise TableError(
+            "p90 of a network is learnt from measured networks, of which the table has fewer than 3; give one that "
+            "hwnas profile made, not merged with others"
+        )
+    same = table.space.fingerprint == space.fingerprint
+    return calibration_of(table, space if same else table.get_space(), "p90")
+
+
+def _interpolate(unknown: list[Op], table: LatencyTable, space: Space) -> dict[Op, Estimate]:
+    try:
+        model = KernelModel.fit({op: latency.p50_ms for op, latency in table.ops.items()})
+        return {op: model.predict_ms(op) for op in unknown}
+    except MissingOpError as error:
+        made_for = f"{table.space.source} at {table.space.resolution} px" if table.space else "no space"
+        raise MissingOpError(
+            f"the table (made for {made_for}) lacks {len(unknown)} ops of {space.name} at {space.resolution} px with "
+            f"{space.classes} classes, the first is [{unknown[0]}]; {error}; run hwnas profile for this space"
+        ) from None

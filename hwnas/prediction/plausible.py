@@ -1,0 +1,81 @@
+"""Whether a table's numbers can be in the unit that they are said to be in.
+
+Milliseconds against seconds is a mistake that no reader of numbers notices. What an entry implies, multiply-adds a
+second, does show it: devices span some five powers of ten, and a wrong unit moves all entries by three.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from statistics import median
+
+from hwnas.errors import TableError
+from hwnas.prediction.count import cost
+from hwnas.space.op import Op
+from hwnas.tables.foreign import MS_PER, ForeignTable, Unit
+from hwnas.tables.table import LatencyTable
+
+USUAL_MADDS_PER_S = (5e7, 3e12)
+"""Of single ops at batch 1: from one small core of an embedded board to the largest accelerators."""
+
+POSSIBLE_MADDS_PER_S = (1e6, 1e15)
+"""Slower than the smallest microcontrollers, and faster than the arithmetic units of any one device."""
+
+
+def check_unit(table: ForeignTable, *, insisted: bool = False) -> float | None:
+    """Multiply-adds a second (at batch 1) that a table's entries imply, their median.
+
+    Args:
+        table: the table, with the unit to check.
+        insisted: somebody gave the unit on purpose: then only what no device can do is refused.
+
+    Returns:
+        None when no entry is an Op with a formula: nothing can be said.
+
+    Raises:
+        TableError: the median is outside of what devices do; says which unit would be plausible.
+    """
+    madds_per_s = _madds_per_s((entry.op, entry.mean_ms) for entry in table.entries)
+    if not madds_per_s:
+        return None
+    implied = median(madds_per_s)
+    low, high = POSSIBLE_MADDS_PER_S if insisted else USUAL_MADDS_PER_S
+    if low <= implied <= high:
+        return implied
+    others = _plausible_units(table.unit, implied)
+    advice = f"in {' or '.join(others)} it would be plausible" if others else "s, ms and us are all implausible"
+    way_out = "" if insisted else f"; name the unit ({table.unit} too, if that is right after all)"
+    raise TableError(
+        f"{table.source}: in {table.unit} its ops would do {implied:.2g} multiply-adds a second (median of "
+        f"{len(madds_per_s)}), devices do {low:.0e} to {high:.0e}; {advice}{way_out}"
+    )
+
+
+def check_speed(table: LatencyTable, where: Path | str) -> None:
+    """Hold a table that a kit measured against what devices can do: its clock may be wrong.
+
+    Raises:
+        TableError: the median of its ops is faster or slower than any device; ``where`` is for the message.
+    """
+    madds_per_s = _madds_per_s((op, latency.p50_ms / table.device.batch) for op, latency in table.ops.items())
+    low, high = POSSIBLE_MADDS_PER_S
+    if madds_per_s and not low <= median(madds_per_s) <= high:
+        raise TableError(
+            f"{where}: its ops would do {median(madds_per_s):.2g} multiply-adds a second, which none does: its clock "
+            "can't be right; measure again"
+        )
+
+
+def _madds_per_s(latencies_ms: Iterable[tuple[Op, float]]) -> list[float]:
+    found = []
+    for op, ms in latencies_ms:
+        with suppress(TypeError, OverflowError):  # an Op without a formula, or of absurd size
+            found.append(cost(op).madds / (ms / 1e3))
+    return found
+
+
+def _plausible_units(unit: Unit, madds_per_s: float) -> list[Unit]:
+    low, high = USUAL_MADDS_PER_S
+    return [other for other in MS_PER if low <= madds_per_s * MS_PER[unit] / MS_PER[other] <= high]

@@ -1,0 +1,176 @@
+"""`TableMeter`: measures networks on this machine, which a table is of, and refits the table with them.
+
+Networks are measured together with some of the table's own. How much longer those take than they did is the drift of
+the machine, and what was measured is divided by it: then it is comparable with the table, its predictions and budgets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+
+from hwnas.arrays import Archs, Values
+from hwnas.errors import ModelError, TableError
+from hwnas.prediction.calibrate import Quantile, calibrate, fit, measured_networks
+from hwnas.prediction.latency import LatencyPredictor
+from hwnas.profiling.measure import check_threads, device_of
+from hwnas.profiling.plan import network_model, prepared
+from hwnas.profiling.run import Model, measure_loaded
+from hwnas.profiling.timer import Effort, Statistics
+from hwnas.progress import Progress
+from hwnas.runtimes.base import Runtime
+from hwnas.runtimes.registry import get_runtime
+from hwnas.space.space import Space
+from hwnas.tables.table import AddedNetwork, Latency, LatencyTable
+
+_REFERENCES = 8
+
+
+def check_measurable(table: LatencyTable) -> Runtime:
+    """What measures networks as the table's own were: the same machine, runtime and its version, threads, precision.
+
+    Raises:
+        TableError: the table is of another device, or has no networks to tell the machine's drift by.
+        RuntimeMissingError: its runtime isn't installed.
+        ConfigError: it needs more threads than this process may use.
+    """
+    was = table.device
+    runtime = get_runtime(was.runtime, dict(was.options))
+    here = device_of(runtime, precision=was.precision, threads=was.threads, batch=was.batch)
+    for name, value in was.model_dump(exclude={"clocks"}).items():
+        if getattr(here, name) != value:
+            raise TableError(
+                f"the table is of another device: {name} is {value} there and {getattr(here, name)} here; "
+                "measure on that device, or profile this one"
+            )
+    if table.space is None or len(table.networks) < 3:
+        raise TableError("the table has fewer than 3 networks of its own to tell the machine's drift by; profile again")
+    check_threads(was.threads)
+    return runtime
+
+
+class TableMeter:
+    """Measures networks as a table's own were measured, and learns from them.
+
+    Args:
+        table: of this machine, as :func:`check_measurable` proves.
+        space: whose archs; the table's.
+        runtime: the table's.
+        objectives: what predictions of the table are used as: name -> which quantile of a network's runs.
+        stabilizers: whether networks have the stabilizers that can't be folded.
+        effort: how long to measure in each round.
+        seed: of inputs and orders.
+        progress: called while loading and measuring.
+
+    Attributes:
+        names: of the objectives.
+        table: with all networks measured so far, calibrated anew.
+        latency: choices -> what was measured, divided by the drift, in the order of measuring.
+        failed: choices -> why a network can't be run.
+    """
+
+    def __init__(
+        self,
+        table: LatencyTable,
+        space: Space,
+        runtime: Runtime,
+        objectives: Mapping[str, Quantile],
+        *,
+        stabilizers: bool,
+        effort: Effort | None = None,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> None:
+        self.names = tuple(objectives)
+        self.table = table
+        self.latency: dict[tuple[int, ...], AddedNetwork] = {}
+        self.failed: dict[tuple[int, ...], str] = {}
+        self._quantiles = dict(objectives)
+        self._space, self._runtime, self._stabilizers = space, runtime, stabilizers
+        self._effort = effort or Effort()
+        self._rng = np.random.default_rng(seed)
+        self._progress = progress
+        self._rounds = 0
+
+    def measure(self, archs: Archs) -> Values:
+        """Measure (N, L) archs in one interleaved run with some of the table's own networks, and refit the table.
+
+        Returns:
+            (N, J) ms, comparable with the table: NaN where the runtime can't run a network; ``failed`` says why.
+
+        Raises:
+            ModelError: the runtime can run none of the table's own networks any more.
+            DeviceError: the networks don't fit into memory.
+        """
+        self._rounds += 1
+        wanted = [tuple(arch) for arch in archs.tolist()]
+        own = [network.choices for network in self.table.networks[:_REFERENCES]]
+        models = [self._reader(c, self._stabilizers) for c in wanted] + [self._reader(c, False) for c in own]
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+        device = self.table.device
+        measurement, failed, _ = measure_loaded(
+            models, self._runtime, threads=device.threads, precision=device.precision, batch=device.batch,
+            effort=self._effort, rng=self._rng, progress=self._of_round if self._progress else None,
+        )  # fmt: skip
+        ran = dict(zip((i for i in range(len(models)) if i not in failed), measurement.statistics, strict=True))
+        drift = self.table.drift({c: ran[i].p50_ms for i, c in enumerate(own, start=len(wanted)) if i in ran})
+        if drift is None:
+            raise ModelError(f"{device.runtime} can't run the table's own networks any more; profile again")
+        new = {c: self._comparable(c, ran[i], drift, started) for i, c in enumerate(wanted) if i in ran}
+        self.latency |= new
+        self.failed |= {c: failed[i] for i, c in enumerate(wanted) if i in failed}
+        before = [network for network in self.table.added if network.choices not in new]
+        self.table = calibrate(replace(self.table, added=(*before, *new.values())), self._space)
+        return np.array([[_value(new[c], q) if c in new else np.nan for q in self._quantiles.values()] for c in wanted])
+
+    def predict(self, archs: Archs) -> Values:
+        """(N, J) ms of (N, L) archs by the refitted table."""
+        columns = [
+            LatencyPredictor(self.table, self._space, stabilizers=self._stabilizers, quantile=quantile).predict(archs)
+            for quantile in self._quantiles.values()
+        ]
+        return np.stack(columns, axis=1)
+
+    def left_out_ms(self, objective: str) -> dict[tuple[int, ...], float]:
+        """What the calibration predicts for each measured network when it is fitted on all others: choices -> ms."""
+        networks = measured_networks(self.table, self._space, self._quantiles[objective])
+        first = len(networks.measured_ms) - len(self.table.added)
+        return {
+            network.choices: float(networks.predicted_ms(fit(networks.without(row)))[row])
+            for row, network in enumerate(self.table.added, start=first)
+            if network.choices in self.latency
+        }
+
+    def _of_round(self, what: str, done: int, total: int, note: str) -> None:
+        assert self._progress is not None
+        self._progress(f"{what} (round {self._rounds})", done, total, note)
+
+    def _reader(self, choices: tuple[int, ...], stabilizers: bool) -> Callable[[], Model]:
+        def read() -> Model:  # called when it is loaded, so that one model is in memory as a file at a time
+            plain = network_model(self._space, choices, stabilizers=stabilizers)
+            model = prepared(plain, self._runtime, self.table.device.precision)
+            if isinstance(model, str):
+                raise ModelError(model)
+            return model
+
+        return read
+
+    def _comparable(self, choices: tuple[int, ...], raw: Statistics, drift: float, started: str) -> AddedNetwork:
+        return AddedNetwork(
+            choices=choices,
+            p50_ms=round(raw.p50_ms / drift, 6),
+            p10_ms=round(raw.p10_ms / drift, 6),
+            p90_ms=round(raw.p90_ms / drift, 6),
+            count=raw.count,
+            confidence_95=round(raw.confidence_95, 6),
+            stabilizers=self._stabilizers,
+            drift=round(drift, 6),
+            started=started,
+        )
+
+
+def _value(latency: Latency, quantile: Quantile) -> float:
+    return latency.p50_ms if quantile == "p50" else latency.p90_ms

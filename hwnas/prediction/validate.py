@@ -1,0 +1,166 @@
+"""Predicted against measured: networks that no fit has seen, each measured twice in the same interleaved rounds."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from scipy.stats import kendalltau, spearmanr
+
+from hwnas.arrays import Archs, Values
+from hwnas.errors import ModelError, TableError
+from hwnas.prediction.calibrate import Networks, fit
+from hwnas.prediction.latency import LatencyPredictor
+from hwnas.prediction.lowered import madds
+from hwnas.profiling.measure import measure_models
+from hwnas.profiling.plan import network_model, prepared
+from hwnas.profiling.run import Model
+from hwnas.profiling.timer import Effort
+from hwnas.progress import Progress
+from hwnas.runtimes.base import Runtime
+from hwnas.space.space import Space
+from hwnas.tables.table import LatencyTable
+
+_REFERENCES = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Validation:
+    """How well a table predicts networks that its calibration has never seen.
+
+    Attributes:
+        mape: mean absolute error of the prediction, relative to the measurement (the mean of both).
+        within_5, within_10: share of networks predicted within ±5 % and ±10 %.
+        coverage_90: share of single measurements (two a network) in the interval that should hold 90 % of such.
+        spearman, kendall: rank correlation of predicted and measured.
+        retest_mape: mean absolute difference of the two measurements of one network.
+        madds_mape, madds_spearman: the same for multiply-adds, calibrated to fit these very networks best.
+        drift: how much longer the table's own networks take now (median ratio); None for networks that were measured
+            in the table's own rounds.
+        networks: for each its choices, predicted and both measured latencies in ms.
+    """
+
+    mape: float
+    within_5: float
+    within_10: float
+    coverage_90: float | None
+    spearman: float
+    kendall: float
+    retest_mape: float
+    madds_mape: float
+    madds_spearman: float
+    drift: float | None
+    networks: tuple[dict[str, Any], ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self) | {"networks": list(self.networks)}
+
+
+def validate_held_out(table: LatencyTable, space: Space) -> Validation:
+    """Compare with the networks that were measured beside the table's ops and kept out of its calibration.
+
+    Raises:
+        TableError: the table holds fewer than 5 of them.
+        MissingOpError: the table isn't of this space.
+    """
+    if len(table.held_out) < 5:
+        raise TableError(f"the table holds {len(table.held_out)} networks to validate with, 5 are needed; measure some")
+    archs = np.array([first.choices for first, _ in table.held_out])
+    first_ms, again_ms = (np.array([pair[copy].p50_ms for pair in table.held_out]) for copy in (0, 1))
+    return compare(LatencyPredictor(table, space), archs, first_ms, again_ms, drift=None)
+
+
+def validate(
+    table: LatencyTable,
+    space: Space,
+    runtime: Runtime,
+    *,
+    networks: int,
+    seed: int,
+    effort: Effort | None = None,
+    progress: Progress | None = None,
+) -> Validation:
+    """Measure ``networks`` random networks that aren't in the table on this machine, and compare.
+
+    Raises:
+        TableError: the space hasn't as many networks that the table doesn't know.
+        MissingOpError: the table isn't of this space.
+        ModelError: the runtime can't run a network.
+    """
+    predictor = LatencyPredictor(table, space)
+    rng = np.random.default_rng(seed)
+    known = [n.choices for n in table.networks]
+    fitted = [*known, *(n.choices for n in table.added)]
+    archs = [tuple(arch) for arch in draw_unknown(space, networks, rng, fitted).tolist()]
+    device = table.device
+    models: dict[tuple[tuple[int, ...], int], Model] = {}
+    for index, arch in enumerate(wanted := [*archs, *known[:_REFERENCES]]):
+        model = prepared(network_model(space, arch), runtime, device.precision)
+        if isinstance(model, str):
+            raise ModelError(model)
+        models |= {(arch, copy): model for copy in ((0, 1) if arch in archs else (0,))}
+        if progress:
+            progress("writing models", index + 1, len(wanted), "")
+    latency = measure_models(
+        models, runtime, threads=device.threads, precision=device.precision, batch=device.batch, rng=rng,
+        effort=effort, progress=progress,
+    ).latency  # fmt: skip
+    first_ms, again_ms = (np.array([latency[arch, copy].p50_ms for arch in archs]) for copy in (0, 1))
+    drift = table.drift({arch: latency[arch, 0].p50_ms for arch in known[:_REFERENCES]})
+    return compare(predictor, np.array(archs), first_ms, again_ms, drift)
+
+
+def draw_unknown(
+    space: Space, count: int, rng: np.random.Generator, known: list[tuple[int, ...]] | None = None
+) -> Archs:
+    """``count`` different random archs (count, L) that aren't among ``known``.
+
+    Raises:
+        TableError: the space hasn't as many.
+    """
+    known = known or []
+    if space.size < count + len(known):
+        raise TableError(f"{space.name} has {space.size} archs, too few to draw {count} that the table doesn't know")
+    drawn: dict[tuple[int, ...], None] = {}
+    while len(drawn) < count:
+        drawn |= {arch: None for arch in map(tuple, space.sample(count, rng).tolist()) if arch not in known}
+    return np.array(list(drawn)[:count], dtype=np.int64).reshape(count, space.num_layers)
+
+
+def compare(
+    predictor: LatencyPredictor, archs: Archs, first_ms: Values, again_ms: Values, drift: float | None
+) -> Validation:
+    """Predictions for archs (N, L) against two measurements of each, both (N,)."""
+    measured_ms = (first_ms + again_ms) / 2
+    predicted_ms = predictor.predict(archs)
+    interval = predictor.interval(archs)
+    counted = madds(predictor.space)(archs)
+    by_madds = fit(Networks(counted, {}, measured_ms))
+    error = np.abs(predicted_ms / measured_ms - 1)
+    return Validation(
+        mape=float(error.mean()),
+        within_5=float((error <= 0.05).mean()),
+        within_10=float((error <= 0.10).mean()),
+        coverage_90=_share_between(interval, np.stack([first_ms, again_ms])) if interval else None,
+        spearman=float(spearmanr(predicted_ms, measured_ms).statistic),
+        kendall=float(kendalltau(predicted_ms, measured_ms).statistic),
+        retest_mape=_mape(first_ms, again_ms),
+        madds_mape=_mape(counted * by_madds.scale + by_madds.fixed_ms, measured_ms),
+        madds_spearman=float(spearmanr(counted, measured_ms).statistic),
+        drift=drift,
+        networks=tuple(
+            {"choices": list(map(int, arch)), "predicted_ms": float(p), "measured_ms": float(a),
+             "measured_again_ms": float(b)}
+            for arch, p, a, b in zip(archs, predicted_ms, first_ms, again_ms, strict=True)
+        ),
+    )  # fmt: skip
+
+
+def _share_between(interval: tuple[Values, Values], measured_ms: Values) -> float:
+    return float(((interval[0] <= measured_ms) & (measured_ms <= interval[1])).mean())
+
+
+def _mape(predicted: Values, measured: Values) -> float:
+    return float(np.abs(predicted / measured - 1).mean())

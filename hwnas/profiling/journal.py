@@ -1,0 +1,138 @@
+"""The journal beside a result: rounds that a kill, a full disk or a lost connection can't take.
+
+One line each, a CRC before its JSON, on the disk before the next round begins. The first line names the kit and what
+could not be run; a line that was cut short ends what counts.
+
+Part of profiling kits: Python ≥ 3.8, standard library and numpy only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+import zlib
+from typing import TYPE_CHECKING
+
+from hwnas.errors import DeviceError, KitError
+from hwnas.profiling.timer import Round
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any
+
+try:
+    import fcntl
+except ImportError:  # Windows, which has no such locks: there nobody may start the same command twice at a time
+    fcntl = None  # type: ignore[assignment]
+
+_SCHEMA = "hwnas-journal/1"
+_START = b' {"schema": "hwnas-journal/1"'  # of any journal, after its first line's CRC
+_WAIT_S = 60
+
+
+class FileJournal:
+    """See :class:`hwnas.profiling.run.Journal`.
+
+    Attributes:
+        begun: what it was when the first process that kept rounds here began.
+
+    Args:
+        path: the file.
+        kit_sha256, device: what measures where; rounds of others don't mix with these.
+        begun: plain values to keep.
+
+    Raises:
+        KitError: the journal is another kit's or another device's, or another process uses it.
+        DeviceError: it can't be written.
+    """
+
+    def __init__(self, path: Path, kit_sha256: str, device: str, begun: dict[str, Any]) -> None:
+        self._path = path
+        self.begun = begun
+        self._header = {"schema": _SCHEMA, "kit": kit_sha256, "device": device}
+        try:
+            self._file = open(str(path), "a+b", buffering=0)  # noqa: SIM115  (its lock lasts as long as it is open)
+            _lock(self._file, path)
+            self._file.seek(0)
+            content = self._file.read()
+        except OSError as problem:
+            raise DeviceError(f"can't use {path}: {problem.strerror}") from None
+        if not re.fullmatch(b"[0-9a-f]{0,8}", content[:8]) or not _START.startswith(content[8 : 8 + len(_START)]):
+            raise KitError(f"{path} isn't a journal that a kit wrote; remove it, or name another -o")
+        self._kept, self._end = _whole_lines(content)
+        for what, here in (("kit", kit_sha256), ("device", device)):
+            if self._kept and self._kept[0][what] != here:
+                raise KitError(f"{path} is of another {what}; finish there, or remove it, or name another -o")
+
+    @property
+    def rounds(self) -> int:
+        """That an earlier process kept."""
+        return max(0, len(self._kept) - 1)
+
+    def resume(self, failed: dict[int, str]) -> tuple[list[Round], int | None]:
+        named = {str(index): reason for index, reason in failed.items()}
+        if self.rounds and self._kept[0]["failed"].keys() == named.keys():
+            self._file.truncate(self._end)
+            self.begun = self._kept[0]["begun"]
+            rounds = [Round(line["order"], line["runs_ns"], line["reference_ns"]) for line in self._kept[1:]]
+            return rounds, int(self._kept[1]["reference"])
+        self._file.truncate(0)
+        self._append(dict(self._header, failed=named, begun=self.begun))
+        return [], None
+
+    def keep(self, done: Round, reference: int) -> None:
+        self._append(dict(done._asdict(), reference=reference))
+
+    def remove(self) -> None:
+        """Once the result is there."""
+        self._file.close()
+        self._path.unlink()
+
+    def remove_if_empty(self) -> None:
+        """When it ended before there was anything to keep."""
+        if not self._path.stat().st_size:
+            self.remove()
+
+    def _append(self, data: dict[str, Any]) -> None:
+        text = json.dumps(data).encode()
+        rest = _crc(text) + b" " + text + b"\n"
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+            os.fsync(self._file.fileno())
+        except OSError as problem:
+            raise DeviceError(
+                f"can't write {self._path}: {problem.strerror}; make room, then the same command goes on"
+            ) from None
+
+
+def _whole_lines(content: bytes) -> tuple[list[dict[str, Any]], int]:
+    """Those before the first that is cut short or damaged, and where they end."""
+    found, end = [], 0
+    for line in content.splitlines(True):
+        crc, _, text = line.rstrip(b"\n").partition(b" ")
+        if not line.endswith(b"\n") or crc != _crc(text):
+            break
+        found.append(json.loads(text.decode()))
+        end += len(line)
+    return found, end
+
+
+def _crc(text: bytes) -> bytes:
+    return b"%08x" % zlib.crc32(text)
+
+
+def _lock(file: Any, path: Path) -> None:
+    """Waits a while: a process whose connection was lost ends when it next wants to tell its progress."""
+    if fcntl is None:
+        return
+    for seconds_left in range(_WAIT_S, -1, -1):
+        try:
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except OSError:
+            if not seconds_left:
+                raise KitError(f"another process is measuring with {path}; let it end first") from None
+            time.sleep(1)

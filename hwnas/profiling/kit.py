@@ -1,0 +1,159 @@
+"""A plan and its models -> one file that measures on a device without hwnas: a profiling kit.
+
+The kit is a zip file that Python runs (PEP 441). In it: ``__main__.py``; the very files of hwnas that measure here;
+``kit.json``, the plan with the hash of everything else; and each distinct model once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+import io
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import hwnas
+from hwnas.errors import ConfigError, ModelError
+from hwnas.profiling.kit_file import DESCRIPTION, KIT_SCHEMA, canonical
+from hwnas.profiling.plan import Plan, Whole, model_of
+from hwnas.profiling.run import Model
+from hwnas.progress import Progress
+from hwnas.runtimes.base import Runtime
+from hwnas.space.space import Space
+
+SOURCES = (
+    "hwnas/arrays.py",
+    "hwnas/errors.py",
+    "hwnas/onnx/__init__.py",
+    "hwnas/onnx/wire.py",
+    "hwnas/profiling/__init__.py",
+    "hwnas/profiling/journal.py",
+    "hwnas/profiling/kit_file.py",
+    "hwnas/profiling/kit_main.py",
+    "hwnas/profiling/machine.py",
+    "hwnas/profiling/run.py",
+    "hwnas/profiling/timer.py",
+    "hwnas/runtimes/__init__.py",
+    "hwnas/runtimes/base.py",
+)
+"""What goes into every kit beside the runtime: Python ≥ 3.8 and numpy only."""
+
+RUNTIMES = ("onnxruntime", "openvino")
+"""Those whose file needs nothing of hwnas but :data:`SOURCES`; others run where hwnas is installed."""
+
+_MAIN = """\
+import sys
+
+if sys.version_info < (3, 8):
+    sys.stderr.write("hwnas kit: needs Python 3.8 or later, this is %s\\n" % sys.version.split()[0])
+    sys.exit(2)
+
+from hwnas.profiling.kit_main import main
+
+sys.exit(main(sys.argv[0]))
+"""
+_DATE = (1980, 1, 1, 0, 0, 0)  # the first that a zip file can hold: equal input gives equal bytes
+
+
+@dataclass(frozen=True)
+class Kit:
+    """A built kit.
+
+    Attributes:
+        data: the file.
+        sha256: of its description: what its results name it by.
+        entries: that it measures.
+        failed: of those, how many the runtime can't have.
+    """
+
+    data: bytes
+    sha256: str
+    entries: int
+    failed: int
+
+
+def build_kit(plan: Plan, space: Space, runtime: Runtime, *, progress: Progress | None = None) -> Kit:
+    """Write the kit of a plan of ``space`` for ``runtime``.
+
+    Raises:
+        ConfigError: the runtime can't go into a kit.
+        ModelError: it can have none of the models.
+    """
+    if runtime.name not in RUNTIMES:
+        raise ConfigError(f"no kit for runtime {runtime.name}, only for {' and '.join(RUNTIMES)}; profile where it is")
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+        sources = _sources(runtime)
+        for name, content in sources.items():
+            _add(archive, name, content)
+        models = _add_models(archive, plan, space, runtime, progress)
+        description = canonical({
+            "schema": KIT_SCHEMA,
+            "plan": plan.plain(),
+            "runtime": {"module": type(runtime).__module__, "class": type(runtime).__name__},
+            "models": models,
+            "sources": {name: _sha256(content) for name, content in sources.items()},
+        })  # fmt: skip
+        _add(archive, DESCRIPTION, description)
+    failed = sum("failed" in model for model in models)
+    return Kit(buffer.getvalue(), _sha256(description), len(models), failed)
+
+
+def _sources(runtime: Runtime) -> dict[str, bytes]:
+    root = Path(hwnas.__file__).parents[1]
+    module = type(runtime).__module__
+    own = inspect.getsourcefile(importlib.import_module(module))
+    assert own is not None
+    found = {name: (root / name).read_bytes() for name in SOURCES}
+    return {"__main__.py": _MAIN.encode(), "hwnas/__init__.py": b"", **found,
+            f"{module.replace('.', '/')}.py": Path(own).read_bytes()}  # fmt: skip
+
+
+def _add_models(
+    archive: zipfile.ZipFile, plan: Plan, space: Space, runtime: Runtime, progress: Progress | None
+) -> list[dict[str, Any]]:
+    """What the description says of each entry's model; equal models are one file."""
+    entries = plan.entries()
+    described: list[dict[str, Any]] = []
+    of_network: dict[tuple[int, ...], dict[str, Any]] = {}
+    names: dict[str, str] = {}
+    for index, entry in enumerate(entries):
+        if isinstance(entry, Whole) and entry.choices in of_network:
+            described.append(of_network[entry.choices])
+        else:
+            model = model_of(space, entry, runtime, plan.precision)
+            if isinstance(model, str):
+                described.append({"failed": model})
+            else:
+                described.append(_add_model(archive, names, model))
+        if isinstance(entry, Whole):
+            of_network[entry.choices] = described[-1]
+        if progress:
+            progress("writing models", index + 1, len(entries), "")
+    if not names:
+        why = described[0]["failed"]
+        raise ModelError(f"{runtime.name} can prepare none of {len(entries)} models; the first: {why}")
+    return described
+
+
+def _add_model(archive: zipfile.ZipFile, names: dict[str, str], model: Model) -> dict[str, Any]:
+    sha256 = _sha256(model.data)
+    if sha256 not in names:
+        names[sha256] = f"models/{len(names):04}.bin"
+        _add(archive, names[sha256], model.data)
+    return {"file": names[sha256], "sha256": sha256, "bytes": len(model.data), "input_chw": list(model.input_chw)}
+
+
+def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
+    file = zipfile.ZipInfo(name, _DATE)
+    file.compress_type = zipfile.ZIP_DEFLATED
+    file.create_system = 3  # Unix, wherever it is built
+    file.external_attr = 0o100644 << 16
+    archive.writestr(file, content)
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

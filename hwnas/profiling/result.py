@@ -1,0 +1,228 @@
+"""What a device sent back -> a `LatencyTable`, once it is proven to be what the plan asked for."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from hwnas.errors import KitError
+from hwnas.files import read_json, validated
+from hwnas.profiling.kit_file import canonical, seal
+from hwnas.profiling.plan import Entry, Plan, Whole
+from hwnas.space.op import Op
+from hwnas.space.space import Space
+from hwnas.space.yaml import get_space
+from hwnas.tables.device import Device
+from hwnas.tables.origin import Condition, Protocol
+from hwnas.tables.table import Latency, LatencyTable, MeasuredNetwork
+
+_Share = Annotated[float, Field(ge=0, le=1e3, allow_inf_nan=False)]
+_Text = Annotated[str, Field(min_length=1, max_length=200)]
+_RESULT_SCHEMA = "hwnas-result/1"
+_MOST_BYTES = 1 << 28
+_EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+def _utc(text: str) -> str:
+    if datetime.fromisoformat(text).tzinfo is None:
+        raise ValueError("a date and time with its zone is needed")
+    return text
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Failure(_Strict):
+    """An entry that the runtime can't run."""
+
+    failed: Annotated[str, Field(min_length=1, max_length=300)]
+
+
+class MeasuredOn(_Strict):
+    """The part of a `Device` that only the device knows."""
+
+    hardware: _Text
+    cores: Annotated[int, Field(gt=0)]
+    os: _Text
+    clocks: _Text
+    runtime: _Text
+    runtime_version: _Text
+    options: Mapping[str, str]
+
+
+class Result(_Strict):
+    """What :func:`hwnas.profiling.run.run_plan` returns; times in milliseconds, entries in the plan's order."""
+
+    schema_: Annotated[Literal["hwnas-result/1"], Field(alias="schema")]
+    device: MeasuredOn
+    python: _Text
+    started: Annotated[str, AfterValidator(_utc)]
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    rounds: Annotated[int, Field(gt=0)]
+    reference: Annotated[int, Field(ge=0)]
+    confidence_95: _Share
+    unsteadiness_90: _Share
+    drift: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    clock_steps: Annotated[int, Field(ge=0)]
+    affinity: tuple[int, ...]
+    before: Condition
+    after: Condition
+    entries: tuple[Latency | Failure, ...]
+
+
+class _Description(_Strict):
+    """A kit's own, see :class:`hwnas.profiling.kit_file.KitFile`."""
+
+    schema_: Annotated[Literal["hwnas-kit/1"], Field(alias="schema")]
+    plan: Plan
+    runtime: Mapping[str, str]
+    models: tuple[dict[str, Any], ...]
+    sources: Mapping[str, str]
+
+
+class Returned(NamedTuple):
+    """What a kit's result holds, once it is proven whole.
+
+    Attributes:
+        table: not calibrated.
+        space: the table's.
+        kit_sha256: which kit it is of.
+        remarks: what is odd and does no harm, a line each.
+    """
+
+    table: LatencyTable
+    space: Space
+    kit_sha256: str
+    remarks: tuple[str, ...]
+
+
+def read_result(path: Path) -> Returned:
+    """Read what a kit wrote.
+
+    Raises:
+        KitError: it can't be read, was cut short, damaged or edited, is of another schema, or isn't what the kit's plan
+            asks for, Op by Op.
+        SpaceError: the plan's space can't be made here.
+        ArchError: a network isn't one of the space.
+    """
+    data = _unsealed(path)
+    description = data.pop("kit")
+    kit = validated(_Description, description, f"{path}: kit", KitError)
+    plan = kit.plan
+    table = table_of(plan, data, path)
+    if len(kit.models) != len(plan.entries()):
+        raise KitError(
+            f"{path}: its kit has {len(kit.models)} models for {len(plan.entries())} entries; build it again"
+        )
+    space = get_space(plan.space.source, plan.space.resolution, plan.space.classes)
+    if plan.space.fingerprint != space.fingerprint or {*table.ops, *table.failed} != set(space.distinct_ops):
+        raise KitError(f"{path} was measured for another {space.source} than there is here; build the kit again")
+    for network in (*plan.networks, *plan.held_out):
+        space.check(network)
+    return Returned(table, space, hashlib.sha256(canonical(description)).hexdigest(), _remarks(table, path))
+
+
+def _unsealed(path: Path) -> dict[str, Any]:
+    """A result without its seal, which fits."""
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise KitError(f"{path} has more than {_MOST_BYTES >> 20} MB; that is no result of a kit")
+    except OSError as problem:
+        raise KitError(f"can't read {path}: {problem.strerror}") from None
+    data = read_json(path, KitError)
+    schema = data.get("schema") if isinstance(data, dict) else None
+    if schema != _RESULT_SCHEMA:
+        raise KitError(
+            f"{path} isn't what python KIT.pyz -o RESULT writes ({_RESULT_SCHEMA}), it has schema {schema!r:.60}"
+        )
+    result: dict[str, Any] = data
+    try:
+        intact = result.pop("sha256", None) == seal(result)
+    except (ValueError, RecursionError):
+        intact = False
+    if not intact or "kit" not in result:
+        raise KitError(f"{path} was edited, or damaged on its way: its SHA-256 doesn't fit; copy it again")
+    return result
+
+
+def _remarks(table: LatencyTable, path: Path) -> tuple[str, ...]:
+    """Raises:
+    KitError: durations contradict each other.
+    """
+    protocol = table.protocol
+    assert protocol is not None
+    measured = (*table.ops.values(), *table.networks, *(network for pair in table.held_out for network in pair))
+    sum_s = sum(entry.count * entry.p50_ms for entry in measured) / 1e3
+    if sum_s > protocol.seconds + 1:
+        raise KitError(
+            f"{path}: its runs add up to {sum_s:.0f} s, yet all took {protocol.seconds:.0f} s: its clock can't "
+            "be right; measure again"
+        )
+    started = datetime.fromisoformat(protocol.started)
+    if not _EARLIEST < started < datetime.now(UTC) + timedelta(days=1):
+        return (f"by the device's own clock it was {started:%Y-%m-%d}; durations don't depend on that",)
+    return ()
+
+
+def table_of(plan: Plan, data: Any, where: Path | str) -> LatencyTable:
+    """The table that a result of ``plan`` makes, not calibrated.
+
+    Args:
+        plan: what was asked for.
+        data: what came back, plain values.
+        where: it came from, for messages.
+
+    Raises:
+        KitError: a field is missing, unknown or out of range, the number of entries isn't the plan's, the runtime isn't
+            the plan's, or no Op could be run.
+    """
+    result = validated(Result, data, where, KitError)
+    entries = plan.entries()
+    if len(result.entries) != len(entries):
+        raise KitError(f"{where} has {len(result.entries)} entries, its plan has {len(entries)}; measure again")
+    if (result.device.runtime, dict(result.device.options)) != (plan.runtime, dict(plan.options)):
+        raise KitError(f"{where} was measured with {result.device.runtime}, the plan asks for {plan.runtime}")
+    measured = dict(zip(entries, result.entries, strict=True))
+    ops = {key: value for key, value in measured.items() if isinstance(key, Op) and isinstance(value, Latency)}
+    if not ops:
+        raise KitError(f"{where}: the device could run none of the plan's {len(plan.ops)} ops")
+    return LatencyTable(
+        device=Device(
+            **result.device.model_dump(), precision=plan.precision, threads=plan.threads, batch=plan.batch
+        ),
+        space=plan.space,
+        protocol=Protocol(
+            rounds=result.rounds,
+            runs_per_round=int(plan.effort["runs_per_round"]),
+            warmup_runs=int(plan.effort["warmup_runs"]),
+            confidence_asked=plan.effort["confidence"],
+            reference=str(entries[min(result.reference, len(entries) - 1)]),
+            seed=plan.seed,
+            hwnas=plan.hwnas,
+            **result.model_dump(
+                include={"confidence_95", "unsteadiness_90", "drift", "clock_steps", "affinity", "before", "after",
+                         "seconds", "started", "python"}
+            ),
+        ),
+        ops=ops,
+        failed={k: v.failed for k, v in measured.items() if isinstance(k, Op) and isinstance(v, Failure)},
+        networks=_networks(measured, "no"),
+        held_out=tuple(zip(_networks(measured, "first"), _networks(measured, "again"), strict=True)),
+    )  # fmt: skip
+
+
+def _networks(measured: Mapping[Entry, Latency | Failure], held_out: str) -> tuple[MeasuredNetwork, ...]:
+    """The networks that ran; of a pair, if both did."""
+    ran = {key: value for key, value in measured.items() if isinstance(key, Whole) and isinstance(value, Latency)}
+    pairs = {choices for choices, which in ran if which == "first"} & {c for c, which in ran if which == "again"}
+    return tuple(
+        MeasuredNetwork(choices=key.choices, **value.model_dump())
+        for key, value in ran.items()
+        if key.held_out == held_out and (held_out == "no" or key.choices in pairs)
+    )

@@ -1,0 +1,186 @@
+"""A plan, carried out on the device: load every model, measure all in the same rounds, say what came out.
+
+The same code runs here, in a kit and at the far end of ssh. Part of profiling kits: Python ≥ 3.8, numpy only.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import asdict
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+
+from hwnas.errors import DeviceError, KitError, ModelError
+from hwnas.profiling import machine
+from hwnas.profiling.timer import ClockError, Effort, Measurement, Round, measure, round_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from hwnas.runtimes.base import Runtime
+
+    Progress = Callable[[str, int, int, str], None]
+    """(what is being done, steps done, steps in all, a note)"""
+
+RESULT_SCHEMA = "hwnas-result/1"
+_PROGRESS_STEPS = 1000
+_OUT_OF_MEMORY = ("bad_alloc", "bad allocation", "allocate memory", "out of memory")  # in runtimes' own words
+
+
+class Model(NamedTuple):
+    """A model as a runtime's ``prepare`` gave it, and the (C, H, W) of its input."""
+
+    data: bytes
+    input_chw: tuple[int, int, int]
+
+
+class Measured(NamedTuple):
+    """What measuring some models gave.
+
+    Attributes:
+        measurement: of those that run, in their order.
+        failed: index -> why the runtime can't run it.
+        earlier_s: seconds that rounds of earlier processes took.
+    """
+
+    measurement: Measurement
+    failed: dict[int, str]
+    earlier_s: float
+
+
+class Journal(Protocol):
+    """Keeps rounds where the end of this process can't take them."""
+
+    def resume(self, failed: dict[int, str]) -> tuple[list[Round], int | None]:
+        """Rounds of an earlier process that could run the same entries, and which of them was its reference."""
+
+    def keep(self, done: Round, reference: int) -> None:
+        """Called with each new round."""
+
+
+def measure_loaded(
+    models: Sequence[Callable[[], Model]],
+    runtime: Runtime,
+    *,
+    threads: int,
+    precision: str,
+    batch: int,
+    effort: Effort,
+    rng: np.random.Generator,
+    journal: Journal | None = None,
+    progress: Progress | None = None,
+) -> Measured:
+    """Load all models, then time them with random inputs, all in the same rounds.
+
+    Raises:
+        ModelError: the runtime can run none of them, or the clock is unusable.
+        KitError: a model is damaged.
+        DeviceError: they don't fit into memory.
+    """
+    calls: list[Any] = []
+    failed: dict[int, str] = {}
+    for index, read in enumerate(models):
+        try:
+            model = read()
+            session = runtime.load(model.data, threads=threads, precision=precision)
+            call = session.bind(rng.standard_normal((batch, *model.input_chw), dtype=np.float32))
+            call()
+        except KitError:
+            raise
+        except Exception as problem:  # whatever a runtime raises: the rest goes on
+            if isinstance(problem, MemoryError) or any(words in str(problem) for words in _OUT_OF_MEMORY):
+                raise DeviceError(  # says nothing about this entry, and the next would meet it as well
+                    f"out of memory with {index} of {len(models)} models loaded; free some, or measure fewer networks "
+                    "(--networks, --held-out)"
+                ) from None
+            failed[index] = (str(problem).splitlines() or [type(problem).__name__])[0][:300]
+        else:
+            calls.append(call)
+        if progress:
+            progress("loading", index + 1, len(models), f"{len(failed)} failed" if failed else "")
+    if not calls:
+        raise ModelError(f"{runtime.name} can run none of {len(models)} models; the first: {failed[0]}")
+    earlier, reference = journal.resume(failed) if journal else ([], None)
+    try:
+        measurement = measure(
+            calls, effort, rng, earlier=earlier, reference=reference, on_round=journal.keep if journal else None,
+            progress=_in_steps(progress) if progress else None,
+        )  # fmt: skip
+    except ClockError as problem:
+        raise ModelError(str(problem)) from None
+    return Measured(measurement, failed, sum(map(round_seconds, earlier)))
+
+
+def _in_steps(progress: Progress) -> Callable[[float, str], None]:
+    return lambda share, note: progress("measuring", int(share * _PROGRESS_STEPS), _PROGRESS_STEPS, note)
+
+
+def run_plan(
+    plan: dict[str, Any],
+    models: Sequence[Callable[[], Model]],
+    runtime: Runtime,
+    *,
+    journal: Journal | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Measure what ``plan`` (see :class:`hwnas.profiling.plan.Plan`) asks for.
+
+    Args:
+        plan: plain values.
+        models: reads the model of each of the plan's entries.
+        runtime: the plan's.
+        journal: keeps each round, and has those of an earlier process.
+        progress: called while loading and measuring.
+
+    Returns:
+        Plain values for JSON, see :class:`hwnas.profiling.result.Result`: each entry's statistics in milliseconds or
+        why it failed, the device, its condition before and after, how well the medians are known.
+
+    Raises:
+        ModelError: nothing of the plan can be run.
+        DeviceError: the models don't fit into memory.
+    """
+    started, begin = datetime.now(timezone.utc), time.monotonic()  # noqa: UP017  (Python 3.8)
+    before = machine.condition()
+    measured = measure_loaded(
+        models, runtime, threads=plan["threads"], precision=plan["precision"], batch=plan["batch"],
+        effort=Effort(**plan["effort"]), rng=np.random.default_rng(plan["seed"]), journal=journal, progress=progress,
+    )  # fmt: skip
+    found = measured.measurement
+    running = iter(found.statistics)
+    entries: list[dict[str, Any]] = []
+    for index in range(len(models)):
+        if index in measured.failed:
+            entries.append({"failed": measured.failed[index]})
+        else:
+            entries.append({name: _rounded(value) for name, value in asdict(next(running)).items()})
+    running_indices = [index for index in range(len(models)) if index not in measured.failed]
+    described = machine.describe()
+    accelerator = runtime.accelerator()
+    if accelerator:
+        described["hardware"] = accelerator
+    return {
+        "schema": RESULT_SCHEMA,
+        "device": {**described, "runtime": runtime.name, "runtime_version": runtime.version(),
+                   "options": dict(runtime.options)},
+        "python": "{}.{}.{}".format(*sys.version_info[:3]),
+        "started": started.isoformat(timespec="seconds"),
+        "seconds": round(time.monotonic() - begin + measured.earlier_s, 1),
+        "rounds": found.rounds,
+        "reference": running_indices[found.reference],
+        "confidence_95": _rounded(found.confidence_95),
+        "unsteadiness_90": _rounded(found.unsteadiness_90),
+        "drift": _rounded(found.drift),
+        "clock_steps": found.clock_steps,
+        "affinity": machine.affinity(),
+        "before": before,
+        "after": machine.condition(),
+        "entries": entries,
+    }  # fmt: skip
+
+
+def _rounded(value: float) -> float:
+    return value if isinstance(value, int) else round(value, 6)

@@ -1,0 +1,195 @@
+"""The ways to another machine: ssh, and adb to Android."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+from urllib.parse import urlsplit
+
+from hwnas.errors import ConfigError, DeviceError
+from hwnas.profiling.remote import OnLine, Transport
+
+
+class Ssh:
+    """By the system's ``ssh``, with its configuration and keys. Never asks: keys must be set up.
+
+    Files go through ``cat``, so that the other machine needs no SFTP.
+
+    Args:
+        address: ``ssh://[user@]host[:port]``; host may be an alias of the configuration.
+        config: a configuration file in place of the usual ones.
+
+    Raises:
+        ConfigError: not such an address.
+    """
+
+    folder = ".cache/hwnas-kits"  # in the home folder, where ssh begins
+
+    def __init__(self, address: str, config: Path | None = None) -> None:
+        user, host, port = _parsed(address)
+        self.name = f"{user}@{host}" if user else host
+        self._command = [
+            "ssh", "-T", "-x", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=10",
+            "-o", "ServerAliveCountMax=3", "-o", "LogLevel=ERROR",
+            *(["-F", str(config)] if config else []), *(["-p", str(port)] if port else []),
+            *(["-l", user] if user else []), "--", host,
+        ]  # fmt: skip
+
+    def run(self, command: Sequence[str], on_line: OnLine) -> int:
+        return self._ssh(command, on_line)
+
+    def copy_to(self, local: Path, remote: str) -> None:
+        lines: list[str] = []
+        with open(local, "rb") as source:
+            status = self._ssh(["sh", "-c", 'cat > "$1.part" && mv "$1.part" "$1"', "sh", remote], lines.append, source)
+        if status:
+            raise DeviceError(f"can't copy to {self.name}: {(lines or ['no reason given'])[-1][:300]}")
+
+    def fetch(self, remote: str, local: Path) -> None:
+        lines: list[str] = []
+        with open(local, "wb") as target:
+            status = self._ssh(["cat", remote], lines.append, target=target)
+        if status:
+            raise DeviceError(f"can't copy from {self.name}: {(lines or ['no reason given'])[-1][:300]}")
+
+    def _ssh(
+        self, words: Sequence[str], on_line: OnLine, source: IO[bytes] | None = None, target: IO[bytes] | None = None
+    ) -> int:
+        lines: list[str] = []
+
+        def heard(line: str) -> None:
+            lines.append(line)
+            on_line(line)
+
+        status = _process([*self._command, shlex.join(words)], heard, source, target)
+        if status == 255:
+            raise self._unreachable(" ".join(lines[-3:]))
+        return status
+
+    def _unreachable(self, told: str) -> ConfigError | DeviceError:
+        """What ssh's own words mean; it has one exit status for all of them."""
+        for words, meaning in _SSH_SAYS.items():
+            if re.search(words, told):
+                return ConfigError(f"can't reach {self.name}: {meaning}")
+        return DeviceError(
+            f"the connection to {self.name} dropped ({told[-200:] or 'ssh says nothing'}); "
+            "run the same command again, it goes on from where it was"
+        )
+
+
+_SSH_SAYS = {
+    "Could not resolve hostname": "no such host; check its name",
+    "REMOTE HOST IDENTIFICATION HAS CHANGED|Host key verification failed":
+        "its host key isn't known, or has changed; connect once by hand with ssh and check it",
+    "Permission denied": "it accepts none of your keys; ssh-copy-id sets one up",
+    "Connection refused": "nothing listens there; is sshd running, is the port right?",
+    "[Tt]imed out during banner exchange|connect to host .* timed out":
+        "it doesn't answer within 10 s; is it on, is the port right?",
+    "No route to host|Network is unreachable": "no network leads there",
+    "Bad configuration option|Can't open user config file|terminating, .* bad configuration":
+        "the ssh configuration can't be used; try it with ssh itself",
+}  # fmt: skip
+
+
+class Adb:
+    """By ``adb`` of Android's platform tools. Python there may be Termux's: name its path.
+
+    Args:
+        address: ``adb://SERIAL``, as ``adb devices`` lists it.
+
+    Raises:
+        ConfigError: not such an address.
+    """
+
+    folder = "/data/local/tmp/hwnas-kits"
+
+    def __init__(self, address: str) -> None:
+        serial = address.removeprefix("adb://")
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:-]*", serial):
+            raise ConfigError(f"{address!r:.100} isn't adb://SERIAL; adb devices lists the serials")
+        self.name = serial
+        self._command = ["adb", "-s", serial]
+
+    def run(self, command: Sequence[str], on_line: OnLine) -> int:
+        return self._adb(["shell", shlex.join(command)], on_line)
+
+    def copy_to(self, local: Path, remote: str) -> None:
+        self._transfer(["push", str(local), f"{remote}.part"])
+        if self.run(["mv", f"{remote}.part", remote], lambda line: None):
+            raise DeviceError(f"can't finish copying to {self.name}")
+
+    def fetch(self, remote: str, local: Path) -> None:
+        self._transfer(["pull", remote, str(local)])
+
+    def _transfer(self, words: Sequence[str]) -> None:
+        lines: list[str] = []
+        if self._adb(words, lines.append):
+            raise DeviceError(f"adb {words[0]} failed on {self.name}: {(lines or ['no reason given'])[-1][:300]}")
+
+    def _adb(self, words: Sequence[str], on_line: OnLine) -> int:
+        lines: list[str] = []
+
+        def heard(line: str) -> None:
+            lines.append(line)
+            on_line(line)
+
+        status = _process([*self._command, *words], heard)
+        told = " ".join(lines[-2:])
+        if status and (found := re.search(r"(adb|error): (.*(not found|unauthorized|offline|no devices).*)", told)):
+            raise ConfigError(f"can't reach {self.name}: {found[2][:200]}; see adb devices")
+        return status
+
+
+def transport_to(address: str, ssh_config: Path | None = None) -> Transport:
+    """The transport of ``ssh://[user@]host[:port]`` or ``adb://SERIAL``.
+
+    Raises:
+        ConfigError: neither of them.
+    """
+    if address.startswith("adb://"):
+        return Adb(address)
+    return Ssh(address, ssh_config)
+
+
+def _parsed(address: str) -> tuple[str | None, str, int | None]:
+    wrong = ConfigError(f"{address!r:.100} is neither ssh://[user@]host[:port] nor adb://SERIAL")
+    try:
+        parts = urlsplit(address)
+        port = parts.port
+    except ValueError:
+        raise wrong from None
+    user, host = parts.username, parts.hostname
+    if parts.scheme != "ssh" or parts.path not in ("", "/") or parts.query or parts.fragment or parts.password:
+        raise wrong
+    if not host or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*|[0-9a-fA-F:]+(%\w+)?", host):
+        raise wrong
+    if user is not None and not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._@\\-]*", user):
+        raise wrong
+    return user, host, port
+
+
+def _process(
+    command: Sequence[str], on_line: OnLine, source: IO[bytes] | None = None, target: IO[bytes] | None = None
+) -> int:
+    """Run a program here; its output, or with ``target`` only its errors, line by line; its exit status."""
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=source or subprocess.DEVNULL,
+            stdout=target or subprocess.PIPE,
+            stderr=subprocess.PIPE if target else subprocess.STDOUT,
+            env={**os.environ, "LC_ALL": "C"},  # its messages are understood in English
+        )
+    except FileNotFoundError:
+        raise ConfigError(f"there is no program {command[0]!r} here; install it") from None
+    pipe = process.stderr if target else process.stdout
+    assert pipe is not None
+    with process:
+        for line in pipe:
+            on_line(line.decode(errors="replace").rstrip())
+    return process.returncode

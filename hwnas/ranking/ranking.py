@@ -1,0 +1,282 @@
+"""How well scores order archs by their true accuracy, with intervals, beside what ordering by size achieves.
+
+A supernet is of use to a search if its inherited accuracies order archs as trainings of their own would. One number
+can't say that: with few archs it is mostly chance, and deeper networks are better anyway. So every rank correlation
+comes with an interval, over all archs and over the best of them alone (where a search has to decide), and beside the
+correlations that depth, multiply-adds, parameters and random orders have on the same archs.
+
+The intervals are percentiles of a bootstrap over archs (Efron 1979). All columns share their resamples, so differences
+are paired.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import comb, isnan
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas.arrays import Archs, Values
+from hwnas.errors import DataError
+from hwnas.prediction.lowered import madds, params
+from hwnas.ranking.correlation import Column, Resamples, kendall_tau, spearman
+from hwnas.space.op import Downsample, Op, Stabilizer
+from hwnas.space.space import Space
+
+LEAST_ARCHS = 10
+"""Fewer can be in any order by chance: no correlation is given of them."""
+
+TOP_SHARE = 0.2
+"""The best archs by true accuracy that are also ranked by themselves."""
+
+RANDOM = "random"
+"""The baseline that is chance: its interval holds 95 % of random orders."""
+
+RESAMPLES = 2000
+_NORMAL_95 = 1.96
+_CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Evidence:
+    """N archs with their true accuracies and what is said to predict them.
+
+    Attributes:
+        archs: (N, L).
+        truth: (N, R) accuracies in [0, 1] of R trainings of each.
+        supernets: name -> inherited accuracies (N,).
+        baselines: name -> (N,), more for what is taken to be better.
+    """
+
+    archs: Archs
+    truth: Values
+    supernets: Mapping[str, Values]
+    baselines: Mapping[str, Values]
+
+    @property
+    def accuracy(self) -> Values:
+        """(N,) the mean over an arch's trainings."""
+        return np.asarray(self.truth.mean(axis=1))
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value and the ends of its 95 % interval; NaN where it isn't defined, as for scores that are all equal."""
+
+    value: float
+    low: float
+    high: float
+
+    def to_dict(self, name: str) -> dict[str, Any]:
+        """For JSON; None stands for NaN."""
+        value, low, high = (None if isnan(v) else v for v in (self.value, self.low, self.high))
+        return {name: value, f"{name}_interval": [low, high]}
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Rank correlations of scores with the truth: Kendall's τ-b and Spearman's ρ."""
+
+    kendall_tau: Estimate
+    spearman: Estimate
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return self.kendall_tau.to_dict("kendall_tau") | self.spearman.to_dict("spearman")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """All archs, or the best of them.
+
+    Attributes:
+        archs: how many.
+        agreements: name of a supernet or a baseline (``random`` is one) -> its rank correlations.
+        best_baseline: of depth and the like, the one of the highest τ.
+        leads: name of a supernet -> its τ less that of the best baseline.
+        ceiling: of one training with another of the same archs, the mean over pairs of trainings; None for one each.
+    """
+
+    archs: int
+    agreements: Mapping[str, Agreement]
+    best_baseline: str
+    leads: Mapping[str, Estimate]
+    ceiling: Agreement | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picks:
+    """True accuracies: of the arch with the highest score, and the best of the ten with the highest scores.
+
+    Equal scores are ordered at random, by the seed.
+    """
+
+    top_1: float
+    top_10: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranking:
+    """What :func:`rank` finds.
+
+    Attributes:
+        whole: over all archs.
+        top: over the best fifth; None where that is too few archs.
+        best_accuracy: the highest true accuracy.
+        picks: name of a supernet or a baseline -> what it would have chosen.
+    """
+
+    whole: Part
+    top: Part | None
+    best_accuracy: float
+    picks: Mapping[str, Picks]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON: ``runs`` and ``baselines`` of one shape, and the ceiling."""
+        supernets = list(self.whole.leads)
+        rows = {name: self._row(name) for name in self.whole.agreements}
+        ceilings = {"ceiling": self.whole.ceiling, "top_ceiling": self.top.ceiling if self.top else None}
+        return {
+            "archs": self.whole.archs,
+            "top_archs": self.top.archs if self.top else None,
+            "best_accuracy": self.best_accuracy,
+            **{name: found.to_dict() if found else None for name, found in ceilings.items()},
+            "runs": [{"run": name, **rows[name]} for name in supernets],
+            "baselines": {name: row for name, row in rows.items() if name not in supernets},
+        }
+
+    def _row(self, name: str) -> dict[str, Any]:
+        whole, top = (_of_part(part, name) if part else None for part in (self.whole, self.top))
+        assert whole is not None
+        picks = self.picks[name]
+        return {
+            **whole,
+            "top": top,
+            "top_1_accuracy": picks.top_1,
+            "top_1_regret": self.best_accuracy - picks.top_1,
+            "top_10_accuracy": picks.top_10,
+            "top_10_regret": self.best_accuracy - picks.top_10,
+        }
+
+
+def _of_part(part: Part, name: str) -> dict[str, Any]:
+    row = part.agreements[name].to_dict()
+    if name in part.leads:
+        row |= {"best_baseline": part.best_baseline, **part.leads[name].to_dict("lead")}
+    return row
+
+
+def baselines(space: Space, archs: Archs) -> dict[str, Values]:
+    """What orders archs (N, L) without any training: depth, multiply-adds and parameters, (N,) each."""
+    depth = np.zeros(len(archs))
+    for layer, choices in enumerate(space.layers):
+        depth += np.array([_is_block(op) for op in choices])[archs[:, layer]]
+    return {
+        "depth": depth,
+        "madds": madds(space)(archs),
+        "params": params(space)(archs),
+    }
+
+
+def _is_block(op: Op) -> bool:
+    """Whether a choice adds to an arch's depth: skips don't, nor does the 1×1 convolution that is macro's identity."""
+    return not isinstance(op, Stabilizer | Downsample)
+
+
+def rank(evidence: Evidence, seed: int, resamples: int = RESAMPLES) -> Ranking:
+    """Compare all scores of ``evidence`` with the truth.
+
+    Args:
+        evidence: of 10 archs at least.
+        seed: of the resamples, and of the order among equal scores when picking.
+        resamples: of the bootstrap.
+
+    Raises:
+        DataError: too few archs, or archs that are all equally accurate.
+    """
+    truth, count = evidence.accuracy, len(evidence.archs)
+    if count < LEAST_ARCHS:
+        raise DataError(f"there are {count} archs with a true accuracy; a ranking takes {LEAST_ARCHS} or more")
+    if np.ptp(truth) == 0:
+        raise DataError(f"all {count} archs have the same true accuracy, {truth[0]:.4f}; there is no order to compare")
+    rng = np.random.default_rng(seed)
+    everything = np.arange(count)
+    top = np.sort(np.argsort(-truth, kind="stable")[: round(TOP_SHARE * count)])
+    scores = {**evidence.supernets, **evidence.baselines}
+    ties = rng.permutation(count)
+    return Ranking(
+        whole=_part(evidence, everything, rng, resamples),
+        top=_part(evidence, top, rng, resamples) if len(top) >= LEAST_ARCHS else None,
+        best_accuracy=float(truth.max()),
+        picks={**{name: _picks(values, truth, ties) for name, values in scores.items()}, RANDOM: _expected(truth)},
+    )
+
+
+def _picks(score: Values, truth: Values, ties: npt.NDArray[np.int64]) -> Picks:
+    by_score = truth[np.lexsort((ties, -score))]
+    return Picks(top_1=float(by_score[0]), top_10=float(by_score[:10].max()))
+
+
+def _expected(truth: Values) -> Picks:
+    """What random picks have on average: the best of ten is the i-th best with the chance of its order statistic."""
+    count = len(truth)
+    chances = np.array([comb(below, 9) / comb(count, 10) for below in range(count)])
+    return Picks(top_1=float(truth.mean()), top_10=float(np.sort(truth) @ chances))
+
+
+def _chance(truth: Values) -> Agreement:
+    """What random orders reach: 0 in the mean; 95 % of them lie within 1.96 standard deviations (Kendall 1938)."""
+
+    def moment(count: int | npt.NDArray[np.int64]) -> Any:
+        return count * (count - 1) * (2 * count + 5) / 18
+
+    count, tied = len(truth), np.unique(truth, return_counts=True)[1]
+    pairs, tied_pairs = count * (count - 1) / 2, (tied * (tied - 1) / 2).sum()
+    with np.errstate(invalid="ignore"):
+        tau = _NORMAL_95 * float(np.sqrt((moment(count) - moment(tied).sum()) / (pairs * (pairs - tied_pairs))))
+    rho = _NORMAL_95 / np.sqrt(count - 1)
+    return Agreement(Estimate(0.0, -tau, tau), Estimate(0.0, -rho, rho))
+
+
+def _part(evidence: Evidence, rows: npt.NDArray[np.intp], rng: np.random.Generator, resamples: int) -> Part:
+    drawn = Resamples(len(rows), resamples, rng)
+    truth, trainings = drawn.column(evidence.accuracy[rows]), evidence.truth[rows].T
+    taus, rhos = {}, {}
+    for name, score in {**evidence.supernets, **evidence.baselines}.items():
+        taus[name], rhos[name] = _correlations(drawn.column(score[rows]), truth)
+    best = max(evidence.baselines, key=lambda name: (not isnan(taus[name][0]), taus[name][0]))
+    ceiling = None
+    if len(trainings) > 1:
+        columns = [drawn.column(training) for training in trainings]
+        pairs = [_correlations(a, b) for index, a in enumerate(columns) for b in columns[:index]]
+        ceiling = _agreement(*(np.mean(values, axis=0) for values in zip(*pairs, strict=True)))
+    return Part(
+        archs=len(rows),
+        agreements={
+            **{name: _agreement(taus[name], rhos[name]) for name in taus},
+            RANDOM: _chance(evidence.accuracy[rows]),
+        },
+        best_baseline=best,
+        leads={name: _estimate(taus[name] - taus[best]) for name in evidence.supernets},
+        ceiling=ceiling,
+    )
+
+
+def _correlations(a: Column, b: Column) -> tuple[Values, Values]:
+    return kendall_tau(a, b), spearman(a, b)
+
+
+def _agreement(taus: Values, rhos: Values) -> Agreement:
+    return Agreement(_estimate(taus), _estimate(rhos))
+
+
+def _estimate(values: Values) -> Estimate:
+    """Of a statistic of the archs themselves (first) and of their resamples; those that define none are left out."""
+    value, defined = float(values[0]), values[1:][~np.isnan(values[1:])]
+    if isnan(value) or not len(defined):
+        return Estimate(value, np.nan, np.nan)
+    low, high = np.quantile(defined, [(1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2])
+    return Estimate(value, float(low), float(high))

@@ -1,0 +1,119 @@
+"""Archs trained from scratch, each by itself: what a supernet's ranking is held against where nobody published one.
+
+The work folder:
+
+settings.json     what decides the accuracies
+truth.csv         one row per finished training, as :mod:`hwnas.ranking.truth` reads it
+training-N/       the run folder of the one that is under way, removed when its row is written
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hwnas.errors import ConfigError, SpaceError
+from hwnas.files import read_json, to_json, write_atomic
+from hwnas.progress import Progress
+from hwnas.ranking.truth import read_truth, write_truth
+from hwnas.space.arch import Arch
+from hwnas.space.space import Space
+from hwnas.training.config import TrainConfig
+from hwnas.training.loop import train
+
+
+def settings_of_networks(config: TrainConfig, space: Space) -> TrainConfig:
+    """A supernet's configuration as one for networks of ``space``, trained by themselves."""
+    return config.model_copy(
+        update={"network": str(Arch(space, (0,) * space.num_layers)), "resolution": space.resolution,
+                "distillation": None}
+    )  # fmt: skip
+
+
+def train_standalone(
+    config: TrainConfig, space: Space, count: int, work: Path, *, seed: int, progress: Progress | None = None
+) -> Path:
+    """Train ``count`` random archs of ``space``, one after the other, and write their test accuracies.
+
+    Whatever is finished in ``work`` isn't done again, and a training that was killed goes on from its checkpoint; so
+    the same call resumes, and one with a greater ``count`` adds to it.
+
+    Args:
+        config: of each training; its ``network`` is put in here.
+        space: whose archs.
+        count: of different archs.
+        work: a folder, made where it isn't there.
+        seed: of the archs.
+        progress: called after each update, counting the updates of all trainings.
+
+    Returns:
+        The path of ``truth.csv``.
+
+    Raises:
+        ConfigError: ``work`` was begun with other settings.
+        SpaceError: the space hasn't as many archs.
+        DataError, OutputError, CheckpointError, TrainingError: as :func:`hwnas.training.loop.train`.
+    """
+    archs = draw(space, count, seed)
+    _begin(work, {"space": space.source, "space_sha256": space.fingerprint, "archs_seed": seed, **_fixed(config)})
+    path = work / "truth.csv"
+    done: dict[tuple[int, ...], float] = {}
+    if path.exists():
+        truth = read_truth(path, space)
+        done = dict(zip(map(tuple, truth.archs.tolist()), truth.accuracies[:, 0].tolist(), strict=True))
+    for index, arch in enumerate(archs):
+        run = work / f"training-{index}"
+        if arch not in done:
+            one = config.model_copy(update={"network": str(Arch(space, arch))})
+            found = train(one, run, resume=True, progress=_overall(progress, index, count))
+            done[arch] = found.accuracy["test"]
+            write_truth(path, space, done)
+        shutil.rmtree(run, ignore_errors=True)  # also of a training that was killed between its row and this
+    return path
+
+
+def draw(space: Space, count: int, seed: int) -> list[tuple[int, ...]]:
+    """``count`` different random archs; with the same seed, more archs begin with the fewer.
+
+    Raises:
+        SpaceError: the space hasn't as many.
+    """
+    if space.size < count:
+        raise SpaceError(f"{space.name} has {space.size} archs, too few to train {count} different ones; ask for fewer")
+    rng = np.random.default_rng(seed)
+    drawn: dict[tuple[int, ...], None] = {}
+    while len(drawn) < count:
+        drawn[tuple(space.sample(1, rng)[0].tolist())] = None
+    return list(drawn)
+
+
+def _fixed(config: TrainConfig) -> dict[str, Any]:
+    return {key: value for key, value in config.settings().items() if key != "network"}
+
+
+def _begin(work: Path, settings: dict[str, Any]) -> None:
+    path = work / "settings.json"
+    if not path.exists():
+        write_atomic(path, to_json(settings))
+        return
+    begun = read_json(path, ConfigError)
+    if not isinstance(begun, dict):
+        raise ConfigError(f"{path} isn't the settings of stand-alone trainings; give another --work folder")
+    changed = [key for key in {**settings, **begun} if begun.get(key) != settings.get(key)]
+    if changed:
+        raise ConfigError(
+            f"{path}: the trainings there were begun with another {changed[0]!r}; take the same, or another --work"
+        )
+
+
+def _overall(progress: Progress | None, index: int, count: int) -> Progress | None:
+    if progress is None:
+        return None
+
+    def call(what: str, done: int, total: int, note: str) -> None:
+        progress("training archs", index * total + done, count * total, f"arch {index + 1} of {count}, {note}")
+
+    return call

@@ -1,0 +1,178 @@
+"""A network drawn layer by layer, as a row of small SVG cells that wraps where the page ends.
+
+A block's height stands for its channels (left edge: in, right edge: out; logarithmic), its shade for the kernel;
+the column under it is its predicted share of the latency. A skipped layer is a dashed line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import log
+
+from hwnas.reporting.content import WinnerContent
+from hwnas.reporting.markup import Html, escape
+from hwnas.reporting.units import milliseconds
+from hwnas.space.op import Head, MBConv, Op, Stabilizer, Stem
+
+_WIDTH, _NARROW, _HEIGHT = 88, 54, 246
+_AXIS = 74  # y of the line that the data flows along
+_LOW, _HIGH = 52, 104  # heights of the blocks with the fewest and the most channels
+_BASELINE, _COLUMN = 226, 42  # y where the latency columns stand, and the height of the tallest
+
+
+def draw_network(winner: WinnerContent) -> Html:
+    """The winner as a list of blocks, with a legend."""
+    ops = dict(winner.walk)
+    total_ms = sum(winner.predicted_ms.values())
+    most_ms = max(winner.predicted_ms.values(), default=0.0)
+    height_of = _height_scale(winner)
+    cells = []
+    for place in ("stem", *(f"layers.{layer}" for layer in range(winner.arch.space.num_layers)), "head"):
+        op, ms = ops.get(place), winner.predicted_ms.get(place)
+        what = f"{describe(op)}, {' to '.join(shape(op))}" if op else "skipped"
+        title = f"{place.replace('layers.', 'layer ')}: {what}"
+        if place.startswith("layers.") and (note := winner.stabilizers.get(int(place.removeprefix("layers.")))):
+            title += f"; stabilizer: {note}"
+        column = ""
+        if ms is not None and total_ms > 0:
+            title += f"; predicted {milliseconds(ms)}, {_share(ms / total_ms)} of the latency"
+            column = _column(_width(op), ms, ms / most_ms, ms / total_ms)
+        drawn = _block(op, height_of) if op else _skip()
+        cells.append(_cell(_width(op), place.removeprefix("layers."), title, drawn + column))
+    count = sum(place.startswith("layers.") for place in ops)
+    label = f"The network: stem, {count} of {winner.arch.space.num_layers} layers, head"
+    return Html(_legend(winner) + f'<ol class="network" aria-label="{escape(label)}">' + "\n".join(cells) + "</ol>")
+
+
+def kernel_shade(kernel: int) -> str:
+    """CSS class of a block by its kernel: three shades."""
+    return "k3" if kernel <= 3 else "k5" if kernel <= 5 else "k7"
+
+
+def shape(op: Op) -> tuple[str, str]:
+    """Input and output shape, channels first."""
+    return f"{op.c_in}×{op.h_in}×{op.w_in}", "×".join(map(str, op.out_shape))
+
+
+def describe(op: Op) -> str:
+    """What an Op is, without its shapes."""
+    words = [op.kind]
+    if isinstance(op, MBConv):
+        words = [f"mbconv {op.kernel}×{op.kernel}", f"expansion {op.expansion:g}", *(["with SE"] if op.se else [])]
+    elif isinstance(op, Head):
+        words = [f"head, {op.width} wide"]
+    if _stride(op) > 1:
+        words.append(f"stride {_stride(op)}")
+    return ", ".join(words)
+
+
+def _stride(op: Op) -> int:
+    return int(getattr(op, "stride", 1))
+
+
+def _height_scale(winner: WinnerContent) -> Callable[[int], float]:
+    channels = [op.c_out for _, op in winner.walk if not isinstance(op, Head)] or [1]
+    low, high = log(min(channels)), log(max(channels))
+
+    def height(count: int) -> float:
+        part = (log(count) - low) / (high - low) if high > low else 0.5
+        return _LOW + (_HIGH - _LOW) * min(1.0, max(0.0, part))
+
+    return height
+
+
+def _width(op: Op | None) -> int:
+    return _NARROW if op is None or isinstance(op, Stabilizer) else _WIDTH
+
+
+def _cell(width: int, name: str, title: str, content: str) -> str:
+    flow = f'<line class="baseline" x1="0" x2="{width}" y1="{_BASELINE + 0.5}" y2="{_BASELINE + 0.5}"/>'
+    return (
+        f'<li><svg role="img" width="{width}" height="{_HEIGHT}" viewBox="0 0 {width} {_HEIGHT}" '
+        f'aria-label="{escape(title)}"><title>{escape(title)}</title>{flow}'
+        f"{_text(width / 2, 12, name, 'place')}{content}</svg></li>"
+    )
+
+
+def _text(x: float, y: float, text: str, kind: str) -> str:
+    return f'<text x="{x:g}" y="{y:g}" class="{kind}">{escape(text)}</text>'
+
+
+def _block(op: Op, height_of: Callable[[int], float]) -> str:
+    width = _width(op)
+    left, right, middle = 8, width - 8, width / 2
+    into, out = height_of(op.c_in), height_of(op.c_in if isinstance(op, Head) else op.c_out)
+    kind, big, small = _labels(op)
+    outline = (
+        f"M{left} {_AXIS - into / 2:.1f}L{right} {_AXIS - out / 2:.1f}V{_AXIS + out / 2:.1f}"
+        f"L{left} {_AXIS + into / 2:.1f}Z"
+    )
+    source, target = shape(op)
+    parts = [
+        f'<line class="flow" x1="0" x2="{width}" y1="{_AXIS}" y2="{_AXIS}"/>',
+        f'<path class="block {kind}" d="{outline}"/>',
+        _text(middle, _AXIS - 1 if small else _AXIS + 5, big, f"big {kind}"),
+        _text(middle, _AXIS + 13, small, f"small {kind}") if small else "",
+        _text(middle, 144, source, "shape") if width == _WIDTH else "",
+        _text(middle, 158, f"→ {target}", "shape") if width == _WIDTH else "",
+    ]
+    average = (into + out) / 2
+    if isinstance(op, MBConv) and op.se:
+        parts.append(_badge(middle, _AXIS - average / 2, "SE", "se"))
+    if _stride(op) > 1:
+        parts.append(_badge(middle, _AXIS + average / 2, f"↓{_stride(op)}", "stride"))
+    return "".join(parts)
+
+
+def _labels(op: Op) -> tuple[str, str, str]:
+    """CSS class, big label and small label of a block."""
+    if isinstance(op, MBConv):
+        return kernel_shade(op.kernel), f"{op.kernel}×{op.kernel}", f"expand {op.expansion:g}"
+    if isinstance(op, Stem):
+        return "fixed", "3×3", ""
+    if isinstance(op, Head):
+        return "fixed", "head", f"{op.width} wide"
+    return ("fixed narrow", "1×1", "") if isinstance(op, Stabilizer) else ("fixed", "1×1", op.kind)
+
+
+def _badge(x: float, y: float, text: str, kind: str) -> str:
+    return (
+        f'<rect class="badge {kind}" x="{x - 12:g}" y="{y - 8:.1f}" width="24" height="16" rx="8"/>'
+        f'<text class="badge" x="{x:g}" y="{y + 3.5:.1f}">{text}</text>'
+    )
+
+
+def _skip() -> str:
+    return (
+        f'<line class="skip" x1="0" x2="{_NARROW}" y1="{_AXIS}" y2="{_AXIS}"/>'
+        f"{_text(_NARROW / 2, _AXIS - 8, 'skip', 'shape')}"
+    )
+
+
+def _column(width: int, ms: float, of_most: float, of_total: float) -> str:
+    height, most = max(1.5, _COLUMN * of_most), " most" if of_most == 1 else ""
+    return (
+        f'<rect class="column{most}" x="{width / 2 - 15:g}" y="{_BASELINE - height:.1f}" width="30" '
+        f'height="{height:.1f}" rx="2"/>{_text(width / 2, _BASELINE - height - 5, _share(of_total), "share")}'
+        f"{_text(width / 2, _BASELINE + 15, milliseconds(ms), 'shape')}"
+    )
+
+
+def _share(part: float) -> str:
+    return "<1%" if part < 0.005 else f"{part:.0%}"
+
+
+def _legend(winner: WinnerContent) -> str:
+    ops = [op for _, op in winner.walk]
+    kernels = sorted({op.kernel for op in ops if isinstance(op, MBConv)})
+    items = [f'<span><i class="swatch {kernel_shade(k)}"></i>{k}×{k} kernel</span>' for k in kernels]
+    if any(isinstance(op, MBConv) and op.se for op in ops):
+        items.append('<span><i class="pill se">SE</i>squeeze-and-excitation</span>')
+    for stride in sorted({_stride(op) for op in ops} - {1}):
+        items.append(f'<span><i class="pill stride">↓{stride}</i>height and width divided by {stride}</span>')
+    if len(winner.walk) < winner.arch.space.num_layers + 2:
+        items.append('<span><i class="dashes"></i>skipped layer</span>')
+    if winner.predicted_ms:
+        items.append('<span><i class="swatch column"></i>predicted share of the latency</span>')
+        items.append('<span><i class="swatch column most"></i>the largest share</span>')
+    return f'<p class="legend">{"".join(items)}</p>'

@@ -1,0 +1,122 @@
+"""A training, frozen: weights, optimizer state and position in one file, written whole or not at all.
+
+One safetensors file; what isn't a tensor is JSON in its header. So weights and position can't come apart, however
+a run is killed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import nn
+
+from hwnas.errors import CheckpointError
+from hwnas.files import write_atomic
+from hwnas.nn.derive import load_strictly
+from hwnas.training.average import WeightAverage
+
+_SCHEMA = "hwnas-checkpoint/2"
+_WEIGHT, _AVERAGE, _OPTIMIZER = "weight.", "average.", "optimizer."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Position:
+    """How far a training has come.
+
+    Attributes:
+        subject: hash of the space, or of the network, that is trained.
+        epoch, step: the next ones to do.
+        loss_sum: of the steps of this epoch that are done.
+        best: the highest validation accuracy of an epoch so far.
+        threads: of the CPU; another count adds up floating-point numbers in another order.
+        paths: state of the path sampler; None when one network is trained.
+        scaler: state of the loss scaler of fp16.
+    """
+
+    subject: str
+    epoch: int = 0
+    step: int = 0
+    loss_sum: float = 0.0
+    best: float | None = None
+    threads: int
+    paths: dict[str, Any] | None = None
+    scaler: dict[str, Any] | None = None
+
+
+def save_checkpoint(
+    path: Path,
+    module: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    average: WeightAverage | None,
+    position: Position,
+) -> None:
+    """Write weights, their average, the optimizer's tensors and the position.
+
+    Raises:
+        OutputError: the folder isn't writable or the disk is full.
+    """
+    states = {
+        f"{key}.{name}": value
+        for name, parameter in module.named_parameters()
+        for key, value in optimizer.state.get(parameter, {}).items()
+        if value is not None
+    }
+    averages = {} if average is None else average.tensors
+    tensors = _prefixed(_WEIGHT, module.state_dict()) | _prefixed(_AVERAGE, averages) | _prefixed(_OPTIMIZER, states)
+    write_atomic(path, save(tensors, {_SCHEMA: json.dumps(asdict(position))}))
+
+
+def _prefixed(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {prefix + name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def load_checkpoint(
+    path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, average: WeightAverage | None, subject: str
+) -> Position:
+    """Put everything back where it was; returns the position.
+
+    Raises:
+        CheckpointError: the file can't be read, is of another schema, or of another space or network.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path} isn't a checkpoint of a training: {error}; train anew") from None
+    if _SCHEMA not in header:
+        found = next((key for key in header if key.startswith("hwnas-")), "none of hwnas's")
+        raise CheckpointError(f"{path}: its schema is {found}, this version reads {_SCHEMA}; train anew")
+    try:
+        position = Position(**json.loads(header[_SCHEMA]))
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(f"{path} has a damaged header: {error}; train anew") from None
+    if position.subject != subject:
+        raise CheckpointError(f"{path} is of another space or network than the configuration's; train anew")
+    parts: dict[str, dict[str, torch.Tensor]] = {_WEIGHT: {}, _AVERAGE: {}, _OPTIMIZER: {}}
+    for name, tensor in tensors.items():
+        prefix, _, rest = name.partition(".")
+        parts.setdefault(f"{prefix}.", {})[rest] = tensor
+    load_strictly(module, parts[_WEIGHT], str(path))
+    if average is not None:
+        average.restore(parts[_AVERAGE])
+    _restore(optimizer, dict(module.named_parameters()), parts[_OPTIMIZER])
+    return position
+
+
+def _restore(
+    optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.Parameter], tensors: Mapping[str, torch.Tensor]
+) -> None:
+    for full_name, tensor in tensors.items():
+        key, _, name = full_name.partition(".")
+        parameter = parameters[name]
+        # a count of steps is a scalar on the CPU; the others lie where and how the parameter lies
+        own = torch.empty_like(parameter).copy_(tensor).detach() if tensor.shape == parameter.shape else tensor
+        optimizer.state[parameter][key] = own

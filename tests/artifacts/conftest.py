@@ -1,0 +1,88 @@
+"""One artifact, made once; tests that change it take a copy."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hwnas.artifacts.export import export
+from hwnas.data.load import Data, load_data
+from hwnas.nn.derive import Network, derive
+from hwnas.nn.model_folder import ModelInfo
+from hwnas.nn.origin import OnDevice, Searched
+from hwnas.nn.supernet import Supernet
+from hwnas.space.yaml import get_space
+from tests.conftest import SMALL_SPACE
+from tests.nn.test_derive import lived_in
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """An artifact and what it was made of; read only."""
+
+    path: Path
+    network: Network
+    info: ModelInfo
+    data: Data
+
+
+@dataclass(frozen=True)
+class Copy:
+    """An artifact to be damaged."""
+
+    path: Path
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.path / "manifest.json").read_text())
+        return found
+
+    def edit(self, change: Callable[[dict[str, Any]], object]) -> None:
+        manifest = self.manifest
+        change(manifest)
+        (self.path / "manifest.json").write_text(json.dumps(manifest))
+
+    def replace(self, name: str, content: bytes) -> None:
+        """Another content, and a manifest that vouches for it, as a forger would."""
+        (self.path / name).write_bytes(content)
+        self.edit(lambda manifest: manifest["sha256"].update({name: hashlib.sha256(content).hexdigest()}))
+
+
+@pytest.fixture(scope="session")
+def shipped(tmp_path_factory: pytest.TempPathFactory) -> Shipped:
+    root = tmp_path_factory.mktemp("shipped")
+    (root / "small.yaml").write_text(SMALL_SPACE)
+    space = get_space(str(root / "small.yaml"))
+    network = derive(lived_in(Supernet(space)), [0, 3, 1, 2, 4, 1]).eval()
+    data = load_data("digits", 16)
+    info = ModelInfo(
+        data="digits", labels=data.classes, preprocessing=data.preprocessing, accuracy={"test": 0.9},
+        made_from={"supernet": "run", "supernet_sha256": "0" * 64},
+        searched=Searched(
+            strategy="nsga2", evaluations=12, seed=0,
+            devices=(
+                OnDevice(
+                    table="table.yaml", device="a board", budget_ms=2.0, predicted_ms=1.5, low_ms=1.4, high_ms=1.6,
+                    measured_ms=None,
+                ),
+            ),
+        ),
+        weights_sha256="1" * 64,
+    )  # fmt: skip
+    artifact = export(
+        network, ["onnx-fp32", "openvino-fp32"], root / "artifact", info=info, images=data.test_images(64)
+    )
+    (root / "small.yaml").unlink()  # an artifact doesn't need it any more
+    return Shipped(artifact.path, network, info, data)
+
+
+@pytest.fixture
+def copy(shipped: Shipped, tmp_path: Path) -> Copy:
+    return Copy(Path(shutil.copytree(shipped.path, tmp_path / "copy")))

@@ -1,0 +1,181 @@
+"""Every check of an artifact passes on a good one, and each can fail."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, numpy_helper
+from safetensors.numpy import load, save
+
+from hwnas.artifacts.check import check_artifact
+from hwnas.errors import ModelError
+from hwnas.runtimes import registry
+from tests.artifacts.conftest import Copy, Shipped
+
+
+def missed(path: Path) -> dict[str, str]:
+    """{what: why} of the checks that a folder misses."""
+    return {finding.about: finding.text for finding in check_artifact(path) if finding.passed is False}
+
+
+def test_a_good_artifact_passes_every_check(shipped: Shipped) -> None:
+    found = {finding.about: finding for finding in check_artifact(shipped.path)}
+    for about in ("manifest", "arch", "labels", "README.md", "predict.py", "onnx-fp32: structure", "onnx-fp32: parity",
+                  "onnx-fp32: precision", "openvino-fp32: parity", "openvino-fp32: precision"):  # fmt: skip
+        assert found[about].passed is True, found[about]
+    assert not [finding for finding in found.values() if finding.passed is False]
+    assert {path.name for path in shipped.path.iterdir()} - found.keys() == {"manifest.json"}
+
+
+@pytest.mark.parametrize(
+    "name", ["README.md", "predict.py", "onnx-fp32.onnx", "openvino-fp32.bin", "parity.safetensors"]
+)
+def test_a_file_that_was_altered(copy: Copy, name: str) -> None:
+    content = (copy.path / name).read_bytes()
+    (copy.path / name).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert list(missed(copy.path)) == [name]
+    (copy.path / name).unlink()
+    assert list(missed(copy.path)) == [name]
+
+
+def test_a_file_too_much_or_too_little(copy: Copy) -> None:
+    (copy.path / "new\nfile").write_bytes(b"")
+    copy.edit(lambda manifest: manifest["sha256"].pop("predict.py"))
+    (copy.path / "README.md").unlink()
+    copy.edit(lambda manifest: manifest["sha256"].pop("README.md"))
+    found = missed(copy.path)
+    assert found.keys() == {"new\\nfile", "predict.py", "README.md"}
+
+
+@pytest.mark.parametrize("key", ["madds", "params", "input_chw"])
+def test_counts_that_arent_the_archs(copy: Copy, key: str) -> None:
+    copy.edit(lambda manifest: manifest.update({key: [3, 32, 32] if key == "input_chw" else manifest[key] + 1}))
+    assert "arch" in missed(copy.path)
+
+
+def test_another_arch(copy: Copy) -> None:
+    copy.edit(lambda manifest: manifest["arch"].update(choices=[0] * 6))
+    assert {"arch", "labels", "onnx-fp32: structure"} <= missed(copy.path).keys()
+    copy.edit(lambda manifest: manifest["arch"].update(choices=[99] * 6))
+    assert "out of range" in missed(copy.path)["arch"]
+
+
+@pytest.mark.parametrize("labels", [["one"], ["a"] * 9 + [1], {"a": 1}, "labels"])
+def test_labels_that_arent_the_classes(copy: Copy, labels: object) -> None:
+    copy.replace("labels.json", json.dumps(labels).encode())
+    assert missed(copy.path).keys() == {"labels"}
+
+
+def test_other_weights_than_pytorchs(copy: Copy) -> None:
+    """The hash is right and the structure is the arch's: only parity tells."""
+    model = onnx.load(copy.path / "onnx-fp32.onnx")
+    weights = max(model.graph.initializer, key=lambda weight: int(np.prod(weight.dims)))
+    weights.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weights) * np.float32(1.01), weights.name))
+    copy.replace("onnx-fp32.onnx", model.SerializeToString())
+    found = missed(copy.path)
+    assert found.keys() == {"onnx-fp32: parity"}
+    assert "differs from PyTorch" in found["onnx-fp32: parity"]
+
+
+def test_what_passed_on_many_inputs_passes_again_on_these(copy: Copy) -> None:
+    """One image more or less of eight is much of a share: as near as when it was exported is near enough."""
+    copy.edit(lambda manifest: manifest["files"][0]["settings"]["tolerance"].update(relative=1e-12))
+    assert missed(copy.path) == {}
+    copy.edit(lambda manifest: manifest["files"][0]["recheck"].update(max_relative=1e-12))
+    assert missed(copy.path).keys() == {"onnx-fp32: parity"}
+
+
+def test_a_tolerance_that_was_widened_lets_nothing_through_that_the_graph_tells(copy: Copy) -> None:
+    """Another network of other size, vouched for by hash, tolerance and count."""
+    model = onnx.load(copy.path / "onnx-fp32.onnx")
+    conv = next(node for node in model.graph.node if node.op_type == "Conv")
+    weights = next(weight for weight in model.graph.initializer if weight.name == conv.input[1])
+    narrower = numpy_helper.to_array(weights)[..., :1, :1]
+    weights.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(narrower), weights.name))
+    for attribute in conv.attribute:
+        if attribute.name == "kernel_shape":
+            attribute.ints[:] = [1, 1]
+        if attribute.name == "pads":
+            attribute.ints[:] = [0, 0, 0, 0]
+    copy.replace("onnx-fp32.onnx", model.SerializeToString())
+    copy.edit(
+        lambda manifest: manifest["files"][0]["settings"]["tolerance"].update(relative=0.9, cosine=1e-9, top1=1e-9)
+    )
+    assert "onnx-fp32: structure" in missed(copy.path)
+
+
+def test_another_opset_than_the_manifest_says(copy: Copy) -> None:
+    copy.edit(lambda manifest: manifest["files"][0].update(opset=14))
+    assert "opset" in missed(copy.path)["onnx-fp32: structure"]
+
+
+def test_another_precision_than_was_asked(copy: Copy) -> None:
+    copy.edit(lambda manifest: manifest["files"][0]["settings"].update(precision="int8"))
+    found = missed(copy.path)
+    assert found.keys() == {"onnx-fp32: precision"}
+    assert "in fp32, where int8 was asked" in found["onnx-fp32: precision"]
+
+
+def test_weights_in_another_file(copy: Copy) -> None:
+    """External data that leads out of the folder isn't followed, though its hash is right."""
+    model = onnx.load(copy.path / "onnx-fp32.onnx")
+    weights = model.graph.initializer[0]
+    (copy.path.parent / "secret").write_bytes(weights.raw_data)
+    weights.ClearField("raw_data")
+    weights.data_location = TensorProto.EXTERNAL
+    weights.external_data.add(key="location", value="../secret")
+    copy.replace("onnx-fp32.onnx", model.SerializeToString())
+    found = missed(copy.path)
+    assert all("another file" in found[f"onnx-fp32: {check}"] for check in ("structure", "parity"))
+
+
+@pytest.mark.parametrize("name", ["onnx-fp32.onnx", "openvino-fp32.xml", "openvino-fp32.bin"])
+@pytest.mark.parametrize("content", [b"", b"\x80\x04cos\nsystem\n.", b"<net/>", b"\x08\x0a\x3a\x02"])
+def test_files_that_are_no_models(copy: Copy, name: str, content: bytes) -> None:
+    copy.replace(name, content)
+    target = name.partition(".")[0]
+    found = missed(copy.path)
+    assert f"{target}: parity" in found
+    assert all(len(text.splitlines()) == 1 for text in found.values())
+    assert not [about for about in found if not about.startswith(target)]
+
+
+@pytest.mark.parametrize("change", ["garbage", "no logits", "no pixels", "size", "count", "nan"])
+def test_a_reference_that_is_none(copy: Copy, change: str) -> None:
+    tensors = load((copy.path / "parity.safetensors").read_bytes())
+    match change:
+        case "no logits":
+            del tensors["logits"]
+        case "no pixels":
+            del tensors["pixels"]
+        case "size":
+            tensors["pixels"] = np.ascontiguousarray(tensors["pixels"][:, :8])
+        case "count":
+            tensors["logits"] = np.ascontiguousarray(tensors["logits"][:3])
+        case "nan":
+            tensors["mean"] = np.full(3, np.nan)
+    copy.replace("parity.safetensors", b"\x80\x04" if change == "garbage" else save(tensors))
+    assert missed(copy.path).keys() == {"onnx-fp32: parity", "openvino-fp32: parity"}
+
+
+def test_a_runtime_that_isnt_here(shipped: Shipped, monkeypatch: pytest.MonkeyPatch) -> None:
+    from hwnas.runtimes.base import missing
+
+    def gone(_: object = None) -> object:
+        raise missing("openvino", "pip install 'hwnas[openvino]'", ImportError("No module named 'openvino'"))
+
+    monkeypatch.setitem(registry._BUILT_IN, "openvino", gone)
+    found = {finding.about: finding for finding in check_artifact(shipped.path)}
+    assert found["openvino-fp32: parity"].passed is None
+    assert "pip install" in found["openvino-fp32: parity"].text
+    assert found["openvino-fp32: precision"].passed is None
+    assert not [finding for finding in found.values() if finding.passed is False]
+
+
+def test_without_a_manifest_there_is_nothing_to_check(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="can't read"):
+        check_artifact(tmp_path)

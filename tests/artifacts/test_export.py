@@ -1,0 +1,225 @@
+"""Artifacts: what is promised is inside, every check can fail, and a failed one leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from hwnas.artifacts import make as make_module
+from hwnas.artifacts.bundle import load_artifact
+from hwnas.artifacts.export import export
+from hwnas.artifacts.target import Tolerance, get_target, target_names
+from hwnas.artifacts.verify import compare, misses, random_textures, shortfall
+from hwnas.errors import CheckpointError, ConfigError, CountError, DataError, ModelError, OutputError, ParityError
+from hwnas.nn.derive import Network, derive
+from hwnas.nn.model_folder import ModelInfo, load_model, save_model
+from hwnas.nn.supernet import Supernet
+from hwnas.onnx.write import to_onnx
+from hwnas.prediction.count import count
+from hwnas.space.space import Space
+from tests.nn.test_derive import lived_in
+
+INFO = ModelInfo(
+    data="digits", labels=("zero", "one"), accuracy={"test": 0.9},
+    preprocessing={"resolution": 16, "mean": [0.5] * 3, "std": [0.25] * 3},
+    made_from={"supernet": "abc"},
+)  # fmt: skip
+
+
+@pytest.fixture
+def network(small_space: Space) -> Network:
+    return derive(lived_in(Supernet(small_space)), [0, 3, 1, 2, 4, 1]).eval()
+
+
+def test_the_folder_holds_what_the_manifest_says(network: Network, tmp_path: Path) -> None:
+    artifact = export(network, ["onnx-fp32"], tmp_path / "artifact", info=INFO)
+    assert {p.name for p in artifact.path.iterdir()} == {
+        "manifest.json", "README.md", "predict.py", "arch.json", "space.yaml", "preprocessing.json", "labels.json",
+        "parity.safetensors", "onnx-fp32.onnx",
+    }  # fmt: skip
+    manifest = artifact.manifest
+    assert (manifest.madds, manifest.params) == (count(network.ops).madds, count(network.ops).params)
+    assert manifest.stabilizers == {"4": "kept as layers.4: a residual on both sides"}
+    assert json.loads((artifact.path / "labels.json").read_text()) == ["zero", "one"]
+    assert json.loads((artifact.path / "preprocessing.json").read_text()) == INFO.preprocessing
+    assert artifact.arch.choices == network.choices
+    assert artifact.arch.space.fingerprint == network.space.fingerprint
+    (file,) = manifest.files
+    assert set(file.precisions) == {"fp32"}
+    assert file.bytes == (artifact.path / file.file).stat().st_size
+    assert file.parity.max_relative < 1e-4
+    assert file.latency is not None
+    assert file.latency.p50_ms > 0
+
+
+def test_the_file_gives_pytorchs_answers(network: Network, tmp_path: Path) -> None:
+    images = random_textures(7, (3, 16, 16), seed=9)
+    artifact = export(network, ["onnx-fp32"], tmp_path / "artifact", images=images)
+    session = artifact.open(artifact.manifest.files[0])
+    expected = network(torch.from_numpy(images)).detach().numpy()
+    np.testing.assert_allclose(session.run(images), expected, rtol=1e-4, atol=1e-5)
+    assert artifact.manifest.files[0].parity.images == 7
+
+
+def test_export_leaves_the_network_as_it_was(network: Network, tmp_path: Path) -> None:
+    network.train()
+    before = {k: v.clone() for k, v in network.state_dict().items()}
+    export(network, ["onnx-fp32"], tmp_path / "artifact")
+    assert network.training
+    assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items())
+
+
+def test_a_wrong_export_is_caught_and_leaves_nothing(
+    network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Network(network.space, network.choices, stabilizers=True, seed=5)
+    monkeypatch.setattr(make_module, "to_onnx", lambda _, shape, **versions: to_onnx(other, shape, **versions))
+    with pytest.raises(ParityError, match="differs from PyTorch"):
+        export(network, ["onnx-fp32"], tmp_path / "artifact")
+    smaller = Network(network.space, [0] * 6)
+    monkeypatch.setattr(make_module, "to_onnx", lambda _, shape, **versions: to_onnx(smaller, shape, **versions))
+    with pytest.raises(CountError, match="graph isn't the arch"):
+        export(network, ["onnx-fp32"], tmp_path / "artifact")
+    assert [path.name for path in tmp_path.glob("*artifact*")] == ["artifact.failed"]
+    evidence = {path.name for path in (tmp_path / "artifact.failed").iterdir()}
+    assert evidence == {"onnx-fp32.onnx", "onnx-fp32.graph.onnx", "failures.json"}
+
+
+def test_parity_judges_by_its_tolerance() -> None:
+    reference = np.array([[1.0, 2.0], [4.0, 3.0]], np.float32)
+    tolerance = Tolerance(relative=1e-2, top1=1.0)
+    parity = compare(reference, reference + np.float32(0.02), "made up")
+    assert parity.max_abs == pytest.approx(0.02, rel=1e-5)
+    assert parity.max_relative == pytest.approx(0.005, rel=1e-5)
+    assert parity.top1_agreement == 1.0
+    assert 0.9999 < parity.cosine < 1
+    assert misses(parity, tolerance) == []
+    assert "differs from" in misses(compare(reference, reference + np.float32(0.05), "made up"), tolerance)[0]
+    swapped = compare(reference, np.array([[2.0, 1.999], [4, 3]], np.float32), "")
+    assert "50.00%" in misses(swapped, Tolerance(relative=0.9, top1=0.9))[0]
+    turned = compare(reference, np.array([[-2.0, 1.0], [4, 3]], np.float32), "")
+    assert turned.cosine == pytest.approx(0, abs=1e-6)
+    assert "cosine" in misses(turned, Tolerance(relative=0.99, top1=0.9))[-1]
+    for wrong in (np.full((2, 2), np.nan, np.float32), reference[:1]):
+        with pytest.raises(ParityError):
+            compare(reference, wrong, "")
+
+
+def test_random_textures_have_coarse_and_fine_structure() -> None:
+    images = random_textures(16, (3, 32, 32))
+    assert images.dtype == np.float32
+    assert np.allclose(images.mean((1, 2, 3)), 0, atol=1e-5)
+    assert np.allclose(images.std((1, 2, 3)), 1, atol=1e-4)
+    blocks = images.reshape(16, 3, 4, 8, 4, 8).mean((3, 5))  # white noise would leave a deviation of 1/8
+    assert 0.4 < blocks.std() < 0.95
+    assert np.array_equal(images, random_textures(16, (3, 32, 32)))
+    assert not np.array_equal(images, random_textures(16, (3, 32, 32), seed=1))
+
+
+@pytest.mark.parametrize("change", ["altered", "missing", "manifest"])
+def test_an_altered_artifact_is_refused(network: Network, tmp_path: Path, change: str) -> None:
+    artifact = export(network, ["onnx-fp32"], tmp_path / "artifact")
+    model = artifact.path / "onnx-fp32.onnx"
+    if change == "altered":
+        model.write_bytes(model.read_bytes()[:-1] + b"\x00")
+    elif change == "missing":
+        model.unlink()
+    else:
+        manifest = json.loads((artifact.path / "manifest.json").read_text())
+        manifest["sha256"]["../outside"] = "0"
+        (artifact.path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ModelError):
+        load_artifact(artifact.path)
+
+
+def test_a_link_out_of_the_folder_is_refused(network: Network, tmp_path: Path) -> None:
+    artifact = export(network, ["onnx-fp32"], tmp_path / "artifact")
+    model = artifact.path / "onnx-fp32.onnx"
+    shutil.move(model, tmp_path / "elsewhere.onnx")
+    model.symlink_to(tmp_path / "elsewhere.onnx")
+    with pytest.raises(ModelError, match="plain file"):
+        load_artifact(artifact.path)
+
+
+def test_wrong_requests(network: Network, tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    for error, targets, output, images in [
+        (ConfigError, ["onnx-fp33"], "a", None),
+        (ConfigError, [], "a", None),
+        (ConfigError, ["onnx-fp32", "onnx-fp32"], "a", None),
+        (OutputError, ["onnx-fp32"], "there", None),
+        (DataError, ["onnx-fp32"], "a", np.zeros((2, 3, 8, 8), np.float32)),
+    ]:
+        with pytest.raises(error):
+            export(network, targets, tmp_path / output, images=images)
+    assert [p.name for p in tmp_path.iterdir() if p.suffix != ".yaml"] == ["there"]
+
+
+def test_every_shipped_target_is_valid() -> None:
+    assert "onnx-fp32" in target_names()
+    for name in target_names():
+        assert get_target(name).name == name
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [("opset: 3", "opset"), ("precision: fp4", "precision"), ("tolerance: {relative: -1, top1: 1}", "relative")],
+)
+def test_a_users_target_is_checked(tmp_path: Path, line: str, words: str) -> None:
+    path = tmp_path / "mine.yaml"
+    base = {"schema": "hwnas-target/1", "format": "onnx", "precision": "fp32", "runtime": "onnxruntime"}
+    lines = {**{k: f"{k}: {v}" for k, v in base.items()}, "tolerance": "tolerance: {relative: 0.1, top1: 0.9}"}
+    path.write_text("\n".join(lines.values()))
+    assert get_target(str(path)).name == "mine"
+    lines[line.split(":")[0]] = line
+    path.write_text("\n".join(lines.values()))
+    with pytest.raises(ConfigError, match=words):
+        get_target(str(path))
+
+
+@pytest.mark.parametrize("change", ["weights", "no weights", "json", "arch", "no json"])
+def test_an_altered_model_folder_is_refused(network: Network, tmp_path: Path, change: str) -> None:
+    folder = tmp_path / "model"
+    counted = count(network.ops)
+    save_model(network, folder, INFO, madds=counted.madds, params=counted.params)
+    weights, description = folder / "weights.safetensors", folder / "model.json"
+    if change == "weights":
+        weights.write_bytes(weights.read_bytes()[:-4] + b"\x00\x00\x00\x01")
+    elif change == "no weights":
+        weights.unlink()
+    elif change == "no json":
+        description.unlink()
+    else:
+        data = json.loads(description.read_text())
+        data |= {"arch": {**data["arch"], "choices": [0] * 6}} if change == "arch" else {"schema": "x"}
+        description.write_text(json.dumps(data))
+    with pytest.raises(CheckpointError if change == "arch" else ModelError) as caught:
+        load_model(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_models_are_written_once(network: Network, tmp_path: Path) -> None:
+    save_model(network, tmp_path / "model", INFO, madds=1, params=1)
+    with pytest.raises(OutputError, match="exists already"):
+        save_model(network, tmp_path / "model", INFO, madds=1, params=1)
+
+
+def test_most_layers_compute_as_asked() -> None:
+    assert shortfall({"int8": 3, "fp32": 2}, "int8") is None
+    assert shortfall({"fp16": 1}, "fp16") is None
+    assert shortfall({"fp32": 2, "int8": 2}, "int8") == "computes its layers 2 in fp32, 2 in int8, where int8 was asked"
+    assert shortfall({"fp32": 9}, "fp16") == "computes its layers 9 in fp32, where fp16 was asked"
+
+
+@pytest.mark.parametrize("batch", ["yes", "{min: 1, opt: yes, max: 8}", "1.5", "0", "{min: 4, opt: 2, max: 8}", "'8'"])
+def test_a_batch_is_whole_numbers_in_order(tmp_path: Path, batch: str) -> None:
+    lines = "schema: hwnas-target/1\nformat: onnx\nprecision: fp32\nruntime: onnxruntime\n"
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"{lines}tolerance: {{relative: 0.1, top1: 0.9}}\nbatch: {batch}\n")
+    with pytest.raises(ConfigError, match="batch"):
+        get_target(str(path))

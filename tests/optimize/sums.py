@@ -1,0 +1,38 @@
+"""Sums over layers on spaces that are small enough to enumerate, with and without the stabilizers that stay."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+
+from hwnas.arrays import Archs
+from hwnas.prediction.lowered import LayerSum
+from hwnas.space.op import Op, Stem
+from hwnas.space.scarlet import mbconv_choices
+from hwnas.space.space import Space, Stage, assemble
+
+SMALL = assemble(
+    name="small",
+    source="small",
+    stem=Stem(c_in=3, h_in=16, w_in=16, c_out=8, width=8, stride=2, separable=False, act="relu6"),
+    stages=[Stage(c_out=8, layers=2, stride=1), Stage(c_out=12, layers=3, stride=2)],
+    choices=mbconv_choices((3, 5), (1, 2), (False,), "hswish", skip=True),
+    head_width=24,
+    classes=10,
+    act="relu6",
+)
+"""Five layers, 2,500 archs; skips fold forward, back, into the head, or stay behind a stem that takes none in."""
+
+ALL_SMALL: Archs = np.array(list(product(*(range(count) for count in SMALL.num_choices))), dtype=np.int64)
+
+
+def random_sum(seed: int, *, kind: str = "real", stabilizers: bool = True, space: Space = SMALL) -> LayerSum:
+    """A sum with a random cost for each op: ``real``, ``tenths`` (many ties, none of them exact) or ``whole``."""
+    rng = np.random.default_rng(seed)
+    costs: dict[Op, float] = {}
+    for op in space.distinct_ops:
+        costs[op] = float(rng.uniform(0.1, 1) if kind == "real" else rng.integers(1, 12))
+    if kind == "tenths":
+        costs = {op: cost / 10 for op, cost in costs.items()}
+    return LayerSum(space, costs.__getitem__, stabilizers=stabilizers)

@@ -1,0 +1,73 @@
+"""Units: the published tables in their own unit and in the wrong ones, and times that no device can have."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hwnas.errors import TableError
+from hwnas.prediction.count import cost
+from hwnas.prediction.plausible import check_unit
+from hwnas.space.op import MBConv, Op
+from hwnas.tables.foreign import ForeignEntry, ForeignTable
+from hwnas.tables.foreign_op import ForeignOp
+from hwnas.tables.importers import import_foreign
+
+PUBLISHED = ["ofa_note10_224_lookup_table.yaml", "proxylessnas_mobile_lookup_table.yaml"]
+
+
+def _table(latencies_ms: list[float], unit: str = "ms") -> ForeignTable:
+    """Blocks of some 20 million multiply-adds."""
+    entries = tuple(
+        ForeignEntry(text=str(i), name="x", fields={}, op=_block(40 + i), mean_ms=ms, spread_ms=None, count=None)
+        for i, ms in enumerate(latencies_ms)
+    )
+    return ForeignTable(source="t.csv", sha256="0" * 64, format="csv", unit=unit, assumed="", entries=entries)  # type: ignore[arg-type]
+
+
+def _block(channels: int) -> Op:
+    return MBConv(
+        c_in=channels, h_in=28, w_in=28, c_out=channels, kernel=5, stride=1, expansion=6, se=False, act="relu"
+    )
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_tables_are_in_milliseconds(shared_data: Path, name: str) -> None:
+    implied = check_unit(import_foreign(shared_data / name))
+    assert implied is not None
+    assert 1e9 < implied < 1e11  # a phone
+    for wrong in ("s", "us"):
+        with pytest.raises(TableError, match="in ms it would be plausible"):
+            check_unit(import_foreign(shared_data / name, unit=wrong))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("ms", "right"), [(0.0008, "in s it would"), (800.0, "in us it would")])
+def test_blocks_in_no_time_or_forever(ms: float, right: str) -> None:
+    with pytest.raises(TableError, match=right) as caught:
+        check_unit(_table([ms] * 9))
+    assert "t.csv: in ms its ops would do" in str(caught.value)
+
+
+def test_a_few_odd_entries_are_no_wrong_unit() -> None:
+    assert check_unit(_table([4.0] * 6 + [0.0008, 800, 800])) is not None
+
+
+def test_the_median_is_of_multiply_adds_a_second() -> None:
+    assert check_unit(_table([2.0])) == pytest.approx(cost(_block(40)).madds / 2e-3)
+
+
+def test_insisting_has_an_end() -> None:
+    slow, absurd = _table([800.0] * 5), _table([1e-9] * 5)
+    assert check_unit(slow, insisted=True) is not None
+    with pytest.raises(TableError, match="devices do 1e"):
+        check_unit(absurd, insisted=True)
+    with pytest.raises(TableError, match="all implausible"):
+        check_unit(_table([1e-16] * 5), insisted=True)
+
+
+def test_without_known_ops_nothing_is_said() -> None:
+    table = _table([1.0])
+    unknown = replace(table.entries[0], op=ForeignOp(c_in=1, h_in=1, w_in=1, c_out=1, text="pool"))
+    assert check_unit(replace(table, entries=(unknown,))) is None

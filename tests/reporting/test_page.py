@@ -1,0 +1,265 @@
+"""What goes into a report arrives in the page, as text, and the page needs nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from functools import cache
+
+import numpy as np
+import pytest
+
+from hwnas.reporting.content import FailedContent, LatencyContent, NetworkLatency, ReportContent
+from hwnas.reporting.headline import headline
+from hwnas.reporting.html import render
+from hwnas.reporting.units import milliseconds
+from hwnas.space.arch import Arch
+from hwnas.space.op import Stabilizer
+from tests.reporting.parsed import Page
+from tests.reporting.samples import report, search_content
+from tests.reporting.test_search_section import small_search
+
+EVIL = '<script>alert(1)</script><img src=x onerror="alert(2)">'
+CHARTS = [
+    *("chart-front", "chart-hypervolume", "chart-choices", "chart-device-0", "chart-closing-0"),
+    *("chart-latency", "chart-training-0", "chart-training-1"),
+]
+SECTIONS = ["search", "devices", "closing", "winner", "latency", "training", "artifact", "how"]
+
+
+@cache
+def page_of(name: str) -> Page:
+    return Page(render(report(name)))
+
+
+def bare(**sections: object) -> ReportContent:
+    return ReportContent(title="A report", created="2025-03-14", version="0.1.0", **sections)
+
+
+@pytest.fixture(params=["scarlet-tiny", "scarlet-s2"])
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+def test_every_arch_of_the_front_is_in_a_table_and_in_the_chart(name: str) -> None:
+    page, search = page_of(name), report(name).search
+    chart = next(script for script in page.scripts if '"chart-front"' in script)
+    for index in search.front:
+        choices = ",".join(map(str, search.archs[index]))
+        assert f"{name}:{choices}" in page.text
+        assert choices in chart
+
+
+def test_headline_says_predicted_measured_and_budget(name: str) -> None:
+    content, text = report(name), page_of(name).text
+    latency = content.latency
+    for ms in (latency.predicted_ms, latency.measured_ms, latency.low_ms, content.search.budgets["latency_ms"]):
+        assert milliseconds(ms).replace("\N{NO-BREAK SPACE}", " ") in text
+    assert "97.22 %" in text
+    assert f"{content.winner.madds:,} per image" in text
+    assert "413 kB" in text
+
+
+def test_the_headlines_budget_is_the_first_devices() -> None:
+    content = report("scarlet-tiny")
+    for budgets, said in (
+        ({"latency_ms phone": 7.77, "latency_ms gpu": 1.11}, True),
+        ({"latency_ms gpu": 1.11}, False),
+    ):
+        search = small_search(budgets=budgets)
+        tile = Page(headline(bare(search=search, latency=content.latency))).text
+        assert ("budget 7.77 ms" in tile) == said
+        assert "1.11" not in tile
+
+
+def test_all_sections_and_charts_are_there_once(name: str) -> None:
+    ids = page_of(name).ids()
+    assert len(ids) == len(set(ids))
+    assert set(ids) == {*SECTIONS, *CHARTS}
+    assert "Not in this report" not in page_of(name).text
+
+
+def test_how_it_was_made_has_every_command_and_hash(name: str) -> None:
+    content, text = report(name), page_of(name).text
+    for step in content.how:
+        assert step.command in text
+    for file in content.artifact.files:
+        assert file.sha256 in text
+    assert "tolerance kept" in text
+
+
+def test_a_file_tells_what_it_is_worth(name: str) -> None:
+    text = " ".join(page_of(name).text.split())
+    for words in (
+        "25 int8, 6 fp32", "pointless 0.833 × as fast", "yes 1.724 × as fast",
+        "not run: there is no NVIDIA GPU here", "accuracy before",
+        "onnx-fp32/model.onnx 4.8e-06 0.0001 100.00 % 360 97.22 % 97.22 % yes",
+    ):  # fmt: skip
+        assert words in text
+    assert render(report(name)).count('<b class="good">fastest</b>') == 2
+
+
+def test_nothing_is_fetched(name: str) -> None:
+    page = page_of(name)
+    assert not [tag for tag, _ in page.tags if tag in ("link", "iframe", "img", "object", "embed", "base")]
+    for _, attributes in page.tags:
+        assert "src" not in attributes
+        assert attributes.get("href", "#").startswith("#")
+    assert not re.search(r"url\(|@import|https?:", "".join(page.styles))
+    own_scripts = [script for script in page.scripts if len(script) < 1_000_000]
+    assert not [script for script in own_scripts if "http" in script]
+    assert len(page.scripts) == len(own_scripts) + 1, "plotly's code stands in the page once"
+
+
+def test_the_page_forbids_fetching(name: str) -> None:
+    policies = [a["content"] for tag, a in page_of(name).tags if a.get("http-equiv") == "Content-Security-Policy"]
+    assert len(policies) == 1
+    assert policies[0].startswith("default-src 'none'")
+
+
+def test_same_content_same_page() -> None:
+    assert render(report("scarlet-tiny")) == render(report("scarlet-tiny"))
+
+
+def evil_report() -> ReportContent:
+    """Markup in every text that comes from outside."""
+    content = report("scarlet-tiny")
+    space = dataclasses.replace(content.search.space, name=EVIL, source=EVIL)
+    artifact = content.artifact
+    return dataclasses.replace(
+        content,
+        title=EVIL,
+        created=EVIL,
+        version=EVIL,
+        search=dataclasses.replace(
+            content.search, space=space, strategy=EVIL, failed=(FailedContent(choices=(0,), reason=EVIL),)
+        ),
+        devices=tuple(dataclasses.replace(d, name=EVIL, device=EVIL) for d in content.devices),
+        closing=dataclasses.replace(
+            content.closing,
+            objectives=tuple(
+                dataclasses.replace(
+                    measured,
+                    name=EVIL,
+                    device=EVIL,
+                    table=EVIL,
+                    networks=tuple(dataclasses.replace(n, label=EVIL) for n in measured.networks),
+                )
+                for measured in content.closing.objectives
+            ),
+            failed=(FailedContent(choices=(0,), reason=EVIL),),
+        ),
+        winner=dataclasses.replace(
+            content.winner, arch=Arch(space, content.winner.arch.choices), stabilizers={0: EVIL}, accuracies={EVIL: 0.5}
+        ),
+        latency=dataclasses.replace(
+            content.latency,
+            device=EVIL,
+            fields={EVIL: EVIL},
+            networks=(NetworkLatency(label=EVIL, predicted_ms=1.0, measured_ms=1.1),),
+        ),
+        training=tuple(
+            dataclasses.replace(run, name=EVIL, config={EVIL: {EVIL: EVIL}}, rows=({"epoch": 1, EVIL + "loss": 0.3},))
+            for run in content.training
+        ),
+        artifact=dataclasses.replace(
+            artifact,
+            files=tuple(
+                dataclasses.replace(f, path=EVIL, precision=EVIL, sha256=EVIL, precisions={EVIL: 1}, lacks=EVIL)
+                for f in artifact.files
+            ),
+            parity=tuple(dataclasses.replace(p, path=EVIL) for p in artifact.parity),
+            bench=tuple(dataclasses.replace(b, path=EVIL, runtime=EVIL) for b in artifact.bench),
+        ),
+        how=tuple(dataclasses.replace(s, name=EVIL, command=EVIL, facts={EVIL: EVIL}) for s in content.how),
+    )
+
+
+def test_markup_in_labels_stays_text() -> None:
+    html = render(evil_report())
+    page = Page(html)
+    assert "<script>alert" not in html
+    assert "<img" not in html
+    assert len(page.scripts) == 1 + len(CHARTS)
+    assert EVIL in page.text
+
+
+def test_absent_sections_are_named_in_one_line() -> None:
+    html = render(bare())
+    absent = (
+        "the front, other devices, the measured front, the winner, latency, training, the artifact, how it was made"
+    )
+    assert f"Not in this report: {absent}." in html
+    assert Page(html).ids() == []
+
+
+@pytest.mark.parametrize("section", [section for section in SECTIONS if section != "devices"])
+def test_any_section_can_be_alone(section: str) -> None:
+    page = Page(render(bare(**{section: getattr(report("scarlet-tiny"), section)})))
+    sections = [attributes.get("id") for tag, attributes in page.tags if tag == "section" and attributes.get("id")]
+    assert sections == [section]
+
+
+def test_empty_front_is_said_and_its_archs_still_drawn() -> None:
+    search = dataclasses.replace(
+        search_content("scarlet-tiny", 20), front=(), winner=None, hypervolume=None, hypervolume_history=None
+    )
+    page = Page(render(bare(search=search)))
+    assert "None of the 20 evaluated networks" in page.text
+    assert [i for i in page.ids() if i.startswith("chart")] == ["chart-front"]
+
+
+def test_a_search_without_evaluations_has_no_chart() -> None:
+    search = search_content("scarlet-tiny", 20)
+    none = dataclasses.replace(
+        search,
+        archs=search.archs[:0],
+        values=search.values[:0],
+        front=(),
+        winner=None,
+        evaluations=0,
+        hypervolume=None,
+        hypervolume_history=np.zeros(0),
+    )
+    page = Page(render(bare(search=none)))
+    assert "There is no chart" in page.text
+    assert page.ids() == ["search"]
+
+
+def test_latency_that_was_not_measured_is_said() -> None:
+    latency = LatencyContent(device="d", fields={}, predicted_ms=2.0, low_ms=None, high_ms=None, measured_ms=None)
+    page = Page(render(bare(latency=latency)))
+    assert "it wasn't measured" in page.text
+    assert page.ids() == ["latency"]
+
+
+def test_network_has_one_labelled_block_a_layer(name: str) -> None:
+    winner = report(name).winner
+    labels = [label for label in page_of(name).labels() if re.match(r"(stem|head|layer \d+):", label)]
+    assert len(labels) == winner.arch.space.num_layers + 2
+    for layer, choice in enumerate(winner.arch.choices):
+        op, label = winner.arch.space.layers[layer][choice], labels[layer + 1]
+        if isinstance(op, Stabilizer):
+            assert label == f"layer {layer}: skipped; stabilizer: folded into the block after layer {layer}"
+        else:
+            assert f"mbconv {op.kernel}×{op.kernel}, expansion {op.expansion:g}" in label
+            assert ("with SE" in label) == op.se
+            assert f"{op.c_in}×{op.h_in}×{op.w_in} to {'×'.join(map(str, op.out_shape))}" in label
+            assert f"predicted {milliseconds(winner.predicted_ms[f'layers.{layer}'])}" in label
+
+
+def test_network_without_predictions_has_no_columns() -> None:
+    winner = dataclasses.replace(report("scarlet-tiny").winner, predicted_ms={})
+    page = Page(render(bare(winner=winner)))
+    assert "predicted share of the latency" not in page.text
+    assert not [a for tag, a in page.tags if tag == "rect" and (a.get("class") or "").startswith("column")]
+
+
+def test_a_stabilizer_that_stays_is_a_block() -> None:
+    winner = report("scarlet-s2").winner
+    walk = tuple(winner.arch.space.walk(winner.arch.choices, stabilizers=True))
+    kept = [place.removeprefix("layers.") for place, op in walk if isinstance(op, Stabilizer)]
+    page = Page(render(bare(winner=dataclasses.replace(winner, walk=walk, stabilizers={}))))
+    assert kept
+    for layer in kept:
+        assert any(label.startswith(f"layer {layer}: stabilizer, ") for label in page.labels())
