@@ -30,8 +30,8 @@ from hwnas.nn.supernet import Supernet
 from hwnas.optimize import FeasibleRegion, Objective, Problem
 from hwnas.optimize.strategies.nsga2 import NSGA2
 from hwnas.prediction.lowered import madds
+from hwnas.space.registry import get_space
 from hwnas.space.space import Space
-from hwnas.space.yaml import get_space
 
 POPULATION, GENERATIONS = 200, 15
 Accuracies = npt.NDArray[np.float64]

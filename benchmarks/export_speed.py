@@ -52,7 +52,7 @@ from hwnas.onnx.write import to_onnx
 from hwnas.prediction.count import count
 from hwnas.runtimes.base import Session
 from hwnas.runtimes.registry import get_runtime
-from hwnas.space.yaml import get_space
+from hwnas.space.registry import get_space
 from hwnas.training.config import TrainConfig
 from hwnas.training.loop import train
 

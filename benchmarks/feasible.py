@@ -19,8 +19,8 @@ from hwnas.optimize import Budget, FeasibleRegion, Objective, Problem
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.prediction.lowered import params
 from hwnas.shipped import shipped
+from hwnas.space.registry import get_space
 from hwnas.space.space import Space
-from hwnas.space.yaml import get_space
 from hwnas.tables.table import LatencyTable
 
 DRAWS = 10_000

@@ -30,9 +30,9 @@ from hwnas.profiling.timer import Effort
 from hwnas.runtimes.registry import get_runtime
 from hwnas.shipped import shipped
 from hwnas.space.op import MBConv, Op
-from hwnas.space.yaml import get_space
+from hwnas.space.registry import get_space
 from hwnas.tables.origin import Provenance
-from hwnas.tables.table import LatencyTable, MeasuredNetwork, SpaceOfTable
+from hwnas.tables.table import LatencyTable, MeasuredNetwork
 
 KNOWN, ASKED = (160, 192, 224), 176
 CALIBRATING = 7
@@ -60,7 +60,7 @@ def resolution(seconds: float, networks: int) -> None:
         LatencyTable(
             device=device,
             provenance=source,
-            space=SpaceOfTable.of(spaces[pixels]),
+            space=spaces[pixels].ref,
             ops={op: found.latency[op] for op in spaces[pixels].distinct_ops},
             networks=tuple(
                 MeasuredNetwork(choices=arch, **found.latency[pixels, arch].model_dump())

@@ -33,7 +33,7 @@ from hwnas.data.load import Data, load_data
 from hwnas.evaluation.accuracy import channels_last
 from hwnas.nn.derive import Network
 from hwnas.nn.memory import keep_freed_memory
-from hwnas.space.yaml import get_space
+from hwnas.space.registry import get_space
 from hwnas.training.update import TrainedPath
 
 IMAGES = 256

@@ -26,10 +26,10 @@ from pymoo.optimize import minimize
 from pymoo.util.ref_dirs import get_reference_directions
 
 from hwnas.arrays import Archs, Values
-from hwnas.optimize import Budget, Objective, StrategyFactory, get_strategy, search
+from hwnas.optimize import STRATEGIES, Budget, Objective, StrategyFactory, search
 from hwnas.optimize.strategies.nsga2 import NSGA2
 from hwnas.optimize.strategies.nsga3 import NSGA3
-from hwnas.space.yaml import get_space
+from hwnas.space.registry import get_space
 
 EVALUATIONS = 10_000
 ROUNDS = 3
@@ -65,7 +65,7 @@ def main() -> None:
             },
         )
     names = ("random", "regularized", "hill")
-    _compare("two objectives, one free", {name: partial(_ours, get_strategy(name), (False, True)) for name in names})
+    _compare("two objectives, one free", {name: partial(_ours, STRATEGIES.get(name), (False, True)) for name in names})
 
 
 def _compare(title: str, calls: Mapping[str, Callable[[], Any]]) -> None:

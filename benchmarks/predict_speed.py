@@ -17,8 +17,8 @@ from hwnas.prediction.latency import LatencyPredictor
 from hwnas.prediction.lowered import LayerSum
 from hwnas.shipped import shipped
 from hwnas.space.op import Op, Stabilizer
+from hwnas.space.registry import get_space
 from hwnas.space.space import Space
-from hwnas.space.yaml import get_space
 from hwnas.tables.table import LatencyTable
 
 ARCHS = 1_000_000

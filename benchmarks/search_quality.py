@@ -34,7 +34,7 @@ from hwnas.prediction.latency import LatencyPredictor
 from hwnas.prediction.lowered import madds, params
 from hwnas.reporting.picture import photograph
 from hwnas.reporting.theme import TEMPLATE
-from hwnas.space.yaml import get_space
+from hwnas.space.registry import get_space
 from hwnas.tables.table import LatencyTable
 
 CHECKPOINTS = (50, 100, 150, 200, 300)

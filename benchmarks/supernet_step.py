@@ -22,7 +22,7 @@ from hwnas.nn.blocks import quiet_residuals
 from hwnas.nn.derive import Network
 from hwnas.nn.memory import keep_freed_memory
 from hwnas.nn.supernet import Supernet
-from hwnas.space.yaml import get_space
+from hwnas.space.registry import get_space
 from hwnas.training.config import TrainConfig
 from hwnas.training.loss import Loss
 from hwnas.training.optimizer import make_optimizer, set_rates

@@ -25,7 +25,7 @@ _HOME = {  # public name -> module that defines it
     "derive": "hwnas.nn.derive",
     "export": "hwnas.artifacts.export",
     "get_runtime": "hwnas.runtimes.registry",
-    "get_space": "hwnas.space.yaml",
+    "get_space": "hwnas.space.registry",
     "load_scarlet": "hwnas.nn.derive",
     "parse_arch": "hwnas.space.arch",
     "profile_space": "hwnas.profiling.sweep",
@@ -48,8 +48,8 @@ if TYPE_CHECKING:
     from hwnas.runtimes.registry import get_runtime as get_runtime
     from hwnas.space.arch import Arch as Arch
     from hwnas.space.arch import parse_arch as parse_arch
+    from hwnas.space.registry import get_space as get_space
     from hwnas.space.space import Space as Space
-    from hwnas.space.yaml import get_space as get_space
     from hwnas.tables.table import LatencyTable as LatencyTable
 
 

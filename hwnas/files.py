@@ -83,6 +83,9 @@ def validated(model: type[_Model], data: Any, where: Path | str, error: type[Inp
         error: with ``where``, the first wrong field's path and what is wrong with it.
     """
     try:
+        # Strict models are read as JSON: there a list may be a tuple, and yet 1 is neither True nor "1".
+        if model.model_config.get("strict"):
+            return model.model_validate_json(json.dumps(data, default=str))
         return model.model_validate(data)
     except ValidationError as problem:
         first = problem.errors()[0]

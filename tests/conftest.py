@@ -10,8 +10,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: small networks ar
 
 import pytest
 
+from hwnas.space.registry import get_space
 from hwnas.space.space import Space
-from hwnas.space.yaml import get_space
 
 _DATA = Path(__file__).parents[2] / "shared" / "data"
 

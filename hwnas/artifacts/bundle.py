@@ -29,8 +29,8 @@ from hwnas.errors import ModelError, SpaceError
 from hwnas.files import new_folder, read_json, to_json, validated, write_atomic
 from hwnas.runtimes.base import Session
 from hwnas.space.arch import Arch
+from hwnas.space.registry import get_space
 from hwnas.space.space import Space
-from hwnas.space.yaml import get_space
 
 CARD = "README.md"
 _SPACE = "space.yaml"

@@ -124,7 +124,7 @@ def run_demo(folder: Path, size: Size, budget_ms: float | None, seed: int, progr
     from hwnas.reporting.html import render
     from hwnas.runtimes.registry import get_runtime
     from hwnas.space.arch import parse_arch
-    from hwnas.space.yaml import get_space
+    from hwnas.space.registry import get_space
     from hwnas.training.config import TrainConfig
     from hwnas.training.loop import train
 

@@ -38,7 +38,7 @@ def feasible(
     from hwnas.cli.tables import parse_table
     from hwnas.optimize import FeasibleRegion, Problem
     from hwnas.prediction.latency import LatencyPredictor
-    from hwnas.space.yaml import get_space
+    from hwnas.space.registry import get_space
 
     options, limits = [parse_table(text) for text in table], parse_limits(limit or [])
     made_for = options[0].table.space

@@ -24,8 +24,8 @@ from hwnas.reporting.content import (
 )
 from hwnas.reporting.units import shown, words
 from hwnas.space.arch import Arch
+from hwnas.space.registry import get_space
 from hwnas.space.space import Space
-from hwnas.space.yaml import get_space
 from hwnas.tables.table import LatencyTable
 from hwnas.training.run import read_supernet_info
 

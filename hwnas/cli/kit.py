@@ -42,7 +42,7 @@ def build(
     There: python KIT.pyz -o RESULT. Then, here: hwnas table import RESULT -o TABLE.
     """
     from hwnas.profiling.kit import build_kit
-    from hwnas.space.yaml import get_space
+    from hwnas.space.registry import get_space
 
     refuse_existing(output)
     found, runs = get_space(space, resolution, classes), profiling.runtime_for(runtime, option)

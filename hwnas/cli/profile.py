@@ -49,7 +49,7 @@ def profile(
 ) -> None:
     """Measure every op of a space, here or --on other machines. Give it the machine alone: other work counts too."""
     from hwnas.profiling.sweep import carry_out
-    from hwnas.space.yaml import get_space
+    from hwnas.space.registry import get_space
 
     several = workers is not None or len(on or []) > 1
     (elsewhere.check_folder if several else refuse_existing)(output)

@@ -18,13 +18,13 @@ class SearchCommand(TyperCommand):
 
     def get_params(self, ctx: Any) -> list[Any]:
         from hwnas.cli.objectives import COSTS
-        from hwnas.optimize.strategy import strategy_names
+        from hwnas.optimize.strategies import STRATEGIES
 
         params = super().get_params(ctx)
         for param in params:
             text = getattr(param, "help", None)
             if text:
-                param.help = text.format(strategies=", ".join(strategy_names()), costs=", ".join(COSTS))  # type: ignore[attr-defined]
+                param.help = text.format(strategies=", ".join(STRATEGIES.names()), costs=", ".join(COSTS))  # type: ignore[attr-defined]
         return params
 
 

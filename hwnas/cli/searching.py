@@ -27,7 +27,7 @@ from hwnas.cli.progress_note import search_note
 from hwnas.cli.tables import TableOption
 from hwnas.errors import ConfigError, ModelError, OutputError
 from hwnas.files import read_json, refuse_existing, to_json, write_atomic
-from hwnas.optimize import Budget, FeasibleRegion, Objective, Problem, SearchProgress, Store, get_strategy
+from hwnas.optimize import STRATEGIES, Budget, FeasibleRegion, Objective, Problem, SearchProgress, Store
 from hwnas.optimize import search as run_search
 from hwnas.space.arch import Arch
 from hwnas.space.space import Space
@@ -85,7 +85,7 @@ def search_supernet(
 
     if not resume:
         refuse_existing(output)
-    get_strategy(settings.strategy)
+    STRATEGIES.get(settings.strategy)
     if settings.measuring_s is not None:
         measurable(settings.tables)
     accuracy = SupernetAccuracy(settings.supernet)

@@ -16,9 +16,9 @@ app.command("feasible")(feasible)
 @app.command("list")
 def list_spaces(seed: UnusedSeedOption = 0, as_json: JsonOption = False) -> None:
     """Every space that has a name; the path of a YAML file is one as well."""
-    from hwnas.space.yaml import get_space, space_names
+    from hwnas.space.registry import SPACES, get_space
 
-    spaces = [get_space(name) for name in space_names()]
+    spaces = [get_space(name) for name in SPACES.names()]
     result = {
         "spaces": [
             {"name": s.name, "layers": s.num_layers, "size": s.size, "resolution": s.resolution, "classes": s.classes}
@@ -41,7 +41,7 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """One space: its layers, the choices of each, and how many archs there are."""
-    from hwnas.space.yaml import get_space
+    from hwnas.space.registry import get_space
 
     found = get_space(space, resolution, classes)
     result = {

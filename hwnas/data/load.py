@@ -30,7 +30,7 @@ from hwnas.data.images import (
 )
 from hwnas.data.shards import has_shards, read_shards
 from hwnas.errors import DataError
-from hwnas.plugins import load_plugin
+from hwnas.registry import Registry
 
 MEMORY_LIMIT_BYTES = 4 * 2**30
 """Data sets that decode to at most this many bytes are decoded once and kept; larger ones at each access."""
@@ -180,9 +180,8 @@ def load_data(
 def _parts(spec: str, size: int, corrupt: str) -> Parts:
     if spec.startswith(foreign.PREFIX):
         return _decoded(foreign.read_foreign(spec), size, corrupt)
-    source: Callable[[int], Parts] | None = _BUILT_IN.get(spec) or load_plugin("hwnas.data", spec)
-    if source:
-        return source(size)
+    if spec in SOURCES.names():
+        return SOURCES.get(spec)(size)
     return _decoded((read_shards if has_shards(Path(spec)) else read_folder)(Path(spec)), size, corrupt)
 
 
@@ -222,7 +221,8 @@ def _digits(resolution: int) -> Parts:
     )  # fmt: skip
 
 
-_BUILT_IN: dict[str, Callable[[int], Parts]] = {"digits": _digits}
+SOURCES = Registry[Callable[[int], Parts]]("hwnas.data", "data set", {"digits": _digits}, DataError)
+"""Data sets that have a name: what makes their parts at a size in pixels."""
 
 
 def _decoded(found: Listing, size: int, corrupt: str) -> Parts:

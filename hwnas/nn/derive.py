@@ -15,9 +15,9 @@ from hwnas.nn.stabilizer import fold_after, fold_before, matrix
 from hwnas.nn.supernet import Supernet, choices_of
 from hwnas.space.arch import Arch
 from hwnas.space.op import Op, Stabilizer
+from hwnas.space.registry import get_space
 from hwnas.space.scarlet import released_archs
 from hwnas.space.space import Space
-from hwnas.space.yaml import get_space
 
 
 class Network(nn.Module):

@@ -19,9 +19,11 @@ from hwnas.optimize.problem import Budget, Objective, Problem
 from hwnas.optimize.progress import SearchProgress
 from hwnas.optimize.rank import hypervolume, non_dominated
 from hwnas.optimize.store import Store
-from hwnas.optimize.strategy import Strategy, StrategyFactory, get_strategy, strategy_names
+from hwnas.optimize.strategies import STRATEGIES
+from hwnas.optimize.strategy import Strategy, StrategyFactory
 
 __all__ = [
+    "STRATEGIES",
     "Budget",
     "Closing",
     "Extreme",
@@ -38,9 +40,7 @@ __all__ = [
     "StrategyFactory",
     "close_loop",
     "fastest",
-    "get_strategy",
     "hypervolume",
     "non_dominated",
     "search",
-    "strategy_names",
 ]

@@ -19,8 +19,9 @@ from hwnas.optimize.problem import Budget, Objective, Problem
 from hwnas.optimize.progress import Reporter, SearchProgress
 from hwnas.optimize.rank import non_dominated, worst
 from hwnas.optimize.store import Forgotten, SearchRecord, Store
+from hwnas.optimize.strategies import STRATEGIES
 from hwnas.optimize.strategies.vary import Seen
-from hwnas.optimize.strategy import StrategyFactory, get_strategy
+from hwnas.optimize.strategy import StrategyFactory
 from hwnas.space.space import Space
 from hwnas.workers.base import Workers
 from hwnas.workers.here import Here
@@ -112,7 +113,7 @@ def search(
         space: where to search.
         objectives: K of them, with different names.
         budgets: upper bounds on minimised objectives.
-        strategy: one of ``strategy_names()``, or what makes a strategy.
+        strategy: one of the names in ``STRATEGIES``, or what makes a strategy.
         evaluations: how many different archs may be given to the objectives that aren't free (to any objective,
             when all are free). Fewer are, when the space has no more within the budgets.
         seed: of all random draws.
@@ -137,7 +138,7 @@ def search(
     _check_count("seed", seed, 0)
     if store is not None and store.space.fingerprint != space.fingerprint:
         raise InputError(f"the store is of the space {store.space.name}, the search of {space.name}")
-    make = get_strategy(strategy) if isinstance(strategy, str) else strategy
+    make = STRATEGIES.get(strategy) if isinstance(strategy, str) else strategy
     problem = Problem(space, tuple(objectives), tuple(budgets))
     rng = np.random.default_rng(seed)
     proposer = make(problem, FeasibleRegion(problem), rng)

@@ -1,7 +1,6 @@
 """`Strategy`: what proposes archs. The driver evaluates them; a strategy never does.
 
-A strategy is made by a callable ``(problem, region, rng) -> Strategy``, and all its random draws come from ``rng``.
-Outsiders register theirs as an entry point of the group ``hwnas.strategies``.
+Those that there are, and how an outsider adds one: :mod:`hwnas.optimize.strategies`.
 """
 
 from __future__ import annotations
@@ -12,16 +11,8 @@ from typing import Protocol
 import numpy as np
 
 from hwnas.arrays import Archs, Values
-from hwnas.errors import InputError
 from hwnas.optimize.feasible import FeasibleRegion
 from hwnas.optimize.problem import Problem
-from hwnas.optimize.strategies.guided import Guided
-from hwnas.optimize.strategies.hill import HillClimbing
-from hwnas.optimize.strategies.nsga2 import NSGA2
-from hwnas.optimize.strategies.nsga3 import NSGA3
-from hwnas.optimize.strategies.random import RandomSearch
-from hwnas.optimize.strategies.regularized import RegularizedEvolution
-from hwnas.plugins import load_plugin, plugin_names
 
 
 class Strategy(Protocol):
@@ -45,31 +36,4 @@ class Strategy(Protocol):
 
 
 StrategyFactory = Callable[[Problem, FeasibleRegion, np.random.Generator], Strategy]
-
-_BUILT_IN: dict[str, StrategyFactory] = {
-    "guided": Guided,
-    "nsga2": NSGA2,
-    "nsga3": NSGA3,
-    "regularized": RegularizedEvolution,
-    "hill": HillClimbing,
-    "random": RandomSearch,
-}
-_PLUGINS = "hwnas.strategies"
-
-
-def strategy_names() -> tuple[str, ...]:
-    """Every strategy that has a name: the built-in ones and those of installed plug-ins."""
-    return (*_BUILT_IN, *plugin_names(_PLUGINS))
-
-
-def get_strategy(name: str) -> StrategyFactory:
-    """What makes the strategy of that name.
-
-    Raises:
-        InputError: unknown name.
-    """
-    make = _BUILT_IN.get(name) or load_plugin(_PLUGINS, name)
-    if make is None:
-        raise InputError(f"no strategy {name!r}; known: {', '.join(strategy_names())}")
-    factory: StrategyFactory = make
-    return factory
+"""``(problem, region, rng) -> Strategy``: all random draws come from ``rng``."""

@@ -13,8 +13,8 @@ from hwnas.errors import SpaceError, TableError
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.space.arch import Arch
 from hwnas.space.op import Op, Stabilizer
+from hwnas.space.registry import get_space
 from hwnas.space.space import Space
-from hwnas.space.yaml import get_space
 from hwnas.tables.table import LatencyTable
 
 _EXAMPLES = 5
@@ -165,7 +165,7 @@ def _common_space(a: LatencyTable, b: LatencyTable) -> Space | None:
     """The space of one of the tables that has all its ops in both."""
     for said in (a.space, b.space):
         try:
-            space = get_space(said.source, said.resolution, said.classes) if said else None
+            space = get_space(said) if said else None
         except SpaceError:  # a file that isn't here
             continue
         if space and all(op in a.ops and op in b.ops for op in space.distinct_ops if not isinstance(op, Stabilizer)):

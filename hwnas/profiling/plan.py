@@ -15,8 +15,8 @@ from hwnas.profiling.timer import Effort
 from hwnas.progress import Progress
 from hwnas.runtimes.base import Runtime
 from hwnas.space.op import Op
+from hwnas.space.ref import SpaceRef
 from hwnas.space.space import Space
-from hwnas.tables.table import SpaceOfTable
 from hwnas.version import __version__
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Plan(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     schema_: Annotated[Literal["hwnas-plan/1"], Field(alias="schema")] = "hwnas-plan/1"
-    space: SpaceOfTable
+    space: SpaceRef
     runtime: str
     options: Mapping[str, str]
     precision: str
@@ -123,7 +123,7 @@ def plan_space(
         if value < 1:
             raise ConfigError(f"{name} must be at least 1, got {value}")
     return Plan(
-        space=SpaceOfTable.of(space),
+        space=space.ref,
         runtime=runtime.name,
         options=dict(runtime.options),
         precision=precision,

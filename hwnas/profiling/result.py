@@ -15,8 +15,8 @@ from hwnas.files import read_json, validated
 from hwnas.profiling.kit_file import canonical, seal
 from hwnas.profiling.plan import Entry, Plan, Whole
 from hwnas.space.op import Op
+from hwnas.space.registry import get_space
 from hwnas.space.space import Space
-from hwnas.space.yaml import get_space
 from hwnas.tables.device import Device
 from hwnas.tables.origin import Condition, Protocol
 from hwnas.tables.table import Latency, LatencyTable, MeasuredNetwork
@@ -120,7 +120,7 @@ def read_result(path: Path) -> Returned:
         raise KitError(
             f"{path}: its kit has {len(kit.models)} models for {len(plan.entries())} entries; build it again"
         )
-    space = get_space(plan.space.source, plan.space.resolution, plan.space.classes)
+    space = get_space(plan.space)
     if plan.space.fingerprint != space.fingerprint or {*table.ops, *table.failed} != set(space.distinct_ops):
         raise KitError(f"{path} was measured for another {space.source} than there is here; build the kit again")
     for network in (*plan.networks, *plan.held_out):

@@ -29,8 +29,8 @@ from hwnas.arrays import Archs, Values
 from hwnas.errors import ArchError, DataError, SpaceError
 from hwnas.files import write_atomic
 from hwnas.space.arch import Arch
+from hwnas.space.registry import get_space
 from hwnas.space.space import Space
-from hwnas.space.yaml import get_space
 
 _SIZES = ("c_in", "h_in", "w_in", "c_out")
 _Row = tuple[str, str, list[float]]

@@ -1,56 +1,26 @@
-"""Which runtimes there are: those of hwnas, and those that installed packages add."""
+"""Which runtimes there are: those of hwnas, and those that installed packages add (entry points ``hwnas.runtimes``)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 
 from hwnas.errors import RuntimeMissingError
-from hwnas.plugins import load_plugin, plugin_names
+from hwnas.registry import Registry
 from hwnas.runtimes.base import Runtime
 
-_Make = Callable[[Mapping[str, str] | None], Runtime]
-
-# imported when asked for: each runtime is a heavy library, and not everyone has it
-
-
-def _onnxruntime(options: Mapping[str, str] | None) -> Runtime:
-    from hwnas.runtimes.onnxruntime import OnnxRuntime
-
-    return OnnxRuntime(options)
-
-
-def _openvino(options: Mapping[str, str] | None) -> Runtime:
-    from hwnas.runtimes.openvino import OpenVino
-
-    return OpenVino(options)
-
-
-def _torch(options: Mapping[str, str] | None) -> Runtime:
-    from hwnas.runtimes.torch import Torch
-
-    return Torch(options)
-
-
-def _tensorrt(name: str, options: Mapping[str, str] | None) -> Runtime:
-    from hwnas.runtimes.tensorrt import TensorRt
-
-    return TensorRt(name, options)
-
-
-_BUILT_IN: dict[str, _Make] = {
-    "onnxruntime": _onnxruntime,
-    "openvino": _openvino,
-    "torch": _torch,
-    "tensorrt": partial(_tensorrt, "tensorrt"),
-    "tensorrt-rtx": partial(_tensorrt, "tensorrt-rtx"),
-}
-_PLUGINS = "hwnas.runtimes"
-
-
-def runtime_names() -> tuple[str, ...]:
-    """Every runtime that can be asked for."""
-    return (*_BUILT_IN, *plugin_names(_PLUGINS))
+RUNTIMES = Registry[Callable[[Mapping[str, str] | None], Runtime]](
+    "hwnas.runtimes",
+    "runtime",
+    {
+        "onnxruntime": "hwnas.runtimes.onnxruntime:OnnxRuntime",
+        "openvino": "hwnas.runtimes.openvino:OpenVino",
+        "torch": "hwnas.runtimes.torch:Torch",
+        "tensorrt": "hwnas.runtimes.tensorrt:tensorrt",
+        "tensorrt-rtx": "hwnas.runtimes.tensorrt:tensorrt_rtx",
+    },
+    RuntimeMissingError,
+)
+"""What makes a runtime of its options; None are its defaults."""
 
 
 def get_runtime(name: str, options: Mapping[str, str] | None = None) -> Runtime:
@@ -64,7 +34,4 @@ def get_runtime(name: str, options: Mapping[str, str] | None = None) -> Runtime:
         ConfigError: an option or value that the runtime doesn't have.
         RuntimeMissingError: unknown name, or not installed.
     """
-    make: _Make | None = _BUILT_IN.get(name) or load_plugin(_PLUGINS, name)
-    if make is None:
-        raise RuntimeMissingError(f"no runtime {name!r}; known: {', '.join(runtime_names())}")
-    return make(options)
+    return RUNTIMES.get(name)(options)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from hwnas.errors import ModelError, RuntimeMissingError
@@ -118,3 +119,7 @@ def _import(name: str) -> Any:
         return importlib.import_module(_MODULES[name])
     except Exception as error:  # a broken install raises whatever its libraries lead it to
         raise missing(name, f"pip install 'hwnas[{name}]'", error) from None
+
+
+tensorrt = partial(TensorRt, "tensorrt")
+tensorrt_rtx = partial(TensorRt, "tensorrt-rtx")

@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.errors import ArchError
+from hwnas.files import validated
+from hwnas.space.ref import SpaceDefinition
+from hwnas.space.registry import get_space, made
 from hwnas.space.scarlet import released_archs
 from hwnas.space.space import Space
-from hwnas.space.yaml import get_space
+
+_KEYS = ("space", "choices", "resolution", "classes", "definition")
 
 
 @dataclass(frozen=True)
@@ -31,17 +35,19 @@ class Arch:
         return f"{self.space.source}:{','.join(map(str, self.choices))}"
 
     def to_dict(self) -> dict[str, Any]:
-        """What ``arch.json`` holds; resolution and classes are said so that the network can be made again."""
+        """What ``arch.json`` holds: all that it takes to make the network again, also where a YAML file has gone."""
+        definition = self.space.definition
         return {
             "space": self.space.source,
             "choices": list(self.choices),
             "resolution": self.space.resolution,
             "classes": self.space.classes,
+            **({"definition": definition.plain()} if definition else {}),
         }
 
     @staticmethod
     def from_dict(data: Any, where: str) -> Arch:
-        """The arch that ``to_dict`` described; ``resolution`` and ``classes`` may be absent.
+        """The arch that ``to_dict`` described; all but ``space`` and ``choices`` may be absent.
 
         Raises:
             ArchError: a key is missing or of the wrong type; ``where`` is named.
@@ -49,8 +55,8 @@ class Arch:
         """
         if not isinstance(data, dict):
             raise ArchError(f'{where}: expected {{"space": …, "choices": […]}}')
-        if unknown := sorted(data.keys() - {"space", "choices", "resolution", "classes"}):
-            raise ArchError(f"{where}: unknown key {unknown[0]!r}; it has space, choices, resolution, classes")
+        if unknown := sorted(data.keys() - set(_KEYS)):
+            raise ArchError(f"{where}: unknown key {unknown[0]!r}; it has {', '.join(_KEYS)}")
         space, choices = data.get("space"), data.get("choices")
         if not isinstance(space, str):
             raise ArchError(f"{where}: 'space' must be a name or a path, got {space!r}")
@@ -59,7 +65,11 @@ class Arch:
         for key in ("resolution", "classes"):
             if data.get(key) is not None and type(data[key]) is not int:
                 raise ArchError(f"{where}: {key!r} must be an integer, got {data[key]!r}")
-        return Arch(get_space(space, data.get("resolution"), data.get("classes")), tuple(choices))
+        size = data.get("resolution"), data.get("classes")
+        if data.get("definition") is None:
+            return Arch(get_space(space, *size), tuple(choices))
+        definition = validated(SpaceDefinition, data["definition"], f"{where}: definition", ArchError)
+        return Arch(made(space, definition, *size), tuple(choices))
 
 
 def parse_arch(text: str, resolution: int | None = None, classes: int | None = None) -> Arch:

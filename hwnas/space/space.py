@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
 
@@ -15,6 +15,7 @@ import numpy.typing as npt
 from hwnas.arrays import Archs
 from hwnas.errors import ArchError, SpaceError
 from hwnas.space.op import Head, Op, Stabilizer, Stem
+from hwnas.space.ref import SpaceDefinition, SpaceRef
 
 Choices = Callable[[int, int, int, int], tuple[Op, ...]]
 """(c_in, size_px, c_out, stride) -> the choices of one layer, in the order of their indices."""
@@ -38,6 +39,7 @@ class Space:
         source: what ``get_space`` takes to make it again: a name, or the path of a YAML file.
         stem, head: the fixed Ops around the choice layers.
         layers: for each choice layer its Ops, by choice index. A skip is a ``Stabilizer``.
+        definition: what its YAML file said; None where the name says everything.
     """
 
     name: str
@@ -45,6 +47,18 @@ class Space:
     stem: Stem
     layers: tuple[tuple[Op, ...], ...]
     head: Head
+    definition: SpaceDefinition | None = field(default=None, compare=False)
+
+    @property
+    def ref(self) -> SpaceRef:
+        """What is made of this space says so by this; ``get_space`` takes it."""
+        return SpaceRef(
+            source=self.source,
+            resolution=self.resolution,
+            classes=self.classes,
+            fingerprint=self.fingerprint,
+            definition=self.definition,
+        )
 
     @property
     def resolution(self) -> int:
@@ -178,6 +192,7 @@ def assemble(
     head_width: int,
     classes: int,
     act: str,
+    definition: SpaceDefinition | None = None,
 ) -> Space:
     """Chain stem, stages and head into a Space.
 
@@ -195,4 +210,4 @@ def assemble(
             layers.append(choices(channels, size, stage.c_out, stride))
             channels, size = stage.c_out, -(-size // stride)
     head = Head(c_in=channels, h_in=size, w_in=size, c_out=classes, width=head_width, act=act)
-    return Space(name=name, source=source, stem=stem, layers=tuple(layers), head=head)
+    return Space(name=name, source=source, stem=stem, layers=tuple(layers), head=head, definition=definition)

@@ -5,12 +5,31 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from hwnas.record import Record
 
 _Text = Annotated[str, Field(min_length=1, max_length=200)]
 
 
-class Device(BaseModel):
+class Conditions(Record):
+    """How a network is run: what a prediction is for, what a measurement was made under, what two of them must share.
+
+    Attributes:
+        runtime, options: what runs it; the options in force, the runtime's own defaults included.
+        precision: of the arithmetic, as ``fp32``.
+        threads: that one inference uses.
+        batch: images per inference.
+    """
+
+    runtime: _Text
+    options: Mapping[str, str] = {}
+    precision: _Text = "fp32"
+    threads: Annotated[int, Field(gt=0)] = 1
+    batch: Annotated[int, Field(gt=0)] = 1
+
+
+class Device(Record):
     """Hardware, operating system, runtime and how it was asked to run.
 
     Attributes:
@@ -25,8 +44,6 @@ class Device(BaseModel):
         clocks: what is known of frequencies and their governor; ``unknown`` where the system doesn't tell.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     hardware: _Text
     cores: Annotated[int, Field(gt=0)]
     os: _Text
@@ -37,6 +54,13 @@ class Device(BaseModel):
     threads: Annotated[int, Field(gt=0)]
     batch: Annotated[int, Field(gt=0)]
     clocks: _Text
+
+    @property
+    def conditions(self) -> Conditions:
+        """How networks were run on it."""
+        return Conditions(
+            runtime=self.runtime, options=self.options, precision=self.precision, threads=self.threads, batch=self.batch
+        )
 
     def __str__(self) -> str:
         threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"

@@ -33,12 +33,14 @@ from pydantic import BaseModel, Field, model_validator
 
 from hwnas.errors import SpaceError, TableError
 from hwnas.files import read_yaml, validated, write_atomic
+from hwnas.record import Record
 from hwnas.space.op import Op
+from hwnas.space.ref import SpaceRef
+from hwnas.space.registry import get_space
 from hwnas.space.space import Space
-from hwnas.space.yaml import get_space
 from hwnas.tables import foreign_op  # noqa: F401  (registers the kind of Op that imported tables have)
 from hwnas.tables.device import Device
-from hwnas.tables.origin import Protocol, Provenance, Record, Share
+from hwnas.tables.origin import Protocol, Provenance, Share
 
 SCHEMA = "hwnas-latency-table/2"
 
@@ -92,25 +94,6 @@ class AddedNetwork(MeasuredNetwork):
     started: str
 
 
-class SpaceOfTable(Record):
-    """For which space the table was made."""
-
-    source: str
-    resolution: Annotated[int, Field(gt=0, strict=True)]
-    classes: Annotated[int, Field(gt=0, strict=True)]
-    fingerprint: str
-
-    @staticmethod
-    def of(space: Space) -> SpaceOfTable:
-        """What a table says about ``space``."""
-        return SpaceOfTable(
-            source=space.source,
-            resolution=space.resolution,
-            classes=space.classes,
-            fingerprint=space.fingerprint,
-        )
-
-
 class Calibration(Record):
     """What measured networks say about the sum of their ops: network ≈ scale · Σ ops + per op of a class + fixed_ms.
 
@@ -151,7 +134,7 @@ class _Failed(Record):
 class _File(Record):
     schema_: Annotated[Literal["hwnas-latency-table/2"], Field(alias="schema")]
     device: Device
-    space: SpaceOfTable | None = None
+    space: SpaceRef | None = None
     protocol: Protocol | None = None
     provenance: Provenance | None = None
     calibration: Calibration | None = None
@@ -186,7 +169,7 @@ class LatencyTable:
 
     device: Device
     ops: Mapping[Op, Latency]
-    space: SpaceOfTable | None = None
+    space: SpaceRef | None = None
     protocol: Protocol | None = None
     provenance: Provenance | None = None
     failed: Mapping[Op, str] = field(default_factory=dict)
@@ -248,7 +231,7 @@ class LatencyTable:
         """
         if self.space is None:
             raise TableError("the table covers no space; it came from another tool")
-        return get_space(self.space.source, self.space.resolution, self.space.classes)
+        return get_space(self.space)
 
     def drift(self, now_ms: Mapping[tuple[int, ...], float]) -> float | None:
         """How much longer the table's own networks take now than when it was made: the median of the ratios.

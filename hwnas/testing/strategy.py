@@ -13,8 +13,8 @@ from hwnas.arrays import Archs, Values
 from hwnas.optimize.feasible import FeasibleRegion
 from hwnas.optimize.problem import Budget, Objective, Problem
 from hwnas.optimize.strategy import StrategyFactory
+from hwnas.space.registry import get_space
 from hwnas.space.space import Space
-from hwnas.space.yaml import get_space
 
 Fails = Callable[[int], bool]
 """How many archs were asked for before -> whether this one's evaluation fails."""

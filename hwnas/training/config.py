@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from hwnas.errors import ConfigError
 from hwnas.files import read_yaml, validated
-from hwnas.training.sampling import sampler_names
+from hwnas.training.sampling import SAMPLERS
 
 _Count = Annotated[int, Field(ge=1, strict=True)]
 _Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -103,7 +103,7 @@ class TrainConfig(BaseModel):
     @field_validator("sampling")
     @classmethod
     def _is_known(cls, name: str) -> str:
-        if name not in (known := sampler_names()):
+        if name not in (known := SAMPLERS.names()):
             raise ValueError(f"there is no such rule; known: {', '.join(known)}")
         return name
 

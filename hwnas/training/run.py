@@ -31,7 +31,7 @@ from hwnas.errors import CheckpointError, ConfigError, DataError, OutputError
 from hwnas.files import read_json, read_yaml, refuse_existing, to_json, validated, write_atomic
 from hwnas.nn.derive import load_strictly
 from hwnas.nn.supernet import Supernet
-from hwnas.space.yaml import get_space
+from hwnas.space.registry import get_space
 from hwnas.training.config import TrainConfig
 
 

@@ -10,12 +10,10 @@ import numpy.typing as npt
 
 from hwnas.arrays import Archs
 from hwnas.errors import ConfigError
-from hwnas.plugins import load_plugin, plugin_names
 from hwnas.prediction.count import count
+from hwnas.registry import Registry
 from hwnas.space.op import MBConv, Op, Stabilizer
 from hwnas.space.space import Space
-
-_PLUGINS = "hwnas.samplers"
 
 
 class PathSampler(Protocol):
@@ -215,30 +213,18 @@ def _open_choices(choices: tuple[Op, ...], *, skips: bool, expansions: bool) -> 
     return found
 
 
-SAMPLERS: dict[str, Callable[[Space, np.random.Generator, int | None], PathSampler]] = {
-    "strict-fair": FairDeck,
-    "uniform": UniformPaths,
-    "sandwich": SandwichPaths,
-    "progressive": ProgressivePaths,
-}
-
-
-def sampler_names() -> tuple[str, ...]:
-    """Every rule: the built-in ones and those of installed plug-ins."""
-    return (*SAMPLERS, *plugin_names(_PLUGINS))
-
-
-def make_sampler(name: str, space: Space, generator: np.random.Generator, paths: int | None = None) -> PathSampler:
-    """The rule called ``name``: a built-in one, or an entry point of the group ``hwnas.samplers``.
-
-    Raises:
-        ConfigError: there is no such rule, or it can't work with so few paths.
-    """
-    make = SAMPLERS.get(name) or load_plugin(_PLUGINS, name)
-    if make is None:
-        raise ConfigError(f"no sampling rule {name!r}; known: {', '.join(sampler_names())}")
-    sampler: PathSampler = make(space, generator, paths)
-    return sampler
+SAMPLERS = Registry[Callable[[Space, np.random.Generator, int | None], PathSampler]](
+    "hwnas.samplers",
+    "sampling rule",
+    {
+        "strict-fair": FairDeck,
+        "uniform": UniformPaths,
+        "sandwich": SandwichPaths,
+        "progressive": ProgressivePaths,
+    },
+    ConfigError,
+)
+"""``(space, generator, paths per update or None) -> PathSampler``; raises a ConfigError where paths are too few."""
 
 
 def spread_of_counts(sampler: PathSampler) -> int:

@@ -15,11 +15,11 @@ from hwnas.evaluation.accuracy import Evaluator
 from hwnas.evaluation.batchnorm import Forward
 from hwnas.nn.supernet import Supernet
 from hwnas.space.arch import Arch
-from hwnas.space.yaml import get_space
+from hwnas.space.registry import get_space
 from hwnas.training.config import TrainConfig
 from hwnas.training.data_of import data_of
 from hwnas.training.run import save_supernet
-from hwnas.training.sampling import make_sampler, spread_of_counts
+from hwnas.training.sampling import SAMPLERS, spread_of_counts
 from hwnas.training.update import TrainedPath
 
 _WATCHED_ARCHS = 3
@@ -40,8 +40,8 @@ class SupernetSubject:
         self.module: Supernet = Supernet(space, stabilizers=config.stabilizers, seed=config.seed)
         self.fingerprint = space.fingerprint
         self._config = config
-        self._sampler = make_sampler(
-            config.sampling, space, np.random.default_rng(config.seed), config.paths_per_update
+        self._sampler = SAMPLERS.get(config.sampling)(
+            space, np.random.default_rng(config.seed), config.paths_per_update
         )
         self._watched = space.sample(_WATCHED_ARCHS, config.seed)
 

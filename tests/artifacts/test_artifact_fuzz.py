@@ -25,7 +25,7 @@ from hwnas.nn.derive import Network
 from hwnas.nn.model_folder import load_model, save_model
 from hwnas.onnx.precision.half import to_half
 from hwnas.onnx.write import to_onnx
-from hwnas.space.yaml import get_space
+from hwnas.space.registry import get_space
 from tests.artifacts.conftest import Shipped
 from tests.profiling.test_result_fuzz import ODD, damage, mutate, one_line_or_nothing
 

@@ -15,8 +15,8 @@ from hwnas.errors import ConfigError, RuntimeMissingError
 from hwnas.nn.derive import Network
 from hwnas.profiling.timer import Effort
 from hwnas.runtimes.onnxruntime import OnnxRuntimeSession
+from hwnas.space.registry import get_space
 from hwnas.space.space import Space
-from hwnas.space.yaml import get_space
 from hwnas.tables.table import Latency
 from tests.artifacts.test_memory import crashing
 from tests.conftest import SMALL_SPACE

@@ -23,7 +23,7 @@ from hwnas.data.load import load_data
 from hwnas.errors import ConfigError, HwnasError, ModelError, SpaceError
 from hwnas.nn.derive import Network
 from hwnas.nn.model_folder import ModelInfo, load_model, save_model
-from hwnas.space.yaml import get_space
+from hwnas.space.registry import get_space
 from tests.artifacts.conftest import Copy, Shipped
 
 # Python as it is where hwnas isn't: whatever isn't of the standard library or named is not to be found.

@@ -168,7 +168,7 @@ def test_a_runtime_that_isnt_here(shipped: Shipped, monkeypatch: pytest.MonkeyPa
     def gone(_: object = None) -> object:
         raise missing("openvino", "pip install 'hwnas[openvino]'", ImportError("No module named 'openvino'"))
 
-    monkeypatch.setitem(registry._BUILT_IN, "openvino", gone)
+    monkeypatch.setitem(registry.FORMATS._built_in, "openvino", gone)
     found = {finding.about: finding for finding in check_artifact(shipped.path)}
     assert found["openvino-fp32: parity"].passed is None
     assert "pip install" in found["openvino-fp32: parity"].text

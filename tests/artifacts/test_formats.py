@@ -11,7 +11,7 @@ from hwnas.artifacts.export import export
 from hwnas.artifacts.formats import registry
 from hwnas.artifacts.formats.base import Format
 from hwnas.artifacts.formats.onnx import OnnxFormat
-from hwnas.artifacts.formats.registry import format_names, get_format
+from hwnas.artifacts.formats.registry import FORMATS, get_format
 from hwnas.errors import RuntimeMissingError
 from hwnas.nn.derive import Network
 from hwnas.profiling.timer import Effort
@@ -29,7 +29,7 @@ class TestOnnx(FormatContract):
 
 
 def test_names() -> None:
-    assert format_names()[:4] == ("onnx", "openvino", "tensorrt", "tensorrt-rtx")
+    assert FORMATS.names()[:4] == ("onnx", "openvino", "tensorrt", "tensorrt-rtx")
     with pytest.raises(RuntimeMissingError, match="no format 'tvm'; known: onnx, openvino, "):
         get_format("tvm")
 
@@ -49,7 +49,7 @@ def test_an_artifact_with_files_of_a_package_that_isnt_here(
     """The rest of it is benched."""
     (tmp_path / "foreign.yaml").write_text(TARGET)
     with monkeypatch.context() as patched:
-        patched.setitem(registry._BUILT_IN, "foreign", OnnxFormat)
+        patched.setitem(registry.FORMATS._built_in, "foreign", OnnxFormat)
         network = Network(small_space, [1] * small_space.num_layers).eval()
         artifact = export(network, ["onnx-fp32", str(tmp_path / "foreign.yaml")], tmp_path / "artifact")
     found = bench([artifact], effort=Effort(rounds=2, runs_per_round=1, warmup_runs=1, at_least_s=0, at_most_s=0))

@@ -21,8 +21,8 @@ from hwnas.onnx.precision.int8 import ONNXRUNTIME, OPENVINO, TENSORRT, quantize
 from hwnas.onnx.write import to_onnx
 from hwnas.prediction.count import cost
 from hwnas.space.op import MBConv
+from hwnas.space.registry import get_space
 from hwnas.space.space import Space
-from hwnas.space.yaml import get_space
 from tests.nn.test_derive import lived_in
 
 NORMALIZATION = Normalization((0.5, 0.4, 0.3), (0.2, 0.3, 0.4))

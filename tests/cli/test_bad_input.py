@@ -14,7 +14,7 @@ import pytest
 from hwnas.files import write_atomic
 from hwnas.optimize import Store
 from hwnas.prediction.latency import LatencyPredictor
-from hwnas.space.yaml import get_space
+from hwnas.space.registry import get_space
 from hwnas.tables.table import LatencyTable
 from hwnas.training.supernet_accuracy import SupernetAccuracy
 from tests.cli.conftest import Flow

@@ -22,8 +22,8 @@ from hwnas.prediction.lowered import madds
 from hwnas.profiling.sweep import profile_space
 from hwnas.profiling.timer import Effort
 from hwnas.runtimes.registry import get_runtime
+from hwnas.space.registry import get_space
 from hwnas.space.space import Space
-from hwnas.space.yaml import get_space
 from hwnas.tables.table import LatencyTable
 from tests.prediction.recording import Recording
 

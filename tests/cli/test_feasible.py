@@ -13,7 +13,7 @@ from hwnas.prediction.latency import LatencyPredictor
 from hwnas.prediction.lowered import madds
 from hwnas.prediction.memory import peak_activation_mb
 from hwnas.shipped import shipped
-from hwnas.space.yaml import get_space
+from hwnas.space.registry import get_space
 from hwnas.tables.table import LatencyTable
 from tests.cli.run import Shell
 

@@ -15,7 +15,7 @@ from hwnas.cli.models import real_images
 from hwnas.data.load import load_data
 from hwnas.nn.derive import Network
 from hwnas.nn.model_folder import ModelInfo, load_model
-from hwnas.space.yaml import get_space
+from hwnas.space.registry import get_space
 from tests.cli.conftest import Flow
 from tests.cli.run import Shell
 from tests.nn.test_official import official_state, write

@@ -15,7 +15,7 @@ from hwnas.ranking.additive import additive_fit
 from hwnas.ranking.standalone import draw
 from hwnas.ranking.truth import read_truth, write_truth
 from hwnas.space.arch import parse_arch
-from hwnas.space.yaml import get_space
+from hwnas.space.registry import get_space
 from hwnas.training.loop import train
 from hwnas.training.run import load_supernet, save_supernet
 from tests.cli.run import Shell

@@ -16,8 +16,8 @@ from hwnas.cli.tables import TableOption
 from hwnas.files import to_json
 from hwnas.optimize import Budget, Objective, SearchResult, search
 from hwnas.prediction.latency import LatencyPredictor
+from hwnas.space.registry import get_space
 from hwnas.space.space import Space
-from hwnas.space.yaml import get_space
 from hwnas.tables.table import LatencyTable
 from tests.cli.run import Shell
 from tests.optimize.problems import quality_and_cost

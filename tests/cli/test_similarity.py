@@ -13,7 +13,7 @@ import pytest
 from hwnas.data.load import load_data
 from hwnas.evaluation.similarity import choice_name, feature_similarity
 from hwnas.nn.supernet import Supernet
-from hwnas.space.yaml import get_space
+from hwnas.space.registry import get_space
 from hwnas.training.loop import train
 from hwnas.training.run import load_supernet, save_supernet
 from tests.cli.run import Shell

@@ -12,11 +12,11 @@ import pytest
 
 from hwnas.cli.objectives import COSTS
 from hwnas.optimize import hypervolume
-from hwnas.optimize.strategy import strategy_names
+from hwnas.optimize.strategies import STRATEGIES
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.prediction.memory import model_mb, peak_activation_mb
 from hwnas.space.arch import parse_arch
-from hwnas.space.yaml import get_space
+from hwnas.space.registry import get_space
 from hwnas.tables.table import LatencyTable
 from hwnas.training.supernet_accuracy import SupernetAccuracy
 from tests.cli.conftest import Flow
@@ -202,7 +202,7 @@ def test_what_is_optimised_is_chosen(hwnas: Shell, flow: Flow, tmp_path: Path) -
 
 def test_help_of_search_names_what_there_is(hwnas: Shell) -> None:
     text = " ".join(hwnas("search", "--help").out.split())
-    assert ", ".join(strategy_names()) in text
+    assert ", ".join(STRATEGIES.names()) in text
     assert ", ".join(COSTS) in text
 
 

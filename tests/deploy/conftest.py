@@ -11,7 +11,7 @@ from hwnas.artifacts.export import export
 from hwnas.nn.derive import Network, derive
 from hwnas.nn.model_folder import ModelInfo
 from hwnas.nn.supernet import Supernet
-from hwnas.space.yaml import get_space
+from hwnas.space.registry import get_space
 from tests.conftest import SMALL_SPACE
 from tests.nn.test_derive import lived_in
 

@@ -21,8 +21,8 @@ from hwnas.nn.blocks import MBConvBlock
 from hwnas.nn.stabilizer import StabilizerConv
 from hwnas.nn.supernet import Supernet
 from hwnas.space.op import MBConv, Stabilizer
+from hwnas.space.registry import get_space
 from hwnas.space.space import Space
-from hwnas.space.yaml import get_space
 from tests.training.training_cases import state_bytes
 
 

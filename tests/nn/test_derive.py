@@ -14,8 +14,8 @@ from hwnas.nn.model_folder import ModelInfo, load_model, save_model
 from hwnas.nn.stabilizer import StabilizerConv, fold_after, fold_before, matrix
 from hwnas.nn.supernet import Supernet
 from hwnas.prediction.count import count
+from hwnas.space.registry import get_space
 from hwnas.space.space import Space
-from hwnas.space.yaml import get_space
 
 
 def lived_in(supernet: Supernet, seed: int = 0) -> Supernet:

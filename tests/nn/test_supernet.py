@@ -11,8 +11,8 @@ from hwnas.nn.stabilizer import StabilizerConv
 from hwnas.nn.supernet import Supernet
 from hwnas.space.arch import Arch
 from hwnas.space.op import Stabilizer
+from hwnas.space.registry import get_space
 from hwnas.space.space import Space
-from hwnas.space.yaml import get_space
 
 
 def test_forward_takes_archs_in_every_form(small_space: Space) -> None:

@@ -19,8 +19,8 @@ from hwnas.nn.supernet import Supernet
 from hwnas.onnx.opset import IR_VERSION, OPSET
 from hwnas.onnx.write import to_onnx
 from hwnas.runtimes.registry import get_runtime
+from hwnas.space.registry import get_space
 from hwnas.space.space import Space
-from hwnas.space.yaml import get_space
 from tests.nn.test_derive import lived_in
 
 

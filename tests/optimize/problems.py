@@ -9,8 +9,8 @@ import numpy as np
 from hwnas.arrays import Archs, Values
 from hwnas.optimize.problem import Objective
 from hwnas.optimize.rank import hypervolume
+from hwnas.space.registry import get_space
 from hwnas.space.space import Space
-from hwnas.space.yaml import get_space
 
 MACRO = get_space("macro")
 # Contiguous, because numpy adds up the layers of a transposed array in another order, hence to other last digits.

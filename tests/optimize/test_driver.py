@@ -21,7 +21,7 @@ from hwnas.arrays import Archs, Values
 from hwnas.errors import InputError, ObjectiveError
 from hwnas.optimize import Budget, Objective, SearchProgress, Store, search
 from hwnas.optimize.strategies.random import RandomSearch
-from hwnas.space.yaml import get_space
+from hwnas.space.registry import get_space
 from hwnas.workers.base import Done, Failed, Workers
 from hwnas.workers.here import attempt
 from tests.optimize.problems import MACRO, exact_values, layer_sum, quality_and_cost, quality_cost_objectives, table

@@ -20,8 +20,8 @@ from hwnas.optimize.feasible import FeasibleRegion, candidates, fastest
 from hwnas.optimize.problem import Budget, Objective, Problem
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.prediction.layer_max import LayerMax
+from hwnas.space.registry import get_space
 from hwnas.space.space import Space
-from hwnas.space.yaml import get_space
 from tests.optimize.problems import ALL_MACRO, MACRO, layer_sum, table
 from tests.optimize.sums import ALL_SMALL, SMALL, random_sum
 from tests.tables.make import made_up_table

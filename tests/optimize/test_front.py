@@ -15,7 +15,7 @@ from hwnas.files import to_json
 from hwnas.optimize.driver import SearchResult, search
 from hwnas.optimize.front import Front
 from hwnas.optimize.problem import Budget
-from hwnas.space.yaml import get_space
+from hwnas.space.registry import get_space
 from tests.optimize.problems import MACRO, quality_cost_objectives
 
 

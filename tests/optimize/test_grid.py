@@ -12,7 +12,7 @@ from hwnas.arrays import Archs
 from hwnas.optimize.feasible.grid import Grid, walk_of
 from hwnas.prediction.lowered import LayerSum, madds, params
 from hwnas.space.op import MBConv, Op
-from hwnas.space.yaml import get_space
+from hwnas.space.registry import get_space
 from tests.optimize.sums import ALL_SMALL, SMALL, random_sum
 
 _seeds = st.integers(0, 2**32 - 1)

@@ -10,8 +10,8 @@ from hwnas.optimize.driver import search
 from hwnas.optimize.feasible import FeasibleRegion
 from hwnas.optimize.problem import Budget, Objective, Problem
 from hwnas.optimize.strategies.regularized import RegularizedEvolution
+from hwnas.space.registry import get_space
 from hwnas.space.space import Space
-from hwnas.space.yaml import get_space
 from tests.optimize.problems import ALL_MACRO, MACRO, layer_sum, quality_and_cost, table
 
 

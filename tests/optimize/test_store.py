@@ -19,7 +19,7 @@ from hwnas.arrays import Archs
 from hwnas.errors import InputError, OutputError
 from hwnas.optimize import database as database_module
 from hwnas.optimize.store import SearchRecord, Store
-from hwnas.space.yaml import get_space
+from hwnas.space.registry import get_space
 from hwnas.workers.base import Done, Failed
 from tests.optimize.problems import ALL_MACRO, MACRO
 
@@ -227,7 +227,7 @@ _WRITER = """
 import sys
 import numpy as np
 from hwnas.optimize.store import Store
-from hwnas.space.yaml import get_space
+from hwnas.space.registry import get_space
 from hwnas.workers.base import Done
 space = get_space("macro")
 with Store(sys.argv[1], space, "a") as store:
@@ -253,7 +253,7 @@ import resource, signal, sys
 from pathlib import Path
 from hwnas.errors import OutputError
 from hwnas.optimize.store import Store
-from hwnas.space.yaml import get_space
+from hwnas.space.registry import get_space
 from hwnas.workers.base import Done
 space = get_space("macro")
 archs = space.sample(2000, 0)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hwnas.optimize.strategy import StrategyFactory, get_strategy
+from hwnas.optimize.strategies import STRATEGIES
+from hwnas.optimize.strategy import StrategyFactory
 from hwnas.testing import StrategyContract
 
 
@@ -13,7 +14,7 @@ class _BuiltIn(StrategyContract):
 
     @pytest.fixture
     def strategy(self) -> StrategyFactory:
-        return get_strategy(self.name)
+        return STRATEGIES.get(self.name)
 
 
 class TestRandom(_BuiltIn):

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hwnas.errors import TableError
 from hwnas.prediction.calibrate import Networks, calibrate, calibration_of, fit
 from hwnas.prediction.latency import LatencyPredictor
+from hwnas.space.registry import get_space
 from hwnas.space.space import Space
-from hwnas.space.yaml import get_space
 from hwnas.tables.table import AddedNetwork, LatencyTable, MeasuredNetwork
 from tests.tables.make import latency, made_up_table
 

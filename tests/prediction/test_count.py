@@ -13,7 +13,7 @@ from hwnas.nn.fvcore_count import fvcore_madds
 from hwnas.prediction.count import count
 from hwnas.space.arch import parse_arch
 from hwnas.space.op import Op
-from hwnas.space.yaml import get_space, space_names
+from hwnas.space.registry import SPACES, get_space
 
 GOLDEN = {  # parameters, multiply-adds in millions as published and read off the released code
     "scarlet-a": (6_707_720, 365.3),
@@ -30,7 +30,7 @@ def test_golden_numbers(name: str, params: int, madds: float) -> None:
     assert round(counted.madds / 1e6, 1) == madds
 
 
-@pytest.mark.parametrize("name", space_names())
+@pytest.mark.parametrize("name", SPACES.names())
 def test_fvcore_agrees_on_random_archs(name: str) -> None:
     space = get_space(name, resolution=64)
     for seed, arch in enumerate(space.sample(4, seed=5)):

@@ -12,11 +12,11 @@ from hwnas.errors import ConfigError
 from hwnas.prediction.design import calibration_networks
 from hwnas.prediction.lowered import madds
 from hwnas.prediction.op_counts import count_classes
+from hwnas.space.registry import SPACES, get_space
 from hwnas.space.space import Space
-from hwnas.space.yaml import get_space, space_names
 
 
-@pytest.mark.parametrize("name", space_names())
+@pytest.mark.parametrize("name", SPACES.names())
 def test_they_are_different_archs_of_the_space(name: str) -> None:
     space = get_space(name)
     chosen = calibration_networks(space, 20, seed=0)

@@ -16,10 +16,10 @@ from hwnas.prediction.diff import diff
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.space.arch import parse_arch
 from hwnas.space.op import Op
+from hwnas.space.registry import get_space
 from hwnas.space.space import Space
-from hwnas.space.yaml import get_space
 from hwnas.tables.origin import Provenance
-from hwnas.tables.table import Latency, LatencyTable, SpaceOfTable
+from hwnas.tables.table import Latency, LatencyTable
 from tests.tables.make import DEVICE
 
 
@@ -29,7 +29,7 @@ def _table(space: Space, ms: Callable[[Op], float]) -> LatencyTable:
         for op, value in ((op, ms(op)) for op in space.distinct_ops)
     }
     made = Provenance(file="made", sha256="0" * 64, format="made", unit="ms", note="")
-    return LatencyTable(device=DEVICE, space=SpaceOfTable.of(space), provenance=made, ops=entries)
+    return LatencyTable(device=DEVICE, space=space.ref, provenance=made, ops=entries)
 
 
 def _random_table(space: Space, seed: int) -> LatencyTable:

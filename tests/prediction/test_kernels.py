@@ -17,7 +17,7 @@ from hwnas.prediction.count import cost
 from hwnas.prediction.kernels import KernelModel, costs
 from hwnas.shipped import shipped
 from hwnas.space.op import Downsample, Head, MBConv, Op, Stem
-from hwnas.space.yaml import get_space
+from hwnas.space.registry import get_space
 from hwnas.tables.table import LatencyTable
 
 SPACE = get_space("scarlet-s2")

@@ -12,14 +12,14 @@ from hwnas.prediction.count import cost, count
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.prediction.lowered import madds, params
 from hwnas.space.op import Stabilizer
+from hwnas.space.registry import SPACES, get_space
 from hwnas.space.space import Space
-from hwnas.space.yaml import get_space, space_names
 from hwnas.tables.table import MeasuredNetwork
 from tests.tables.make import calibration, latency, made_up_table
 
 
 @pytest.mark.parametrize("stabilizers", [False, True])
-@pytest.mark.parametrize("name", space_names())
+@pytest.mark.parametrize("name", SPACES.names())
 def test_lowered_counts_equal_the_walk(name: str, stabilizers: bool) -> None:
     space = get_space(name)
     archs = space.sample(200, seed=0)

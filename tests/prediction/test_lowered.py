@@ -13,8 +13,8 @@ from hwnas.arrays import Archs
 from hwnas.errors import ArchError
 from hwnas.prediction.lowered import LayerSum
 from hwnas.space.op import Downsample, Head, MBConv, Op, Stabilizer, Stem
+from hwnas.space.registry import SPACES, get_space
 from hwnas.space.space import Space
-from hwnas.space.yaml import get_space, space_names
 
 
 def _random_costs(space: Space, seed: int) -> dict[Op, float]:
@@ -58,7 +58,7 @@ def _spaces(draw: st.DrawFn) -> Space:
 
 
 @pytest.mark.parametrize("stabilizers", [False, True])
-@pytest.mark.parametrize("name", space_names())
+@pytest.mark.parametrize("name", SPACES.names())
 def test_shipped_spaces(name: str, stabilizers: bool) -> None:
     space = get_space(name)
     costs = _random_costs(space, seed=1)

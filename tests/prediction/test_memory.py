@@ -13,8 +13,8 @@ from hwnas.nn.derive import Network
 from hwnas.onnx.precision.int8 import ONNXRUNTIME, quantize
 from hwnas.onnx.write import to_onnx
 from hwnas.prediction.memory import model_mb, peak_activation_mb
+from hwnas.space.registry import SPACES, get_space
 from hwnas.space.space import Space
-from hwnas.space.yaml import get_space, space_names
 
 IN_PLACE = {"Clip", "Relu", "HardSwish", "HardSigmoid", "Add", "Mul", "Flatten"}
 
@@ -46,7 +46,7 @@ def peak_elements_of(model: bytes) -> int:
 
 
 @pytest.mark.parametrize("stabilizers", [False, True])
-@pytest.mark.parametrize("name", space_names())
+@pytest.mark.parametrize("name", SPACES.names())
 def test_the_peak_is_that_of_the_graph(name: str, stabilizers: bool) -> None:
     space = get_space(name, 64 if name != "macro" else 32)
     archs = space.sample(6, seed=1)
@@ -56,7 +56,7 @@ def test_the_peak_is_that_of_the_graph(name: str, stabilizers: bool) -> None:
 
 
 @pytest.mark.parametrize("stabilizers", [False, True])
-@pytest.mark.parametrize("name", space_names())
+@pytest.mark.parametrize("name", SPACES.names())
 def test_the_size_is_that_of_the_file(name: str, stabilizers: bool) -> None:
     """Exact for the weights; the graph around them is at most 300 bytes a node."""
     space = get_space(name, classes=10)

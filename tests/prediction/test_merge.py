@@ -11,8 +11,8 @@ from hwnas.errors import TableError
 from hwnas.prediction.count import cost
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.prediction.merge import merge
+from hwnas.space.registry import get_space
 from hwnas.space.space import Space
-from hwnas.space.yaml import get_space
 from hwnas.tables.table import LatencyTable, MeasuredNetwork
 from tests.tables.make import latency, made_up_table
 

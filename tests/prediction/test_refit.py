@@ -18,8 +18,8 @@ from hwnas.profiling.timer import Effort
 from hwnas.runtimes.onnxruntime import OnnxRuntime
 from hwnas.runtimes.registry import get_runtime
 from hwnas.space.op import Stabilizer
+from hwnas.space.registry import get_space
 from hwnas.space.space import Space
-from hwnas.space.yaml import get_space
 from hwnas.tables.table import LatencyTable
 from tests.prediction.recording import Recording, convolutions
 

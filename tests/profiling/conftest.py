@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from hwnas.profiling.kit import Kit
+from hwnas.space.registry import get_space
 from hwnas.space.space import Space
-from hwnas.space.yaml import get_space
 from tests.profiling.kits import make_device, small_kit
 from tests.profiling.ssh_server import Server, running_server
 

@@ -22,8 +22,8 @@ from hwnas.errors import HwnasError, KitError
 from hwnas.profiling import kit_main
 from hwnas.profiling.kit_file import KitFile, seal
 from hwnas.profiling.result import Returned, read_result
+from hwnas.space.registry import get_space
 from hwnas.space.space import Space
-from hwnas.space.yaml import get_space
 from hwnas.tables.table import LatencyTable
 from tests.conftest import SMALL_SPACE
 from tests.profiling.kits import small_kit

@@ -13,8 +13,8 @@ from hwnas.profiling.machine import usable_cores
 from hwnas.profiling.sweep import profile_space
 from hwnas.profiling.timer import Effort
 from hwnas.runtimes.registry import get_runtime
+from hwnas.space.registry import get_space
 from hwnas.space.space import Space
-from hwnas.space.yaml import get_space
 from hwnas.tables.table import LatencyTable
 
 QUICK = Effort(rounds=4, runs_per_round=3, warmup_runs=1, at_least_s=0, at_most_s=0)

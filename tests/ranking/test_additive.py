@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hwnas.ranking.additive import additive_fit
-from hwnas.space.yaml import get_space
+from hwnas.space.registry import get_space
 
 
 def test_a_sum_over_layers_is_found_under_noise() -> None:

@@ -20,8 +20,8 @@ from hwnas.ranking.correlation import Resamples, kendall_tau, spearman
 from hwnas.ranking.ranking import Evidence, Ranking, baselines, rank
 from hwnas.ranking.truth import read_truth
 from hwnas.space.op import MBConv
+from hwnas.space.registry import get_space
 from hwnas.space.space import Space
-from hwnas.space.yaml import get_space
 
 
 def evidence(truth: Values, scores: Mapping[str, Values], sizes: Mapping[str, Values] | None = None) -> Evidence:

@@ -18,8 +18,8 @@ from hwnas.nn.model_folder import load_model
 from hwnas.ranking import standalone
 from hwnas.ranking.standalone import draw, settings_of_networks, train_standalone
 from hwnas.ranking.truth import Truth, read_truth, same_choices, write_truth
+from hwnas.space.registry import get_space
 from hwnas.space.space import Space
-from hwnas.space.yaml import get_space
 from hwnas.training.config import TrainConfig
 from hwnas.training.loop import train
 from tests.training.training_cases import short
@@ -203,7 +203,7 @@ def test_each_arch_is_trained_by_the_one_loop_and_its_test_accuracy_kept(
 _KILLED = """
 import os, signal, sys
 from pathlib import Path
-from hwnas.space.yaml import get_space
+from hwnas.space.registry import get_space
 from hwnas.training import loop
 from hwnas.ranking.standalone import settings_of_networks, train_standalone
 from tests.training.training_cases import short

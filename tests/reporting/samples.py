@@ -30,7 +30,7 @@ from hwnas.reporting.content import (
 )
 from hwnas.space.arch import Arch
 from hwnas.space.op import Stabilizer
-from hwnas.space.yaml import get_space
+from hwnas.space.registry import get_space
 
 _RATE = {"scarlet-tiny": 3.1e-7, "scarlet-s2": 3.4e-8}  # ms a multiply-add
 

@@ -9,7 +9,7 @@ import pytest
 
 from hwnas.ranking.ranking import Evidence, Ranking, baselines, rank
 from hwnas.reporting.ranking import render_ranking, scatter_figure, tau_figure
-from hwnas.space.yaml import get_space
+from hwnas.space.registry import get_space
 from tests.reporting.parsed import Page
 from tests.reporting.test_browser import opened, overhang_px
 from tests.reporting.test_browser import pytestmark as needs_browser

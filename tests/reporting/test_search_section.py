@@ -13,7 +13,7 @@ from hwnas.reporting.content import FailedContent, ObjectiveContent, SearchConte
 from hwnas.reporting.convergence import gained, hypervolume_figure
 from hwnas.reporting.front_chart import front_columns, front_description, front_figure
 from hwnas.reporting.search import search_section
-from hwnas.space.yaml import get_space
+from hwnas.space.registry import get_space
 from tests.reporting.parsed import Page
 from tests.reporting.samples import search_content
 

@@ -17,8 +17,8 @@ from hwnas.prediction.validate import Validation, validate_held_out
 from hwnas.reporting.agreement import agreement_figure, by_madds, by_table, common_range
 from hwnas.reporting.validation import render_validation
 from hwnas.space.op import MBConv
+from hwnas.space.registry import get_space
 from hwnas.space.space import Space
-from hwnas.space.yaml import get_space
 from hwnas.tables.origin import Provenance
 from hwnas.tables.table import LatencyTable, MeasuredNetwork
 from tests.reporting.parsed import Page

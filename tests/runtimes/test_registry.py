@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from hwnas.errors import ConfigError, RuntimeMissingError
-from hwnas.runtimes.registry import get_runtime, runtime_names
+from hwnas.runtimes.registry import RUNTIMES, get_runtime
 
 BUILT_IN = ("onnxruntime", "openvino", "torch", "tensorrt", "tensorrt-rtx")
 
 
 def test_names() -> None:
-    assert runtime_names()[: len(BUILT_IN)] == BUILT_IN
+    assert RUNTIMES.names()[: len(BUILT_IN)] == BUILT_IN
     with pytest.raises(RuntimeMissingError, match="no runtime 'tvm'; known: onnxruntime, openvino, torch"):
         get_runtime("tvm")
 
@@ -113,7 +113,7 @@ class Session:
 PLUGINS_TESTS = """
 import pytest
 
-from hwnas.runtimes.registry import get_runtime, runtime_names
+from hwnas.runtimes.registry import RUNTIMES, get_runtime
 from hwnas.testing import RuntimeContract
 
 
@@ -124,7 +124,7 @@ class TestReference(RuntimeContract):
 
 
 def test_registered():
-    assert "reference" in runtime_names()
+    assert "reference" in RUNTIMES.names()
     assert get_runtime("reference", {"colour": "blue"}).options == {"colour": "blue"}
 """
 

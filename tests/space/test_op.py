@@ -8,7 +8,7 @@ import pytest
 
 from hwnas.errors import SpaceError
 from hwnas.space.op import MBConv, Op
-from hwnas.space.yaml import get_space, space_names
+from hwnas.space.registry import SPACES, get_space
 
 MBCONV = {
     "kind": "mbconv", "c_in": 16, "h_in": 8, "w_in": 8, "c_out": 24, "kernel": 3, "stride": 2, "expansion": 3,
@@ -16,7 +16,7 @@ MBCONV = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", space_names())
+@pytest.mark.parametrize("name", SPACES.names())
 def test_round_trip(name: str) -> None:
     for op in get_space(name).distinct_ops:
         again = Op.from_dict(json.loads(json.dumps(op.to_dict())))

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from hwnas.errors import ArchError, SpaceError
 from hwnas.space.op import Downsample, MBConv, Stabilizer
+from hwnas.space.registry import SPACES, get_space
 from hwnas.space.scarlet import released_archs
 from hwnas.space.space import Space
-from hwnas.space.yaml import get_space, space_names
 
 SIZES = {
     "scarlet-s1": 6**6 * 7**13,
@@ -29,7 +29,7 @@ def test_sizes(name: str, size: int) -> None:
 
 
 def test_every_named_space_has_its_size_tested() -> None:
-    assert set(space_names()) == set(SIZES)
+    assert set(SPACES.names()) == set(SIZES)
 
 
 def test_s2_indices_are_kernel_then_expansion_then_se() -> None:

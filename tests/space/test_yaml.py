@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from hwnas.errors import SpaceError
-from hwnas.space.yaml import get_space
+from hwnas.space.registry import get_space
 from tests.conftest import SMALL_SPACE
 
 

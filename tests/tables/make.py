@@ -7,7 +7,7 @@ import numpy as np
 from hwnas.space.space import Space
 from hwnas.tables.device import Device
 from hwnas.tables.origin import Condition, Protocol
-from hwnas.tables.table import Calibration, Latency, LatencyTable, SpaceOfTable
+from hwnas.tables.table import Calibration, Latency, LatencyTable
 
 DEVICE = Device(
     hardware="a test", cores=1, os="none", runtime="onnxruntime", runtime_version="0", precision="fp32", threads=1,
@@ -37,7 +37,7 @@ def made_up_table(space: Space, seed: int = 0) -> LatencyTable:
     rng = np.random.default_rng(seed)
     return LatencyTable(
         device=DEVICE,
-        space=SpaceOfTable.of(space),
+        space=space.ref,
         protocol=Protocol(
             rounds=1,
             runs_per_round=10,

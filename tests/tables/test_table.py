@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hwnas.errors import TableError
+from hwnas.space.registry import get_space
 from hwnas.space.space import Space
-from hwnas.space.yaml import get_space
 from hwnas.tables.table import AddedNetwork, Latency, LatencyTable, MeasuredNetwork
 from tests.tables.make import calibration, latency, made_up_table
 

@@ -23,7 +23,7 @@ from torch.nn.functional import cross_entropy
 
 from hwnas.errors import ConfigError, HwnasError, TrainingError
 from hwnas.nn.supernet import Supernet
-from hwnas.space.yaml import get_space
+from hwnas.space.registry import get_space
 from hwnas.training.distributed import World, joined
 from hwnas.training.exchange import average_gradients, broadcast, mean_over, same_everywhere, wait_for_all
 from hwnas.training.synced_batchnorm import SyncedBatchNorm2d, synchronise_batchnorm

@@ -11,16 +11,15 @@ from hypothesis import strategies as st
 from hwnas.errors import ConfigError
 from hwnas.prediction.count import count
 from hwnas.space.op import MBConv, Op, Stabilizer, Stem
+from hwnas.space.registry import get_space
 from hwnas.space.scarlet import scarlet_tiny
 from hwnas.space.space import Space, Stage, assemble
-from hwnas.space.yaml import get_space
 from hwnas.training.sampling import (
     SAMPLERS,
     FairDeck,
     ProgressivePaths,
     SandwichPaths,
     UniformPaths,
-    make_sampler,
     spread_of_counts,
 )
 
@@ -77,14 +76,14 @@ def test_layers_are_shuffled_independently_and_anew() -> None:
     assert any((a != b).any() for a, b in pairwise(updates))
 
 
-@pytest.mark.parametrize("rule", sorted(SAMPLERS))
+@pytest.mark.parametrize("rule", SAMPLERS.names())
 def test_a_restored_sampler_deals_what_the_first_would_have(rule: str) -> None:
     space = scarlet_tiny()
-    sampler = SAMPLERS[rule](space, np.random.default_rng(3), 4)  # 4 leaves cards in the decks
+    sampler = SAMPLERS.get(rule)(space, np.random.default_rng(3), 4)  # 4 leaves cards in the decks
     sampler.next(0.0)
     state = json.loads(json.dumps(sampler.state()))
     expected = [sampler.next(0.0) for _ in range(5)]
-    other = SAMPLERS[rule](space, np.random.default_rng(99), 4)
+    other = SAMPLERS.get(rule)(space, np.random.default_rng(99), 4)
     other.restore(state)
     assert [a.tolist() for a in expected] == [other.next(0.0).tolist() for _ in range(5)]
     assert [c.tolist() for c in sampler.counts] == [c.tolist() for c in other.counts]
@@ -137,4 +136,4 @@ def test_progressive_opens_depth_and_then_expansion_and_is_fair_throughout() -> 
 
 def test_a_rule_that_does_not_exist_is_named_with_those_that_do() -> None:
     with pytest.raises(ConfigError, match="no sampling rule 'fair'; known: strict-fair, uniform, sandwich"):
-        make_sampler("fair", scarlet_tiny(), np.random.default_rng(0))
+        SAMPLERS.get("fair")(scarlet_tiny(), np.random.default_rng(0))

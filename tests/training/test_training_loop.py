@@ -20,8 +20,8 @@ from hwnas.errors import CheckpointError, ConfigError, DataError, OutputError, T
 from hwnas.nn.derive import Network
 from hwnas.nn.model_folder import ModelInfo, load_model, save_model
 from hwnas.nn.supernet import Supernet
+from hwnas.space.registry import get_space
 from hwnas.space.space import Space
-from hwnas.space.yaml import get_space
 from hwnas.training import loop
 from hwnas.training.config import TrainConfig
 from hwnas.training.loop import train

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from hwnas.errors import CheckpointError, ConfigError, DataError
 from hwnas.nn.model_folder import load_model
-from hwnas.space.yaml import get_space
+from hwnas.space.registry import get_space
 from hwnas.training import loop
 from hwnas.training.config import TrainConfig
 from hwnas.training.loop import train

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 
 from hwnas.artifacts.formats.base import Files
 from hwnas.artifacts.sidecar import SCHEMA, Sidecar, check_runs_here, read_sidecar, sha256, this_platform, vouching
@@ -79,3 +80,7 @@ class TensorRtFormat:
 
     def structure(self, files: Files) -> None:
         """An engine's layers are merged and renamed; what they were is known of the graph alone."""
+
+
+tensorrt = partial(TensorRtFormat, "tensorrt")
+tensorrt_rtx = partial(TensorRtFormat, "tensorrt-rtx")

@@ -7,15 +7,15 @@ import pytest
 pytest.importorskip("hwnas_ncnn", reason="the package of plugins/hwnas-ncnn isn't installed")
 
 from hwnas.artifacts.formats.base import Format
-from hwnas.artifacts.formats.registry import format_names, get_format
+from hwnas.artifacts.formats.registry import FORMATS, get_format
 from hwnas.runtimes.base import Runtime
-from hwnas.runtimes.registry import get_runtime, runtime_names
+from hwnas.runtimes.registry import RUNTIMES, get_runtime
 from hwnas.testing import FormatContract, RuntimeContract
 
 
 def test_registered() -> None:
-    assert "ncnn" in runtime_names()
-    assert "ncnn" in format_names()
+    assert "ncnn" in RUNTIMES.names()
+    assert "ncnn" in FORMATS.names()
 
 
 class TestRuntime(RuntimeContract):

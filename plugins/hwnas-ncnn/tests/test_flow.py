@@ -16,8 +16,8 @@ from hwnas.prediction.latency import LatencyPredictor
 from hwnas.profiling.sweep import profile_space
 from hwnas.profiling.timer import Effort
 from hwnas.runtimes.registry import get_runtime
+from hwnas.space.registry import get_space
 from hwnas.space.space import Space
-from hwnas.space.yaml import get_space
 
 TARGETS = Path(__file__).parents[1] / "targets"
 QUICK = Effort(at_least_s=0.1, at_most_s=0.2)

@@ -23,7 +23,7 @@ from hwnas.errors import ConfigError, ModelError
 from hwnas.nn.derive import Network
 from hwnas.onnx.write import to_onnx
 from hwnas.prediction.count import count
-from hwnas.space.yaml import get_space
+from hwnas.space.registry import get_space
 
 
 @cache

@@ -1,0 +1,72 @@
+"""`Record`: what lies in a file. One class writes it, reads it, and is what goes from module to module."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict
+
+from hwnas.errors import InputError, ModelError
+from hwnas.files import read_json, read_yaml, to_json, validated, write_atomic
+
+
+class Record(BaseModel):
+    """Part of a file: frozen, unknown keys refused, numbers finite, and nothing taken for what it isn't ("3" for 3)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, populate_by_name=True)
+
+    def plain(self) -> dict[str, Any]:
+        """Plain values, as JSON and YAML have them."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+class FileRecord(Record):
+    """A whole file, JSON or YAML, with the version of its schema in its first line.
+
+    Attributes:
+        SCHEMA: name and version, such as ``hwnas-search/2``.
+        REMEDY: what to do about a file of another version, such as "search again".
+        ERROR: what is raised for a file that isn't one.
+    """
+
+    SCHEMA: ClassVar[str]
+    REMEDY: ClassVar[str]
+    ERROR: ClassVar[type[InputError]] = ModelError
+
+    def plain(self) -> dict[str, Any]:
+        return {"schema": self.SCHEMA, **super().plain()}
+
+    @classmethod
+    def of_plain(cls, data: Any, where: Path | str) -> Self:
+        """The record that :meth:`plain` described; ``where`` is for messages.
+
+        Raises:
+            InputError: of the class ``ERROR``: another schema, or a field missing, unknown or wrong; file and field are
+                named.
+        """
+        schema = data.get("schema") if isinstance(data, dict) else None
+        if schema != cls.SCHEMA:
+            name = cls.SCHEMA.partition("/")[0]
+            if isinstance(schema, str) and schema.partition("/")[0] == name:
+                raise cls.ERROR(f"{where} has schema {schema:.80}, this hwnas reads {cls.SCHEMA}; {cls.REMEDY}")
+            raise cls.ERROR(f"{where} isn't a file of hwnas with schema {cls.SCHEMA}, it has {schema!r:.80}")
+        return validated(cls, {key: value for key, value in data.items() if key != "schema"}, where, cls.ERROR)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a file, YAML by its ending or else JSON.
+
+        Raises:
+            InputError: as :meth:`of_plain`, or it can't be read.
+        """
+        read = read_yaml if path.suffix in (".yaml", ".yml") else read_json
+        return cls.of_plain(read(path, cls.ERROR), path)
+
+    def write(self, path: Path) -> None:
+        """Write the file as JSON, whole or not at all.
+
+        Raises:
+            OutputError: it can't be written.
+        """
+        write_atomic(path, to_json(self.plain()))

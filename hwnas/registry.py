@@ -1,0 +1,63 @@
+"""`Registry`: what can be asked for by a name. Installed packages add names of their own, as entry points.
+
+Groups: ``hwnas.spaces`` (:mod:`hwnas.space.registry`), ``hwnas.runtimes`` (:mod:`hwnas.runtimes.registry`),
+``hwnas.formats`` (:mod:`hwnas.artifacts.formats.registry`), ``hwnas.strategies`` (:mod:`hwnas.optimize.strategies`),
+``hwnas.samplers`` (:mod:`hwnas.training.sampling`) and ``hwnas.data`` (:mod:`hwnas.data.load`); each says what it
+holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Generic, TypeVar
+
+from hwnas.errors import InputError
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """Names of one group and what they stand for.
+
+    Nothing is imported before it is asked for.
+
+    Args:
+        group: of entry points.
+        what: one of them is, for messages.
+        built_in: name -> what it stands for, or ``module:name`` of it.
+        error: raised for a name that nobody has.
+        otherwise: what else could be given, for that message; such as "or the path of a .yaml file".
+    """
+
+    def __init__(
+        self, group: str, what: str, built_in: Mapping[str, T | str], error: type[InputError], otherwise: str = ""
+    ) -> None:
+        self.group = group
+        self._what, self._built_in, self._error, self._otherwise = what, dict(built_in), error, otherwise
+
+    def names(self) -> tuple[str, ...]:
+        """Those of hwnas in their order, then those of installed packages, sorted."""
+        others = {point.name for point in entry_points(group=self.group)} - self._built_in.keys()
+        return (*self._built_in, *sorted(others))
+
+    def get(self, name: str) -> T:
+        """What a name stands for.
+
+        Raises:
+            InputError: nobody has the name; of the class that the registry was given.
+        """
+        if name in self._built_in:
+            found = self._built_in[name]
+            if isinstance(found, str):
+                module, _, attribute = found.partition(":")
+                loaded: T = getattr(import_module(module), attribute)
+                return loaded
+            return found
+        for point in entry_points(group=self.group):
+            if point.name == name:
+                plugin: T = point.load()
+                return plugin
+        known = ", ".join((*self.names(), *filter(None, [self._otherwise])))
+        raise self._error(f"no {self._what} {name!r}; known: {known}")

@@ -1,0 +1,105 @@
+"""`SpaceRef`: which space something was made of, in enough words to make the space again anywhere.
+
+A space that people describe in YAML is a `SpaceDefinition`, with the values of ``scarlet-s1`` (all sizes in pixels or
+channels)::
+
+    name: my-space
+    resolution: 224
+    classes: 1000
+    act: hswish                  # of the choice blocks: relu, relu6 or hswish
+    kernels: [3, 5, 7]           # odd
+    expansions: [3, 6]
+    se: [false]                  # [false], [true] or [false, true]
+    skip: true                   # offered, as the last choice, where a layer keeps its shape
+    stem: {width: 32, c_out: 16, stride: 2, separable: true, act: relu6}
+    stages:
+      - {c_out: 32, layers: 2, stride: 2}
+      - {c_out: 40, layers: 4, stride: 2}
+    head: {width: 1280, act: relu6}
+
+It travels with everything that is made of the space, so the YAML file may be edited, moved or removed afterwards.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from hwnas.record import Record
+
+Act = Literal["relu", "relu6", "hswish"]
+_Size = Annotated[int, Field(gt=0, le=65536)]
+_Stride = Annotated[int, Field(ge=1, le=4)]
+
+
+class StemDefinition(Record):
+    width: _Size
+    c_out: _Size
+    stride: _Stride = 2
+    separable: bool = True
+    act: Act = "relu6"
+
+    @model_validator(mode="after")
+    def _plain_stem_has_one_width(self) -> StemDefinition:
+        if not self.separable and self.c_out != self.width:
+            raise ValueError("without separable, c_out must equal width")
+        return self
+
+
+class StageDefinition(Record):
+    c_out: _Size
+    layers: Annotated[int, Field(ge=1, le=256)]
+    stride: _Stride
+
+
+class HeadDefinition(Record):
+    width: _Size
+    act: Act = "relu6"
+
+
+class SpaceDefinition(Record):
+    """See the module's docstring."""
+
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    resolution: _Size
+    classes: _Size
+    act: Act
+    kernels: Annotated[tuple[Annotated[int, Field(ge=1, le=31)], ...], Field(min_length=1)]
+    expansions: Annotated[tuple[Annotated[float, Field(gt=0, le=64)], ...], Field(min_length=1)]
+    se: Annotated[tuple[bool, ...], Field(min_length=1, max_length=2)] = (False,)
+    skip: bool = True
+    stem: StemDefinition
+    stages: Annotated[tuple[StageDefinition, ...], Field(min_length=1)]
+    head: HeadDefinition
+
+    @model_validator(mode="after")
+    def _choices_make_sense(self) -> SpaceDefinition:
+        if even := [k for k in self.kernels if k % 2 == 0]:
+            raise ValueError(f"kernels must be odd, got {even[0]}")
+        for name in ("kernels", "expansions", "se"):
+            values = getattr(self, name)
+            if len(set(values)) != len(values):
+                raise ValueError(f"{name} has a value twice: {list(values)}")
+        return self
+
+
+class SpaceRef(Record):
+    """Which space, at which size; :func:`hwnas.space.registry.get_space` makes it again.
+
+    Attributes:
+        source: the space's name, or the path of the YAML file that it came from.
+        resolution: input height and width in pixels.
+        classes: outputs of the classifier.
+        fingerprint: ``Space.fingerprint``: two spaces with equal ones have the same archs and networks.
+        definition: what the YAML file said; None where the name says everything.
+    """
+
+    source: str
+    resolution: Annotated[int, Field(gt=0)]
+    classes: Annotated[int, Field(gt=0)]
+    fingerprint: str
+    definition: SpaceDefinition | None = None
+
+    def __str__(self) -> str:
+        return f"{self.source} at {self.resolution} px with {self.classes} classes"

@@ -1,0 +1,78 @@
+"""Spaces by name, from people's YAML, and out of whatever was made of one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from hwnas.errors import SpaceError
+from hwnas.files import read_yaml, validated
+from hwnas.registry import Registry
+from hwnas.space.macro import macro, narrower_macro
+from hwnas.space.op import Stem
+from hwnas.space.ref import SpaceDefinition, SpaceRef
+from hwnas.space.scarlet import mbconv_choices, scarlet_s1, scarlet_s2, scarlet_tiny
+from hwnas.space.space import Space, Stage, assemble
+
+SPACES = Registry[Callable[[int | None, int | None], Space]](
+    "hwnas.spaces",
+    "space",
+    {"scarlet-s1": scarlet_s1, "scarlet-s2": scarlet_s2, "scarlet-tiny": scarlet_tiny, "macro": macro},
+    SpaceError,
+    "or the path of a .yaml file",
+)
+"""What makes a space of a resolution in pixels and a number of classes; None are the space's own."""
+
+
+def get_space(source: str | SpaceRef, resolution: int | None = None, classes: int | None = None) -> Space:
+    """A space.
+
+    Args:
+        source: its name; the path of a YAML file (``*.yaml``, ``*.yml``) that describes it, see :mod:`hwnas.space.ref`;
+            or what a file of hwnas says of the space that it was made of.
+        resolution: input height and width in pixels; the space's own when None.
+        classes: outputs of the classifier; the space's own when None.
+
+    Raises:
+        SpaceError: unknown name, wrong YAML (with the field's path), a resolution that doesn't fit, or a space that is
+            another one now than what was made of it says.
+    """
+    for name, value in (("resolution", resolution), ("classes", classes)):
+        if value is not None and value <= 0:
+            raise SpaceError(f"{name} must be positive, got {value}")
+    if isinstance(source, SpaceRef):
+        found = made(source.source, source.definition, resolution or source.resolution, classes or source.classes)
+        same_size = (found.resolution, found.classes) == (source.resolution, source.classes)
+        if same_size and found.fingerprint != source.fingerprint:
+            raise SpaceError(f"the space {source.source} isn't what it was when this was made of it; make it anew")
+        return found
+    if source.endswith((".yaml", ".yml")):
+        path = Path(source)
+        definition = validated(SpaceDefinition, read_yaml(path, SpaceError), path, SpaceError)
+        return made(source, definition, resolution, classes)
+    return made(source, None, resolution, classes)
+
+
+def made(source: str, definition: SpaceDefinition | None, resolution: int | None, classes: int | None) -> Space:
+    """The space of a name, or of a definition that came from the path ``source``.
+
+    Raises:
+        SpaceError: unknown name, or a resolution that doesn't fit.
+    """
+    if definition is None:
+        make = narrower_macro(source) or SPACES.get(source)
+        return make(resolution, classes)
+    size = resolution or definition.resolution
+    return assemble(
+        name=definition.name,
+        source=source,
+        definition=definition,
+        stem=Stem(c_in=3, h_in=size, w_in=size, **definition.stem.model_dump()),
+        stages=[Stage(**stage.model_dump()) for stage in definition.stages],
+        choices=mbconv_choices(
+            definition.kernels, definition.expansions, definition.se, definition.act, definition.skip
+        ),
+        head_width=definition.head.width,
+        classes=classes or definition.classes,
+        act=definition.head.act,
+    )
