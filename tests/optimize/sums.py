@@ -7,10 +7,13 @@ from itertools import product
 import numpy as np
 
 from hwnas.arrays import Archs
+from hwnas.graph.graph import Op
+from hwnas.ops.stem import Stem
 from hwnas.prediction.lowered import LayerSum
-from hwnas.space.op import Op, Stem
+from hwnas.space.chain import Stage, assemble
 from hwnas.space.scarlet import mbconv_choices
-from hwnas.space.space import Space, Stage, assemble
+from hwnas.space.space import Space
+from tests.spaces import keeping
 
 SMALL = assemble(
     name="small",
@@ -35,4 +38,4 @@ def random_sum(seed: int, *, kind: str = "real", stabilizers: bool = True, space
         costs[op] = float(rng.uniform(0.1, 1) if kind == "real" else rng.integers(1, 12))
     if kind == "tenths":
         costs = {op: cost / 10 for op, cost in costs.items()}
-    return LayerSum(space, costs.__getitem__, stabilizers=stabilizers)
+    return LayerSum(keeping(space, stabilizers), costs.__getitem__)

@@ -19,7 +19,7 @@ from hwnas.errors import BudgetError
 from hwnas.optimize.feasible import FeasibleRegion, candidates, fastest
 from hwnas.optimize.problem import Budget, Objective, Problem
 from hwnas.prediction.latency import LatencyPredictor
-from hwnas.prediction.layer_max import LayerMax
+from hwnas.prediction.lowered import LayerMax
 from hwnas.space.registry import get_space
 from hwnas.space.space import Space
 from tests.optimize.problems import ALL_MACRO, MACRO, layer_sum, table
@@ -199,17 +199,17 @@ def test_draws_of_a_longer_search_begin_with_those_of_the_shorter(
 def test_what_a_predictor_says_is_known_to_be_a_sum() -> None:
     """On a space that is far too large to be asked arch by arch, and at a budget that hardly any arch is within."""
     space = get_space("scarlet-s2")
-    predictor = LatencyPredictor(made_up_table(space), space, stabilizers=True)
-    objective = Objective("latency_ms", predictor.predict, free=True)
+    predictor = LatencyPredictor(made_up_table(space), space.inheriting())
+    objective = Objective("latency_ms", predictor, free=True)
     (fastest_ms, slowest_ms) = FeasibleRegion(Problem(space, (objective,))).extremes(objective)
     assert fastest_ms.exact
     assert slowest_ms.exact
-    drawn_ms = predictor.predict(space.sample(100_000, 0))
+    drawn_ms = predictor(space.sample(100_000, 0))
     assert fastest_ms.value < drawn_ms.min() < drawn_ms.max() < slowest_ms.value
     budget_ms = fastest_ms.value + 0.1 * (drawn_ms.min() - fastest_ms.value)
     region = FeasibleRegion(Problem(space, (objective,), (Budget("latency_ms", budget_ms),)))
     drawn = region.sample(1000, np.random.default_rng(0))
-    assert (predictor.predict(drawn) <= budget_ms).all()
+    assert (predictor(drawn) <= budget_ms).all()
     assert len(np.unique(drawn, axis=0)) > 900
     count = region.count()
     assert count.low <= count.count <= count.high < 1e-6 * space.size
@@ -219,9 +219,9 @@ def test_what_a_predictor_says_is_known_to_be_a_sum() -> None:
 def test_a_share_agrees_with_plain_sampling() -> None:
     space = get_space("scarlet-s2")
     predictor = LatencyPredictor(made_up_table(space), space)
-    drawn_ms = predictor.predict(space.sample(200_000, 0))
+    drawn_ms = predictor(space.sample(200_000, 0))
     budget_ms = float(np.quantile(drawn_ms, 0.2))
-    objective = Objective("latency_ms", predictor.predict, free=True)
+    objective = Objective("latency_ms", predictor, free=True)
     count = FeasibleRegion(Problem(space, (objective,), (Budget("latency_ms", budget_ms),))).count()
     assert count.share == pytest.approx(0.2, abs=5 * (0.2 * 0.8 / 200_000) ** 0.5)
     assert count.high / count.low < 1.01
@@ -315,7 +315,7 @@ def _random_max(seed: int) -> LayerMax:
     rng = np.random.default_rng(seed)
     costs = {op: float(rng.integers(1, 30)) / 10 for op in SMALL.distinct_ops}
     costs |= {SMALL.stem: 0.1, SMALL.head: 0.1}
-    return LayerMax(SMALL, costs.__getitem__, stabilizers=True)
+    return LayerMax(SMALL.inheriting(), costs.__getitem__)
 
 
 @settings(deadline=None, max_examples=40)

@@ -8,7 +8,7 @@ import numpy as np
 
 from hwnas.arrays import Archs
 from hwnas.optimize.feasible.candidates import Candidates
-from hwnas.optimize.feasible.limits import steps_of
+from hwnas.optimize.feasible.limits import joined
 from hwnas.optimize.problem import Objective
 
 _DRAWS = 2**12
@@ -44,7 +44,7 @@ def extremes(candidates: Candidates, anchor: Archs, objective: Objective) -> tup
 
 
 def _extreme(candidates: Candidates, anchor: Archs, objective: Objective, sign: int) -> Extreme:
-    steps, bound = steps_of(objective.fn, candidates.space), -np.inf
+    steps, bound = joined(objective, candidates.space, "sum"), -np.inf
     archs, proven = candidates.listed, True
     if archs is None:
         near = anchor[None]
