@@ -11,9 +11,9 @@ from hwnas.errors import TableError
 from hwnas.prediction.count import cost
 from hwnas.prediction.plausible import check_unit
 from hwnas.space.op import MBConv, Op
-from hwnas.tables.foreign import ForeignEntry, ForeignTable
-from hwnas.tables.foreign_op import ForeignOp
-from hwnas.tables.importers import import_foreign
+from hwnas.tables.importers.foreign import ForeignEntry, ForeignTable
+from hwnas.tables.importers.read import import_foreign
+from hwnas.tables.ops import ForeignOp
 
 PUBLISHED = ["ofa_note10_224_lookup_table.yaml", "proxylessnas_mobile_lookup_table.yaml"]
 

@@ -25,8 +25,8 @@ from pathlib import Path
 
 from hwnas.errors import SpaceError, TableError
 from hwnas.space.op import Op
-from hwnas.tables.foreign import MS_PER, ForeignEntry, Unit
-from hwnas.tables.foreign_op import ForeignOp
+from hwnas.tables.importers.foreign import MS_PER, ForeignEntry, Unit
+from hwnas.tables.ops import ForeignOp
 
 
 def read_csv(path: Path, unit: Unit | None) -> tuple[Unit, tuple[ForeignEntry, ...]]:
