@@ -155,7 +155,7 @@ def run_demo(folder: Path, size: Size, budget_ms: float | None, seed: int, progr
         facts |= {"inherited accuracy of random archs": _range(trained.accuracy)}
 
     if budget_ms is None:
-        predicted = LatencyPredictor(table, space, stabilizers=True).predict(space.sample(2000, seed))
+        predicted = LatencyPredictor(table, space.inheriting())(space.sample(2000, seed))
         budget_ms = round(float(sorted(predicted)[int(len(predicted) * _BUDGET_SHARE)]), 3)
     command = (
         f"hwnas search --supernet {supernet} --table {table_path}:{budget_ms} --evaluations {size.evaluations} "

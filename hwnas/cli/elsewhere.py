@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # imported when the verb runs
     from hwnas.profiling.plan import Plan
     from hwnas.profiling.remote import Transport
     from hwnas.runtimes.base import Runtime
-    from hwnas.space.space import Space
+    from hwnas.space.chain import ChainSpace
     from hwnas.tables.table import LatencyTable
 
 
@@ -70,7 +70,7 @@ def check_folder(folder: Path) -> None:
 
 
 def of_address(
-    plan: Plan, space: Space, runtime: Runtime, address: str, ssh_config: Path | None, python: str, output: Path
+    plan: Plan, space: ChainSpace, runtime: Runtime, address: str, ssh_config: Path | None, python: str, output: Path
 ) -> LatencyTable:
     """Measure one machine."""
     from hwnas.profiling.remote import check_python
@@ -83,7 +83,7 @@ def of_address(
 
 def of_addresses(
     plan: Plan,
-    space: Space,
+    space: ChainSpace,
     runtime: Runtime,
     addresses: Sequence[str],
     ssh_config: Path | None,
@@ -118,7 +118,7 @@ def of_addresses(
     return tables
 
 
-def of_nodes(plan: Plan, space: Space, workers: str, folder: Path) -> Tables:
+def of_nodes(plan: Plan, space: ChainSpace, workers: str, folder: Path) -> Tables:
     """Measure each machine of a Ray cluster, on that machine.
 
     Raises:
@@ -143,7 +143,7 @@ def of_nodes(plan: Plan, space: Space, workers: str, folder: Path) -> Tables:
 @dataclass(frozen=True)
 class _OfThisMachine:
     plan: Plan
-    space: Space
+    space: ChainSpace
 
     def __call__(self, name: str) -> LatencyTable:
         from hwnas.profiling.sweep import carry_out
@@ -190,7 +190,7 @@ def _there_already(paths: Iterable[Path], plan: Plan) -> dict[Path, LatencyTable
     return found
 
 
-def _kit(plan: Plan, space: Space, runtime: Runtime) -> Kit:
+def _kit(plan: Plan, space: ChainSpace, runtime: Runtime) -> Kit:
     from hwnas.profiling.kit import build_kit
 
     with Progress() as progress:

@@ -28,8 +28,8 @@ def predict(
     """
     from hwnas.errors import ArchError
     from hwnas.prediction.latency import LatencyPredictor
-    from hwnas.prediction.memory import model_mb, peak_activation_mb
     from hwnas.prediction.merge import merge
+    from hwnas.prediction.size import model_mb, peak_activation_mb
     from hwnas.space.arch import parse_arch
     from hwnas.tables.table import LatencyTable
 
@@ -41,7 +41,7 @@ def predict(
         raise ArchError("the archs are of different spaces; predict those of one space at a time")
     predictor = LatencyPredictor(loaded, space, quantile=quantile)
     choices = [arch.choices for arch in found]
-    latency_ms = predictor.predict(choices)
+    latency_ms = predictor(choices)
     low_high = predictor.interval(choices)
     low_ms, high_ms = ([float(v) for v in end] for end in low_high) if low_high else (None, None)
     precision = loaded.device.precision

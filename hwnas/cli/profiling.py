@@ -11,7 +11,7 @@ from hwnas.errors import ConfigError
 if TYPE_CHECKING:  # imported when a verb runs
     from hwnas.profiling.plan import Plan
     from hwnas.runtimes.base import Runtime
-    from hwnas.space.space import Space
+    from hwnas.space.chain import ChainSpace
     from hwnas.tables.table import LatencyTable
 
 SpaceOption = Annotated[str, typer.Option("--space", help="Name of a space, or its .yaml file.")]
@@ -53,7 +53,7 @@ def runtime_for(name: str, options: list[str] | None) -> Runtime:
 
 
 def plan_for(
-    space: Space,
+    space: ChainSpace,
     runtime: Runtime,
     *,
     networks: int,
@@ -82,7 +82,7 @@ def plan_for(
     )  # fmt: skip
 
 
-def finished(table: LatencyTable, space: Space) -> LatencyTable:
+def finished(table: LatencyTable, space: ChainSpace) -> LatencyTable:
     """The table with its calibration; as it is where the device could run too few whole networks."""
     from hwnas.prediction.calibrate import calibrate
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from hwnas.data.load import Data
     from hwnas.ranking.ranking import Estimate, Evidence, Part, Ranking
     from hwnas.ranking.truth import Truth
-    from hwnas.space.space import Space
+    from hwnas.space.chain import ChainSpace
     from hwnas.training.run import TrainedSupernet
 
 _ARCHS = 200
@@ -164,7 +164,7 @@ def _check_options(
         raise ConfigError("the same RUN is given twice; give each once")
 
 
-def _common_space(supernets: dict[str, TrainedSupernet]) -> Space:
+def _common_space(supernets: dict[str, TrainedSupernet]) -> ChainSpace:
     from hwnas.ranking.truth import same_choices
 
     (first, one), *others = supernets.items()
@@ -188,7 +188,9 @@ def _load_data(supernets: dict[str, TrainedSupernet]) -> dict[str, Data]:
     return found
 
 
-def _train(run: Path, space: Space, count: int, config: Path | None, work: Path, seed: int, progress: Progress) -> Path:
+def _train(
+    run: Path, space: ChainSpace, count: int, config: Path | None, work: Path, seed: int, progress: Progress
+) -> Path:
     from hwnas.ranking.standalone import settings_of_networks, train_standalone
     from hwnas.training.config import read_config
 
@@ -210,7 +212,7 @@ def _sample(known: Truth, path: Path, archs: int | None, seed: int) -> Truth:
     return known.sample(wanted, seed)
 
 
-def _rows(evidence: Evidence, losses: Values, name: str, space: Space) -> str:
+def _rows(evidence: Evidence, losses: Values, name: str, space: ChainSpace) -> str:
     """CSV, arch by arch: what the supernet said, and what is true."""
     from hwnas.ranking.truth import to_csv
     from hwnas.space.arch import Arch

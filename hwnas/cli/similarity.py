@@ -15,8 +15,8 @@ from hwnas.files import refuse_existing, write_atomic
 
 if TYPE_CHECKING:
     from hwnas.arrays import Values
+    from hwnas.graph.graph import Op
     from hwnas.reporting.similarity import LayerFigures, RunFigures, SimilarityFigures
-    from hwnas.space.op import Op
 
 
 def similarity(
@@ -74,7 +74,7 @@ def _compare(runs: list[Path], images: int, prefixes: int, seed: int, progress: 
         layers = [_layer(i, ops, matrix) for i, (ops, matrix) in enumerate(zip(space.layers, matrices, strict=True))]
         compared = [layer for layer in layers if layer["skip"] is not None] or layers
         figures.append({
-            "run": str(run), "stabilizers": supernet.stabilizers, "layers": layers,
+            "run": str(run), "stabilizers": supernet.space.inherits, "layers": layers,
             "skip_mean": _mean([layer["skip"] for layer in compared]),
             "blocks_mean": _mean([layer["blocks"] for layer in compared]),
         })  # fmt: skip
@@ -84,10 +84,10 @@ def _compare(runs: list[Path], images: int, prefixes: int, seed: int, progress: 
 
 
 def _layer(index: int, ops: tuple[Op, ...], matrix: Values) -> LayerFigures:
-    from hwnas.evaluation.similarity import choice_name, mean_similarities
+    from hwnas.evaluation.similarity import mean_similarities
 
     skip, blocks = mean_similarities(matrix, ops)
-    names = [choice_name(op) for op in ops]
+    names = [op.short for op in ops]
     return {"layer": index, "choices": names, "similarity": matrix.tolist(), "skip": skip, "blocks": blocks}
 
 

@@ -3,7 +3,7 @@
 It sees callables and arrays, never a network::
 
     top1 = Objective("top1", supernet_top1, maximize=True)
-    latency = Objective("latency_ms", predictor.predict, free=True)
+    latency = Objective("latency_ms", predictor, free=True)
     with Store("evaluations.sqlite", space, supernet_hash) as store:
         result = search(space, [top1, latency], [Budget("latency_ms", 9.5)], evaluations=300, store=store)
     result.archs[result.front]

@@ -13,7 +13,6 @@ from hwnas.arrays import Archs
 from hwnas.errors import ConfigError
 from hwnas.prediction.lowered import madds
 from hwnas.prediction.op_counts import count_classes
-from hwnas.space.op import Stabilizer
 from hwnas.space.space import Space
 
 _POOL = 2000
@@ -52,8 +51,7 @@ def calibration_networks(space: Space, count: int, seed: int) -> Archs:
 
 def _shallow(space: Space, count: int, rng: np.random.Generator) -> Archs:
     archs = space.sample(count, rng)
-    skips = np.full(space.num_layers, -1)
-    for layer, choices in enumerate(space.layers):
-        skips[layer] = next((i for i, op in enumerate(choices) if isinstance(op, Stabilizer)), -1)
+    transitions = space.plain().transitions()
+    skips = transitions.skips if transitions else np.full(space.num_layers, -1)
     skipped = (rng.random(archs.shape) < rng.random((count, 1)) * 0.6) & (skips >= 0)
     return np.where(skipped, skips, archs)

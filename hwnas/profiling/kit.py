@@ -22,7 +22,7 @@ from hwnas.profiling.plan import Plan, Whole, model_of
 from hwnas.profiling.run import Model
 from hwnas.progress import Progress
 from hwnas.runtimes.base import Runtime
-from hwnas.space.space import Space
+from hwnas.space.chain import ChainSpace
 
 SOURCES = (
     "hwnas/arrays.py",
@@ -75,7 +75,7 @@ class Kit:
     failed: int
 
 
-def build_kit(plan: Plan, space: Space, runtime: Runtime, *, progress: Progress | None = None) -> Kit:
+def build_kit(plan: Plan, space: ChainSpace, runtime: Runtime, *, progress: Progress | None = None) -> Kit:
     """Write the kit of a plan of ``space`` for ``runtime``.
 
     Raises:
@@ -113,7 +113,7 @@ def _sources(runtime: Runtime) -> dict[str, bytes]:
 
 
 def _add_models(
-    archive: zipfile.ZipFile, plan: Plan, space: Space, runtime: Runtime, progress: Progress | None
+    archive: zipfile.ZipFile, plan: Plan, space: ChainSpace, runtime: Runtime, progress: Progress | None
 ) -> list[dict[str, Any]]:
     """What the description says of each entry's model; equal models are one file."""
     entries = plan.entries()

@@ -12,11 +12,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from hwnas.errors import KitError
 from hwnas.files import read_json, validated
+from hwnas.graph.graph import Op
 from hwnas.profiling.kit_file import canonical, seal
 from hwnas.profiling.plan import Entry, Plan, Whole
-from hwnas.space.op import Op
+from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
-from hwnas.space.space import Space
 from hwnas.tables.device import Device
 from hwnas.tables.origin import Condition, Protocol
 from hwnas.tables.table import Latency, LatencyTable, MeasuredNetwork
@@ -97,7 +97,7 @@ class Returned(NamedTuple):
     """
 
     table: LatencyTable
-    space: Space
+    space: ChainSpace
     kit_sha256: str
     remarks: tuple[str, ...]
 

@@ -14,12 +14,12 @@ from hwnas.profiling.run import Model, run_plan
 from hwnas.profiling.timer import Effort
 from hwnas.progress import Progress
 from hwnas.runtimes.base import Runtime
-from hwnas.space.space import Space
+from hwnas.space.chain import ChainSpace
 from hwnas.tables.table import LatencyTable
 
 
 def profile_space(
-    space: Space,
+    space: ChainSpace,
     runtime: Runtime,
     *,
     networks: npt.ArrayLike,
@@ -47,7 +47,7 @@ def profile_space(
     return carry_out(plan, space, runtime, progress=progress)
 
 
-def carry_out(plan: Plan, space: Space, runtime: Runtime, *, progress: Progress | None = None) -> LatencyTable:
+def carry_out(plan: Plan, space: ChainSpace, runtime: Runtime, *, progress: Progress | None = None) -> LatencyTable:
     """Measure a plan of ``space`` on this machine.
 
     Raises:

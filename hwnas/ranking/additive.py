@@ -6,12 +6,12 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.arrays import Archs
-from hwnas.space.space import Space
+from hwnas.space.chain import ChainSpace
 
 _STRENGTHS = np.logspace(-3, 3, 13)
 
 
-def additive_fit(space: Space, archs: Archs, scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def additive_fit(space: ChainSpace, archs: Archs, scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """A constant plus a term per layer and choice that fits ``scores`` (N,) of ``archs`` (N, L) best: (N,).
 
     One arch's inherited score has errors of its own, from the paths that happened to be trained together; in a sum over

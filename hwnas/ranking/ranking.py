@@ -23,8 +23,7 @@ from hwnas.arrays import Archs, Values
 from hwnas.errors import DataError
 from hwnas.prediction.lowered import madds, params
 from hwnas.ranking.correlation import Column, Resamples, kendall_tau, spearman
-from hwnas.space.op import Downsample, Op, Stabilizer
-from hwnas.space.space import Space
+from hwnas.space.chain import ChainSpace
 
 LEAST_ARCHS = 10
 """Fewer can be in any order by chance: no correlation is given of them."""
@@ -169,21 +168,14 @@ def _of_part(part: Part, name: str) -> dict[str, Any]:
     return row
 
 
-def baselines(space: Space, archs: Archs) -> dict[str, Values]:
+def baselines(space: ChainSpace, archs: Archs) -> dict[str, Values]:
     """What orders archs (N, L) without any training: depth, multiply-adds and parameters, (N,) each."""
-    depth = np.zeros(len(archs))
-    for layer, choices in enumerate(space.layers):
-        depth += np.array([_is_block(op) for op in choices])[archs[:, layer]]
+    plain = space.plain()
     return {
-        "depth": depth,
-        "madds": madds(space)(archs),
-        "params": params(space)(archs),
+        "depth": space.depth(archs).astype(np.float64),
+        "madds": madds(plain)(archs),
+        "params": params(plain)(archs),
     }
-
-
-def _is_block(op: Op) -> bool:
-    """Whether a choice adds to an arch's depth: skips don't, nor does the 1×1 convolution that is macro's identity."""
-    return not isinstance(op, Stabilizer | Downsample)
 
 
 def rank(evidence: Evidence, seed: int, resamples: int = RESAMPLES) -> Ranking:

@@ -25,9 +25,11 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, model_validator
 
 from hwnas.errors import SpaceError, TableError
 from hwnas.files import read_yaml, validated
-from hwnas.space.op import MBConv, Op, Stem
+from hwnas.graph.graph import Op
+from hwnas.ops.foreign import ForeignOp
+from hwnas.ops.mbconv import MBConv
+from hwnas.ops.stem import Stem
 from hwnas.tables.foreign import MS_PER, ForeignEntry, Unit
-from hwnas.tables.foreign_op import ForeignOp
 
 BlocksFormat = Literal["ofa", "proxylessnas"]
 
@@ -145,7 +147,7 @@ def _of_output(op: Op, fields: Mapping[str, str]) -> Op:
     return op
 
 
-def _shape(text: str) -> tuple[int, int, int]:
+def _shape(text: str) -> tuple[int, ...]:
     sizes = [_whole(size) for size in text.split("x")]
     if len(sizes) != 3:
         raise ValueError(f"expected height x width x channels, got {text!r}")

@@ -31,14 +31,14 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, Field, model_validator
 
+import hwnas.ops  # noqa: F401  (so that all kinds of Ops are known)
 from hwnas.errors import SpaceError, TableError
 from hwnas.files import read_yaml, validated, write_atomic
+from hwnas.graph.graph import Op
 from hwnas.record import Record
-from hwnas.space.op import Op
+from hwnas.space.chain import ChainSpace
 from hwnas.space.ref import SpaceRef
 from hwnas.space.registry import get_space
-from hwnas.space.space import Space
-from hwnas.tables import foreign_op  # noqa: F401  (registers the kind of Op that imported tables have)
 from hwnas.tables.device import Device
 from hwnas.tables.origin import Protocol, Provenance, Share
 
@@ -222,7 +222,7 @@ class LatencyTable:
             calibration=file.calibration,
         )
 
-    def get_space(self) -> Space:
+    def get_space(self) -> ChainSpace:
         """The space that the table was made for.
 
         Raises:

@@ -19,7 +19,7 @@ from torch import nn
 
 from hwnas.errors import CheckpointError
 from hwnas.files import write_atomic
-from hwnas.nn.derive import load_strictly
+from hwnas.nn.network import load_strictly
 from hwnas.training.average import WeightAverage
 
 _SCHEMA = "hwnas-checkpoint/2"

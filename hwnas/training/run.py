@@ -29,7 +29,7 @@ from torch import nn
 from hwnas.data.load import Data, load_data
 from hwnas.errors import CheckpointError, ConfigError, DataError, OutputError
 from hwnas.files import read_json, read_yaml, refuse_existing, to_json, validated, write_atomic
-from hwnas.nn.derive import load_strictly
+from hwnas.nn.network import load_strictly
 from hwnas.nn.supernet import Supernet
 from hwnas.space.registry import get_space
 from hwnas.training.config import TrainConfig
@@ -217,7 +217,7 @@ def save_supernet(run: Path, supernet: Supernet, data: Data, config: TrainConfig
     space = supernet.space
     info = SupernetInfo(
         space=space.source, resolution=space.resolution, classes=space.classes, space_sha256=space.fingerprint,
-        stabilizers=supernet.stabilizers, data=data.spec, held_out=config.held_out,
+        stabilizers=supernet.space.inherits, data=data.spec, held_out=config.held_out,
         corrupt_images=config.corrupt_images, data_sha256=data.fingerprint,
         labels=data.classes, preprocessing=data.preprocessing, accuracy=accuracy,
         weights_sha256=hashlib.sha256(weights).hexdigest(),
@@ -259,6 +259,6 @@ def load_supernet(run: Path) -> TrainedSupernet:
         raise CheckpointError(f"{path} isn't a safetensors file: {error}") from None
     if hashlib.sha256(weights).hexdigest() != info.weights_sha256:
         raise CheckpointError(f"{path} isn't the file that supernet.json describes: its hash differs; train anew")
-    supernet = Supernet(space, stabilizers=info.stabilizers)
+    supernet = Supernet(space.inheriting() if info.stabilizers else space)
     load_strictly(supernet, state, str(path))
     return TrainedSupernet(supernet.eval(), info)

@@ -10,10 +10,11 @@ import numpy.typing as npt
 
 from hwnas.arrays import Archs
 from hwnas.errors import ConfigError
-from hwnas.prediction.count import count
+from hwnas.graph.count import cost
+from hwnas.graph.folding import is_linear
+from hwnas.graph.graph import Op, expanded
 from hwnas.registry import Registry
-from hwnas.space.op import MBConv, Op, Stabilizer
-from hwnas.space.space import Space
+from hwnas.space.chain import ChainSpace
 
 
 class PathSampler(Protocol):
@@ -59,7 +60,7 @@ class _Sampler:
 
     first_teaches = False
 
-    def __init__(self, space: Space, generator: np.random.Generator, paths: int | None = None) -> None:
+    def __init__(self, space: ChainSpace, generator: np.random.Generator, paths: int | None = None) -> None:
         self._space = space
         self._generator = generator
         self._paths = paths or int(space.num_choices.max())
@@ -102,7 +103,7 @@ class FairDeck(_Sampler):
     as many choices as an update has paths, that is FairNAS's rule: each choice once an update.
     """
 
-    def __init__(self, space: Space, generator: np.random.Generator, paths: int | None = None) -> None:
+    def __init__(self, space: ChainSpace, generator: np.random.Generator, paths: int | None = None) -> None:
         super().__init__(space, generator, paths)
         self._decks: list[list[int]] = [[] for _ in space.layers]
 
@@ -136,7 +137,7 @@ class SandwichPaths(_Sampler):
     first_teaches = True
     _PATHS = 4  # as in US-Nets §3.2
 
-    def __init__(self, space: Space, generator: np.random.Generator, paths: int | None = None) -> None:
+    def __init__(self, space: ChainSpace, generator: np.random.Generator, paths: int | None = None) -> None:
         super().__init__(space, generator, paths or self._PATHS)
         if self._paths < 3:
             raise ConfigError(f"sampling 'sandwich' needs paths_per_update of 3 or more, got {self._paths}")
@@ -157,7 +158,7 @@ class ProgressivePaths(FairDeck):
 
     SKIPS_FROM, EXPANSIONS_FROM = 0.25, 0.5
 
-    def __init__(self, space: Space, generator: np.random.Generator, paths: int | None = None) -> None:
+    def __init__(self, space: ChainSpace, generator: np.random.Generator, paths: int | None = None) -> None:
         super().__init__(space, generator, paths)
         self._fixed_paths = paths
         self._phase = 0
@@ -187,33 +188,34 @@ class ProgressivePaths(FairDeck):
         self._phase = state["phase"]
 
 
-def largest_arch(space: Space) -> tuple[int, ...]:
+def largest_arch(space: ChainSpace) -> tuple[int, ...]:
     """In every layer the choice with the most multiply-adds."""
     return tuple(int(np.argmax([_madds(op) for op in choices])) for choices in space.layers)
 
 
-def smallest_arch(space: Space) -> tuple[int, ...]:
+def smallest_arch(space: ChainSpace) -> tuple[int, ...]:
     """In every layer the choice with the fewest multiply-adds; a skip has none."""
     return tuple(int(np.argmin([_madds(op) for op in choices])) for choices in space.layers)
 
 
 def _madds(op: Op) -> int:
-    return 0 if isinstance(op, Stabilizer) else count([op]).madds
+    return 0 if op.skips else cost(op).madds
 
 
 def _open_choices(choices: tuple[Op, ...], *, skips: bool, expansions: bool) -> list[int]:
-    """Indices of what is in play: without ``expansions`` the widest mbconvs only, never nothing."""
-    widest = max((op.expansion for op in choices if isinstance(op, MBConv)), default=None)
-    found = [
-        index
-        for index, op in enumerate(choices)
-        if (expansions or not isinstance(op, MBConv) or op.expansion == widest)
-        and (skips or isinstance(op, MBConv) or widest is None)
-    ]
-    return found
+    """Indices of what is in play: without ``expansions`` only blocks with the most inner channels, never nothing."""
+    widths = [0 if is_linear(op) else _width(op) for op in choices]
+    if not any(widths):
+        return list(range(len(choices)))
+    return [index for index, width in enumerate(widths) if (skips if not width else expansions or width == max(widths))]
 
 
-SAMPLERS = Registry[Callable[[Space, np.random.Generator, int | None], PathSampler]](
+def _width(op: Op) -> int:
+    """The most channels that a block has inside."""
+    return max(node.op.out_shape[0] for node in expanded(op))
+
+
+SAMPLERS = Registry[Callable[[ChainSpace, np.random.Generator, int | None], PathSampler]](
     "hwnas.samplers",
     "sampling rule",
     {

@@ -15,10 +15,10 @@ from torch import nn
 from hwnas.errors import ArchError, ConfigError
 from hwnas.evaluation.accuracy import accuracy, scores
 from hwnas.evaluation.batchnorm import Forward
-from hwnas.nn.blocks import quiet_residuals
-from hwnas.nn.derive import Network
+from hwnas.graph.count import count
+from hwnas.nn.layers import quiet_residuals
 from hwnas.nn.model_folder import ModelInfo, load_model, save_model
-from hwnas.prediction.count import count
+from hwnas.nn.network import Network
 from hwnas.space.arch import parse_arch
 from hwnas.training.config import TrainConfig
 from hwnas.training.data_of import data_of
@@ -40,7 +40,7 @@ class NetworkSubject:
         if config.teacher is not None:
             self.teacher = load_teacher(config.teacher, self.data, config.device)
             self._taught_by = teacher_origin(config.teacher)
-        described = f"{self.module.space.fingerprint} {self.module.choices} {self.module.has_stabilizers}"
+        described = f"{self.module.space.fingerprint} {self.module.choices} {self.module.space.inherits}"
         self.fingerprint = hashlib.sha256(described.encode()).hexdigest()
 
     def next_paths(self, done: float) -> Sequence[TrainedPath]:
@@ -75,7 +75,7 @@ class NetworkSubject:
             made_from={**self._before.made_from, **self._taught_by, "data_sha256": self.data.fingerprint},
             searched=self._before.searched,
         )  # fmt: skip
-        total = count(self.module.ops)
+        total = count(self.module.graph)
         save_model(self.module.cpu(), run / "model", info, madds=total.madds, params=total.params)
 
 
@@ -97,7 +97,8 @@ def _network(config: TrainConfig) -> tuple[Network, ModelInfo]:
     except ArchError as error:
         raise ConfigError(f"network: there is no MODEL folder {config.network}, and as an arch: {error}") from None
     network = Network(arch.space, arch, seed=config.seed)
-    quiet_residuals(network)  # as a supernet's paths start
+    for node in network.graph:
+        quiet_residuals(network.get_submodule(node.place), node.op)  # as a supernet's paths start
     return network, ModelInfo(made_from={"arch": Path(config.network).name})
 
 
@@ -107,7 +108,7 @@ def _for_classes(network: Network, classes: int, seed: int) -> Network:
     if space.classes == classes:
         return network
     space = replace(space, head=replace(space.head, c_out=classes))
-    fresh = Network(space, network.choices, stabilizers=network.has_stabilizers, seed=seed)
+    fresh = Network(space, network.choices, seed=seed)
     kept = {k: v for k, v in network.state_dict().items() if not k.startswith("head.classifier.")}
     fresh.load_state_dict(kept, strict=False)
     fresh.stabilizer_notes = dict(network.stabilizer_notes)

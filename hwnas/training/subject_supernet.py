@@ -37,7 +37,8 @@ class SupernetSubject:
         space = get_space(config.space, config.resolution)
         self.data = data_of(config, space.resolution)
         space = get_space(config.space, config.resolution, len(self.data.classes))
-        self.module: Supernet = Supernet(space, stabilizers=config.stabilizers, seed=config.seed)
+        space = space.inheriting() if config.stabilizers else space
+        self.module: Supernet = Supernet(space, seed=config.seed)
         self.fingerprint = space.fingerprint
         self._config = config
         self._sampler = SAMPLERS.get(config.sampling)(

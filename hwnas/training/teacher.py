@@ -8,9 +8,9 @@ from pathlib import Path
 from hwnas.data.load import Data
 from hwnas.errors import ConfigError
 from hwnas.evaluation.accuracy import Evaluator, channels_last
-from hwnas.nn.derive import Network
 from hwnas.nn.model_folder import load_model
-from hwnas.space.space import Space
+from hwnas.nn.network import Network
+from hwnas.space.chain import ChainSpace
 from hwnas.training.run import load_supernet
 from hwnas.training.sampling import largest_arch
 
@@ -41,7 +41,7 @@ def teacher_origin(folder: Path) -> dict[str, str]:
     }
 
 
-def _check(folder: Path, labels: tuple[str, ...] | None, space: Space, data: Data) -> None:
+def _check(folder: Path, labels: tuple[str, ...] | None, space: ChainSpace, data: Data) -> None:
     if labels != data.classes:
         raise ConfigError(f"teacher: {folder} wasn't trained on the classes of {data.spec}; take another")
     if space.resolution != data.resolution:

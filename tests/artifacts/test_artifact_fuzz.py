@@ -21,12 +21,12 @@ from hwnas.artifacts.formats.registry import get_format
 from hwnas.artifacts.sidecar import read_sidecar
 from hwnas.artifacts.target import get_target
 from hwnas.files import to_json
-from hwnas.nn.derive import Network
 from hwnas.nn.model_folder import load_model, save_model
+from hwnas.nn.network import Network
 from hwnas.onnx.precision.half import to_half
-from hwnas.onnx.write import to_onnx
 from hwnas.space.registry import get_space
 from tests.artifacts.conftest import Shipped
+from tests.onnx_models import onnx_of
 from tests.profiling.test_result_fuzz import ODD, damage, mutate, one_line_or_nothing
 
 FUZZ = settings(
@@ -74,7 +74,7 @@ def kinds(shipped: Shipped, tmp_path_factory: pytest.TempPathFactory) -> dict[st
 
     sidecar = root / "engine.json"
     rtx = get_target("tensorrt-rtx-fp16")
-    graph = to_half(to_onnx(nn.Flatten(), (3, 4, 4)))
+    graph = to_half(onnx_of(nn.Flatten(), (3, 4, 4)))
     sidecar.write_bytes(get_format("tensorrt-rtx").write(graph, rtx)[".json"])
 
     def manifest() -> None:

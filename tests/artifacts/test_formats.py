@@ -13,9 +13,9 @@ from hwnas.artifacts.formats.base import Format
 from hwnas.artifacts.formats.onnx import OnnxFormat
 from hwnas.artifacts.formats.registry import FORMATS, get_format
 from hwnas.errors import RuntimeMissingError
-from hwnas.nn.derive import Network
+from hwnas.nn.network import Network
 from hwnas.profiling.timer import Effort
-from hwnas.space.space import Space
+from hwnas.space.chain import ChainSpace
 from hwnas.testing import FormatContract
 
 
@@ -44,7 +44,7 @@ tolerance: {relative: 1.0e-4, top1: 0.999}
 
 
 def test_an_artifact_with_files_of_a_package_that_isnt_here(
-    small_space: Space, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_space: ChainSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The rest of it is benched."""
     (tmp_path / "foreign.yaml").write_text(TARGET)

@@ -19,11 +19,11 @@ from hwnas.artifacts.formats.registry import get_format
 from hwnas.artifacts.formats.structure import check_written, graph_structure
 from hwnas.artifacts.target import Target, get_target
 from hwnas.errors import ConfigError, CountError, ModelError, RuntimeMissingError
-from hwnas.nn.derive import Network
-from hwnas.onnx.write import to_onnx
-from hwnas.prediction.count import count
-from hwnas.space.space import Space
+from hwnas.graph.count import count
+from hwnas.nn.network import Network
+from hwnas.space.chain import ChainSpace
 from hwnas.testing import FormatContract
+from tests.onnx_models import onnx_of
 
 openvino = pytest.importorskip("openvino", reason="the extra openvino isn't installed")
 
@@ -41,13 +41,13 @@ class TestContract(FormatContract):
 
 
 @pytest.fixture
-def network(small_space: Space) -> Network:
+def network(small_space: ChainSpace) -> Network:
     return Network(small_space, [1] * small_space.num_layers).eval()
 
 
 @pytest.fixture
 def graph(network: Network) -> bytes:
-    return to_onnx(network, (3, 16, 16))
+    return onnx_of(network, (3, 16, 16))
 
 
 @pytest.fixture
@@ -98,11 +98,11 @@ def test_what_is_written_is_the_network(network: Network, graph: bytes, name: st
     layers = [m for m in network.modules() if isinstance(m, torch.nn.Conv2d | torch.nn.Linear)]
     assert found.layers == len(layers)
     assert found.weights == sum(layer.weight.numel() for layer in layers)
-    assert found.madds == count(network.ops).madds
+    assert found.madds == count(network.graph).madds
 
 
-def test_another_network_is_told(small_space: Space, files: Files, graph: bytes) -> None:
-    wider = to_onnx(Network(small_space, [3] * small_space.num_layers).eval(), (3, 16, 16))
+def test_another_network_is_told(small_space: ChainSpace, files: Files, graph: bytes) -> None:
+    wider = onnx_of(Network(small_space, [3] * small_space.num_layers).eval(), (3, 16, 16))
     with pytest.raises(CountError, match="of convolutions and linear layers, its graph"):
         check_written(get_format("openvino").structure(files), wider)
     found = graph_structure(graph)
@@ -162,7 +162,7 @@ def test_without_bf16_the_export_goes_on(network: Network, tmp_path: Path, monke
     monkeypatch.setattr(openvino, "Core", WithoutBf16)
     with pytest.raises(RuntimeMissingError, match="no bf16"):
         get_format("openvino").open(
-            get_format("openvino").write(to_onnx(network, (3, 16, 16)), get_target("openvino-bf16")),
+            get_format("openvino").write(onnx_of(network, (3, 16, 16)), get_target("openvino-bf16")),
             get_target("openvino-bf16"), threads=1,
         )  # fmt: skip
     artifact = export(network, ["openvino-fp32", "openvino-bf16"], tmp_path / "artifact")

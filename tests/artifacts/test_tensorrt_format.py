@@ -23,11 +23,11 @@ from hwnas.artifacts.sidecar import read_sidecar, sha256, this_platform
 from hwnas.artifacts.target import Target, get_target
 from hwnas.artifacts.verify import random_textures
 from hwnas.errors import HwnasError, ModelError, ParityError, RuntimeMissingError
-from hwnas.nn.derive import Network
+from hwnas.nn.network import Network
 from hwnas.onnx.precision.half import to_half
-from hwnas.onnx.write import to_onnx
 from hwnas.runtimes.gpu import gpu_here
-from hwnas.space.space import Space
+from hwnas.space.chain import ChainSpace
+from tests.onnx_models import onnx_of
 
 trt = pytest.importorskip("tensorrt_rtx", reason="the extra tensorrt-rtx isn't installed")
 Gpu = Callable[[str | None], None]
@@ -36,13 +36,13 @@ BUILT_FOR = "NVIDIA RTX A2000, 8.6"
 
 
 @pytest.fixture
-def network(small_space: Space) -> Network:
+def network(small_space: ChainSpace) -> Network:
     return Network(small_space, [1] * small_space.num_layers).eval()
 
 
 @pytest.fixture
 def graph(network: Network) -> bytes:
-    return to_onnx(network, (3, 16, 16))
+    return onnx_of(network, (3, 16, 16))
 
 
 @pytest.fixture

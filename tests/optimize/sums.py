@@ -7,11 +7,13 @@ from itertools import product
 import numpy as np
 
 from hwnas.arrays import Archs
-from hwnas.prediction.layer_max import LayerMax
-from hwnas.prediction.lowered import LayerSum
-from hwnas.space.op import Op, Stem
+from hwnas.graph.graph import Op
+from hwnas.ops.stem import Stem
+from hwnas.prediction.lowered import LayerMax, LayerSum
+from hwnas.space.chain import Stage, assemble
 from hwnas.space.scarlet import mbconv_choices
-from hwnas.space.space import Space, Stage, assemble
+from hwnas.space.space import Space
+from tests.spaces import keeping
 
 SMALL = assemble(
     name="small",
@@ -36,7 +38,7 @@ def random_sum(seed: int, *, kind: str = "real", stabilizers: bool = True, space
         costs[op] = float(rng.uniform(0.1, 1) if kind == "real" else rng.integers(1, 12))
     if kind == "tenths":
         costs = {op: cost / 10 for op, cost in costs.items()}
-    return LayerSum(space, costs.__getitem__, stabilizers=stabilizers)
+    return LayerSum(keeping(space, stabilizers), costs.__getitem__)
 
 
 def random_max(seed: int) -> LayerMax:
@@ -44,4 +46,4 @@ def random_max(seed: int) -> LayerMax:
     rng = np.random.default_rng(seed)
     costs = {op: float(rng.integers(1, 30)) / 10 for op in SMALL.distinct_ops}
     costs |= {SMALL.stem: 0.1, SMALL.head: 0.1}
-    return LayerMax(SMALL, costs.__getitem__, stabilizers=True)
+    return LayerMax(SMALL.inheriting(), costs.__getitem__)

@@ -10,19 +10,21 @@ from pathlib import Path
 from hwnas.cli.profiling import plan_for, runtime_for
 from hwnas.profiling.kit import Kit, build_kit
 from hwnas.profiling.plan import Plan
-from hwnas.space.space import Space
+from hwnas.space.chain import ChainSpace
 
 ROOT = Path(__file__).parents[2]
 
 
-def small_plan(space: Space, *, seconds: float = 2.0, networks: int = 4, held_out: int = 5, threads: int = 1) -> Plan:
+def small_plan(
+    space: ChainSpace, *, seconds: float = 2.0, networks: int = 4, held_out: int = 5, threads: int = 1
+) -> Plan:
     return plan_for(
         space, runtime_for("onnxruntime", None), networks=networks, held_out=held_out, threads=threads,
         precision="fp32", batch=1, confidence=1e-4, seconds=seconds, seed=0,
     )  # fmt: skip
 
 
-def small_kit(space: Space, **options: float) -> Kit:
+def small_kit(space: ChainSpace, **options: float) -> Kit:
     return build_kit(small_plan(space, **options), space, runtime_for("onnxruntime", None))  # type: ignore[arg-type]
 
 

@@ -22,8 +22,8 @@ from hwnas.errors import HwnasError, KitError
 from hwnas.profiling import kit_main
 from hwnas.profiling.kit_file import KitFile, seal
 from hwnas.profiling.result import Returned, read_result
+from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
-from hwnas.space.space import Space
 from hwnas.tables.table import LatencyTable
 from tests.conftest import SMALL_SPACE
 from tests.profiling.kits import small_kit
@@ -48,7 +48,7 @@ class World:
 
     def __init__(self, folder: Path) -> None:
         (folder / "small.yaml").write_text(SMALL_SPACE)
-        self.space: Space = get_space(str(folder / "small.yaml"))
+        self.space: ChainSpace = get_space(str(folder / "small.yaml"))
         self.kit = small_kit(self.space, seconds=0.05, networks=3, held_out=2).data
         (folder / "kit.pyz").write_bytes(self.kit)
         self.path = folder / "result.json"

@@ -13,12 +13,12 @@ from torch import nn
 from hwnas.arrays import Images
 from hwnas.errors import ModelError
 from hwnas.onnx.precision.ranges import calibrate
-from hwnas.onnx.write import to_onnx
+from tests.onnx_models import onnx_of
 
 
 @pytest.fixture(scope="module")
 def proto() -> onnx.ModelProto:
-    return onnx.load_from_string(to_onnx(nn.Conv2d(1, 1, 1), (1, 64, 64)))
+    return onnx.load_from_string(onnx_of(nn.Conv2d(1, 1, 1), (1, 64, 64)))
 
 
 def square_error(values: Images, low: float, high: float, signed: bool) -> float:
@@ -74,6 +74,6 @@ def test_what_isnt_finite_is_named(proto: onnx.ModelProto) -> None:
         calibrate(proto, ["images"], [image], "mse", signed=False)
     layer = nn.Conv2d(1, 1, 1)
     nn.init.constant_(layer.weight, 1e30)
-    overflowing = onnx.load_from_string(to_onnx(nn.Sequential(layer, nn.ReLU(), nn.Conv2d(1, 1, 1)), (1, 4, 4)))
+    overflowing = onnx.load_from_string(onnx_of(nn.Sequential(layer, nn.ReLU(), nn.Conv2d(1, 1, 1)), (1, 4, 4)))
     with pytest.raises(ModelError, match="1 isn't finite"):
         calibrate(overflowing, ["1"], [torch.full((1, 1, 4, 4), 1e30).numpy()], "minmax", signed=False)

@@ -12,11 +12,11 @@ from onnx import TensorProto, numpy_helper
 from torch import nn
 
 from hwnas.errors import ModelError
-from hwnas.nn.derive import Network
+from hwnas.nn.network import Network
 from hwnas.onnx.precision.half import LIMIT, beyond_half, to_half
-from hwnas.onnx.write import to_onnx
 from hwnas.runtimes.registry import get_runtime
-from hwnas.space.space import Space
+from hwnas.space.chain import ChainSpace
+from tests.onnx_models import onnx_of
 
 IMAGES = np.random.default_rng(0).standard_normal((6, 3, 16, 16), dtype=np.float32)
 
@@ -26,18 +26,18 @@ def run(model: bytes) -> np.ndarray:
 
 
 @pytest.fixture
-def network(small_space: Space) -> Network:
+def network(small_space: ChainSpace) -> Network:
     return Network(small_space, [1] * small_space.num_layers).eval()
 
 
 def loud(network: Network, block: int, gain: float) -> bytes:
     """``network`` with a block's values up to ``gain``² times as large, until its last convolution takes it back."""
-    layers = [layer for layer in network.layers.values() if hasattr(layer, "bn1")]
+    layers = [layer for layer in network.get_submodule("layers").children() if hasattr(layer, "bn1")]
     with torch.no_grad():
         layers[block].bn1.weight *= gain  # type: ignore[union-attr, operator]
         layers[block].bn2.weight *= gain  # type: ignore[union-attr, operator]
         layers[block].conv3.weight /= gain**2  # type: ignore[union-attr, operator]
-    return to_onnx(network, (3, 16, 16))
+    return onnx_of(network, (3, 16, 16))
 
 
 def precisions(model: bytes) -> dict[str, int]:
@@ -66,7 +66,7 @@ def test_what_overflows_stays_in_fp32_and_gives_pytorchs_numbers(network: Networ
 
 def test_the_nodes_kept_are_those_that_pytorch_sees_overflow(network: Network) -> None:
     model = loud(network, 1, 1e3)
-    block = next(name for name, layer in network.layers.items() if layer is list(network.layers.values())[1])
+    block = [name for name, _ in network.get_submodule("layers").named_children()][1]
     reached: dict[str, float] = {}
 
     def watch(name: str) -> object:
@@ -87,14 +87,14 @@ def test_the_nodes_kept_are_those_that_pytorch_sees_overflow(network: Network) -
 
 
 def test_a_quiet_network_keeps_nothing(network: Network) -> None:
-    model = to_onnx(network, (3, 16, 16))
+    model = onnx_of(network, (3, 16, 16))
     assert beyond_half(model, IMAGES) == []
     assert to_half(model, []) == to_half(model)
     assert TensorProto.FLOAT not in set(list(precisions(to_half(model)).values())[:-1])
 
 
 def test_a_weight_beyond_fp16_keeps_its_node(network: Network) -> None:
-    proto = onnx.load_from_string(to_onnx(network, (3, 16, 16)))
+    proto = onnx.load_from_string(onnx_of(network, (3, 16, 16)))
     weight = next(w for w in proto.graph.initializer if w.name.endswith("conv1.weight"))
     weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) + np.float32(1e5), weight.name))
     model = proto.SerializeToString()
@@ -106,7 +106,7 @@ def test_a_weight_beyond_fp16_keeps_its_node(network: Network) -> None:
 def test_logits_beyond_fp16_stay_fp32_to_the_end(network: Network) -> None:
     with torch.no_grad():
         network.head.classifier.weight *= 1e7  # type: ignore[union-attr, operator]
-    model = to_onnx(network, (3, 16, 16))
+    model = onnx_of(network, (3, 16, 16))
     expected = run(model)
     assert np.abs(expected).max() > 65504
     half = to_half(model, beyond_half(model, IMAGES))
@@ -118,4 +118,4 @@ def test_a_network_that_overflows_fp32_is_refused(network: Network) -> None:
     with torch.no_grad():
         network.head.classifier.bias[0] = torch.inf  # type: ignore[union-attr, index]
     with pytest.raises(ModelError, match=r"isn't finite in fp32: .* reaches inf"):
-        beyond_half(to_onnx(network, (3, 16, 16)), IMAGES)
+        beyond_half(onnx_of(network, (3, 16, 16)), IMAGES)

@@ -5,21 +5,21 @@ from __future__ import annotations
 import onnx
 import pytest
 
-from hwnas.nn.derive import Network
+from hwnas.nn.network import Network
 from hwnas.onnx.computed import computed_precisions, optimized
 from hwnas.onnx.precision.int8 import ONNXRUNTIME, OPENVINO, TENSORRT, Preset, quantize_by, random_images, ranges_of
 from hwnas.onnx.precision.parts import PARTS, nodes_of
-from hwnas.onnx.write import to_onnx
-from hwnas.space.space import Space
+from hwnas.space.chain import ChainSpace
+from tests.onnx_models import onnx_of
 
 GATED, PLAIN = 1, 0  # choices of the small space: kernel 3 with and without squeeze-and-excitation
 
 
-def graph_of(space: Space, choice: int) -> bytes:
-    return to_onnx(Network(space, [choice] * space.num_layers).eval(), (3, 16, 16))
+def graph_of(space: ChainSpace, choice: int) -> bytes:
+    return onnx_of(Network(space, [choice] * space.num_layers).eval(), (3, 16, 16))
 
 
-def test_parts_are_named(small_space: Space) -> None:
+def test_parts_are_named(small_space: ChainSpace) -> None:
     proto = onnx.load_from_string(graph_of(small_space, GATED))
     layers = [f"layers.{i}.mid_se" for i in range(small_space.num_layers)]
     products = {node.name for node in proto.graph.node if node.op_type == "Mul"}
@@ -35,7 +35,7 @@ def test_parts_are_named(small_space: Space) -> None:
 
 
 @pytest.mark.parametrize("preset", [ONNXRUNTIME, OPENVINO, TENSORRT])
-def test_what_is_kept_reads_no_int8(small_space: Space, preset: Preset) -> None:
+def test_what_is_kept_reads_no_int8(small_space: ChainSpace, preset: Preset) -> None:
     model = graph_of(small_space, GATED)
     before = onnx.load_from_string(model)
     keep = {name for part in PARTS for name in nodes_of(before, part)}
@@ -50,7 +50,7 @@ def test_what_is_kept_reads_no_int8(small_space: Space, preset: Preset) -> None:
     onnx.checker.check_model(onnx.load_from_string(quantize_by(ranges, model, preset, keep)), full_check=True)
 
 
-def test_onnxruntime_computes_what_was_asked_and_says_so(small_space: Space) -> None:
+def test_onnxruntime_computes_what_was_asked_and_says_so(small_space: ChainSpace) -> None:
     model = graph_of(small_space, GATED)
     layers = sum(node.op_type in ("Conv", "Gemm") for node in onnx.load_from_string(model).graph.node)
     gates = sum(node.op_type == "GlobalAveragePool" for node in onnx.load_from_string(model).graph.node) - 1
@@ -63,7 +63,7 @@ def test_onnxruntime_computes_what_was_asked_and_says_so(small_space: Space) -> 
     assert not any(node.op_type == "QLinearMul" for node in optimized(kept).graph.node)
 
 
-def test_int8_weights_that_are_computed_in_float_are_caught(small_space: Space) -> None:
+def test_int8_weights_that_are_computed_in_float_are_caught(small_space: ChainSpace) -> None:
     """TensorRT's form is all int8 to look at, and none of its convolutions fuses on ONNX Runtime's CPU provider."""
     model = graph_of(small_space, PLAIN)
     foreign = quantize_by(ranges_of(model, random_images(model), TENSORRT, "minmax"), model, TENSORRT)

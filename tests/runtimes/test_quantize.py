@@ -18,17 +18,17 @@ from torch import nn
 
 from hwnas.arrays import Images
 from hwnas.errors import ModelError
-from hwnas.nn.derive import Network
+from hwnas.nn.network import Network
 from hwnas.onnx.precision.int8 import ONNXRUNTIME, OPENVINO, TENSORRT, Preset, quantize, random_images
-from hwnas.onnx.write import to_onnx
-from hwnas.space.space import Space
+from hwnas.space.chain import ChainSpace
+from tests.onnx_models import onnx_of
 
 PRESETS = {"onnxruntime": ONNXRUNTIME, "openvino": OPENVINO, "tensorrt": TENSORRT}
 
 
 @pytest.fixture
-def network(small_space: Space) -> bytes:
-    return to_onnx(Network(small_space, [1] * small_space.num_layers).eval(), (3, 16, 16))
+def network(small_space: ChainSpace) -> bytes:
+    return onnx_of(Network(small_space, [1] * small_space.num_layers).eval(), (3, 16, 16))
 
 
 def constants(model: bytes) -> dict[str, np.ndarray]:
@@ -47,7 +47,7 @@ def test_by_hand() -> None:
     layer.weight.data = torch.tensor([[1.0, -2.0], [0.5, 0.25]])[:, :, None, None]
     layer.bias.data = torch.tensor([0.3, -0.1])
     image = np.array([-1.0, 3.0, 0.5, 2.0], np.float32).reshape(1, 2, 1, 2)
-    got = constants(quantize(to_onnx(layer, (2, 1, 2)), [image], OPENVINO))
+    got = constants(quantize(onnx_of(layer, (2, 1, 2)), [image], OPENVINO))
     scale, weight_scales = np.float32(4 / 255), np.array([2 / 127, 0.5 / 127], np.float32)
     assert got["images.scale"] == scale
     assert got["images.zero_point"] == 64  # -(-1) / (4 / 255) = 63.75
@@ -55,7 +55,7 @@ def test_by_hand() -> None:
     np.testing.assert_array_equal(got["0.weight.quantized"].reshape(2, 2), [[64, -127], [127, 64]])
     np.testing.assert_allclose(got["0.bias.scale"], scale * weight_scales, rtol=1e-6)
     np.testing.assert_array_equal(got["0.bias.quantized"], np.round([0.3, -0.1] / (scale * weight_scales)))
-    signed = constants(quantize(to_onnx(layer, (2, 1, 2)), [image], TENSORRT))
+    signed = constants(quantize(onnx_of(layer, (2, 1, 2)), [image], TENSORRT))
     assert signed["images.scale"] == np.float32(3 / 127)
     assert signed["images.zero_point"] == 0
     assert signed["images.zero_point"].dtype == np.int8
@@ -170,7 +170,7 @@ def test_values_in_range_are_off_by_half_a_step_at_most(
     layer.weight.data = torch.tensor([1.0, weight]).reshape(2, 1, 1, 1)
     layer.bias.data = torch.tensor([0.0, bias])
     image = np.linspace(low, high, 16, dtype=np.float32).reshape(1, 1, 4, 4)
-    result = run(quantize(to_onnx(layer, (1, 4, 4)), [image], Preset(("Conv",), signed=signed)), image)
+    result = run(quantize(onnx_of(layer, (1, 4, 4)), [image], Preset(("Conv",), signed=signed)), image)
     step = max(-low, high) / 127 if signed else (high - low) / 255
     assert np.abs(result[0, 0] - image[0, 0]).max() <= step / 2 + 1e-4 * max(-low, high) + 1e-6
     assert np.abs(result[0, 1] - bias).max() <= 1e-3 * abs(bias) + 1e-3

@@ -9,7 +9,7 @@ import numpy as np
 from hwnas.arrays import Archs
 from hwnas.optimize.feasible.candidates import Candidates
 from hwnas.optimize.feasible.grid import extreme_maximum
-from hwnas.optimize.feasible.limits import maxima_of, steps_of
+from hwnas.optimize.feasible.limits import joined
 from hwnas.optimize.problem import Objective
 
 _DRAWS = 2**12
@@ -48,7 +48,8 @@ def extremes(candidates: Candidates, anchor: Archs, objective: Objective) -> tup
 def _extreme(candidates: Candidates, anchor: Archs, objective: Objective, sign: int) -> Extreme:
     archs, bound, proven = candidates.listed, -np.inf, True
     if archs is None:
-        steps, largest = (of(objective.fn, candidates.space) for of in (steps_of, maxima_of))
+        steps = joined(objective, candidates.space, "sum")
+        largest = joined(objective, candidates.space, "max")
         near = anchor[None]
         if steps is not None:
             bound, near = candidates.grid.least(steps.times(sign))

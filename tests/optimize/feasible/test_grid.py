@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from hwnas.arrays import Archs
+from hwnas.graph.graph import Op
+from hwnas.ops.mbconv import MBConv
 from hwnas.optimize.feasible.grid import Grid, walk_of
 from hwnas.prediction.lowered import LayerSum, madds, params
-from hwnas.space.op import MBConv, Op
 from hwnas.space.registry import get_space
 from tests.optimize.sums import ALL_SMALL, SMALL, random_sum
 
@@ -83,7 +84,7 @@ def test_counts_beyond_64_bits_are_exact(limit: int) -> None:
 
     fn = LayerSum(space, cost)
     ways = {0: 1}
-    for costs in fn.per_choice:
+    for costs in fn.steps.costs[:, :, 0]:
         longer: dict[int, int] = {}
         for total, count in ways.items():
             for choice in costs[~np.isnan(costs)]:
@@ -99,7 +100,7 @@ def test_two_sums_of_integers_share_a_grid_of_bounded_size() -> None:
     """Each alone would be exact with some ten thousand cells; together that would be billions."""
     space = get_space("scarlet-s2")
     sums = [madds(space), params(space)]
-    least = [sum(np.nanmin(fn.per_choice, axis=1)) + fn.fixed for fn in sums]
+    least = [sum(np.nanmin(fn.steps.costs[:, :, 0], axis=1)) + fn.steps.end[0] for fn in sums]
     limits = [least[0] + 96 * 60_000, least[1] + 2 * 60_000]
     for fn, limit in zip(sums, limits, strict=True):
         alone = Grid(space, fn.steps.states, [fn.steps], [limit])

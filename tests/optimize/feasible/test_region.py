@@ -15,14 +15,14 @@ from scipy.stats import chisquare
 
 from hwnas.arrays import Archs
 from hwnas.errors import BudgetError
+from hwnas.ops.mbconv import MBConv
 from hwnas.optimize.feasible import FeasibleRegion
 from hwnas.optimize.problem import Budget, Objective, Problem
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.prediction.lowered import LayerSum
-from hwnas.space.op import MBConv
+from hwnas.space.chain import Stage, assemble
 from hwnas.space.registry import get_space
 from hwnas.space.scarlet import mbconv_choices
-from hwnas.space.space import Stage, assemble
 from tests.optimize.feasible.regions import region_of, unknown, unlisted
 from tests.optimize.problems import ALL_MACRO, MACRO, layer_sum, table
 from tests.optimize.sums import ALL_SMALL, SMALL, random_max, random_sum
@@ -159,17 +159,17 @@ def test_draws_of_a_longer_search_begin_with_those_of_the_shorter(
 def test_what_a_predictor_says_is_known_to_be_a_sum() -> None:
     """On a space that is far too large to be asked arch by arch, and at a budget that hardly any arch is within."""
     space = get_space("scarlet-s2")
-    predictor = LatencyPredictor(made_up_table(space), space, stabilizers=True)
-    objective = Objective("latency_ms", predictor.predict, free=True)
+    predictor = LatencyPredictor(made_up_table(space), space.inheriting())
+    objective = Objective("latency_ms", predictor, free=True)
     (fastest_ms, slowest_ms) = FeasibleRegion(Problem(space, (objective,))).extremes(objective)
     assert fastest_ms.exact
     assert slowest_ms.exact
-    drawn_ms = predictor.predict(space.sample(100_000, 0))
+    drawn_ms = predictor(space.sample(100_000, 0))
     assert fastest_ms.value < drawn_ms.min() < drawn_ms.max() < slowest_ms.value
     budget_ms = fastest_ms.value + 0.1 * (drawn_ms.min() - fastest_ms.value)
     region = FeasibleRegion(Problem(space, (objective,), (Budget("latency_ms", budget_ms),)))
     drawn = region.sample(1000, np.random.default_rng(0))
-    assert (predictor.predict(drawn) <= budget_ms).all()
+    assert (predictor(drawn) <= budget_ms).all()
     assert len(np.unique(drawn, axis=0)) > 900
     count = region.count()
     assert count.low <= count.count <= count.high < 1e-6 * space.size
@@ -179,9 +179,9 @@ def test_what_a_predictor_says_is_known_to_be_a_sum() -> None:
 def test_a_share_agrees_with_plain_sampling() -> None:
     space = get_space("scarlet-s2")
     predictor = LatencyPredictor(made_up_table(space), space)
-    drawn_ms = predictor.predict(space.sample(200_000, 0))
+    drawn_ms = predictor(space.sample(200_000, 0))
     budget_ms = float(np.quantile(drawn_ms, 0.2))
-    objective = Objective("latency_ms", predictor.predict, free=True)
+    objective = Objective("latency_ms", predictor, free=True)
     count = FeasibleRegion(Problem(space, (objective,), (Budget("latency_ms", budget_ms),))).count()
     assert count.share == pytest.approx(0.2, abs=5 * (0.2 * 0.8 / 200_000) ** 0.5)
     assert count.high / count.low < 1.01
@@ -268,7 +268,7 @@ def test_counts_that_float64_rounds_are_told_as_what_they_lie_between() -> None:
     assert space.size > 10**33
     fn = LayerSum(space, lambda op: float(op.kernel * op.expansion) if isinstance(op, MBConv) else 0.0)
     ways = {0: 1}
-    for costs in fn.per_choice:
+    for costs in fn.steps.costs[:, :, 0]:
         longer: dict[int, int] = {}
         for total, count in ways.items():
             for cost in costs:

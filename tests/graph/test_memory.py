@@ -9,19 +9,21 @@ import onnx
 import pytest
 
 from hwnas.errors import ConfigError
-from hwnas.nn.derive import Network
+from hwnas.nn.layers import weights_of
+from hwnas.nn.network import Network
 from hwnas.onnx.precision.int8 import ONNXRUNTIME, quantize
 from hwnas.onnx.write import to_onnx
-from hwnas.prediction.memory import model_mb, peak_activation_mb
+from hwnas.prediction.size import model_mb, peak_activation_mb
+from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import SPACES, get_space
-from hwnas.space.space import Space
+from tests.spaces import keeping
 
 IN_PLACE = {"Clip", "Relu", "HardSwish", "HardSigmoid", "Add", "Mul", "Flatten"}
 
 
-def _model(space: Space, arch: list[int], stabilizers: bool) -> bytes:
-    network = Network(space, arch, stabilizers=stabilizers).eval()
-    return to_onnx(network, (space.stem.c_in, space.resolution, space.resolution))
+def _model(space: ChainSpace, arch: list[int], stabilizers: bool) -> bytes:
+    network = Network(keeping(space, stabilizers), arch).eval()
+    return to_onnx(network.graph, weights_of(network))
 
 
 def peak_elements_of(model: bytes) -> int:
@@ -50,7 +52,7 @@ def peak_elements_of(model: bytes) -> int:
 def test_the_peak_is_that_of_the_graph(name: str, stabilizers: bool) -> None:
     space = get_space(name, 64 if name != "macro" else 32)
     archs = space.sample(6, seed=1)
-    predicted_mb = peak_activation_mb(space, stabilizers=stabilizers)(archs)
+    predicted_mb = peak_activation_mb(keeping(space, stabilizers))(archs)
     found = [peak_elements_of(_model(space, arch, stabilizers)) for arch in archs.tolist()]
     assert predicted_mb * 1e6 / 4 == pytest.approx(found)
 
@@ -61,7 +63,7 @@ def test_the_size_is_that_of_the_file(name: str, stabilizers: bool) -> None:
     """Exact for the weights; the graph around them is at most 300 bytes a node."""
     space = get_space(name, classes=10)
     archs = space.sample(3, seed=2)
-    for arch, predicted_mb in zip(archs.tolist(), model_mb(space, stabilizers=stabilizers)(archs), strict=True):
+    for arch, predicted_mb in zip(archs.tolist(), model_mb(keeping(space, stabilizers))(archs), strict=True):
         model = _model(space, arch, stabilizers)
         graph = onnx.load_from_string(model).graph
         stored = sum(len(weight.raw_data) for weight in graph.initializer if math.prod(weight.dims) > 1)

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from hwnas.errors import SpaceError
-from hwnas.space.op import MBConv, Op
+from hwnas.graph.graph import Op
+from hwnas.ops.mbconv import MBConv
 from hwnas.space.registry import SPACES, get_space
 
 MBCONV = {
@@ -33,7 +34,7 @@ def test_an_op_is_a_key() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"kind": "conv"}, "unknown op kind"),
+        ({"kind": "swin"}, "unknown op kind"),
         ({"kind": None}, "unknown op kind"),
         ({"kernel": None}, "kernel must be int"),
         ({"kernel": True}, "kernel must be int"),

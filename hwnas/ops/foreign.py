@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hwnas.space.op import Op
+from hwnas.graph.graph import Graph
+from hwnas.ops.block import Block
 
 
 @dataclass(frozen=True, kw_only=True)
-class ForeignOp(Op):
+class ForeignOp(Block):
     """Kept in a table so that nothing of it is lost; no space has it, and nothing is known of it but its input.
 
     Attributes:
@@ -19,9 +20,8 @@ class ForeignOp(Op):
     kind: ClassVar[str] = "foreign"
     text: str
 
-    @property
-    def out_shape(self) -> tuple[int, int, int]:
-        raise TypeError(f"the output's size of [{self}] isn't known")
+    def expand(self) -> Graph:
+        raise TypeError(f"nothing is known of what [{self}] computes")
 
     def __str__(self) -> str:
         return f"{self.kind} {self.text}"
