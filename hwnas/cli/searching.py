@@ -76,7 +76,7 @@ def search_supernet(
         OutputError: the output exists already (and isn't to be resumed), or it or the store can't be written.
         ConfigError: resumed with other settings, or unknown workers.
         InputError: an unknown strategy, or a store of another supernet.
-        BudgetError: no arch can meet a budget.
+        BudgetError: no arch was found to meet a budget.
         ObjectiveError: a weight of no objective, or too many evaluations failed.
         MissingOpError: a table isn't of the supernet's space.
         TableError, RuntimeMissingError: the front is to be measured, and no table is of this machine.

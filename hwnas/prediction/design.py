@@ -1,8 +1,8 @@
 """Which whole networks to measure for a calibration: those that pin it down, not random ones.
 
-I-optimal design (Atkinson, Donev, Tobias 2007, §10.6): of a large random pool, take the networks that make the average
-variance of the calibrated predictions over the pool smallest. Multiply-adds stand for the sum of op latencies, which
-isn't known yet.
+I-optimal design (Atkinson, Donev, Tobias 2007, §10.6): of a large random pool, take one network after the other, each
+the one that makes the average variance of the calibrated predictions over the pool smallest. Multiply-adds stand for
+the sum of op latencies, which isn't known yet.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ from tests.onnx_models import onnx_of
 from tests.profiling.test_result_fuzz import ODD, damage, mutate, one_line_or_nothing
 
 FUZZ = settings(
-    max_examples=500, deadline=None, database=None, derandomize=True,
+    max_examples=500, deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )  # fmt: skip
 

@@ -87,6 +87,12 @@ def test_several_devices_and_a_limit_that_is_no_sum(hwnas: Shell) -> None:
         & (peak_activation_mb(space)(archs) <= 4)
     )
     assert found["share"] == pytest.approx(within.mean(), abs=4 * np.sqrt(within.mean() / 50_000))
+    peaks = found["extremes"]["peak_activation_mb"]
+    for end in ("least_of_space", "most_of_space"):
+        assert peaks[end]["exact"]
+        assert peak_activation_mb(space)(peaks[end]["choices"])[0] == peaks[end]["value"] == peaks[end]["bound"]
+    drawn = peak_activation_mb(space)(archs)
+    assert peaks["least_of_space"]["value"] <= drawn.min() < drawn.max() <= peaks["most_of_space"]["value"]
 
 
 @pytest.mark.parametrize(

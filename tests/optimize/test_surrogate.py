@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau, multivariate_normal, norm
 
-from hwnas.optimize import surrogate
 from hwnas.optimize.problem import Problem
+from hwnas.optimize.strategies import surrogate
 from hwnas.optimize.strategies.features import Features
 from hwnas.optimize.strategies.surrogate import Surrogate
 from tests.optimize.problems import ALL_MACRO, MACRO, quality_cost_objectives

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hwnas.arrays import Archs, Values
 from hwnas.optimize.feasible import FeasibleRegion
 from hwnas.optimize.problem import Budget, Objective, Problem
 from hwnas.optimize.strategies.vary import (
@@ -21,6 +22,7 @@ from hwnas.optimize.strategies.vary import (
     uniform_crossover,
 )
 from hwnas.space.space import Space
+from tests.optimize.feasible.regions import region_of, unlisted
 from tests.optimize.problems import ALL_MACRO, MACRO
 
 
@@ -113,6 +115,28 @@ def test_neighbours_reach_every_feasible_arch_and_no_other(at_most: float) -> No
         seen.add(found)
         total += len(found)
     assert total == region.contains(ALL_MACRO).sum()
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_neighbours_go_on_across_what_budgets_leave_out(listed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Archs with the choices 0 and 2 alone, at most one 2 or at least seven: no single change leads across."""
+    if not listed:
+        unlisted(monkeypatch)
+
+    def islands(archs: Archs) -> Values:
+        twos = (archs == 2).sum(axis=1)
+        return np.where((archs == 1).any(axis=1) | ((twos > 1) & (twos < 7)), 3.0, 1.0)
+
+    region, seen, rng = region_of(MACRO, (islands, 2)), Seen(MACRO), np.random.default_rng(0)
+    assert not len(seen.neighbours(region, 150, rng))  # of nothing
+    seen.add(region.anchor[None])
+    total = 1
+    while len(found := seen.neighbours(region, 150, rng)):
+        assert len(seen.novel(found)) == len(found)
+        assert region.contains(found).all()
+        seen.add(found)
+        total += len(found)
+    assert total == (18 if listed else 9)
 
 
 def test_spread_on_a_line() -> None:

@@ -29,7 +29,7 @@ from tests.conftest import SMALL_SPACE
 from tests.profiling.kits import small_kit
 
 FUZZ = settings(
-    max_examples=1000, deadline=None, database=None, derandomize=True,
+    max_examples=1000, deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )  # fmt: skip
 

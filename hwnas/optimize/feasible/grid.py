@@ -238,15 +238,14 @@ def reduce(steps: Steps) -> tuple[float, Values, float]:
     return float(ahead[0]), reduced, float(scale)
 
 
-def least_maximum(steps: Steps) -> Archs:
-    """The arch (L,) whose largest step is the least."""
-    costs = np.where(np.isfinite(steps.costs), steps.costs, np.inf)
+def extreme_maximum(steps: Steps, sign: int) -> Archs:
+    """The arch (L,) whose largest step is the least, or with a ``sign`` of -1 the greatest."""
     ahead, totals = steps.end, []
-    for layer, cost in enumerate(costs):
-        totals.append(np.maximum(cost, ahead[steps.states[layer]]))
-        ahead = totals[-1].min(axis=0)
-    arch, state = np.empty(len(costs), dtype=np.int64), 0
-    for layer in reversed(range(len(costs))):
-        arch[layer] = totals[layer][:, state].argmin()
+    for costs, states in zip(steps.costs, steps.states, strict=True):
+        totals.append(np.where(np.isfinite(costs), np.maximum(costs, ahead[states]), sign * np.inf))
+        ahead = sign * (sign * totals[-1]).min(axis=0)
+    arch, state = np.empty(len(totals), dtype=np.int64), 0
+    for layer in reversed(range(len(totals))):
+        arch[layer] = (sign * totals[layer][:, state]).argmin()
         state = steps.states[layer, arch[layer], state]
     return arch

@@ -6,66 +6,30 @@ Sums that are known as such (``LayerSum``) are on the grid; other functions are 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from hwnas.arrays import Archs, Values
+from hwnas.arrays import Archs
 from hwnas.errors import BudgetError
-from hwnas.optimize.feasible import FeasibleRegion, candidates, fastest
+from hwnas.ops.mbconv import MBConv
+from hwnas.optimize.feasible import FeasibleRegion
 from hwnas.optimize.problem import Budget, Objective, Problem
 from hwnas.prediction.latency import LatencyPredictor
-from hwnas.prediction.lowered import LayerMax
+from hwnas.prediction.lowered import LayerSum
+from hwnas.space.chain import Stage, assemble
 from hwnas.space.registry import get_space
-from hwnas.space.space import Space
+from hwnas.space.scarlet import mbconv_choices
+from tests.optimize.feasible.regions import region_of, unknown, unlisted
 from tests.optimize.problems import ALL_MACRO, MACRO, layer_sum, table
-from tests.optimize.sums import ALL_SMALL, SMALL, random_sum
+from tests.optimize.sums import ALL_SMALL, SMALL, random_max, random_sum
 from tests.tables.make import made_up_table
 
 _seeds = st.integers(0, 2**32 - 1)
 _kinds = st.sampled_from(["real", "tenths", "whole"])
-
-
-def _region(space: Space, *limits: tuple[Callable[[Archs], Values], float], name: str = "cost") -> FeasibleRegion:
-    objectives = tuple(Objective(f"{name}{i or ''}", fn, free=True) for i, (fn, _) in enumerate(limits))
-    budgets = tuple(Budget(o.name, at_most) for o, (_, at_most) in zip(objectives, limits, strict=True))
-    return FeasibleRegion(Problem(space, objectives, budgets))
-
-
-@settings(deadline=None, max_examples=30)
-@given(_seeds)
-def test_fastest_is_exact_for_sums(seed: int) -> None:
-    fn = layer_sum(MACRO, table(MACRO, seed, -1, 1))
-    arch, value = fastest(MACRO, fn)
-    everything = fn(ALL_MACRO)
-    assert value == everything.min()
-    np.testing.assert_array_equal(arch, ALL_MACRO[everything.argmin()])
-
-
-@settings(deadline=None, max_examples=20)
-@given(_seeds)
-def test_fastest_of_anything_cant_be_improved_by_one_layer(seed: int) -> None:
-    values = np.random.default_rng(seed).uniform(size=len(ALL_MACRO))
-
-    def fn(archs: Archs) -> Values:
-        return values[archs @ 3 ** np.arange(7, -1, -1)]
-
-    arch, value = fastest(MACRO, fn)
-    neighbours = ALL_MACRO[(arch != ALL_MACRO).sum(axis=1) <= 1]
-    assert len(neighbours) == 17
-    assert value == fn(neighbours).min()
-
-
-def test_fastest_respects_barred_choices(small_space: Space) -> None:
-    per_choice = -np.tile(np.arange(int(small_space.num_choices.max()), dtype=float), (6, 1))
-    arch, value = fastest(small_space, layer_sum(small_space, per_choice))
-    np.testing.assert_array_equal(arch, small_space.num_choices - 1)
-    assert value == -(small_space.num_choices - 1).sum()
-    assert len(set(small_space.num_choices)) == 2  # else nothing is barred and this test says little
 
 
 @settings(deadline=None, max_examples=30)
@@ -73,7 +37,7 @@ def test_fastest_respects_barred_choices(small_space: Space) -> None:
 def test_repair_keeps_what_is_within_and_mends_the_rest(seed: int, looseness: float) -> None:
     fn = layer_sum(MACRO, table(MACRO, seed))
     low, high = fn(ALL_MACRO).min(), fn(ALL_MACRO).max()
-    region = _region(MACRO, (fn, low + looseness * (high - low)))
+    region = region_of(MACRO, (fn, low + looseness * (high - low)))
     archs = MACRO.sample(64, seed)
     repaired = region.repair(archs, np.random.default_rng(seed))
     over = ~region.contains(archs)
@@ -83,7 +47,7 @@ def test_repair_keeps_what_is_within_and_mends_the_rest(seed: int, looseness: fl
 
 
 def test_repair_changes_no_more_layers_than_needed() -> None:
-    region = _region(MACRO, (lambda archs: archs.sum(axis=1) + 1.0, 9.0))
+    region = region_of(MACRO, (lambda archs: archs.sum(axis=1) + 1.0, 9.0))
     repaired = region.repair(np.full((50, 8), 2), np.random.default_rng(0))
     np.testing.assert_array_equal((repaired != 2).sum(axis=1), np.full(50, 4))
     assert len(np.unique(repaired, axis=0)) > 20  # which layers is random
@@ -93,7 +57,7 @@ def test_repair_changes_no_more_layers_than_needed() -> None:
 @given(_seeds, st.integers(0, len(ALL_SMALL) - 1), st.integers(1, 3))
 def test_repair_along_sums_changes_one_layer_where_that_is_enough(seed: int, arch: int, budgets: int) -> None:
     fns = [random_sum(seed + i) for i in range(budgets)]
-    region = _region(SMALL, *((fn, float(fn(ALL_SMALL[arch])[0])) for fn in fns))
+    region = region_of(SMALL, *((fn, float(fn(ALL_SMALL[arch])[0])) for fn in fns))
     within = region.contains(ALL_SMALL)
     archs = ALL_SMALL[np.random.default_rng(seed).choice(len(ALL_SMALL), 100)]
     repaired = region.repair(archs, np.random.default_rng(seed))
@@ -104,19 +68,15 @@ def test_repair_along_sums_changes_one_layer_where_that_is_enough(seed: int, arc
         assert changed == fewest if fewest < 2 else changed >= fewest
 
 
-def _unlisted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a large space, where archs can't be looked at one by one."""
-    monkeypatch.setattr(candidates, "_LISTED", -1)
-
-
 @settings(deadline=None, max_examples=40)
 @given(_seeds, _kinds, st.booleans(), st.integers(0, len(ALL_SMALL) - 1), st.integers(1, 3), st.booleans())
+@example(1, "tenths", True, 2499, 1, False)  # a descent from the first arch ends above this budget
 def test_counts_and_extremes_are_those_of_enumeration(
     seed: int, kind: str, stabilizers: bool, arch: int, budgets: int, known: bool
 ) -> None:
     fns = [random_sum(seed + i, kind=kind, stabilizers=stabilizers) for i in range(budgets)]
-    asked = [fn if known or i else (lambda archs, fn=fn: fn(archs)) for i, fn in enumerate(fns)]
-    region = _region(SMALL, *((fn, float(fn(ALL_SMALL[arch])[0])) for fn in asked))
+    asked = [fn if known or i else unknown(fn) for i, fn in enumerate(fns)]
+    region = region_of(SMALL, *((fn, float(fn(ALL_SMALL[arch])[0])) for fn in asked))
     within = np.all([fn(ALL_SMALL) <= fn(ALL_SMALL[arch]) for fn in fns], axis=0)
     count = region.count()
     assert count.exact
@@ -135,10 +95,10 @@ def test_counts_and_extremes_are_those_of_enumeration(
 @pytest.mark.parametrize("seed", range(12))
 @pytest.mark.parametrize("budgets", [1, 2, 3])
 def test_what_cant_be_listed_is_bounded(seed: int, budgets: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    _unlisted(monkeypatch)
+    unlisted(monkeypatch)
     fns = [random_sum(seed + i) for i in range(budgets)]
     limits = [float(np.quantile(fn(ALL_SMALL), 0.5)) for fn in fns]
-    region = _region(SMALL, *zip(fns, limits, strict=True))
+    region = region_of(SMALL, *zip(fns, limits, strict=True))
     within = ALL_SMALL[np.all([fn(ALL_SMALL) <= at_most for fn, at_most in zip(fns, limits, strict=True)], axis=0)]
     count = region.count()
     assert count.low <= len(within) <= count.high
@@ -169,10 +129,10 @@ def _p_value(drawn: Archs, feasible: Archs) -> float:
 @pytest.mark.parametrize("budgets", [1, 2, 3])
 def test_draws_are_uniform_within_the_budgets(budgets: int, listed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not listed:
-        _unlisted(monkeypatch)
+        unlisted(monkeypatch)
     fns = [random_sum(seed) for seed in range(budgets)]
     share = {1: 0.03, 2: 0.12, 3: 0.2}[budgets]
-    region = _region(SMALL, *((fn, float(np.quantile(fn(ALL_SMALL), share))) for fn in fns))
+    region = region_of(SMALL, *((fn, float(np.quantile(fn(ALL_SMALL), share))) for fn in fns))
     feasible = ALL_SMALL[region.contains(ALL_SMALL)]
     assert 20 < len(feasible) < 200
     rng = np.random.default_rng(0)
@@ -188,9 +148,9 @@ def test_draws_of_a_longer_search_begin_with_those_of_the_shorter(
     listed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not listed:
-        _unlisted(monkeypatch)
+        unlisted(monkeypatch)
     fn = random_sum(0)
-    regions = [_region(SMALL, (fn, float(np.median(fn(ALL_SMALL))))) for _ in range(2)]
+    regions = [region_of(SMALL, (fn, float(np.median(fn(ALL_SMALL))))) for _ in range(2)]
     regions[0].count()  # what was asked of a region leaves no trace in its draws
     first, second = (region.sample(50, np.random.default_rng(7)) for region in regions)
     np.testing.assert_array_equal(first, second)
@@ -233,106 +193,21 @@ def test_without_free_budgets_everything_is_feasible() -> None:
     assert region.contains(ALL_MACRO).all()
 
 
-def test_an_impossible_budget_says_what_is_possible() -> None:
-    fn = layer_sum(MACRO, table(MACRO, 3))
-    low = fn(ALL_MACRO).min()
-    with pytest.raises(BudgetError) as error:
-        _region(MACRO, (fn, low * 0.99))
-    message = str(error.value)
-    assert "\n" not in message
-    assert ",".join(map(str, ALL_MACRO[fn(ALL_MACRO).argmin()])) in message
-    assert f"{low:.6g}" in message
-    assert "right unit" not in message
-    (nearest,) = re.findall(r"give at least (\S+)$", message)
-    assert low <= float(nearest) <= low * 1.001
-    region = _region(MACRO, (fn, float(nearest)))  # what the message offers is accepted
-    assert region.contains(region.anchor[None]).all()
-
-
-@pytest.mark.parametrize(("name", "unit"), [("latency_ms", "milliseconds"), ("latency_us", "microseconds")])
-def test_a_budget_in_the_wrong_unit_gets_a_hint(name: str, unit: str) -> None:
-    fn = layer_sum(MACRO, table(MACRO, 3))
-    middle = float(np.median(fn(ALL_MACRO)))
-    for factor in (1e-3, 1e3):
-        with pytest.raises(BudgetError, match=unit) as error:
-            _region(MACRO, (fn, middle * factor), name=name)
-        assert "\n" not in str(error.value)
-    _region(MACRO, (fn, middle * 30), name=name)  # merely loose
-    _region(MACRO, (fn, middle * 1e3), name="madds")  # loose, and no unit of time to confuse
-
-
-@settings(deadline=None, max_examples=20)
-@given(_seeds)
-def test_an_arch_within_several_budgets_is_found(seed: int) -> None:
-    one, two = layer_sum(MACRO, table(MACRO, seed)), layer_sum(MACRO, table(MACRO, seed + 1))
-    reachable = MACRO.sample(1, seed)
-    region = _region(MACRO, (one, 1.1 * one(reachable)[0]), (two, 1.1 * two(reachable)[0]))
-    assert one(region.anchor[None])[0] <= 1.1 * one(reachable)[0]
-    assert two(region.anchor[None])[0] <= 1.1 * two(reachable)[0]
-    assert region.contains(region.repair(MACRO.sample(50, 1), np.random.default_rng(0))).all()
-
-
-def test_budgets_in_conflict_are_named() -> None:
-    up, down = (lambda archs: archs.sum(axis=1) + 1.0), (lambda archs: 17.0 - archs.sum(axis=1))
-    _region(MACRO, (up, 9), (down, 9))
-    with pytest.raises(BudgetError, match=r"all budgets at once.*cost1? \S+, over its budget of \d") as error:
-        _region(MACRO, (up, 8), (down, 9))
-    assert "\n" not in str(error.value)
-
-
-@settings(deadline=None, max_examples=25)
-@given(_seeds, st.floats(0, 0.25), st.floats(0, 0.25))
-def test_contradicting_budgets_on_sums_are_proven_and_the_nearest_is_named(seed: int, one: float, two: float) -> None:
-    fns = [random_sum(seed), random_sum(seed + 1)]
-    values = [fn(ALL_SMALL) for fn in fns]
-    limits = [float(v.min() + share * np.ptp(v)) for v, share in zip(values, (one, two), strict=True)]
-    within = [v <= limit for v, limit in zip(values, limits, strict=True)]
-    if (within[0] & within[1]).any():
-        assert _region(SMALL, *zip(fns, limits, strict=True)).contains(ALL_SMALL).any()
-        return
-    with pytest.raises(BudgetError) as error:
-        _region(SMALL, *zip(fns, limits, strict=True))
-    message = str(error.value)
-    assert "\n" not in message
-    assert f"no arch of small has cost at most {limits[0]:.6g} and cost1 at most {limits[1]:.6g}" in message
-    nearest_two, nearest_one = map(float, re.findall(r"the least cost1? within the \w+ is ([\d.]+)[,;]", message))
-    assert values[0][within[1]].min() <= nearest_one <= values[0][within[1]].min() * 1.002
-    assert values[1][within[0]].min() <= nearest_two <= values[1][within[0]].min() * 1.002
-    _region(SMALL, (fns[0], nearest_one), (fns[1], limits[1]))  # what the message offers is accepted
-    _region(SMALL, (fns[0], limits[0]), (fns[1], nearest_two))
-
-
-def test_three_budgets_of_which_two_contradict() -> None:
-    fns = [random_sum(seed) for seed in range(3)]
-    values = [fn(ALL_SMALL) for fn in fns]
-    limits = [float(v.min()) * 1.001 for v in values[:2]]
-    assert not ((values[0] <= limits[0]) & (values[1] <= limits[1])).any()
-    with pytest.raises(BudgetError, match=r"cost at most \S+ and cost1 at most \S+: the least"):
-        _region(SMALL, (fns[0], limits[0]), (fns[1], limits[1]), (fns[2], float(values[2].max())))
-
-
-def _random_max(seed: int) -> LayerMax:
-    rng = np.random.default_rng(seed)
-    costs = {op: float(rng.integers(1, 30)) / 10 for op in SMALL.distinct_ops}
-    costs |= {SMALL.stem: 0.1, SMALL.head: 0.1}
-    return LayerMax(SMALL.inheriting(), costs.__getitem__)
-
-
 @settings(deadline=None, max_examples=40)
 @given(_seeds, st.integers(0, len(ALL_SMALL) - 1), st.floats(0, 0.3))
 def test_a_limit_on_the_largest_step(seed: int, arch: int, share: float) -> None:
     """Such as peak memory: it bars steps, so it costs no exactness. Contradictions are proven as for sums."""
-    largest, fn = _random_max(seed), random_sum(seed)
+    largest, fn = random_max(seed), random_sum(seed)
     peaks, sums = largest(ALL_SMALL), fn(ALL_SMALL)
     limits = (float(peaks[arch]), float(sums.min() + share * np.ptp(sums)))
     within = (peaks <= limits[0]) & (sums <= limits[1])
     if within.any():
-        region = _region(SMALL, (largest, limits[0]), (fn, limits[1]))
+        region = region_of(SMALL, (largest, limits[0]), (fn, limits[1]))
         assert region.count().count == within.sum()
         assert region.contains(region.sample(50, np.random.default_rng(0))).all()
         return
     with pytest.raises(BudgetError, match=r"no arch of small has cost at most") as error:
-        _region(SMALL, (largest, limits[0]), (fn, limits[1]))
+        region_of(SMALL, (largest, limits[0]), (fn, limits[1]))
     nearest_sum, nearest_peak = map(float, re.findall(r"least cost1? within the \w+ is ([\d.]+)[,;]", str(error.value)))
     assert nearest_sum == pytest.approx(sums[peaks <= limits[0]].min(), rel=1e-3)
     assert nearest_peak == pytest.approx(peaks[sums <= limits[1]].min(), rel=1e-3)
@@ -341,11 +216,72 @@ def test_a_limit_on_the_largest_step(seed: int, arch: int, share: float) -> None
 def test_draws_within_a_limit_on_the_largest_step_are_uniform_and_none_is_rejected(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    _unlisted(monkeypatch)
-    largest = _random_max(3)
-    region = _region(SMALL, (largest, float(np.quantile(largest(ALL_SMALL), 0.01))))
+    unlisted(monkeypatch)
+    largest = random_max(3)
+    region = region_of(SMALL, (largest, float(np.quantile(largest(ALL_SMALL), 0.01))))
     feasible = ALL_SMALL[region.contains(ALL_SMALL)]
     assert 5 < len(feasible) < 500
     count = region.count()
     assert (count.count, count.exact, count.acceptance) == (len(feasible), True, 1)
     assert _p_value(region.sample(100 * len(feasible), np.random.default_rng(0)), feasible) > 1e-3
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("share", [0.02, 0.5, None])
+def test_extremes_of_the_largest_step_are_known_without_listing(
+    seed: int, share: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the whole space for certain; within a budget on a sum nothing goes beyond these."""
+    unlisted(monkeypatch)
+    largest, fn = random_max(seed), random_sum(seed)
+    peaks, sums = largest(ALL_SMALL), fn(ALL_SMALL)
+    at_most = float(sums.max() * 2 if share is None else np.quantile(sums, share))
+    region = FeasibleRegion(
+        Problem(
+            SMALL,
+            (Objective("peak", largest, free=True), Objective("cost", fn, free=True)),
+            (Budget("cost", at_most),),
+        )
+    )
+    least, most = region.extremes(region.problem.objective("peak"))
+    within = peaks[sums <= at_most]
+    assert (least.bound, most.bound) == (peaks.min(), peaks.max())
+    assert least.value >= within.min() >= least.bound
+    assert most.value <= within.max() <= most.bound
+    if share is None:
+        assert least.exact
+        assert most.exact
+
+
+def test_counts_that_float64_rounds_are_told_as_what_they_lie_between() -> None:
+    """Against products of polynomials in Python's integers."""
+    space = assemble(
+        name="deep",
+        source="deep",
+        stem=SMALL.stem,
+        stages=[Stage(c_out=8, layers=48, stride=1)],
+        choices=mbconv_choices((3, 5), (1, 2), (False,), "hswish", skip=True),
+        head_width=24,
+        classes=10,
+        act="relu6",
+    )
+    assert space.size > 10**33
+    fn = LayerSum(space, lambda op: float(op.kernel * op.expansion) if isinstance(op, MBConv) else 0.0)
+    ways = {0: 1}
+    for costs in fn.steps.costs[:, :, 0]:
+        longer: dict[int, int] = {}
+        for total, count in ways.items():
+            for cost in costs:
+                longer[total + int(cost)] = longer.get(total + int(cost), 0) + count
+        ways = longer
+    objective = Objective("cost", fn, free=True)
+    for at_most in (200, 300, 10_000):
+        truth = sum(count for total, count in ways.items() if total <= at_most)
+        count = FeasibleRegion(Problem(space, (objective,), (Budget("cost", at_most),))).count()
+        assert truth > 10**28
+        assert count.low <= truth <= count.high
+        assert not count.exact
+        assert count.count == pytest.approx(truth, rel=1e-6)
+        assert 0 < count.share <= 1
+    everything = FeasibleRegion(Problem(space, (objective,))).count()
+    assert (everything.count, everything.exact) == (space.size, True)
