@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from dataclasses import replace
+from functools import partial
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from hwnas.ranking.ranking import Estimate, Evidence, Part, Ranking
     from hwnas.ranking.truth import Truth
     from hwnas.space.space import Space
-    from hwnas.training.run import TrainedSupernet
+    from hwnas.training.trained import TrainedSupernet
 
 _ARCHS = 200
 _FILE_WIDTH = 160  # of a table that goes to a file
@@ -65,11 +66,12 @@ def rank(
     import numpy as np
 
     from hwnas.evaluation.accuracy import Evaluator
+    from hwnas.evaluation.metrics import Tally
     from hwnas.ranking.additive import additive_fit
     from hwnas.ranking.ranking import Evidence, baselines
     from hwnas.ranking.ranking import rank as compare
     from hwnas.ranking.truth import read_truth
-    from hwnas.training.run import load_supernet
+    from hwnas.training.trained import load_supernet
 
     _check_options(runs, truth, standalone, archs, config, work)
     if output:
@@ -89,15 +91,16 @@ def rank(
                 supernets[name].supernet, data[name],
                 recalibration_images=recalibration_images, evaluation_images=images,
             )  # fmt: skip
-            scores = evaluator.scores(
-                chosen.archs, k=1, progress=lambda _, *rest: progress(f"evaluating {name}", *rest)
+            found = evaluator.measure(
+                chosen.archs, partial(Tally, len(data[name].classes), 1),
+                progress=lambda _, *rest: progress(f"evaluating {name}", *rest),
             )  # fmt: skip
-            losses = np.array([s.loss for s in scores])
+            losses = np.array([metrics["loss"] for metrics in found])
             if not np.isfinite(losses).all():
                 raise CheckpointError(
                     f"{name} gives {int((~np.isfinite(losses)).sum())} archs no finite loss; train anew"
                 )
-            return np.array([s.top1 for s in scores]), losses
+            return np.array([metrics["top1"] for metrics in found]), losses
 
         said = {name: inherited(name) for name in supernets}
     evidence = Evidence(
@@ -181,7 +184,7 @@ def _load_data(supernets: dict[str, TrainedSupernet]) -> dict[str, Data]:
     found = {}
     for name, trained in supernets.items():
         info = trained.info
-        key = info.data, info.data_sha256, info.resolution, info.held_out
+        key = info.data.source, info.data.sha256, info.space.resolution, info.data.held_out
         if key not in loaded:
             loaded[key] = trained.data
         found[name] = loaded[key]
@@ -189,13 +192,12 @@ def _load_data(supernets: dict[str, TrainedSupernet]) -> dict[str, Data]:
 
 
 def _train(run: Path, space: Space, count: int, config: Path | None, work: Path, seed: int, progress: Progress) -> Path:
-    from hwnas.ranking.standalone import settings_of_networks, train_standalone
+    from hwnas.ranking.standalone import train_standalone
     from hwnas.training.config import read_config
 
     settings = read_config(config or run / "config.yaml")
-    if settings.network is not None:
-        raise ConfigError(f"{config}: 'network' is filled in for each arch; leave it out")
-    settings = settings_of_networks(settings, space)
+    if settings.learner.kind != "supernet":
+        raise ConfigError(f"{config}: the learner is filled in for each arch; leave it out")
     return train_standalone(settings, space, count, work, seed=seed, progress=progress)
 
 

@@ -35,7 +35,7 @@ def similarity(
     """
     from hwnas.reporting.picture import find_browser
     from hwnas.reporting.similarity import render_similarity, save_picture
-    from hwnas.training.run import read_supernet_info
+    from hwnas.training.trained import read_supernet_info
 
     for path in filter(None, (output, png)):
         refuse_existing(path)
@@ -43,8 +43,12 @@ def similarity(
         find_browser()
     first, *others = [read_supernet_info(run) for run in runs]
     for run, info in zip(runs[1:], others, strict=True):
-        for what, field in (("space", "space_sha256"), ("data", "data_sha256"), ("held_out", "held_out")):
-            if getattr(info, field) != getattr(first, field):
+        for what, same in (
+            ("space", info.space.fingerprint == first.space.fingerprint),
+            ("data", info.data.sha256 == first.data.sha256),
+            ("held_out", info.data.held_out == first.data.held_out),
+        ):
+            if not same:
                 raise CheckpointError(f"{run} has another {what} than {runs[0]}; compare them in calls of their own")
     with Progress() as progress:
         found = _compare(runs, images, prefixes, seed, progress)
@@ -59,7 +63,7 @@ def similarity(
 
 def _compare(runs: list[Path], images: int, prefixes: int, seed: int, progress: Progress) -> SimilarityFigures:
     from hwnas.evaluation.similarity import feature_similarity
-    from hwnas.training.run import load_supernet
+    from hwnas.training.trained import load_supernet
 
     data = load_supernet(runs[0]).data  # of all: loading it may take longer than the rest
     available = len(data.validation.labels)
@@ -84,7 +88,8 @@ def _compare(runs: list[Path], images: int, prefixes: int, seed: int, progress: 
 
 
 def _layer(index: int, ops: tuple[Op, ...], matrix: Values) -> LayerFigures:
-    from hwnas.evaluation.similarity import choice_name, mean_similarities
+    from hwnas.evaluation.choices import choice_name
+    from hwnas.evaluation.similarity import mean_similarities
 
     skip, blocks = mean_similarities(matrix, ops)
     names = [choice_name(op) for op in ops]

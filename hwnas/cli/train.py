@@ -24,7 +24,7 @@ def train(
 ) -> None:
     """Train a supernet, or one network; with torchrun, in several processes."""
     from hwnas.training.config import read_config
-    from hwnas.training.loop import train as run_training
+    from hwnas.training.loop import run_training
 
     run = output or Path("runs") / config.stem
     settings = read_config(config)

@@ -20,8 +20,9 @@ from hwnas.data.images import spread
 from hwnas.data.load import Data
 from hwnas.errors import CheckpointError, DataError
 from hwnas.evaluation.accuracy import batch_for
+from hwnas.evaluation.choices import is_skip
 from hwnas.nn.supernet import Supernet
-from hwnas.space.op import MBConv, Op, Stabilizer
+from hwnas.space.op import Op
 
 
 def feature_similarity(
@@ -72,23 +73,14 @@ def feature_similarity(
     return [_tidy(total / (prefixes * len(chosen))) for total in sums]
 
 
-def choice_name(op: Op) -> str:
-    """What a choice is called: ``k3 e6 se``, ``skip``, or its kind."""
-    if isinstance(op, Stabilizer):
-        return "skip"
-    if isinstance(op, MBConv):
-        return f"k{op.kernel} e{op.expansion:g}{' se' if op.se else ''}"
-    return op.kind
-
-
 def mean_similarities(similarity: Values, ops: Sequence[Op]) -> tuple[float | None, float | None]:
     """Of one layer, the mean similarity of its skip to its blocks, and of its blocks among themselves.
 
     None where there is no skip (no two blocks).
     """
-    is_skip = np.array([isinstance(op, Stabilizer) for op in ops])
-    among = similarity[np.ix_(~is_skip, ~is_skip)][np.triu_indices(int((~is_skip).sum()), 1)]
-    across = similarity[np.ix_(is_skip, ~is_skip)]
+    skips = np.array([is_skip(op) for op in ops])
+    among = similarity[np.ix_(~skips, ~skips)][np.triu_indices(int((~skips).sum()), 1)]
+    across = similarity[np.ix_(skips, ~skips)]
     skip, blocks = (float(values.mean()) if values.size else None for values in (across, among))
     return skip, blocks
 

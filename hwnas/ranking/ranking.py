@@ -21,9 +21,9 @@ import numpy.typing as npt
 
 from hwnas.arrays import Archs, Values
 from hwnas.errors import DataError
+from hwnas.evaluation.choices import adds_depth
 from hwnas.prediction.lowered import madds, params
 from hwnas.ranking.correlation import Column, Resamples, kendall_tau, spearman
-from hwnas.space.op import Downsample, Op, Stabilizer
 from hwnas.space.space import Space
 
 LEAST_ARCHS = 10
@@ -173,17 +173,12 @@ def baselines(space: Space, archs: Archs) -> dict[str, Values]:
     """What orders archs (N, L) without any training: depth, multiply-adds and parameters, (N,) each."""
     depth = np.zeros(len(archs))
     for layer, choices in enumerate(space.layers):
-        depth += np.array([_is_block(op) for op in choices])[archs[:, layer]]
+        depth += np.array([adds_depth(op) for op in choices])[archs[:, layer]]
     return {
         "depth": depth,
         "madds": madds(space)(archs),
         "params": params(space)(archs),
     }
-
-
-def _is_block(op: Op) -> bool:
-    """Whether a choice adds to an arch's depth: skips don't, nor does the 1×1 convolution that is macro's identity."""
-    return not isinstance(op, Stabilizer | Downsample)
 
 
 def rank(evidence: Evidence, seed: int, resamples: int = RESAMPLES) -> Ranking:

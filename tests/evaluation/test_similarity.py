@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from hwnas.data.images import spread
 from hwnas.data.load import Data, load_data
 from hwnas.errors import CheckpointError, DataError
-from hwnas.evaluation.similarity import choice_name, feature_similarity, mean_similarities
+from hwnas.evaluation.choices import choice_name
+from hwnas.evaluation.similarity import feature_similarity, mean_similarities
 from hwnas.nn.blocks import MBConvBlock
 from hwnas.nn.stabilizer import StabilizerConv
 from hwnas.nn.supernet import Supernet
