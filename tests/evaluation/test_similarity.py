@@ -238,7 +238,11 @@ def test_a_choice_that_puts_out_zeros_is_like_no_other(small_space: Space, digit
 def test_progress_counts_prefixes(small_space: Space, digits: Data) -> None:
     seen: list[tuple[int, int]] = []
     feature_similarity(
-        Supernet(small_space), digits, images=4, prefixes=3, progress=lambda *counts: seen.append(counts)
+        Supernet(small_space),
+        digits,
+        images=4,
+        prefixes=3,
+        progress=lambda what, done, total, note: seen.append((done, total)),
     )
     assert seen == [(1, 3), (2, 3), (3, 3)]
 

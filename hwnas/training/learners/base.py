@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 import torch
 from torch import nn
 
+from hwnas.evaluation.accuracy import measure
 from hwnas.record import Record
 from hwnas.records.train import Facts, TrainRecord
 from hwnas.training.tasks.base import Task
@@ -36,7 +37,7 @@ class PartLoss(NamedTuple):
 
 
 class Learner(Protocol):
-    """A module with all weights to train, the task it is trained for, and how an update looks.
+    """A module with all weights to train, the task it is trained for, and how an update looks. Inherit what fits.
 
     A supernet sums gradients of paths, a network has one path; gates that are learnt beside the weights, or blocks that
     each learn from a teacher's, are learners as well: they differ in :meth:`gradients`.
@@ -76,28 +77,29 @@ class Learner(Protocol):
         ...
 
     def places(self) -> Sequence[Sequence[nn.Module]]:
-        """All modules with weights, in groups whose members lie on as many parts of an update."""
-        ...
+        """All modules with weights, in groups whose members lie on as many parts of an update; here, one group."""
+        return [[self.module]]
 
     def parts_per_place(self, done: float) -> Sequence[float]:
-        """How many parts of the next update lie on each place's weights, in the mean; asked after its gradients."""
-        ...
+        """How many parts of this update lie on each place's weights, in the mean; here, one."""
+        return [1] * len(self.places())
 
     def compile(self) -> None:
-        """Have ``torch.compile`` do the forward passes from now on."""
-        ...
+        """Have ``torch.compile`` do the forward passes from now on; here, as a whole."""
+        self.module.compile()
 
     def state(self) -> dict[str, Any] | None:
-        """What decides the updates to come, beside weights: plain values, or None where nothing does."""
-        ...
+        """What decides the updates to come, beside weights: plain values, or None where nothing does, as here."""
+        return None
 
     def restore(self, state: dict[str, Any] | None) -> None:
         """Go on where :meth:`state` was taken."""
-        ...
+        assert state is None
 
     def facts(self) -> Facts:
-        """For the log, at the end of an epoch."""
-        ...
+        """For the log, at the end of an epoch; here, what the module reaches on the validation part."""
+        metrics = measure(self.module, self.task.data, self.task.data.validation, self.task.metrics)
+        return Facts(accuracy={"validation": next(iter(metrics.values()))}, validation=metrics)
 
     def save(self, run: Path) -> None:
         """Write the result into the run folder."""

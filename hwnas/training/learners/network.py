@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from pydantic import model_validator
-from torch import nn
 
 from hwnas.data.load import Data
 from hwnas.errors import ArchError, ConfigError
 from hwnas.evaluation.accuracy import Evaluator, channels_last, measure
-from hwnas.evaluation.batchnorm import Forward
 from hwnas.nn.blocks import quiet_residuals
 from hwnas.nn.derive import Network
 from hwnas.nn.model_folder import ModelInfo, load_model, save_model
 from hwnas.prediction.count import count
-from hwnas.records.train import Facts, TrainRecord
+from hwnas.records.train import TrainRecord
 from hwnas.space.arch import parse_arch
 from hwnas.space.space import Space
 from hwnas.training.config import Count, Share, TrainConfig
-from hwnas.training.learners.base import LearnerConfig, PartLoss
+from hwnas.training.learners.base import Learner, LearnerConfig, PartLoss
 from hwnas.training.sampling.sandwich import largest_arch
 from hwnas.training.tasks import TASKS
 from hwnas.training.trained import load_supernet
@@ -55,7 +52,7 @@ class NetworkConfig(LearnerConfig):
         return self
 
 
-class NetworkLearner:
+class NetworkLearner(Learner):
     """One network; an update's only part is the network itself."""
 
     Config = NetworkConfig
@@ -67,8 +64,8 @@ class NetworkLearner:
         network, self._before = _network(own, config.seed)
         self.task = TASKS.get(config.task.kind)(config, network.space.resolution)
         self.module: Network = _with_outputs(network, self.task.outputs, config.seed)
-        self._forward: Forward = self.module
-        self._teacher, self._taught_by = None, {}
+        self._teacher: Network | None = None
+        self._taught_by: dict[str, str] = {}
         if own.teacher is not None:
             self._teacher = load_teacher(own.teacher, self.task.data, config.device)
             self._taught_by = _origin_of_teacher(own.teacher)
@@ -76,32 +73,12 @@ class NetworkLearner:
         self.fingerprint = hashlib.sha256(described.encode()).hexdigest()
 
     def gradients(self, x_NCHW: torch.Tensor, targets: torch.Tensor, done: float, passes: Passes) -> list[PartLoss]:
-        path = TrainedPath(name=f"arch {self.module.arch}", forward=self._forward)
+        path = TrainedPath(name=f"arch {self.module.arch}", forward=self.module)
         share = 0.5 if self._own.distillation is None else self._own.distillation
         (loss,) = accumulate(
             [path], x_NCHW, targets, self.task.criterion, passes, distillation=share, teacher=self._teacher
         )
         return [PartLoss(path.name, loss)]
-
-    def places(self) -> Sequence[Sequence[nn.Module]]:
-        return [[self.module]]
-
-    def parts_per_place(self, done: float) -> Sequence[float]:
-        return [1]
-
-    def compile(self) -> None:
-        self._forward = torch.compile(self.module)
-
-    def state(self) -> dict[str, Any] | None:
-        return None
-
-    def restore(self, state: dict[str, Any] | None) -> None:
-        assert state is None
-
-    def facts(self) -> Facts:
-        data = self.task.data
-        metrics = measure(self.module, data, data.validation, self.task.metrics)
-        return Facts(accuracy={"validation": next(iter(metrics.values()))}, validation=metrics)
 
     def save(self, run: Path) -> None:
         data = self.task.data

@@ -18,7 +18,7 @@ from hwnas.records.train import Facts, TrainRecord
 from hwnas.space.arch import Arch
 from hwnas.space.registry import get_space
 from hwnas.training.config import Count, Share, TrainConfig
-from hwnas.training.learners.base import LearnerConfig, PartLoss
+from hwnas.training.learners.base import Learner, LearnerConfig, PartLoss
 from hwnas.training.sampling import SAMPLERS
 from hwnas.training.sampling.base import spread_of_counts
 from hwnas.training.tasks import TASKS
@@ -67,7 +67,7 @@ class SupernetConfig(LearnerConfig):
         return self
 
 
-class SupernetLearner:
+class SupernetLearner(Learner):
     """All archs of a space; an update's parts are the paths that the sampling rule deals."""
 
     Config = SupernetConfig
