@@ -23,6 +23,7 @@ from hwnas.arrays import Archs, Values
 from hwnas.errors import DataError
 from hwnas.prediction.lowered import madds, params
 from hwnas.ranking.correlation import Column, Resamples, kendall_tau, spearman
+from hwnas.records.rank import Correlations, Estimate, Part, Picks, Ranking
 from hwnas.space.chain import ChainSpace
 
 LEAST_ARCHS = 10
@@ -61,113 +62,6 @@ class Evidence:
         return np.asarray(self.truth.mean(axis=1))
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """A value and the ends of its 95 % interval; NaN where it isn't defined, as for scores that are all equal."""
-
-    value: float
-    low: float
-    high: float
-
-    def to_dict(self, name: str) -> dict[str, Any]:
-        """For JSON; None stands for NaN."""
-        value, low, high = (None if isnan(v) else v for v in (self.value, self.low, self.high))
-        return {name: value, f"{name}_interval": [low, high]}
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """Rank correlations of scores with the truth: Kendall's τ-b and Spearman's ρ."""
-
-    kendall_tau: Estimate
-    spearman: Estimate
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return self.kendall_tau.to_dict("kendall_tau") | self.spearman.to_dict("spearman")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Part:
-    """All archs, or the best of them.
-
-    Attributes:
-        archs: how many.
-        agreements: name of a supernet or a baseline (``random`` is one) -> its rank correlations.
-        best_baseline: of depth and the like, the one of the highest τ.
-        leads: name of a supernet -> its τ less that of the best baseline.
-        ceiling: of one training with another of the same archs, the mean over pairs of trainings; None for one each.
-    """
-
-    archs: int
-    agreements: Mapping[str, Agreement]
-    best_baseline: str
-    leads: Mapping[str, Estimate]
-    ceiling: Agreement | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Picks:
-    """True accuracies: of the arch with the highest score, and the best of the ten with the highest scores.
-
-    Equal scores are ordered at random, by the seed.
-    """
-
-    top_1: float
-    top_10: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ranking:
-    """What :func:`rank` finds.
-
-    Attributes:
-        whole: over all archs.
-        top: over the best fifth; None where that is too few archs.
-        best_accuracy: the highest true accuracy.
-        picks: name of a supernet or a baseline -> what it would have chosen.
-    """
-
-    whole: Part
-    top: Part | None
-    best_accuracy: float
-    picks: Mapping[str, Picks]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON: ``runs`` and ``baselines`` of one shape, and the ceiling."""
-        supernets = list(self.whole.leads)
-        rows = {name: self._row(name) for name in self.whole.agreements}
-        ceilings = {"ceiling": self.whole.ceiling, "top_ceiling": self.top.ceiling if self.top else None}
-        return {
-            "archs": self.whole.archs,
-            "top_archs": self.top.archs if self.top else None,
-            "best_accuracy": self.best_accuracy,
-            **{name: found.to_dict() if found else None for name, found in ceilings.items()},
-            "runs": [{"run": name, **rows[name]} for name in supernets],
-            "baselines": {name: row for name, row in rows.items() if name not in supernets},
-        }
-
-    def _row(self, name: str) -> dict[str, Any]:
-        whole, top = (_of_part(part, name) if part else None for part in (self.whole, self.top))
-        assert whole is not None
-        picks = self.picks[name]
-        return {
-            **whole,
-            "top": top,
-            "top_1_accuracy": picks.top_1,
-            "top_1_regret": self.best_accuracy - picks.top_1,
-            "top_10_accuracy": picks.top_10,
-            "top_10_regret": self.best_accuracy - picks.top_10,
-        }
-
-
-def _of_part(part: Part, name: str) -> dict[str, Any]:
-    row = part.agreements[name].to_dict()
-    if name in part.leads:
-        row |= {"best_baseline": part.best_baseline, **part.leads[name].to_dict("lead")}
-    return row
-
-
 def baselines(space: ChainSpace, archs: Archs) -> dict[str, Values]:
     """What orders archs (N, L) without any training: depth, multiply-adds and parameters, (N,) each."""
     plain = space.plain()
@@ -178,7 +72,7 @@ def baselines(space: ChainSpace, archs: Archs) -> dict[str, Values]:
     }
 
 
-def rank(evidence: Evidence, seed: int, resamples: int = RESAMPLES) -> Ranking:
+def compare(evidence: Evidence, seed: int, resamples: int = RESAMPLES) -> Ranking:
     """Compare all scores of ``evidence`` with the truth.
 
     Args:
@@ -219,7 +113,7 @@ def _expected(truth: Values) -> Picks:
     return Picks(top_1=float(truth.mean()), top_10=float(np.sort(truth) @ chances))
 
 
-def _chance(truth: Values) -> Agreement:
+def _chance(truth: Values) -> Correlations:
     """What random orders reach: 0 in the mean; 95 % of them lie within 1.96 standard deviations (Kendall 1938)."""
 
     def moment(count: int | npt.NDArray[np.int64]) -> Any:
@@ -229,8 +123,10 @@ def _chance(truth: Values) -> Agreement:
     pairs, tied_pairs = count * (count - 1) / 2, (tied * (tied - 1) / 2).sum()
     with np.errstate(invalid="ignore"):
         tau = _NORMAL_95 * float(np.sqrt((moment(count) - moment(tied).sum()) / (pairs * (pairs - tied_pairs))))
-    rho = _NORMAL_95 / np.sqrt(count - 1)
-    return Agreement(Estimate(0.0, -tau, tau), Estimate(0.0, -rho, rho))
+    rho = _NORMAL_95 / float(np.sqrt(count - 1))
+    return Correlations(
+        kendall_tau=Estimate(value=0.0, low=-tau, high=tau), spearman=Estimate(value=0.0, low=-rho, high=rho)
+    )
 
 
 def _part(evidence: Evidence, rows: npt.NDArray[np.intp], rng: np.random.Generator, resamples: int) -> Part:
@@ -244,11 +140,11 @@ def _part(evidence: Evidence, rows: npt.NDArray[np.intp], rng: np.random.Generat
     if len(trainings) > 1:
         columns = [drawn.column(training) for training in trainings]
         pairs = [_correlations(a, b) for index, a in enumerate(columns) for b in columns[:index]]
-        ceiling = _agreement(*(np.mean(values, axis=0) for values in zip(*pairs, strict=True)))
+        ceiling = _both(*(np.mean(values, axis=0) for values in zip(*pairs, strict=True)))
     return Part(
         archs=len(rows),
-        agreements={
-            **{name: _agreement(taus[name], rhos[name]) for name in taus},
+        correlations={
+            **{name: _both(taus[name], rhos[name]) for name in taus},
             RANDOM: _chance(evidence.accuracy[rows]),
         },
         best_baseline=best,
@@ -261,14 +157,16 @@ def _correlations(a: Column, b: Column) -> tuple[Values, Values]:
     return kendall_tau(a, b), spearman(a, b)
 
 
-def _agreement(taus: Values, rhos: Values) -> Agreement:
-    return Agreement(_estimate(taus), _estimate(rhos))
+def _both(taus: Values, rhos: Values) -> Correlations:
+    return Correlations(kendall_tau=_estimate(taus), spearman=_estimate(rhos))
 
 
 def _estimate(values: Values) -> Estimate:
     """Of a statistic of the archs themselves (first) and of their resamples; those that define none are left out."""
     value, defined = float(values[0]), values[1:][~np.isnan(values[1:])]
-    if isnan(value) or not len(defined):
-        return Estimate(value, np.nan, np.nan)
+    if isnan(value):
+        return Estimate(value=None, low=None, high=None)
+    if not len(defined):
+        return Estimate(value=value, low=None, high=None)
     low, high = np.quantile(defined, [(1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2])
-    return Estimate(value, float(low), float(high))
+    return Estimate(value=value, low=float(low), high=float(high))

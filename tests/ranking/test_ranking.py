@@ -18,8 +18,9 @@ from hwnas.graph.count import count
 from hwnas.ops.mbconv import MBConv
 from hwnas.ranking import correlation
 from hwnas.ranking.correlation import Resamples, kendall_tau, spearman
-from hwnas.ranking.ranking import Evidence, Ranking, baselines, rank
+from hwnas.ranking.ranking import Evidence, baselines, compare
 from hwnas.ranking.truth import read_truth
+from hwnas.records.rank import Estimate, Ranking
 from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
 
@@ -67,17 +68,15 @@ def test_pairs_are_counted_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_closed_forms() -> None:
     truth = np.linspace(0.1, 0.9, 60)
-    found = rank(evidence(truth, {"same": truth**2, "reversed": -truth, "equal": np.ones(60)}), seed=0)
+    found = compare(evidence(truth, {"same": truth**2, "reversed": -truth, "equal": np.ones(60)}), seed=0)
     for part in (found.whole, found.top):
         assert part is not None
         for name, value in (("same", 1.0), ("reversed", -1.0)):
-            for estimate in (part.agreements[name].kendall_tau, part.agreements[name].spearman):
+            for estimate in (part.correlations[name].kendall_tau, part.correlations[name].spearman):
                 assert [estimate.value, estimate.low, estimate.high] == pytest.approx([value] * 3, abs=1e-12)
-        assert np.isnan(part.agreements["equal"].kendall_tau.value)
-        assert np.isnan(part.leads["equal"].value)
-    assert found.to_dict()["runs"][2]["kendall_tau"] is None
-    assert found.to_dict()["runs"][2]["kendall_tau_interval"] == [None, None]
-    json.dumps(found.to_dict(), allow_nan=False)
+        undefined = Estimate(value=None, low=None, high=None)
+        assert part.correlations["equal"].kendall_tau == part.leads["equal"] == undefined
+    assert Ranking.model_validate_json(json.dumps(found.plain(), allow_nan=False)) == found
 
 
 def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
@@ -98,7 +97,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
 def test_the_intervals_given_are_quantiles_of_the_resamples() -> None:
     rng = np.random.default_rng(2)
     truth, score = correlated(rng, 45, 0.7)
-    found = rank(evidence(truth, {"s": score}), seed=9, resamples=500).whole.agreements["s"]
+    found = compare(evidence(truth, {"s": score}), seed=9, resamples=500).whole.correlations["s"]
     resamples = []
     for _ in range(3000):
         rows = rng.integers(0, 45, 45)
@@ -115,10 +114,10 @@ def test_the_lead_over_the_best_baseline_is_paired() -> None:
     truth, size = correlated(rng, 80, 0.5)
     near = size + 0.01 * rng.standard_normal(80)
     sizes = {"depth": size, "madds": rng.standard_normal(80), "params": np.zeros(80)}
-    found = rank(evidence(truth, {"same": size, "near": near}, sizes), seed=0)
+    found = compare(evidence(truth, {"same": size, "near": near}, sizes), seed=0)
     assert found.whole.best_baseline == "depth"
     assert (found.whole.leads["same"].low, found.whole.leads["same"].high) == (0, 0)
-    lead, own = found.whole.leads["near"], found.whole.agreements["near"].kendall_tau
+    lead, own = found.whole.leads["near"], found.whole.correlations["near"].kendall_tau
     assert lead.value == pytest.approx(kendalltau(near, truth).statistic - kendalltau(size, truth).statistic)
     assert lead.low < lead.value < lead.high
     assert lead.high - lead.low < 0.3 * (own.high - own.low)
@@ -132,20 +131,19 @@ def test_the_best_fifth_is_by_truth_and_has_a_best_baseline_of_its_own() -> None
     inverse[top] = truth[top]
     flat = truth.copy()
     flat[top] = truth.max()
-    found = rank(evidence(truth, {"s": score}, {"depth": flat, "params": inverse}), seed=0)
+    found = compare(evidence(truth, {"s": score}, {"depth": flat, "params": inverse}), seed=0)
     assert found.top is not None
     assert (found.whole.archs, found.top.archs) == (101, 20)
-    assert found.top.agreements["s"].kendall_tau.value == pytest.approx(kendalltau(score[top], truth[top]).statistic)
-    assert found.top.agreements["s"].spearman.value == pytest.approx(spearmanr(score[top], truth[top]).statistic)
+    assert found.top.correlations["s"].kendall_tau.value == pytest.approx(kendalltau(score[top], truth[top]).statistic)
+    assert found.top.correlations["s"].spearman.value == pytest.approx(spearmanr(score[top], truth[top]).statistic)
     assert (found.whole.best_baseline, found.top.best_baseline) == ("depth", "params")
 
 
 def test_a_best_fifth_of_fewer_than_ten_is_not_ranked() -> None:
     truth = np.linspace(0, 1, 47)
-    assert rank(evidence(truth, {"s": truth}), seed=0).top is None  # 9 archs
-    assert rank(evidence(truth, {"s": truth}), seed=0).to_dict()["runs"][0]["top"] is None
+    assert compare(evidence(truth, {"s": truth}), seed=0).top is None  # 9 archs
     truth = np.linspace(0, 1, 50)
-    top = rank(evidence(truth, {"s": truth}), seed=0).top
+    top = compare(evidence(truth, {"s": truth}), seed=0).top
     assert top is not None
     assert top.archs == 10
 
@@ -154,7 +152,7 @@ def test_the_ceiling_is_the_mean_over_pairs_of_trainings() -> None:
     rng = np.random.default_rng(5)
     quality = rng.uniform(0.5, 0.9, 70)
     trainings = quality[:, None] + 0.03 * rng.standard_normal((70, 3))
-    found = rank(evidence(trainings, {"s": quality}), seed=0)
+    found = compare(evidence(trainings, {"s": quality}), seed=0)
     assert found.whole.ceiling is not None
     pairs = [(0, 1), (0, 2), (1, 2)]
     expected = np.mean([kendalltau(trainings[:, a], trainings[:, b]).statistic for a, b in pairs])
@@ -162,26 +160,24 @@ def test_the_ceiling_is_the_mean_over_pairs_of_trainings() -> None:
     assert ceiling.value == pytest.approx(expected)
     assert ceiling.low < expected < ceiling.high
     mean = kendalltau(quality, trainings.mean(axis=1)).statistic
-    assert found.whole.agreements["s"].kendall_tau.value == pytest.approx(mean)
-    assert rank(evidence(trainings[:, 0], {"s": quality}), seed=0).whole.ceiling is None
+    assert found.whole.correlations["s"].kendall_tau.value == pytest.approx(mean)
+    assert compare(evidence(trainings[:, 0], {"s": quality}), seed=0).whole.ceiling is None
 
 
 def test_picks_are_the_highest_scores() -> None:
     truth = np.arange(30) / 30
     score = np.zeros(30)
     score[3], score[[1, 5, 7, 20, 2, 4, 6, 8, 9]] = 2, 1
-    found = rank(evidence(truth, {"s": score}), seed=0)
+    found = compare(evidence(truth, {"s": score}), seed=0)
     assert found.picks["s"].top_1 == 3 / 30
     assert found.picks["s"].top_10 == 20 / 30
-    row = found.to_dict()["runs"][0]
-    assert row["top_1_regret"] == pytest.approx(26 / 30)
-    assert row["top_10_regret"] == pytest.approx(9 / 30)
+    assert found.best_accuracy == 29 / 30
 
 
 def test_equal_scores_are_picked_from_at_random() -> None:
     """Not by the order of archs, which says something of their size."""
     truth = np.arange(40) / 40
-    picked = [rank(evidence(truth, {"s": np.ones(40)}), seed, resamples=1).picks["s"].top_1 for seed in range(40)]
+    picked = [compare(evidence(truth, {"s": np.ones(40)}), seed, resamples=1).picks["s"].top_1 for seed in range(40)]
     assert len(set(picked)) > 10
     assert 0.3 < np.mean(picked) < 0.7
 
@@ -190,9 +186,9 @@ def test_equal_scores_are_picked_from_at_random() -> None:
 def test_random_is_what_random_orders_reach(digits: int) -> None:
     rng = np.random.default_rng(6)
     truth = rng.uniform(size=40).round(digits)
-    found = rank(evidence(truth, {"s": truth}), seed=0, resamples=1)
+    found = compare(evidence(truth, {"s": truth}), seed=0, resamples=1)
     orders = [rng.permutation(40) for _ in range(1000)]
-    chance = found.whole.agreements["random"]
+    chance = found.whole.correlations["random"]
     for estimate, of in ((chance.kendall_tau, kendalltau), (chance.spearman, spearmanr)):
         values = np.array([of(order, truth).statistic for order in orders])
         low, high = np.quantile(values, [0.025, 0.975])
@@ -222,8 +218,8 @@ def test_yardsticks_of_all_networks_of_nas_bench_macro(shared_data: Path) -> Non
     sizes = baselines(space, truth.archs)
     everything = Evidence(archs=truth.archs, truth=truth.accuracies, supernets={"depth again": sizes["depth"]},
                           baselines=sizes)  # fmt: skip
-    found = rank(everything, seed=0, resamples=2).whole
-    taus = {name: round(agreement.kendall_tau.value, 3) for name, agreement in found.agreements.items()}
+    found = compare(everything, seed=0, resamples=2).whole
+    taus = {name: round(correlations.kendall_tau.value, 3) for name, correlations in found.correlations.items()}
     assert (taus["depth"], taus["madds"], taus["params"]) == (0.693, 0.556, 0.218)
     assert found.ceiling is not None
     assert round(found.ceiling.kendall_tau.value, 2) == 0.88
@@ -237,14 +233,14 @@ def test_the_same_seed_gives_the_same(small_space: ChainSpace) -> None:
                      baselines=baselines(small_space, archs))  # fmt: skip
 
     def found(seed: int) -> Ranking:
-        return rank(known, seed, resamples=50)
+        return compare(known, seed, resamples=50)
 
     assert found(1) == found(1)
-    assert found(1).to_dict() != found(2).to_dict()
+    assert found(1) != found(2)
 
 
 def test_what_has_no_order_is_refused() -> None:
     with pytest.raises(DataError, match=r"9 archs .* takes 10 or more"):
-        rank(evidence(np.linspace(0, 1, 9), {"s": np.arange(9.0)}), seed=0)
+        compare(evidence(np.linspace(0, 1, 9), {"s": np.arange(9.0)}), seed=0)
     with pytest.raises(DataError, match=r"all 12 archs have the same true accuracy, 0\.5000"):
-        rank(evidence(np.full(12, 0.5), {"s": np.arange(12.0)}), seed=0)
+        compare(evidence(np.full(12, 0.5), {"s": np.arange(12.0)}), seed=0)

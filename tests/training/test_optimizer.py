@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from hwnas.training.config import TrainConfig
-from hwnas.training.optimizer import make_optimizer, set_rates
+from hwnas.training.weights import make_optimizer, set_rates
 
 
 def places() -> list[list[nn.Module]]:

@@ -17,14 +17,12 @@ from hwnas.ops.stem import Stem
 from hwnas.space.chain import ChainSpace, Stage, assemble
 from hwnas.space.registry import get_space
 from hwnas.space.scarlet import scarlet_tiny
-from hwnas.training.sampling import (
-    SAMPLERS,
-    FairDeck,
-    ProgressivePaths,
-    SandwichPaths,
-    UniformPaths,
-    spread_of_counts,
-)
+from hwnas.training.sampling import SAMPLERS
+from hwnas.training.sampling.base import spread_of_counts
+from hwnas.training.sampling.progressive import ProgressivePaths
+from hwnas.training.sampling.sandwich import SandwichPaths
+from hwnas.training.sampling.strict_fair import FairDeck
+from hwnas.training.sampling.uniform import UniformPaths
 
 
 def space_with(numbers_of_choices: list[int]) -> ChainSpace:

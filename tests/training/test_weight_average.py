@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from hwnas.training.average import WeightAverage
+from hwnas.training.weights import WeightAverage
 
 
 def set_to(module: nn.Module, value: float) -> None:

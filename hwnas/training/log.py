@@ -1,12 +1,43 @@
-"""The log of a training, for TensorBoard."""
+"""The log of a training: a line per epoch in ``log.jsonl``, and the same for TensorBoard if wanted."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from hwnas.errors import RuntimeMissingError
+from hwnas.errors import CheckpointError, RuntimeMissingError
+from hwnas.files import validated, write_atomic
+from hwnas.records.train import LogLine
+
+_FILE = "log.jsonl"
+
+
+def write_log(run: Path, entry: LogLine) -> None:
+    """Add an epoch's line, in place of any of this or a later epoch (of a run that was killed)."""
+    path = run / _FILE
+    lines = path.read_text("utf-8").splitlines() if path.exists() else []
+    kept = [line for line in lines if json.loads(line)["epoch"] < entry.epoch]
+    write_atomic(path, "".join(f"{line}\n" for line in [*kept, json.dumps(entry.plain(), allow_nan=False)]))
+
+
+def read_log(run: Path) -> list[LogLine]:
+    """The lines of a run; none where no epoch was finished.
+
+    Raises:
+        CheckpointError: one of them isn't hwnas's.
+    """
+    path = run / _FILE
+    lines = path.read_text("utf-8").splitlines() if path.exists() else []
+    found = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            data = json.loads(line)
+        except ValueError as error:
+            raise CheckpointError(f"{path}: line {number} isn't JSON: {error}") from None
+        found.append(validated(LogLine, data, f"{path}: line {number}", CheckpointError))
+    return found
 
 
 class Board:
@@ -44,10 +75,10 @@ class Board:
             self._writer.add_scalar("loss", loss, updates_done)
             self._writer.add_scalar("learning_rate", learning_rate, updates_done)
 
-    def epoch(self, updates_done: int, entry: dict[str, Any]) -> None:
-        """After an epoch: every number in ``entry``, the line of ``log.jsonl``, by its name."""
+    def epoch(self, updates_done: int, entry: LogLine) -> None:
+        """After an epoch: every number of its line, by its name."""
         if self._writer is not None:
-            for name, value in _numbers("epoch", entry):
+            for name, value in _numbers("epoch", entry.plain()):
                 self._writer.add_scalar(name, value, updates_done)
             self._writer.flush()
 
