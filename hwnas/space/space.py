@@ -102,8 +102,8 @@ class Space(ABC):
 
     def encode(self, archs: Archs) -> Encoding:
         """What surrogates see of (N, L) archs."""
-        taken = archs[:, :, None] == np.arange(int(self.num_choices.max()))
-        return Encoding(taken.reshape(len(archs), -1).astype(np.float64), np.empty((len(archs), 0)))
+        taken = (archs[:, :, None] == np.arange(int(self.num_choices.max()))).astype(np.float64)
+        return Encoding(taken.reshape(len(archs), taken.shape[1] * taken.shape[2]), np.empty((len(archs), 0)))
 
     @property
     def resolution(self) -> int:

@@ -10,9 +10,8 @@ import pytest
 from hwnas.ranking.ranking import Evidence, Ranking, baselines, rank
 from hwnas.reporting.ranking import render_ranking, scatter_figure, tau_figure
 from hwnas.space.registry import get_space
+from tests.reporting.browser import needs_browser, opened, overhang_px
 from tests.reporting.parsed import Page
-from tests.reporting.test_browser import opened, overhang_px
-from tests.reporting.test_browser import pytestmark as needs_browser
 
 EVIL = '<script>alert(1)</script><img src=x onerror="alert(2)">'
 _KNOWN = {"truth": f"a table {EVIL}", "seed": "0"}

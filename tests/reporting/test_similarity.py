@@ -21,9 +21,8 @@ from hwnas.reporting.similarity import (
     render_similarity,
     save_picture,
 )
+from tests.reporting.browser import needs_browser, opened, overhang_px
 from tests.reporting.parsed import Page
-from tests.reporting.test_browser import opened, overhang_px
-from tests.reporting.test_browser import pytestmark as needs_browser
 
 EVIL = '<script>alert(1)</script>"&<img src=x>'
 S2 = [f"k{k} e{e}{se}" for k in (3, 5, 7) for e in (3, 6) for se in ("", " se")]
