@@ -1,7 +1,7 @@
 """A block of one's own: a bottleneck with a grouped convolution (ResNeXt, arXiv 1611.05431, §3), and a space of it.
 
-All that hwnas asks of a block is which primitives compute it. It is counted, built, trained, profiled, predicted, written
-to ONNX, checked and drawn from that.
+All that hwnas asks of a block is which primitives compute it. It is counted, built, trained, profiled, predicted,
+written to ONNX, checked and drawn from that.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def choices(c_in: int, size: int, c_out: int, stride: int) -> tuple[Op, ...]:
 
 
 def bottlenecks(resolution: int | None = None, classes: int | None = None) -> ChainSpace:
-    """Register it in your package: ``[project.entry-points."hwnas.spaces"]``, ``bottlenecks = "module:bottlenecks"``."""
+    """Register it in your package: entry point group ``hwnas.spaces``, ``bottlenecks = "module:bottlenecks"``."""
     size = resolution or 16
     stem = Stem(c_in=3, h_in=size, w_in=size, c_out=8, width=8, stride=1, separable=False, act="relu")
     stages = [Stage(c_out=16, layers=2, stride=2), Stage(c_out=32, layers=2, stride=2)]

@@ -27,7 +27,7 @@ from hwnas.files import new_folder, refuse_existing, to_json, write_atomic
 from hwnas.graph.count import count
 from hwnas.nn.model_folder import ModelInfo
 from hwnas.nn.network import Network
-from hwnas.profiling.measure import device_of
+from hwnas.profiling.measure import conditions_of, device_of
 from hwnas.progress import Progress
 from hwnas.version import __version__
 
@@ -175,7 +175,7 @@ def _entry(one: Made, found: Judgement, cost: Cost | None, reference: Reference)
     target, facts = one.target, graph_report(one.graph)
     device = None
     if one.runtime is not None:
-        device = device_of(one.runtime, precision=target.precision, threads=1, batch=target.batch.min)
+        device = device_of(one.runtime, conditions_of(one.runtime, precision=target.precision, batch=target.batch.min))
     logits = run_session(one.session, reference.images, target.batch)
     recheck = compare(reference.logits, logits, REFERENCE)
     assert found.parity is not None  # else the export has failed

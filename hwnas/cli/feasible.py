@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hwnas.cli.console import JsonOption, UnusedSeedOption, print_result, say
+from hwnas.cli.console import JsonOption, UnusedSeedOption, print_result
+from hwnas.progress import say
 
 if TYPE_CHECKING:
     from hwnas.optimize import Extreme, FeasibleCount

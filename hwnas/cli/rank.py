@@ -14,9 +14,10 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from hwnas.cli.console import JsonOption, Progress, SeedOption, print_result
+from hwnas.cli.console import JsonOption, SeedOption, print_result
 from hwnas.errors import CheckpointError, ConfigError, DataError
 from hwnas.files import refuse_existing, write_atomic
+from hwnas.progress import Progress, ProgressBars
 
 if TYPE_CHECKING:
     from hwnas.arrays import Values
@@ -77,7 +78,7 @@ def rank(
     supernets = {str(run): load_supernet(run) for run in runs}
     space = _common_space(supernets)
     data = _load_data(supernets)  # what is wrong with it is told before training
-    with Progress() as progress:
+    with ProgressBars() as progress:
         if standalone is not None:
             truth = _train(runs[0], space, standalone, config, work or runs[0] / "rank", seed, progress)
         assert truth is not None

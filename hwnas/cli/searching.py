@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.cli.closing import close_search, measurable
-from hwnas.cli.console import Progress
 from hwnas.cli.found import baseline_of, found_of, unit
 from hwnas.cli.objectives import free_objectives, weighted
 from hwnas.cli.progress_note import search_note
@@ -29,6 +28,7 @@ from hwnas.errors import ConfigError, ModelError, OutputError
 from hwnas.files import read_json, refuse_existing, to_json, write_atomic
 from hwnas.optimize import STRATEGIES, Budget, FeasibleRegion, Objective, Problem, SearchProgress, Store
 from hwnas.optimize import search as run_search
+from hwnas.progress import Progress
 from hwnas.space.arch import Arch
 from hwnas.space.chain import ChainSpace
 from hwnas.workers.registry import get_workers

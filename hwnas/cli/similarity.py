@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 import typer
 
-from hwnas.cli.console import JsonOption, Progress, SeedOption, print_result, say
+from hwnas.cli.console import JsonOption, SeedOption, print_result
 from hwnas.errors import CheckpointError
 from hwnas.files import refuse_existing, write_atomic
+from hwnas.progress import Progress, ProgressBars, say
 
 if TYPE_CHECKING:
     from hwnas.arrays import Values
@@ -46,7 +47,7 @@ def similarity(
         for what, field in (("space", "space_sha256"), ("data", "data_sha256"), ("held_out", "held_out")):
             if getattr(info, field) != getattr(first, field):
                 raise CheckpointError(f"{run} has another {what} than {runs[0]}; compare them in calls of their own")
-    with Progress() as progress:
+    with ProgressBars() as progress:
         found = _compare(runs, images, prefixes, seed, progress)
     if found["images"] < images:
         say(f"the validation part has {found['images']} images: took all of them")
@@ -69,7 +70,7 @@ def _compare(runs: list[Path], images: int, prefixes: int, seed: int, progress: 
         space = supernet.space
         matrices = feature_similarity(
             supernet, data, images=images, prefixes=prefixes, seed=seed,
-            progress=lambda done, total, run=run: progress(f"comparing {run}", done, total),  # type: ignore[misc]
+            progress=lambda done, total, run=run: progress(f"comparing {run}", done, total, ""),  # type: ignore[misc]
         )  # fmt: skip
         layers = [_layer(i, ops, matrix) for i, (ops, matrix) in enumerate(zip(space.layers, matrices, strict=True))]
         compared = [layer for layer in layers if layer["skip"] is not None] or layers

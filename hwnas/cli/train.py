@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from hwnas.cli.console import JsonOption, Progress, print_result
+from hwnas.cli.console import JsonOption, print_result
+from hwnas.progress import ProgressBars
 
 
 def train(
@@ -30,7 +31,7 @@ def train(
     settings = read_config(config)
     if seed is not None:
         settings = settings.model_copy(update={"seed": seed})
-    with Progress() as progress:
+    with ProgressBars() as progress:
         found = run_training(settings, run, resume=resume, progress=progress)
     if os.environ.get("RANK", "0") == "0":  # of torchrun's processes the first one speaks
         print_result({"run": str(run), "accuracy": found.accuracy}, as_json, f"run: {run}")

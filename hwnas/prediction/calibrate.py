@@ -66,6 +66,11 @@ def calibrate(table: LatencyTable, space: Space) -> LatencyTable:
     return replace(table, calibration=calibration_of(table, space))
 
 
+def calibrate_if_enough(table: LatencyTable, space: Space) -> LatencyTable:
+    """The table, calibrated if it has 3 networks or more: a device may be able to run fewer."""
+    return calibrate(table, space) if len(table.networks) >= 3 else table
+
+
 def calibration_of(table: LatencyTable, space: Space, quantile: Quantile = "p50") -> Calibration:
     """How a network's latency follows from the sum of its ops' medians.
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import kendalltau, spearmanr
@@ -117,10 +116,6 @@ class TableDiff:
     faster_on_b: tuple[OpDiff, ...]
     networks: NetworkDiff | None
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
-
 
 def diff(a: LatencyTable, b: LatencyTable, *, archs: int, seed: int) -> TableDiff:
     """Compare two tables: their common ops, and predictions for random archs of a space that both cover.
@@ -156,9 +151,7 @@ def diff(a: LatencyTable, b: LatencyTable, *, archs: int, seed: int) -> TableDif
 
 
 def _made_for(table: LatencyTable) -> str:
-    if table.space is None:
-        return "an import without a space"
-    return f"{table.space.source} at {table.space.resolution} px with {table.space.classes} classes"
+    return str(table.space) if table.space else "an import without a space"
 
 
 def _common_space(a: LatencyTable, b: LatencyTable) -> ChainSpace | None:
@@ -166,7 +159,7 @@ def _common_space(a: LatencyTable, b: LatencyTable) -> ChainSpace | None:
     for said in (a.space, b.space):
         try:
             space = get_space(said) if said else None
-        except SpaceError:  # a file that isn't here
+        except SpaceError:  # a plug-in's that isn't installed here
             continue
         if space and all(op in a.ops and op in b.ops for op in space.distinct_ops if not op.skips):
             return space

@@ -25,13 +25,7 @@ def merge(tables: Sequence[LatencyTable]) -> LatencyTable:
     if not others:
         return first
     for other in others:
-        different = [
-            name
-            for name, value in first.device.model_dump(exclude={"clocks"}).items()
-            if getattr(other.device, name) != value
-        ]
-        if different:
-            name = different[0]
+        if name := first.device.difference(other.device):
             raise TableError(
                 f"tables of different devices can't be merged: {name} is {getattr(first.device, name)} in one, "
                 f"{getattr(other.device, name)} in another"

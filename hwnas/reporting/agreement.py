@@ -46,15 +46,15 @@ class Agreement:
 
 def by_table(found: Validation, predictor: LatencyPredictor) -> Agreement:
     """What the validated table predicts."""
-    interval_ms = predictor.interval([network["choices"] for network in found.networks])
-    predicted_ms = np.array([network["predicted_ms"] for network in found.networks])
+    interval_ms = predictor.interval([network.choices for network in found.networks])
+    predicted_ms = np.array([network.predicted_ms for network in found.networks])
     return _agreement(found, predicted_ms, interval_ms, ["" for _ in found.networks])
 
 
 def by_madds(found: Validation, space: ChainSpace) -> Agreement:
     """What multiply-adds alone predict, once calibrated to fit these very networks best: the baseline."""
-    counted = madds(space)([network["choices"] for network in found.networks])
-    measured_ms = np.array([(n["measured_ms"] + n["measured_again_ms"]) / 2 for n in found.networks])
+    counted = madds(space)([network.choices for network in found.networks])
+    measured_ms = np.array([(n.measured_ms + n.measured_again_ms) / 2 for n in found.networks])
     line = fit(Networks(counted, {}, measured_ms))
     predicted_ms = line.scale * counted + line.fixed_ms
     return _agreement(found, predicted_ms, None, [f"{large(count)} multiply-adds<br>" for count in counted])
@@ -63,10 +63,10 @@ def by_madds(found: Validation, space: ChainSpace) -> Agreement:
 def _agreement(
     found: Validation, predicted_ms: Values, interval_ms: tuple[Values, Values] | None, notes: Sequence[str]
 ) -> Agreement:
-    first_ms = np.array([network["measured_ms"] for network in found.networks])
-    again_ms = np.array([network["measured_again_ms"] for network in found.networks])
+    first_ms = np.array([network.measured_ms for network in found.networks])
+    again_ms = np.array([network.measured_again_ms for network in found.networks])
     texts = tuple(
-        f"{','.join(map(str, network['choices']))}<br>{note}predicted {milliseconds(p)}<br>"
+        f"{','.join(map(str, network.choices))}<br>{note}predicted {milliseconds(p)}<br>"
         f"measured {milliseconds(a)} and {milliseconds(b)}"
         for network, note, p, a, b in zip(found.networks, notes, predicted_ms, first_ms, again_ms, strict=True)
     )

@@ -67,7 +67,7 @@ def _lead(found: Validation, validated: LatencyTable, space: ChainSpace) -> str:
 def _held_out(found: Validation, validated: LatencyTable) -> bool:
     """Whether the networks are those that the table holds for this."""
     held_out = [(first.choices, first.p50_ms, again.p50_ms) for first, again in validated.held_out]
-    return held_out == [(tuple(n["choices"]), n["measured_ms"], n["measured_again_ms"]) for n in found.networks]
+    return held_out == [(n.choices, n.measured_ms, n.measured_again_ms) for n in found.networks]
 
 
 def _tiles(found: Validation, validated: LatencyTable) -> Iterator[Html]:
@@ -132,7 +132,7 @@ def _networks_section(found: Validation, validated: LatencyTable, space: ChainSp
     ]
     rows = [
         [
-            code(",".join(map(str, network["choices"]))),
+            code(",".join(map(str, network.choices))),
             milliseconds(predicted),
             milliseconds(first),
             milliseconds(again),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import combinations
 from pathlib import Path
 
@@ -159,6 +159,6 @@ def test_equally_fast_archs_are_not_flipped(small_space: ChainSpace) -> None:
 
 def test_plain_and_repeatable(small_space: ChainSpace) -> None:
     a, b = _random_table(small_space, seed=1), _random_table(small_space, seed=2)
-    once, again = (json.dumps(diff(a, b, archs=3000, seed=5).to_dict(), allow_nan=False) for _ in range(2))
+    once, again = (json.dumps(asdict(diff(a, b, archs=3000, seed=5)), allow_nan=False) for _ in range(2))
     assert once == again
-    assert once != json.dumps(diff(a, b, archs=3000, seed=6).to_dict(), allow_nan=False)
+    assert once != json.dumps(asdict(diff(a, b, archs=3000, seed=6)), allow_nan=False)

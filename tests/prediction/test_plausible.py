@@ -13,8 +13,8 @@ from hwnas.graph.graph import Op
 from hwnas.ops.foreign import ForeignOp
 from hwnas.ops.mbconv import MBConv
 from hwnas.prediction.plausible import check_unit
-from hwnas.tables.foreign import ForeignEntry, ForeignTable
-from hwnas.tables.importers import import_foreign
+from hwnas.tables.importers.foreign import ForeignEntry, ForeignTable
+from hwnas.tables.importers.read import import_foreign
 
 PUBLISHED = ["ofa_note10_224_lookup_table.yaml", "proxylessnas_mobile_lookup_table.yaml"]
 

@@ -85,7 +85,9 @@ def test_a_runtime_that_needs_more_has_no_kit(tiny: ChainSpace) -> None:
 
 def test_a_bare_python_measures(device: Path, kit: Kit, kit_path: Path, tiny: ChainSpace, tmp_path: Path) -> None:
     for absent in ("hwnas", "torch", "onnx", "pydantic", "yaml"):
-        assert subprocess.run([device, "-c", f"import {absent}"], cwd=tmp_path, capture_output=True).returncode == 1
+        assert (
+            subprocess.run([device, "-I", "-c", f"import {absent}"], cwd=tmp_path, capture_output=True).returncode == 1
+        )
     checked = run_kit(device, kit_path, "--check", cwd=tmp_path)
     assert checked.status == 0, checked
     assert f"onnxruntime {OnnxRuntime().version()}" in checked.out

@@ -20,7 +20,7 @@ from hwnas.profiling import kit_main
 from hwnas.profiling.kit import Kit
 from hwnas.profiling.remote import check_python, clean_up, measure_on
 from hwnas.profiling.result import read_result
-from hwnas.profiling.transports import Adb, Ssh, transport_to
+from hwnas.profiling.transports import Adb, Remote, Ssh
 from hwnas.space.chain import ChainSpace
 from hwnas.tables.table import LatencyTable
 from tests.profiling.kits import make_device, small_kit
@@ -181,7 +181,7 @@ def test_a_host_that_accepts_and_says_nothing(server: Server) -> None:
 )  # fmt: skip
 def test_addresses_that_are_none(address: str) -> None:
     with pytest.raises(ConfigError, match=r"ssh://|adb://"):
-        transport_to(address)
+        Remote(address).transport()
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_addresses_that_are_none(address: str) -> None:
      ("ssh://my_alias", "my_alias"), ("adb://emulator-5554", "emulator-5554"), ("adb://10.0.0.7:55", "10.0.0.7:55")],
 )  # fmt: skip
 def test_addresses(address: str, name: str) -> None:
-    assert transport_to(address).name == name
+    assert Remote(address).transport().name == name
 
 
 def test_words_reach_the_other_side_as_they_are(server: Server) -> None:

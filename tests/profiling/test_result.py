@@ -89,18 +89,18 @@ Edit = Callable[[dict[str, Any]], object]
 @pytest.mark.parametrize(
     ("edit", "reason"),
     [
-        (lambda r: r.update(schema="hwnas-result/2"), "schema 'hwnas-result/2'"),
+        (lambda r: r.update(schema="hwnas-result/9"), "schema 'hwnas-result/9'"),
         (lambda r: r.pop("kit"), "was edited"),
-        (lambda r: r["kit"].update(schema="hwnas-kit/9"), "kit: schema"),
+        (lambda r: r["kit"].update(schema="hwnas-kit/1"), "has schema hwnas-kit/1, this hwnas reads hwnas-kit/2"),
         (lambda r: r["kit"]["models"].pop(), "has 48 models for 49 entries"),
         (lambda r: r["entries"].pop(), "has 48 entries, its plan has 49"),
         (lambda r: r["kit"]["plan"]["ops"].append(r["kit"]["plan"]["ops"][0]), "an entry is there twice"),
-        (lambda r: r["kit"]["plan"]["space"].update(fingerprint="0" * 64), "another scarlet-tiny than there is here"),
-        (lambda r: r["kit"]["plan"]["space"].update(source="scarlet-s1"), "another scarlet-s1 than there is here"),
+        (lambda r: r["kit"]["plan"]["space"].update(fingerprint="0" * 64), "the space scarlet-tiny isn't what it was"),
+        (lambda r: r["kit"]["plan"]["space"].update(source="scarlet-s1"), "the space scarlet-s1 isn't what it was"),
         (lambda r: r["kit"]["plan"]["space"].update(source="no"), "no space 'no'"),
         (lambda r: r["kit"]["plan"]["ops"][1].update(c_out=17), "another scarlet-tiny than there is here"),
         (lambda r: r["kit"]["plan"]["networks"].append([99] * 8) or r["entries"].append(r["entries"][-1]) or
-            r["kit"]["models"].append({}), "choice"),
+            r["kit"]["models"].append(r["kit"]["models"][-1]), "choice"),
         (lambda r: r["kit"]["plan"]["effort"].pop("runs_per_round"), "plan.effort"),
         (lambda r: r["device"].update(runtime="openvino"), "was measured with openvino, the plan asks for onnxruntime"),
         (lambda r: r["entries"][0].update(p50_ms=-1.0), "entries.0"),

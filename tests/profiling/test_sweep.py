@@ -10,6 +10,7 @@ from hwnas.prediction.calibrate import calibrate
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.prediction.validate import validate, validate_held_out
 from hwnas.profiling.machine import usable_cores
+from hwnas.profiling.measure import conditions_of
 from hwnas.profiling.sweep import profile_space
 from hwnas.profiling.timer import Effort
 from hwnas.runtimes.registry import get_runtime
@@ -61,12 +62,12 @@ def test_validation_reports_consistent_numbers(table: LatencyTable, macro: Chain
     found = validate(table, macro, get_runtime("onnxruntime"), networks=12, seed=3, effort=QUICK)
     known = {n.choices for n in table.networks}
     predictor = LatencyPredictor(table, macro)
-    assert len({tuple(n["choices"]) for n in found.networks}) == 12
-    assert not known & {tuple(n["choices"]) for n in found.networks}
+    assert len({n.choices for n in found.networks}) == 12
+    assert not known & {n.choices for n in found.networks}
     errors = []
     for network in found.networks:
-        assert predictor(network["choices"])[0] == network["predicted_ms"]
-        errors.append(network["predicted_ms"] * 2 / (network["measured_ms"] + network["measured_again_ms"]) - 1)
+        assert predictor(network.choices)[0] == network.predicted_ms
+        errors.append(network.predicted_ms * 2 / (network.measured_ms + network.measured_again_ms) - 1)
     assert found.mape == pytest.approx(np.abs(errors).mean())
     assert found.within_10 == pytest.approx((np.abs(errors) <= 0.1).mean())
     held_out = validate_held_out(table, macro)
@@ -84,5 +85,6 @@ def test_validation_needs_new_networks(table: LatencyTable, macro: ChainSpace) -
 
 @pytest.mark.parametrize("threads", [0, -1, usable_cores() + 1])
 def test_threads_this_machine_has_not(macro: ChainSpace, threads: int) -> None:
+    runtime = get_runtime("onnxruntime")
     with pytest.raises(ConfigError, match="threads must be"):
-        profile_space(macro, get_runtime("onnxruntime"), threads=threads, networks=[], effort=QUICK)
+        profile_space(macro, runtime, conditions_of(runtime, threads=threads), networks=[], effort=QUICK)

@@ -63,7 +63,7 @@ def html(found: Validation, table: LatencyTable) -> str:
 
 
 def measured_ms(found: Validation) -> np.ndarray:
-    return np.array([(n["measured_ms"] + n["measured_again_ms"]) / 2 for n in found.networks])
+    return np.array([(n.measured_ms + n.measured_again_ms) / 2 for n in found.networks])
 
 
 def trace(figure: go.Figure, name: str) -> go.Scatter:
@@ -119,7 +119,8 @@ def test_bands_hold_the_share_that_is_said(found: Validation, table: LatencyTabl
     gap = list(interval.x).index(None)
     lines = [np.stack([interval.x[s], interval.y[s]], axis=1).astype(float) for s in (slice(gap), slice(gap + 1, None))]
     single = [
-        np.array([network[which] for network in found.networks]) for which in ("measured_ms", "measured_again_ms")
+        np.array([getattr(network, which) for network in found.networks])
+        for which in ("measured_ms", "measured_again_ms")
     ]
     assert np.mean([share_between(x, each, *lines) for each in single]) == pytest.approx(found.coverage_90)
     diagonal = trace(figure, "predicted = measured")
@@ -145,14 +146,14 @@ def test_baseline_is_the_one_whose_error_is_said(found: Validation, space: Chain
     agreement = by_madds(found, space)
     error = np.abs(agreement.predicted_ms / measured_ms(found) - 1)
     assert error.mean() == pytest.approx(found.madds_mape, rel=1e-12)
-    counted = madds(space)([n["choices"] for n in found.networks])
+    counted = madds(space)([n.choices for n in found.networks])
     assert np.corrcoef(counted, agreement.predicted_ms)[0, 1] == pytest.approx(1)
     assert agreement.interval_ms is None
 
 
 def test_both_charts_have_the_same_axes(found: Validation, table: LatencyTable) -> None:
     """Also where the table's predictions reach further than the baseline's."""
-    far = tuple(n | {"predicted_ms": 1.5 * n["predicted_ms"]} for n in found.networks)
+    far = tuple(dataclasses.replace(n, predicted_ms=1.5 * n.predicted_ms) for n in found.networks)
     page = Page(render_validation(dataclasses.replace(found, networks=far), table))
     charts = [script for script in page.scripts if "Plotly.newPlot" in script and len(script) < 1_000_000]
     assert [re.search(r'"(chart-\w+)"', script).group(1) for script in charts] == ["chart-table", "chart-madds"]
@@ -163,10 +164,12 @@ def test_both_charts_have_the_same_axes(found: Validation, table: LatencyTable) 
 def test_every_network_is_in_the_table_of_networks(found: Validation, html: str) -> None:
     text = Page(html).text
     for one, mean_ms in zip(found.networks, measured_ms(found), strict=True):
-        error = 100 * (one["predicted_ms"] / mean_ms - 1)
-        again = 100 * (one["measured_ms"] / one["measured_again_ms"] - 1)
-        times = " ".join(f"{one[name]:.2f} ms" for name in ("predicted_ms", "measured_ms", "measured_again_ms"))
-        assert f"{','.join(map(str, one['choices']))} {times} {error:+.2f} % {again:+.2f} %" in text
+        error = 100 * (one.predicted_ms / mean_ms - 1)
+        again = 100 * (one.measured_ms / one.measured_again_ms - 1)
+        times = " ".join(
+            f"{getattr(one, name):.2f} ms" for name in ("predicted_ms", "measured_ms", "measured_again_ms")
+        )
+        assert f"{','.join(map(str, one.choices))} {times} {error:+.2f} % {again:+.2f} %" in text
 
 
 def test_held_out_networks_are_said_to_be_of_the_table(html: str) -> None:
@@ -189,7 +192,7 @@ def test_networks_measured_later_are_said_to_be_and_their_drift_is_shown(
 
 
 def test_the_same_networks_measured_again_are_not_the_held_out_ones(found: Validation, table: LatencyTable) -> None:
-    again = tuple(n | {"measured_ms": 1.01 * n["measured_ms"]} for n in found.networks)
+    again = tuple(dataclasses.replace(n, measured_ms=1.01 * n.measured_ms) for n in found.networks)
     assert (
         "measured twice for this page"
         in Page(render_validation(dataclasses.replace(found, networks=again), table)).text

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from hwnas.errors import TableError
 from hwnas.shipped import shipped
 from hwnas.space.chain import ChainSpace
-from hwnas.tables.provenance import check_networks, sums_of_table
+from hwnas.tables.importers.tflite_csv import read_networks, read_ops
+from hwnas.tables.sum_check import check_networks, sums_of_table
 from hwnas.tables.table import LatencyTable, MeasuredNetwork
-from hwnas.tables.tflite_csv import read_networks, read_ops
 from tests.tables.make import latency, made_up_table
 
 SUMS_MS = np.random.default_rng(0).uniform(8, 14, 200)

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hwnas.cli import console
-from hwnas.cli.pace import Pace, rough
+from hwnas import progress as module
 from hwnas.cli.progress_note import search_note
+from hwnas.progress import Pace, ProgressBars, rough
 
 UNITS = ["fraction", "ms", "ms", "madds"]
 
@@ -118,9 +118,9 @@ class Clock:
 
 def test_plain_lines_come_now_and_then_with_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, said = Clock(), io.StringIO()
-    monkeypatch.setattr(console, "time", clock)
+    monkeypatch.setattr(module, "time", clock)
     monkeypatch.setattr(sys, "stderr", said)
-    with console.Progress() as progress:
+    with ProgressBars() as progress:
         for step in range(61):
             clock.now_s = 4.0 * step
             progress("searching", step, 60, f"hypervolume 0.{step}")
@@ -133,8 +133,8 @@ def test_plain_lines_come_now_and_then_with_the_time_left(monkeypatch: pytest.Mo
 
 _SHOWN = """
 import time
-from hwnas.cli.console import Progress
-with Progress() as progress:
+from hwnas.progress import ProgressBars
+with ProgressBars() as progress:
     for step in range(4):
         progress("searching", step, 4, "hypervolume 0.4123  best 91.20 % at 7.91 ms  failed 2")
         time.sleep(0.3)

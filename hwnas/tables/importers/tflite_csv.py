@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.errors import TableError
-from hwnas.tables.foreign import MS_PER, Unit
+from hwnas.tables.importers.foreign import MS_PER, Unit
 from hwnas.tables.origin import Provenance
 
 _UNIT: Unit = "us"

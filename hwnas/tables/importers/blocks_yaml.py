@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, RootModel, model_validator
+from pydantic import Field, RootModel, model_validator
 
 from hwnas.errors import SpaceError, TableError
 from hwnas.files import read_yaml, validated
@@ -29,12 +29,13 @@ from hwnas.graph.graph import Op
 from hwnas.ops.foreign import ForeignOp
 from hwnas.ops.mbconv import MBConv
 from hwnas.ops.stem import Stem
-from hwnas.tables.foreign import MS_PER, ForeignEntry, Unit
+from hwnas.record import Record
+from hwnas.tables.importers.foreign import MS_PER, ForeignEntry, Unit
 
 BlocksFormat = Literal["ofa", "proxylessnas"]
 
-_Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
-_Spread = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
+_Positive = Annotated[float, Field(gt=0)]
+_Spread = Annotated[float, Field(ge=0)]
 
 _KEY = re.compile(r"(?P<name>\w+)(?P<fields>(-\w+:\w+)+)")
 _BLOCK_FIELDS = {"proxylessnas": {"input", "output", "expand", "kernel", "stride", "idskip"}}
@@ -49,11 +50,9 @@ ASSUMED: Mapping[BlocksFormat, str] = {
 _STEM_ACT = {"proxylessnas": "relu6", "ofa": "hswish"}
 
 
-class _Statistics(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class _Statistics(Record):
     mean: _Positive
-    count: Annotated[int, Field(gt=0, strict=True)]
+    count: Annotated[int, Field(gt=0)]
     std: _Spread | None = None
     var: _Spread | None = None
 

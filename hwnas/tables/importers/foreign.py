@@ -15,6 +15,7 @@ from hwnas.tables.device import Device
 from hwnas.tables.origin import Provenance
 from hwnas.tables.table import Latency, LatencyTable
 
+Format = Literal["ofa", "proxylessnas", "csv"]
 Unit = Literal["s", "ms", "us"]
 
 MS_PER: Mapping[Unit, float] = {"s": 1e3, "ms": 1.0, "us": 1e-3}
@@ -55,7 +56,7 @@ class ForeignTable:
     Attributes:
         source: name of the file.
         sha256: of the file's bytes, in hexadecimal.
-        format: ``ofa``, ``proxylessnas`` or ``csv``.
+        format: whose.
         unit: that the file's numbers are in; entries are in milliseconds.
         device: as whoever imports it names it; these formats don't say.
         assumed: what isn't in the file and was taken for granted, in sentences.
@@ -64,7 +65,7 @@ class ForeignTable:
 
     source: str
     sha256: str
-    format: str
+    format: Format
     unit: Unit
     device: str = NOT_SAID
     assumed: str

@@ -5,15 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from pathlib import Path
-from typing import Literal
 
 from hwnas.errors import TableError
 from hwnas.files import read_yaml
-from hwnas.tables.blocks_yaml import ASSUMED, read_blocks
-from hwnas.tables.foreign import NOT_SAID, ForeignEntry, ForeignTable, Unit
-from hwnas.tables.ops_csv import read_csv
-
-Format = Literal["ofa", "proxylessnas", "csv"]
+from hwnas.tables.importers.blocks_yaml import ASSUMED, read_blocks
+from hwnas.tables.importers.foreign import NOT_SAID, ForeignEntry, ForeignTable, Format, Unit
+from hwnas.tables.importers.ops_csv import read_csv
 
 
 def import_foreign(
@@ -28,8 +25,8 @@ def import_foreign(
         device: what it was measured on, in words; none of the formats says.
 
     Raises:
-        TableError: the file can't be read or isn't of that format; see :func:`hwnas.tables.blocks_yaml.read_blocks`
-            and :func:`hwnas.tables.ops_csv.read_csv`.
+        TableError: the file can't be read or isn't of that format; see
+            :func:`hwnas.tables.importers.blocks_yaml.read_blocks` and :func:`hwnas.tables.importers.ops_csv.read_csv`.
     """
     path = Path(path)
     form = form or _format(path)

@@ -27,7 +27,7 @@ from hwnas.errors import SpaceError, TableError
 from hwnas.graph.graph import Op
 from hwnas.ops.block import Block
 from hwnas.ops.foreign import ForeignOp
-from hwnas.tables.foreign import MS_PER, ForeignEntry, Unit
+from hwnas.tables.importers.foreign import MS_PER, ForeignEntry, Unit
 
 
 def read_csv(path: Path, unit: Unit | None) -> tuple[Unit, tuple[ForeignEntry, ...]]:
