@@ -21,7 +21,7 @@ from hwnas.nn.origin import OnDevice, Searched
 from hwnas.nn.supernet import Supernet
 from hwnas.space.registry import get_space
 from tests.conftest import SMALL_SPACE
-from tests.nn.test_derive import lived_in
+from tests.nn.weights import lived_in
 
 
 @dataclass(frozen=True)

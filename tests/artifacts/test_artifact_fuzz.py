@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -26,13 +26,8 @@ from hwnas.nn.network import Network
 from hwnas.onnx.precision.half import to_half
 from hwnas.space.registry import get_space
 from tests.artifacts.conftest import Shipped
+from tests.fuzzing import FUZZ, ODD, damage, mutate, one_line_or_nothing
 from tests.onnx_models import onnx_of
-from tests.profiling.test_result_fuzz import ODD, damage, mutate, one_line_or_nothing
-
-FUZZ = settings(
-    max_examples=500, deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
-)  # fmt: skip
 
 
 @dataclass(frozen=True)

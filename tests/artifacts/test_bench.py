@@ -18,7 +18,7 @@ from hwnas.runtimes.onnxruntime import OnnxRuntimeSession
 from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
 from hwnas.tables.table import Latency
-from tests.artifacts.test_memory import crashing
+from tests.artifacts.faults import crashing
 from tests.conftest import SMALL_SPACE
 
 EFFORT = Effort(rounds=3, runs_per_round=2, warmup_runs=1, at_least_s=0, at_most_s=0)

@@ -22,7 +22,7 @@ from hwnas.nn.model_folder import ModelInfo, load_model, save_model
 from hwnas.nn.network import Network
 from hwnas.nn.supernet import Supernet
 from hwnas.space.chain import ChainSpace
-from tests.nn.test_derive import lived_in
+from tests.nn.weights import lived_in
 from tests.onnx_models import onnx_of
 
 INFO = ModelInfo(

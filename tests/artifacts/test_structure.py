@@ -24,7 +24,7 @@ from hwnas.onnx.precision.int8 import ONNXRUNTIME, OPENVINO, TENSORRT, quantize
 from hwnas.ops.mbconv import MBConv
 from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
-from tests.nn.test_derive import lived_in
+from tests.nn.weights import lived_in
 from tests.onnx_models import onnx_of
 
 NORMALIZATION = Normalization((0.5, 0.4, 0.3), (0.2, 0.3, 0.4))

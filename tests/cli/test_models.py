@@ -18,7 +18,7 @@ from hwnas.nn.network import Network
 from hwnas.space.registry import get_space
 from tests.cli.conftest import Flow
 from tests.cli.run import Shell
-from tests.nn.test_official import official_state, write
+from tests.nn.official import official_state, write
 
 pytestmark = pytest.mark.xdist_group("flow")  # so that the flow is made once
 

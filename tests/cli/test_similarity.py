@@ -18,7 +18,7 @@ from hwnas.training.loop import run_training
 from hwnas.training.trained import load_supernet, save_supernet
 from tests.cli.run import Shell
 from tests.conftest import SMALL_SPACE
-from tests.reporting.test_browser import pytestmark as needs_browser
+from tests.reporting.browser import needs_browser
 from tests.spaces import keeping
 from tests.training.training_cases import short
 

@@ -14,7 +14,7 @@ from hwnas.nn.network import Network
 from hwnas.nn.supernet import Supernet
 from hwnas.space.registry import get_space
 from tests.conftest import SMALL_SPACE
-from tests.nn.test_derive import lived_in
+from tests.nn.weights import lived_in
 
 LABELS = tuple(f"class {i}" for i in range(10))
 

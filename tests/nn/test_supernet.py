@@ -12,7 +12,7 @@ from hwnas.nn.supernet import Supernet
 from hwnas.space.arch import Arch
 from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
-from tests.nn.test_derive import stabilizers_of
+from tests.nn.weights import stabilizers_of
 
 
 def test_forward_takes_archs_in_every_form(small_space: ChainSpace) -> None:

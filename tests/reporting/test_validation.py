@@ -21,9 +21,8 @@ from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
 from hwnas.tables.origin import Provenance
 from hwnas.tables.table import LatencyTable, MeasuredNetwork
+from tests.reporting.browser import needs_browser, opened, overhang_px
 from tests.reporting.parsed import Page
-from tests.reporting.test_browser import opened, overhang_px
-from tests.reporting.test_browser import pytestmark as needs_browser
 from tests.tables.make import calibration, made_up_table
 
 EVIL = '<script>alert(1)</script><img src=x onerror="alert(2)">'

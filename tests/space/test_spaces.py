@@ -197,3 +197,9 @@ def test_a_residual_on_both_sides_keeps_a_stabilizer() -> None:
     assert _kept(space, arch) == [4]
     arch[3] = 12  # now the run touches layer 2, which has no residual
     assert _kept(space, arch) == []
+
+
+def test_no_archs_have_no_features() -> None:
+    space = get_space("scarlet-tiny")
+    some, none = space.encode(space.sample(3, 0)), space.encode(space.sample(0, 0))
+    assert [part.shape for part in none] == [(0, *part.shape[1:]) for part in some]

@@ -27,7 +27,7 @@ from hwnas.onnx.write import IR_VERSION, OPSET, to_onnx
 from hwnas.runtimes.registry import get_runtime
 from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
-from tests.nn.test_derive import lived_in
+from tests.nn.weights import lived_in
 
 
 def written(network: Network) -> bytes:
