@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 import torch
 from torch import nn
 
-from hwnas.evaluation.accuracy import measure
+from hwnas.evaluation.accuracy import metrics_of
 from hwnas.record import Record
 from hwnas.records.train import Facts, TrainRecord
 from hwnas.training.tasks.base import Task
@@ -98,7 +98,7 @@ class Learner(Protocol):
 
     def facts(self) -> Facts:
         """For the log, at the end of an epoch; here, what the module reaches on the validation part."""
-        metrics = measure(self.module, self.task.data, self.task.data.validation, self.task.metrics)
+        metrics = metrics_of(self.module, self.task.data, self.task.data.validation, self.task.metrics)
         return Facts(accuracy={"validation": next(iter(metrics.values()))}, validation=metrics)
 
     def save(self, run: Path) -> None:

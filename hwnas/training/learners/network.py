@@ -13,7 +13,7 @@ from pydantic import model_validator
 
 from hwnas.data.load import Data
 from hwnas.errors import ArchError, ConfigError
-from hwnas.evaluation.accuracy import Evaluator, channels_last, measure
+from hwnas.evaluation.accuracy import Evaluator, channels_last, metrics_of
 from hwnas.nn.blocks import quiet_residuals
 from hwnas.nn.derive import Network
 from hwnas.nn.model_folder import ModelInfo, load_model, save_model
@@ -83,7 +83,7 @@ class NetworkLearner(Learner):
     def save(self, run: Path) -> None:
         data = self.task.data
         accuracy = {
-            name: next(iter(measure(self.module, data, part, self.task.objective).values()))
+            name: next(iter(metrics_of(self.module, data, part, self.task.objective).values()))
             for name, part in (("validation", data.validation), ("test", data.test))
         }
         info = ModelInfo(

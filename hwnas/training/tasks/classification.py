@@ -48,7 +48,8 @@ class Classification:
             weights = balanced_weights(self.data.train.labels, self.outputs).to(config.device)
         self.criterion = CrossEntropy(own.label_smoothing, weights)
 
-    def objective(self, device: torch.device) -> Top1:
+    @staticmethod
+    def objective(device: torch.device) -> Top1:
         return Top1(device)
 
     def metrics(self, device: torch.device) -> Tally:
