@@ -45,12 +45,12 @@ def batch_for(resolution: int) -> int:
 
 
 def accuracy(network: nn.Module, data: Data, images: Images) -> float:
-    """Top-1 accuracy of a classifier in [0, 1]; else as :func:`measure`."""
-    return measure(network, data, images, Top1)["top1"]
+    """Top-1 accuracy of a classifier in [0, 1]; else as :func:`metrics_of`."""
+    return metrics_of(network, data, images, Top1)["top1"]
 
 
 @torch.inference_mode()
-def measure(network: nn.Module, data: Data, images: Images, meter: NewMeter) -> dict[str, float]:
+def metrics_of(network: nn.Module, data: Data, images: Images, meter: NewMeter) -> dict[str, float]:
     """Metrics of ``network`` in eval mode on all of ``images``; its training flags stay as they were.
 
     Args:
@@ -140,10 +140,10 @@ class Evaluator:
         Raises:
             ArchError: not archs of the supernet's space.
         """
-        found = [next(iter(metrics.values())) for metrics in self.measure(archs, self._objective, progress)]
+        found = [next(iter(metrics.values())) for metrics in self.metrics(archs, self._objective, progress)]
         return np.array(found, dtype=np.float64)
 
-    def measure(
+    def metrics(
         self, archs: npt.ArrayLike, meter: NewMeter, progress: Progress | None = None
     ) -> list[dict[str, float]]:
         """Archs (N, L) -> what a meter gathers of each. Else as calling it.

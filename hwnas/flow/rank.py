@@ -16,11 +16,11 @@ from hwnas.evaluation.accuracy import Evaluator
 from hwnas.evaluation.metrics import Tally
 from hwnas.files import refuse_existing, write_atomic
 from hwnas.progress import Progress
-from hwnas.ranking.additive import additive_fit
-from hwnas.ranking.ranking import LEAST_ARCHS, Evidence, baselines, compare
+from hwnas.ranking.compare import LEAST_ARCHS, Evidence, additive_fit, baselines, compare
 from hwnas.ranking.standalone import train_standalone
 from hwnas.ranking.truth import Truth, read_truth, same_choices, to_csv
 from hwnas.records.rank import RankRecord
+from hwnas.records.train import Run, run_folders
 from hwnas.reporting.ranking import render_ranking
 from hwnas.space.arch import Arch
 from hwnas.space.chain import ChainSpace
@@ -32,7 +32,7 @@ ARCHS = 200
 
 
 def rank(
-    runs: Sequence[Path | str],
+    runs: Run | Sequence[Run],
     *,
     truth: Path | str | None = None,
     standalone: int | None = None,
@@ -48,7 +48,7 @@ def rank(
     """Compare inherited accuracies with true ones. What a supernet said of each arch is left in ``RUN/rank.csv``.
 
     Args:
-        runs: run folders of supernets of one space.
+        runs: trainings of supernets of one space.
         truth: a file of true accuracies; see :mod:`hwnas.ranking.truth`.
         standalone: train so many random archs from scratch instead, and compare with these.
         archs: to draw from the truth; 200, or all of fewer, when None.
@@ -65,7 +65,7 @@ def rank(
             archs, a supernet that gives no finite loss, or an output that exists.
         TrainingError: a stand-alone training failed.
     """
-    folders = [Path(run) for run in runs]
+    folders = run_folders(runs)
     _check_options(folders, truth, standalone, archs, config, work)
     if output:
         refuse_existing(Path(output))
@@ -184,7 +184,7 @@ def _inherited(
             progress(f"evaluating {name}", done, total, note)
 
     evaluator = Evaluator(trained.supernet, data, recalibration_images=recalibration_images, evaluation_images=images)
-    found = evaluator.measure(chosen.archs, partial(Tally, len(data.classes), 1), tell)
+    found = evaluator.metrics(chosen.archs, partial(Tally, len(data.classes), 1), tell)
     losses = np.array([metrics["loss"] for metrics in found])
     if not np.isfinite(losses).all():
         raise CheckpointError(f"{name} gives {int((~np.isfinite(losses)).sum())} archs no finite loss; train anew")

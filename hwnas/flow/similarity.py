@@ -15,13 +15,14 @@ from hwnas.files import refuse_existing, write_atomic
 from hwnas.graph.graph import Op
 from hwnas.progress import Progress
 from hwnas.records.similarity import LayerSimilarity, RunSimilarity, SimilarityRecord
+from hwnas.records.train import Run, run_folders
 from hwnas.reporting.picture import find_browser
 from hwnas.reporting.similarity import render_similarity, save_picture
 from hwnas.training.trained import load_supernet, read_supernet_info
 
 
 def similarity(
-    runs: Sequence[Path | str],
+    runs: Run | Sequence[Run],
     *,
     output: Path | str | None = None,
     png: Path | str | None = None,
@@ -33,7 +34,7 @@ def similarity(
     """Compare what the choices of a layer put out for the same input; see :func:`feature_similarity`.
 
     Args:
-        runs: run folders of supernets of one space and one data set.
+        runs: trainings of supernets of one space and one data set.
         output: an HTML page with heat maps to write.
         png: the same heat maps as a picture; takes chromium.
         images: of the validation part; all where there are fewer.
@@ -52,7 +53,7 @@ def similarity(
             refuse_existing(Path(path))
     if png:
         find_browser()
-    folders = [Path(run) for run in runs]
+    folders = run_folders(runs)
     _check_alike(folders)
     data = load_supernet(folders[0]).data  # of all: loading it may take longer than the rest
     compared = tuple(_compared(run, data, images, prefixes, seed, progress) for run in folders)

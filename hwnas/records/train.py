@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -27,6 +28,20 @@ class TrainRecord(Record):
     run: Path
     result: Path
     accuracy: dict[str, _Accuracy]
+
+
+Run = TrainRecord | Path | str
+"""A training wherever one is asked for: what it returned, or its run folder."""
+
+
+def run_folder(run: Run) -> Path:
+    """Where a training lies."""
+    return run.run if isinstance(run, TrainRecord) else Path(run)
+
+
+def run_folders(runs: Run | Sequence[Run]) -> list[Path]:
+    """Where one training lies, or several."""
+    return [run_folder(run) for run in ([runs] if isinstance(runs, TrainRecord | Path | str) else runs)]
 
 
 class Facts(Record):
@@ -116,6 +131,7 @@ class SupernetRecord(FileRecord):
         space: that it holds.
         stabilizers: whether there is one on every skip.
         data: that it was trained on.
+        task: kind of what it learnt.
         accuracy: inherited accuracy on the validation part of a few archs, in [0, 1].
         weights_sha256: of ``supernet.safetensors``.
     """
@@ -127,5 +143,6 @@ class SupernetRecord(FileRecord):
     space: SpaceRef
     stabilizers: bool
     data: TrainedOn
+    task: str
     accuracy: dict[str, _Accuracy]
     weights_sha256: str

@@ -17,7 +17,7 @@ from hwnas.reporting.units import large, percent, words
 from hwnas.version import __version__
 
 if TYPE_CHECKING:  # the report is drawn from plain data; it needs no training to be there
-    from hwnas.ranking.ranking import Evidence
+    from hwnas.ranking.compare import Evidence
 
 _SHALLOW_TO_DEEP = [[0.0, "#f5c542"], [0.5, "#14a38b"], [1.0, "#2b3f9e"]]
 _MINUS = "\N{MINUS SIGN}"

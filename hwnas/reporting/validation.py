@@ -7,10 +7,10 @@ from math import isnan
 
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.prediction.validate import Validation
-from hwnas.reporting.agreement import Agreement, agreement_figure, by_madds, by_table, common_range
 from hwnas.reporting.embed import chart
 from hwnas.reporting.html import page
 from hwnas.reporting.markup import Html, card, code, details, escape, facts, join, lead, side_by_side, table, tile
+from hwnas.reporting.predictions import Predictions, by_madds, by_table, common_range, predictions_figure
 from hwnas.reporting.units import milliseconds, percent
 from hwnas.space.chain import ChainSpace
 from hwnas.tables.table import LatencyTable
@@ -154,8 +154,8 @@ def _networks_section(found: Validation, validated: LatencyTable, space: ChainSp
     )
 
 
-def _scatter(title: str, note: str, agreement: Agreement, ends_ms: Sequence[float], name: str) -> Html:
-    figure = agreement_figure(agreement, ends_ms)
+def _scatter(title: str, note: str, predictions: Predictions, ends_ms: Sequence[float], name: str) -> Html:
+    figure = predictions_figure(predictions, ends_ms)
     return card(title, note, chart(figure, name, height_px=470, description=f"{title}, against measured"))
 
 

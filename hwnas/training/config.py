@@ -66,7 +66,7 @@ class TrainConfig(Record):
         task: what is learnt: ``kind: classification``, with its own keys; see :mod:`.tasks`.
         epochs: passes over the train part.
         batch: images per update, over all processes.
-        accumulation: parts that a process splits its share of a batch into, for want of memory.
+        accumulation: pieces that a process splits its share of a batch into, for want of memory.
         optimizer: ``sgd`` (Nesterov's is not used) or ``adamw``.
         learning_rate: the peak; warmed up linearly, then lowered to 0 by a cosine.
         warmup_epochs: may be a fraction; one when absent, half of the training where that is less.
@@ -119,7 +119,7 @@ class TrainConfig(Record):
         if self.warmup_epochs is not None and self.warmup_epochs >= self.epochs:
             raise ValueError(f"warmup_epochs ({self.warmup_epochs:g}) must be less than epochs ({self.epochs})")
         if self.batch // self.accumulation < 2:
-            raise ValueError(f"accumulation {self.accumulation} leaves parts of fewer than 2 of {self.batch} images")
+            raise ValueError(f"accumulation {self.accumulation} leaves pieces of fewer than 2 of {self.batch} images")
         return self
 
     @property

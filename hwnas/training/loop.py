@@ -103,7 +103,7 @@ class _Training:
             learner.task.data, config.batch, augment=config.augment, seed=config.seed, workers=config.workers,
             rank=world.rank, world=world.size,
         )  # fmt: skip
-        self._passes = Passes(parts=config.accumulation, precision=config.precision, scale=self._scaler.scale)
+        self._passes = Passes(pieces=config.accumulation, precision=config.precision, scale=self._scaler.scale)
         self._position = Position(
             fingerprint=learner.fingerprint, threads=torch.get_num_threads(), learner=learner.state(),
             scaler=self._scaler.state_dict(),
@@ -142,7 +142,7 @@ class _Training:
         self._module.train()
         steps, first, loss_sum = self._batches.per_epoch, self._position.step, self._position.loss_sum
         started = last_saved = time.monotonic()
-        rate = parts = 0.0
+        rate = terms = 0.0
         batches = self._batches.stream(epoch, first, self._device)
         for step, (x_NCHW, targets) in enumerate(batches, start=first):
             done = epoch * steps + step
@@ -150,7 +150,7 @@ class _Training:
             losses = self._update(x_NCHW, targets, epoch, step, rate)
             if self._average is not None:
                 self._average.update(done + 1)
-            parts += len(losses)
+            terms += len(losses)
             loss = sum(losses) / len(losses)
             loss_sum += loss
             board.update(done, loss, rate)
@@ -166,7 +166,7 @@ class _Training:
                 epoch=epoch,
                 loss=loss_sum / steps,
                 learning_rate=rate,
-                images_per_second=round(parts * self._config.batch / seconds, 1),
+                images_per_second=round(terms * self._config.batch / seconds, 1),
                 **_oddities(self._learner.task.data),
             )
             write_log(self._run, entry)
@@ -196,17 +196,17 @@ class _Training:
         done = (epoch + step / self._batches.per_epoch) / self._config.epochs
         self._optimizer.zero_grad(set_to_none=True)
         found = self._learner.gradients(x_NCHW, targets, done, self._passes)
-        losses = mean_over(self._world, [part.value for part in found])
-        for part, loss in zip(found, losses, strict=True):
+        losses = mean_over(self._world, [term.value for term in found])
+        for term, loss in zip(found, losses, strict=True):
             if not math.isfinite(loss):
-                raise self._failure(f"the loss became {loss} at {part.name}", epoch, step)
+                raise self._failure(f"the loss became {loss} at {term.name}", epoch, step)
         average_gradients(self._module.parameters(), self._world)
         self._scaler.unscale_(self._optimizer)
         norm = nn.utils.clip_grad_norm_(self._module.parameters(), self._config.gradient_clip_norm, foreach=True)
         if not (math.isfinite(norm) or self._scaler.is_enabled()):  # the scaler skips such updates and lowers its scale
-            names = ", ".join(part.name for part in found)
+            names = ", ".join(term.name for term in found)
             raise self._failure(f"the gradient became {float(norm)} at {names}", epoch, step)
-        set_rates(self._optimizer, rate, self._learner.parts_per_place(done))
+        set_rates(self._optimizer, rate, self._learner.terms_per_place(done))
         self._scaler.step(self._optimizer)
         self._scaler.update()
         return losses

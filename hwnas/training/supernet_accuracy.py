@@ -85,7 +85,6 @@ def _load(accuracy: SupernetAccuracy) -> tuple[TrainedSupernet, Evaluator]:
         trained = load_supernet(accuracy.run)
         if trained.sha256 != accuracy._weights_sha256:
             raise CheckpointError(f"{accuracy.run} holds another supernet than when the search began; search anew")
-        return trained, Evaluator(
-            trained.supernet, trained.data,
-            recalibration_images=accuracy.recalibration_images, evaluation_images=accuracy.evaluation_images,
-        )  # fmt: skip
+        return trained, trained.evaluator(
+            evaluation_images=accuracy.evaluation_images, recalibration_images=accuracy.recalibration_images
+        )

@@ -13,12 +13,14 @@ from safetensors.torch import load, save
 
 from hwnas.data.load import Data, load_data
 from hwnas.errors import CheckpointError, DataError
+from hwnas.evaluation.accuracy import Evaluator
 from hwnas.files import write_atomic
 from hwnas.nn.network import load_strictly
 from hwnas.nn.supernet import Supernet
 from hwnas.records.train import SupernetRecord, TrainedOn
 from hwnas.space.registry import get_space
 from hwnas.training.config import TrainConfig
+from hwnas.training.tasks import TASKS
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,13 @@ class TrainedSupernet:
             raise DataError(f"{was.source} has changed since the supernet was trained on it; train it anew")
         return data
 
+    def evaluator(self, *, evaluation_images: int = 5000, recalibration_images: int = 512) -> Evaluator:
+        """What its archs reach on the validation part with the weights they inherit, by its task's first metric."""
+        return Evaluator(
+            self.supernet, self.data, objective=TASKS.get(self.info.task).objective,
+            recalibration_images=recalibration_images, evaluation_images=evaluation_images,
+        )  # fmt: skip
+
 
 def save_supernet(run: Path, supernet: Supernet, data: Data, config: TrainConfig, accuracy: dict[str, float]) -> None:
     """Write the final files; ``supernet.json`` comes last and says that the other is whole."""
@@ -62,6 +71,7 @@ def save_supernet(run: Path, supernet: Supernet, data: Data, config: TrainConfig
             source=data.spec, held_out=config.held_out, corrupt_images=config.corrupt_images, sha256=data.fingerprint,
             labels=data.classes, preprocessing=data.preprocessing,
         ),
+        task=config.task.kind,
         accuracy=accuracy,
         weights_sha256=hashlib.sha256(weights).hexdigest(),
     )  # fmt: skip

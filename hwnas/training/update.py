@@ -1,4 +1,4 @@
-"""The gradient of an update that is a sum over paths: every path on one batch, in parts where memory is short."""
+"""The gradient of an update that is a sum over paths: every path on one batch, in pieces where memory is short."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Criterion(Protocol):
-    """What is minimised. Both are means over a batch, so that a batch in parts has the same."""
+    """What is minimised. Both are means over a batch, so that a batch in pieces has the same."""
 
     def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """How far a network's outputs are from what its images show."""
@@ -49,13 +49,13 @@ class Passes:
     """How forward and backward passes are computed.
 
     Attributes:
-        parts: how many pieces the batch goes through in. The gradient is that of the whole batch, but for BN, whose
+        pieces: how many the batch goes through in. The gradient is that of the whole batch, but for BN, whose
             statistics are of a piece.
         precision: of forward passes: fp32, bf16 or fp16.
         scale: applied to each loss before its backward pass (of fp16).
     """
 
-    parts: int = 1
+    pieces: int = 1
     precision: str = "fp32"
     scale: Callable[[torch.Tensor], torch.Tensor] = _plainly
 
@@ -89,17 +89,17 @@ def accumulate(
     """
     device, half = x_NCHW.device.type, _DTYPES.get(passes.precision)
     sums = [x_NCHW.new_zeros(()) for _ in paths]
-    for x_part, targets_part in zip(x_NCHW.chunk(passes.parts), targets.chunk(passes.parts), strict=True):
-        share = len(x_part) / len(x_NCHW)
+    for x_piece, targets_piece in zip(x_NCHW.chunk(passes.pieces), targets.chunk(passes.pieces), strict=True):
+        share = len(x_piece) / len(x_NCHW)
         with torch.autocast(device, half, enabled=half is not None):
             taught = None
             if teacher is not None:
                 with torch.no_grad():
-                    taught = teacher(x_part)
+                    taught = teacher(x_piece)
             for index, path in enumerate(paths):
-                outputs = path.forward(x_part)
+                outputs = path.forward(x_piece)
                 learns = distillation > 0 and (teacher is not None or path.taught)
-                value = _loss(criterion, outputs, targets_part, taught if learns else None, distillation) * share
+                value = _loss(criterion, outputs, targets_piece, taught if learns else None, distillation) * share
                 with torch.autocast(device, enabled=False):
                     passes.scale(value).backward()  # type: ignore[no-untyped-call]
                 sums[index] += value.detach()

@@ -31,16 +31,16 @@ def make_optimizer(config: TrainConfig, places: Sequence[Sequence[nn.Module]]) -
     return torch.optim.SGD(groups, lr=0.0, momentum=config.momentum, weight_decay=config.weight_decay, foreach=True)
 
 
-def set_rates(optimizer: torch.optim.Optimizer, rate: float, parts: Sequence[float]) -> None:
-    """Give each place its learning rate for an update in which ``parts`` parts lie on each of its weights.
+def set_rates(optimizer: torch.optim.Optimizer, rate: float, terms: Sequence[float]) -> None:
+    """Give each place its learning rate for an update in which each of its weights is in ``terms`` terms.
 
-    Gradients of an update are sums over its parts. Of a supernet's paths, stem and head lie on all of them, a choice on
+    Gradients of an update are sums of terms. Of a supernet's paths, stem and head lie on all of them, a choice on
     about one. SGD's rate is divided by that number where it is over 1, so that each weight moves by the mean gradient
-    of the parts that use it; at one rate for all, stem and head would move several times as fast as the choices between
-    them. AdamW doesn't see a gradient's size, so there the rate is the same everywhere.
+    of the terms that it is in; at one rate for all, stem and head would move several times as fast as the choices
+    between them. AdamW doesn't see a gradient's size, so there the rate is the same everywhere.
     """
     sgd = isinstance(optimizer, torch.optim.SGD)
-    for group, number in zip(optimizer.param_groups, parts, strict=True):
+    for group, number in zip(optimizer.param_groups, terms, strict=True):
         group["lr"] = rate / max(1.0, number) if sgd else rate
 
 

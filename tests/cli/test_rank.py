@@ -11,7 +11,7 @@ import torch
 from scipy.stats import kendalltau, spearmanr
 
 from hwnas.evaluation.accuracy import Evaluator
-from hwnas.ranking.additive import additive_fit
+from hwnas.ranking.compare import additive_fit
 from hwnas.ranking.standalone import draw
 from hwnas.ranking.truth import read_truth, write_truth
 from hwnas.space.arch import parse_arch

@@ -10,7 +10,7 @@ import torch
 from hwnas.data.images import spread
 from hwnas.data.load import Data, load_data
 from hwnas.errors import ArchError, ConfigError
-from hwnas.evaluation.accuracy import Evaluator, accuracy, batch_for, measure
+from hwnas.evaluation.accuracy import Evaluator, accuracy, batch_for, metrics_of
 from hwnas.evaluation.metrics import Tally
 from hwnas.nn.network import Network
 from hwnas.nn.supernet import Supernet
@@ -60,7 +60,7 @@ def test_accuracy_is_the_share_of_right_answers(digits: Data, right: int) -> Non
 
 def test_scores_are_of_all_images_and_top1_is_the_accuracy(small_space: ChainSpace, digits: Data) -> None:
     network = Network(small_space, small_space.sample(1, seed=2)[0], seed=3).train()
-    found = measure(network, digits, digits.test, partial(Tally, 10, 3))
+    found = metrics_of(network, digits, digits.test, partial(Tally, 10, 3))
     assert network.training
     assert found["top1"] == accuracy(network, digits, digits.test)
     assert found["k"] == 3
@@ -107,7 +107,7 @@ def test_archs_at_once_are_as_archs_alone(
     assert values.tolist() == [int(one.sum()) / len(chosen) for one in right]
     assert len(set(values.tolist())) > 2
     assert [evaluator(arch)[0] for arch in archs] == values.tolist()
-    found = evaluator.measure(archs, partial(Tally, 10, 2))
+    found = evaluator.metrics(archs, partial(Tally, 10, 2))
     assert [one["top1"] for one in found] == values.tolist()
     assert found[5] == found[0]
     assert all(one["top1"] <= one["top_k"] and one["k"] == 2 for one in found)

@@ -63,7 +63,7 @@ def test_a_run_opens_from_anywhere_whatever_became_of_the_yaml(
     trained = load_supernet(run)
     assert trained.supernet.space == space
     assert SupernetAccuracy(run)(space.sample(3, 0)).tolist() == before
-    found = rank([run], truth=begun / "truth.csv", images=50, recalibration_images=32)
+    found = rank(run, truth=begun / "truth.csv", images=50, recalibration_images=32)
     assert found.space == space.ref
     by_itself = rank([run], standalone=10, work="work", images=50, recalibration_images=32)
     assert by_itself.truth_archs == 10

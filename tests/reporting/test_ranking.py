@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hwnas.ranking.ranking import Evidence, baselines, compare
+from hwnas.ranking.compare import Evidence, baselines, compare
 from hwnas.records.rank import Ranking, RankRecord
 from hwnas.reporting.ranking import render_ranking, scatter_figure, tau_figure
 from hwnas.space.registry import get_space

@@ -79,7 +79,7 @@ WRONG = {
     "task: {kind: guessing}": "task: no task 'guessing'; known: classification",
     "learner: {distillation: 0.5}": "learner: distillation needs a sampling rule whose first path teaches",
     "learner: {kind: network, network: m, distillation: 0.5}": "learner: distillation needs a 'teacher'",
-    "batch: 8\naccumulation: 5": "accumulation 5 leaves parts of fewer than 2 of 8 images",
+    "batch: 8\naccumulation: 5": "accumulation 5 leaves pieces of fewer than 2 of 8 images",
     "ema_decay: 1.0": "ema_decay",
     "precision: int8": "precision",
     "augment: flip": "augment",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 import torch
 from torch import nn
 
-from hwnas.evaluation.accuracy import measure
+from hwnas.evaluation.accuracy import metrics_of
 from hwnas.record import Record
 from hwnas.records.train import Facts, TrainRecord
 from hwnas.training.tasks.base import Task
@@ -29,8 +29,8 @@ class LearnerConfig(Record):
     kind: str
 
 
-class PartLoss(NamedTuple):
-    """The mean loss of one part of an update, such as a path; ``name`` is for messages."""
+class TermLoss(NamedTuple):
+    """The mean loss of one term of an update's gradient, such as a path's; ``name`` is for messages."""
 
     name: str
     value: float
@@ -62,7 +62,7 @@ class Learner(Protocol):
         """
         ...
 
-    def gradients(self, x_NCHW: torch.Tensor, targets: torch.Tensor, done: float, passes: Passes) -> list[PartLoss]:
+    def gradients(self, x_NCHW: torch.Tensor, targets: torch.Tensor, done: float, passes: Passes) -> list[TermLoss]:
         """Add the gradient of the next update to ``.grad``, which is None before.
 
         Args:
@@ -72,16 +72,16 @@ class Learner(Protocol):
             passes: how to compute forward and backward.
 
         Returns:
-            The mean loss of each part of the update, one at least; the same parts in all processes of a training.
+            The mean loss of each term of the sum, one at least; the same terms in all processes of a training.
         """
         ...
 
     def places(self) -> Sequence[Sequence[nn.Module]]:
-        """All modules with weights, in groups whose members lie on as many parts of an update; here, one group."""
+        """All modules with weights, in groups whose members are in as many terms of an update; here, one group."""
         return [[self.module]]
 
-    def parts_per_place(self, done: float) -> Sequence[float]:
-        """How many parts of this update lie on each place's weights, in the mean; here, one."""
+    def terms_per_place(self, done: float) -> Sequence[float]:
+        """How many terms of this update each place's weights are in, in the mean; here, one."""
         return [1] * len(self.places())
 
     def compile(self) -> None:
@@ -98,7 +98,7 @@ class Learner(Protocol):
 
     def facts(self) -> Facts:
         """For the log, at the end of an epoch; here, what the module reaches on the validation part."""
-        metrics = measure(self.module, self.task.data, self.task.data.validation, self.task.metrics)
+        metrics = metrics_of(self.module, self.task.data, self.task.data.validation, self.task.metrics)
         return Facts(accuracy={"validation": next(iter(metrics.values()))}, validation=metrics)
 
     def save(self, run: Path) -> None:

@@ -13,7 +13,7 @@ from pydantic import model_validator
 
 from hwnas.data.load import Data
 from hwnas.errors import ArchError, ConfigError
-from hwnas.evaluation.accuracy import Evaluator, channels_last, measure
+from hwnas.evaluation.accuracy import Evaluator, channels_last, metrics_of
 from hwnas.graph.count import count
 from hwnas.nn.layers import quiet_residuals
 from hwnas.nn.model_folder import ModelInfo, load_model, save_model
@@ -22,7 +22,7 @@ from hwnas.records.train import TrainRecord
 from hwnas.space.arch import parse_arch
 from hwnas.space.chain import ChainSpace
 from hwnas.training.config import Count, Share, TrainConfig
-from hwnas.training.learners.base import Learner, LearnerConfig, PartLoss
+from hwnas.training.learners.base import Learner, LearnerConfig, TermLoss
 from hwnas.training.sampling.sandwich import largest_arch
 from hwnas.training.tasks import TASKS
 from hwnas.training.trained import load_supernet
@@ -53,7 +53,7 @@ class NetworkConfig(LearnerConfig):
 
 
 class NetworkLearner(Learner):
-    """One network; an update's only part is the network itself."""
+    """One network; an update's only term is its own."""
 
     Config = NetworkConfig
 
@@ -72,18 +72,18 @@ class NetworkLearner(Learner):
         described = f"{self.module.space.fingerprint} {self.module.choices} {self.module.space.inherits}"
         self.fingerprint = hashlib.sha256(described.encode()).hexdigest()
 
-    def gradients(self, x_NCHW: torch.Tensor, targets: torch.Tensor, done: float, passes: Passes) -> list[PartLoss]:
+    def gradients(self, x_NCHW: torch.Tensor, targets: torch.Tensor, done: float, passes: Passes) -> list[TermLoss]:
         path = TrainedPath(name=f"arch {self.module.arch}", forward=self.module)
         share = 0.5 if self._own.distillation is None else self._own.distillation
         (loss,) = accumulate(
             [path], x_NCHW, targets, self.task.criterion, passes, distillation=share, teacher=self._teacher
         )
-        return [PartLoss(path.name, loss)]
+        return [TermLoss(path.name, loss)]
 
     def save(self, run: Path) -> None:
         data = self.task.data
         accuracy = {
-            name: next(iter(measure(self.module, data, part, self.task.objective).values()))
+            name: next(iter(metrics_of(self.module, data, part, self.task.objective).values()))
             for name, part in (("validation", data.validation), ("test", data.test))
         }
         info = ModelInfo(

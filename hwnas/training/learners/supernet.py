@@ -18,7 +18,7 @@ from hwnas.records.train import Facts, TrainRecord
 from hwnas.space.arch import Arch
 from hwnas.space.registry import get_space
 from hwnas.training.config import Count, Share, TrainConfig
-from hwnas.training.learners.base import Learner, LearnerConfig, PartLoss
+from hwnas.training.learners.base import Learner, LearnerConfig, TermLoss
 from hwnas.training.sampling import SAMPLERS
 from hwnas.training.sampling.base import spread_of_counts
 from hwnas.training.tasks import TASKS
@@ -68,7 +68,7 @@ class SupernetConfig(LearnerConfig):
 
 
 class SupernetLearner(Learner):
-    """All archs of a space; an update's parts are the paths that the sampling rule deals."""
+    """All archs of a space; an update has a term for each path that the sampling rule deals."""
 
     Config = SupernetConfig
 
@@ -83,7 +83,7 @@ class SupernetLearner(Learner):
         self._sampler = SAMPLERS.get(own.sampling)(space, np.random.default_rng(config.seed), own.paths_per_update)
         self._watched = space.sample(_WATCHED_ARCHS, config.seed)
 
-    def gradients(self, x_NCHW: torch.Tensor, targets: torch.Tensor, done: float, passes: Passes) -> list[PartLoss]:
+    def gradients(self, x_NCHW: torch.Tensor, targets: torch.Tensor, done: float, passes: Passes) -> list[TermLoss]:
         rows = [tuple(row) for row in self._sampler.next(done).tolist()]
         paths = [
             TrainedPath(
@@ -95,12 +95,12 @@ class SupernetLearner(Learner):
         ]
         share = 1.0 if self._own.distillation is None else self._own.distillation
         losses = accumulate(paths, x_NCHW, targets, self.task.criterion, passes, distillation=share)
-        return [PartLoss(path.name, loss) for path, loss in zip(paths, losses, strict=True)]
+        return [TermLoss(path.name, loss) for path, loss in zip(paths, losses, strict=True)]
 
     def places(self) -> Sequence[Sequence[nn.Module]]:
         return [[self.module.stem, self.module.head], *([layer] for layer in self.module.layers)]
 
-    def parts_per_place(self, done: float) -> Sequence[float]:
+    def terms_per_place(self, done: float) -> Sequence[float]:
         paths = self._sampler.paths(done)
         return [paths, *(paths / self._sampler.choices_in_play(done)).tolist()]
 

@@ -48,8 +48,9 @@ class Task(Protocol):
         """
         ...
 
-    def objective(self, device: torch.device) -> Meter:
-        """Gathers the first metric alone."""
+    @staticmethod
+    def objective(device: torch.device) -> Meter:
+        """Gathers the first metric alone; it takes no data set to make one."""
         ...
 
     def metrics(self, device: torch.device) -> Meter:

@@ -48,7 +48,8 @@ class Classification:
             weights = balanced_weights(self.data.train.labels, self.outputs).to(config.device)
         self.criterion = CrossEntropy(own.label_smoothing, weights)
 
-    def objective(self, device: torch.device) -> Top1:
+    @staticmethod
+    def objective(device: torch.device) -> Top1:
         return Top1(device)
 
     def metrics(self, device: torch.device) -> Tally:
@@ -70,7 +71,7 @@ class CrossEntropy:
         logits = outputs.float()  # bf16 has too few digits for a sum of exponentials
         if self._weights is None:
             return cross_entropy(logits, targets, label_smoothing=self._smoothing)
-        # divided by the images, not by their weights as PyTorch's mean is: so the mean over parts is that of the whole
+        # divided by the images, not by their weights as PyTorch's mean is: so the mean over pieces is that of the whole
         total = cross_entropy(logits, targets, self._weights, label_smoothing=self._smoothing, reduction="sum")
         return total / len(targets)
 

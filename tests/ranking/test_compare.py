@@ -17,8 +17,8 @@ from hwnas.errors import DataError
 from hwnas.graph.count import count
 from hwnas.ops.mbconv import MBConv
 from hwnas.ranking import correlation
+from hwnas.ranking.compare import Evidence, baselines, compare
 from hwnas.ranking.correlation import Resamples, kendall_tau, spearman
-from hwnas.ranking.ranking import Evidence, baselines, compare
 from hwnas.ranking.truth import read_truth
 from hwnas.records.rank import Estimate, Ranking
 from hwnas.space.chain import ChainSpace

@@ -36,6 +36,7 @@ RANDOM = "random"
 """The baseline that is chance: its interval holds 95 % of random orders."""
 
 RESAMPLES = 2000
+_RIDGE_STRENGTHS = np.logspace(-3, 3, 13)
 _NORMAL_95 = 1.96
 _CONFIDENCE = 0.95
 
@@ -70,6 +71,24 @@ def baselines(space: ChainSpace, archs: Archs) -> dict[str, Values]:
         "madds": madds(plain)(archs),
         "params": params(plain)(archs),
     }
+
+
+def additive_fit(space: Space, archs: Archs, scores: Values) -> Values:
+    """A constant plus a term per layer and choice that fits ``scores`` (N,) of ``archs`` (N, L) best: (N,).
+
+    One arch's inherited score has errors of its own, from the paths that happened to be trained together; in a sum over
+    layers they average out, at the price of how layers act together. Ridge regression, its strength by leave-one-out
+    error (Golub, Heath & Wahba 1979). It knows nothing but the scores.
+    """
+    from sklearn.linear_model import RidgeCV  # slow to import
+
+    columns = [archs[:, layer, None] == np.arange(count) for layer, count in enumerate(space.num_choices)]
+    features = np.concatenate(columns, axis=1).astype(np.float64)
+    spread = scores.std()
+    if spread == 0:
+        return scores.copy()
+    fitted = RidgeCV(alphas=_RIDGE_STRENGTHS).fit(features, (scores - scores.mean()) / spread)
+    return np.asarray(fitted.predict(features) * spread + scores.mean(), dtype=np.float64)
 
 
 def compare(evidence: Evidence, seed: int, resamples: int = RESAMPLES) -> Ranking:
