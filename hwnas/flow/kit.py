@@ -31,7 +31,7 @@ def kit(
     Args:
         space: a space, its name, or its YAML file.
         output: the file, ``*.pyz``.
-        conditions: how to run networks; ONNX Runtime's own if not given.
+        conditions: how to run networks, as :func:`hwnas.flow.profile.plan` takes them.
         networks: whole networks to calibrate with.
         held_out: whole networks to validate with, measured twice each.
         effort: how long to measure there.
@@ -45,10 +45,9 @@ def kit(
     """
     path = Path(output)
     refuse_existing(path)
-    asked = conditions or Conditions(runtime="onnxruntime")
-    found, runtime = open_space(space), get_runtime(asked.runtime, asked.options)
-    in_force = asked.model_copy(update={"options": dict(runtime.options)})
-    planned = plan(found, in_force, networks=networks, held_out=held_out, effort=effort, seed=seed)
-    built = build_kit(planned, found, runtime, progress=progress)
+    found = open_space(space)
+    asked = plan(found, conditions, networks=networks, held_out=held_out, effort=effort, seed=seed)
+    runtime = get_runtime(asked.conditions.runtime, asked.conditions.options)
+    built = build_kit(asked, found, runtime, progress=progress)
     write_atomic(path, built.data)
     return built

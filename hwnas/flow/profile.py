@@ -8,15 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from hwnas.files import refuse_existing
-from hwnas.flow.elsewhere import check_python, profile_on
+from hwnas.flow.devices import profile_here, profile_on
 from hwnas.flow.open import open_space
-from hwnas.prediction.calibrate import calibrate_if_enough
 from hwnas.prediction.design import calibration_networks
 from hwnas.prediction.validate import draw_unknown
-from hwnas.profiling.kit import build_kit
 from hwnas.profiling.measure import conditions_of
 from hwnas.profiling.plan import Plan, plan_space
-from hwnas.profiling.sweep import profile_plan
 from hwnas.profiling.timer import Effort
 from hwnas.profiling.transports import Remote
 from hwnas.progress import Progress, Tell, silent
@@ -79,19 +76,14 @@ def profile(
         found, conditions_of(runs, threads=threads, precision=precision, batch=batch), networks=networks,
         held_out=held_out, effort=Effort(confidence=confidence, at_most_s=seconds), seed=seed,
     )  # fmt: skip
-    if on is not None:
-        remote = Remote(on) if isinstance(on, str) else on
-        check_python(remote)
-        return profile_on(remote, build_kit(asked, found, runs, progress=progress), path, tell)
-    table = calibrate_if_enough(profile_plan(asked, found, runs, progress=progress), found)
-    if path:
-        table.save(path)
-    return table
+    if on is None:
+        return profile_here(asked, found, path, progress=progress)
+    return profile_on(asked, found, on, path, progress=progress, tell=tell)
 
 
 def plan(
     space: Space,
-    conditions: Conditions,
+    conditions: Conditions | None = None,
     *,
     networks: int = 20,
     held_out: int = 0,
@@ -100,11 +92,24 @@ def plan(
 ) -> Plan:
     """Every op of the space, the networks that pin a calibration down best, and random ones to validate with.
 
+    Args:
+        space: whose.
+        conditions: how to run networks; options that aren't given are the runtime's own. Default: ONNX Runtime's.
+        networks: whole networks to calibrate with.
+        held_out: whole networks to validate with, measured twice each.
+        effort: how long to measure.
+        seed: of everything random.
+
     Raises:
-        ConfigError: fewer than 3 networks to calibrate with, or an effort that nobody can make.
+        ConfigError: fewer than 3 networks to calibrate with, an effort that nobody can make, an option or a precision
+            that the runtime hasn't.
+        RuntimeMissingError: the runtime isn't known or installed.
         TableError: the space hasn't as many networks.
     """
+    asked = conditions or Conditions(runtime="onnxruntime")
+    runtime = get_runtime(asked.runtime, asked.options)
+    in_force = conditions_of(runtime, threads=asked.threads, precision=asked.precision, batch=asked.batch)
     chosen = calibration_networks(space, networks, seed)
     known = [tuple(arch) for arch in chosen.tolist()]
     others = draw_unknown(space, held_out, np.random.default_rng(seed + 1), known)
-    return plan_space(space, conditions, networks=chosen, held_out=others, effort=effort, seed=seed)
+    return plan_space(space, in_force, networks=chosen, held_out=others, effort=effort, seed=seed)
