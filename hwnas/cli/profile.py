@@ -54,7 +54,7 @@ def profile(
 ) -> None:
     """Measure every op of a space, here or --on other machines. Give it the machine alone: other work counts too."""
     from hwnas.flow.devices import DeviceTables, check_folder, profile_cluster, profile_each, profile_here, profile_on
-    from hwnas.flow.profile import plan
+    from hwnas.flow.plan import plan
     from hwnas.profiling.measure import conditions_of
     from hwnas.profiling.timer import Effort
     from hwnas.profiling.transports import Remote
@@ -75,13 +75,13 @@ def profile(
     remotes = [Remote(address, python or "python3", ssh_config) for address in on or []]
     with ProgressBars() as progress:
         if workers is not None:
-            made: LatencyTable | DeviceTables = profile_cluster(asked, found, workers, output, tell=say)
+            made: LatencyTable | DeviceTables = profile_cluster(asked, workers, output, tell=say)
         elif several:
-            made = profile_each(asked, found, remotes, output, progress=progress, tell=say)
+            made = profile_each(asked, remotes, output, progress=progress, tell=say)
         elif remotes:
-            made = profile_on(asked, found, remotes[0], output, progress=progress, tell=say)
+            made = profile_on(asked, remotes[0], output, progress=progress, tell=say)
         else:
-            made = profile_here(asked, found, output, progress=progress)
+            made = profile_here(asked, output, progress=progress)
     if isinstance(made, DeviceTables):
         _print_all(made, as_json)
     else:

@@ -1,4 +1,9 @@
-"""A plan, carried out: on this machine, on another, on several at once, or on those of a Ray cluster."""
+"""A plan, carried out: on this machine, on another, on several at once, or on those of a Ray cluster.
+
+What every function here takes: ``plan``, what to measure (see :func:`hwnas.flow.plan.plan`); ``output``, a YAML file
+if the table is to be written; ``folder``, which gets a table of each device and whose tables aren't measured again;
+``progress``, called while this machine works; ``tell``, which is told what other machines say.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +11,16 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from hwnas.errors import ConfigError, HwnasError, InputError, KitError, OutputError
 from hwnas.files import refuse_existing
+from hwnas.flow.kit import kit_of
 from hwnas.flow.table import of_result
 from hwnas.prediction.calibrate import calibrate_if_enough
-from hwnas.profiling.kit import Kit, build_kit
+from hwnas.profiling.kit import Kit
 from hwnas.profiling.plan import Plan
 from hwnas.profiling.remote import Transport, check_python, clean_up, measure_on
 from hwnas.profiling.result import read_result
@@ -21,7 +28,7 @@ from hwnas.profiling.sweep import profile_plan
 from hwnas.profiling.transports import Remote
 from hwnas.progress import Progress, Tell, silent
 from hwnas.runtimes.registry import get_runtime
-from hwnas.space.space import Space
+from hwnas.space.registry import get_space
 from hwnas.tables.table import LatencyTable
 from hwnas.workers.base import Done, Failed
 from hwnas.workers.here import Threads
@@ -41,23 +48,16 @@ class DeviceTables:
     failed: dict[Path, str] = field(default_factory=dict)
 
 
-def profile_here(
-    plan: Plan, space: Space, output: Path | None = None, *, progress: Progress | None = None
-) -> LatencyTable:
-    """Measure this machine.
-
-    Args:
-        plan: what to measure, of ``space``.
-        space: the plan's.
-        output: a YAML file, if the table is to be written.
-        progress: called while it works.
+def profile_here(plan: Plan, output: Path | None = None, *, progress: Progress | None = None) -> LatencyTable:
+    """The table of this machine.
 
     Raises:
+        SpaceError: the plan's space can't be made here.
         ConfigError: more threads than processors.
         ModelError: the runtime can run none of the ops.
         OutputError: the table can't be written.
     """
-    runtime = get_runtime(plan.conditions.runtime, plan.conditions.options)
+    space, runtime = get_space(plan.space), get_runtime(plan.conditions.runtime, plan.conditions.options)
     table = calibrate_if_enough(profile_plan(plan, space, runtime, progress=progress), space)
     if output is not None:
         table.save(output)
@@ -66,24 +66,16 @@ def profile_here(
 
 def profile_on(
     plan: Plan,
-    space: Space,
     device: Remote | str,
     output: Path | None = None,
     *,
     progress: Progress | None = None,
     tell: Tell = silent,
 ) -> LatencyTable:
-    """Measure another machine.
-
-    Args:
-        plan: what to measure, of ``space``.
-        space: the plan's.
-        device: where, or its address.
-        output: a YAML file, if the table is to be written.
-        progress: called while the kit is built.
-        tell: is told what the machine says.
+    """The table of another machine, or of its address.
 
     Raises:
+        SpaceError: the plan's space can't be made here.
         ConfigError: the machine can't be reached as asked, or the runtime can't go into a kit.
         KitError: the kit can't measure there as it is, or what came back isn't what it asks for.
         DeviceError: the machine gave up half-way, or the connection dropped; the same call goes on.
@@ -92,27 +84,18 @@ def profile_on(
     device = _remote(device)
     transport = device.transport()
     check_python(transport, device.python)
-    return _by_kit(_kit(plan, space, progress), transport, device.python, output, tell)
+    return _by_kit(kit_of(plan, progress=progress), transport, device.python, output, tell)
 
 
 def profile_each(
     plan: Plan,
-    space: Space,
     devices: Sequence[Remote | str],
     folder: Path | str,
     *,
     progress: Progress | None = None,
     tell: Tell = silent,
 ) -> DeviceTables:
-    """Measure several machines at the same time; one that fails keeps no other from its table.
-
-    Args:
-        plan: what to measure, of ``space``.
-        space: the plan's.
-        devices: where, or their addresses.
-        folder: gets a table of each, ``HOST.yaml``; those that are there already aren't measured again.
-        progress: called while the kit is built.
-        tell: is told what the machines say.
+    """Tables of several machines, ``HOST.yaml``, measured at the same time; one that fails keeps no other from its own.
 
     Raises:
         ConfigError: two devices of one host.
@@ -129,7 +112,7 @@ def profile_each(
     tables = DeviceTables(_there_already(by_path, plan, tell))
     missing = [path for path in by_path if path not in tables.made]
     if missing:
-        kit = _kit(plan, space, progress)
+        kit = kit_of(plan, progress=progress)
 
         def measure(path: Path) -> LatencyTable:
             check_python(*by_path[path])
@@ -139,15 +122,10 @@ def profile_each(
     return tables
 
 
-def profile_cluster(plan: Plan, space: Space, workers: str, folder: Path | str, *, tell: Tell = silent) -> DeviceTables:
-    """Measure each machine of a Ray cluster, on that machine.
+def profile_cluster(plan: Plan, workers: str, folder: Path | str, *, tell: Tell = silent) -> DeviceTables:
+    """Tables of the machines of a Ray cluster, each measured there and named as the machine.
 
-    Args:
-        plan: what to measure, of ``space``.
-        space: the plan's.
-        workers: ``ray`` or ``ray:ADDRESS``, see :func:`hwnas.workers.registry.get_workers`.
-        folder: gets a table of each, named as the machine; those that are there already aren't measured again.
-        tell: is told how it goes.
+    ``workers`` is ``ray`` or ``ray:ADDRESS``, see :func:`hwnas.workers.registry.get_workers`.
 
     Raises:
         ConfigError: the text doesn't name a cluster that answers.
@@ -164,8 +142,8 @@ def profile_cluster(plan: Plan, space: Space, workers: str, folder: Path | str, 
         paths = [folder / f"{name}.yaml" for name in cluster.nodes()]
         tables = DeviceTables(_there_already(paths, plan, tell))
         missing = [path for path in paths if path not in tables.made]
-        outcomes = cluster.map_nodes(_OfThisMachine(plan, space), [path.stem for path in missing])
-        _gather(tables, missing, _saved(missing, outcomes), tell)
+        outcomes = cluster.map_nodes(partial(_of_this_machine, plan), [path.stem for path in missing])
+        _gather(tables, missing, outcomes, tell)
     return tables
 
 
@@ -185,11 +163,6 @@ def check_folder(folder: Path | str) -> Path:
 
 def _remote(device: Remote | str) -> Remote:
     return Remote(device) if isinstance(device, str) else device
-
-
-def _kit(plan: Plan, space: Space, progress: Progress | None) -> Kit:
-    runtime = get_runtime(plan.conditions.runtime, plan.conditions.options)
-    return build_kit(plan, space, runtime, progress=progress)
 
 
 def _by_kit(kit: Kit, transport: Transport, python: str, output: Path | None, tell: Tell) -> LatencyTable:
@@ -215,20 +188,8 @@ def _by_kit(kit: Kit, transport: Transport, python: str, output: Path | None, te
     return table
 
 
-@dataclass(frozen=True)
-class _OfThisMachine:
-    plan: Plan
-    space: Space
-
-    def __call__(self, name: str) -> LatencyTable:
-        return profile_here(self.plan, self.space)
-
-
-def _saved(paths: Sequence[Path], outcomes: Iterator[Done | Failed]) -> Iterator[Done | Failed]:
-    for outcome in outcomes:
-        if isinstance(outcome, Done):
-            outcome.value.save(paths[outcome.index])
-        yield outcome
+def _of_this_machine(plan: Plan, name: str) -> LatencyTable:
+    return profile_here(plan)
 
 
 def _gather(tables: DeviceTables, paths: Sequence[Path], outcomes: Iterator[Done | Failed], tell: Tell) -> None:
@@ -240,6 +201,8 @@ def _gather(tables: DeviceTables, paths: Sequence[Path], outcomes: Iterator[Done
             tell(f"{path.stem}: {outcome.reason}")
         else:
             tables.made[path] = outcome.value
+            if not path.exists():  # it was measured where files may lie elsewhere
+                tables.made[path].save(path)
             tell(f"{path.stem}: measured")
 
 
