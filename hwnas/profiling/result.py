@@ -20,7 +20,7 @@ from hwnas.space.op import Op
 from hwnas.space.registry import get_space
 from hwnas.space.space import Space
 from hwnas.tables.device import Device
-from hwnas.tables.origin import MachineState, Protocol, Share
+from hwnas.tables.protocol import MachineState, Protocol, Share
 from hwnas.tables.table import Latency, LatencyTable, MeasuredNetwork
 
 _Text = Annotated[str, Field(min_length=1, max_length=200)]

@@ -18,7 +18,7 @@ from hwnas.space.arch import parse_arch
 from hwnas.space.op import Op
 from hwnas.space.registry import get_space
 from hwnas.space.space import Space
-from hwnas.tables.origin import Provenance
+from hwnas.tables.protocol import Provenance
 from hwnas.tables.table import Latency, LatencyTable
 from tests.tables.make import DEVICE
 

@@ -19,7 +19,7 @@ from hwnas.reporting.validation import render_validation
 from hwnas.space.op import MBConv
 from hwnas.space.registry import get_space
 from hwnas.space.space import Space
-from hwnas.tables.origin import Provenance
+from hwnas.tables.protocol import Provenance
 from hwnas.tables.table import LatencyTable, MeasuredNetwork
 from tests.reporting.parsed import Page
 from tests.reporting.test_browser import opened, overhang_px
@@ -229,7 +229,7 @@ def test_an_import_says_where_it_is_from(found: Validation, table: LatencyTable)
 
 
 def test_equal_predictions_have_no_order(found: Validation, table: LatencyTable) -> None:
-    text = Page(render_validation(dataclasses.replace(found, spearman=float("nan")), table)).text
+    text = Page(render_validation(dataclasses.replace(found, spearman=None), table)).text
     assert "not defined" in text
     assert "nan" not in text
 

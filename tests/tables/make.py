@@ -6,7 +6,7 @@ import numpy as np
 
 from hwnas.space.space import Space
 from hwnas.tables.device import Device
-from hwnas.tables.origin import MachineState, Protocol
+from hwnas.tables.protocol import MachineState, Protocol
 from hwnas.tables.table import Calibration, Latency, LatencyTable
 
 DEVICE = Device(
