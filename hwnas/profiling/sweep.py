@@ -45,6 +45,6 @@ def profile_space(
 def profile_plan(plan: Plan, space: Space, runtime: Runtime, *, progress: Progress | None = None) -> LatencyTable:
     """Measure a plan of ``space`` on this machine; raises as :func:`profile_space`."""
     check_threads(plan.conditions.threads)
-    prepared = models(plan, space, runtime, progress)
-    result = run_plan(plan.plain(), [reader(model) for model in prepared.values()], runtime, progress=progress)
+    readers = models(plan, space, runtime, reader, progress)
+    result = run_plan(plan.plain(), readers, runtime, progress=progress)
     return table_of(plan, result, "what was measured")
