@@ -21,10 +21,10 @@ from hwnas.flow.kit import kit_of
 from hwnas.flow.table import of_result
 from hwnas.prediction.calibrate import calibrate_if_enough
 from hwnas.profiling.kit import Kit
+from hwnas.profiling.measure import measure_plan
 from hwnas.profiling.plan import Plan
 from hwnas.profiling.remote import Transport, check_python, clean_up, measure_on
 from hwnas.profiling.result import read_result
-from hwnas.profiling.sweep import profile_plan
 from hwnas.profiling.transports import Remote
 from hwnas.progress import Progress, Tell, silent
 from hwnas.runtimes.registry import get_runtime
@@ -58,7 +58,7 @@ def profile_here(plan: Plan, output: Path | None = None, *, progress: Progress |
         OutputError: the table can't be written.
     """
     space, runtime = get_space(plan.space), get_runtime(plan.conditions.runtime, plan.conditions.options)
-    table = calibrate_if_enough(profile_plan(plan, space, runtime, progress=progress), space)
+    table = calibrate_if_enough(measure_plan(plan, space, runtime, progress=progress), space)
     if output is not None:
         table.save(output)
     return table
