@@ -22,8 +22,6 @@ from hwnas.training.supernet_accuracy import SupernetAccuracy
 from tests.cli.conftest import Flow
 from tests.cli.run import Shell
 
-pytestmark = pytest.mark.xdist_group("flow")  # so that the flow is made once
-
 
 def test_space_list_and_show(hwnas: Shell, flow: Flow) -> None:
     names = [space["name"] for space in hwnas("space", "list", "--json").json["spaces"]]
