@@ -6,8 +6,6 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: small networks are fastest on one thread, side by side
-
 import pytest
 
 from hwnas.space.chain import ChainSpace

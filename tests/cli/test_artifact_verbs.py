@@ -79,6 +79,7 @@ def test_another_supernets_search_is_not_claimed(hwnas: Shell, flow: Flow, tmp_p
     assert "search.json" in hwnas.refused(*words, tmp_path / "again")
 
 
+@pytest.mark.usefixtures("quick")
 def test_check_zip_and_unzip(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:
     found = hwnas("artifact", "check", flow.artifact, "--json")
     assert found.status == 0, found

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from hwnas.artifacts import bench as bench_module
-from hwnas.profiling.timer import Effort
 from tests.cli.conftest import Flow
 from tests.cli.guides import blocks, parse, run
 from tests.cli.run import Shell
@@ -17,10 +15,10 @@ from tests.cli.run import Shell
 _KINDS = {("sh", ""), ("sh", "fails"), ("sh", "gpu"), ("text", ""), ("python", "")}
 
 
+@pytest.mark.usefixtures("quick")
 def test_ship_a_model(hwnas: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With fewer epochs, and less time to measure."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(bench_module, "Effort", lambda: Effort(rounds=3, at_least_s=0, at_most_s=0))
     ran = 0
     for block in blocks("ship-a-model.md"):
         if block.kind == "yaml":

@@ -69,6 +69,7 @@ def test_predict(hwnas: Shell, flow: Flow) -> None:
     assert "p95" in hwnas("predict", "--table", flow.table, "--quantile", "p95", *archs).err
 
 
+@pytest.mark.usefixtures("quick")
 def test_table_validate(hwnas: Shell, flow: Flow) -> None:
     found = hwnas("table", "validate", flow.table, "--networks", "6", "--json").json
     assert {"mape", "within_5", "within_10", "spearman", "retest_mape", "networks"} <= found.keys()
@@ -216,6 +217,7 @@ def test_derive_says_what_it_made(hwnas: Shell, flow: Flow, tmp_path: Path) -> N
     assert "fvcore agrees" in text
 
 
+@pytest.mark.usefixtures("quick")
 def test_export_and_bench(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:
     exported = hwnas("export", flow.model, "--target", "onnx-fp32", "-o", tmp_path / "artifact", "--json").json
     assert exported["files"] == ["onnx-fp32.onnx"]
