@@ -56,7 +56,8 @@ from hwnas.runtimes.base import Session
 from hwnas.runtimes.registry import get_runtime
 from hwnas.space.registry import get_space
 from hwnas.training.config import TrainConfig
-from hwnas.training.loop import train
+from hwnas.training.learners.network import NetworkConfig
+from hwnas.training.loop import run_training
 
 CHW = (3, 224, 224)
 PLAIN = "torch.onnx.export, the paper's formulation"
@@ -88,15 +89,19 @@ def taught_network(folder: Path, epochs: int) -> Network:
     """SCARLET-A with 1,000 classes, the first ten of which are digits: an epoch in full after some at half the size."""
     settings: dict[str, Any] = {"data": "digits", "augment": "none", "batch": 32}
     small = TrainConfig(
-        **settings, network="scarlet-a", resolution=112, epochs=epochs, learning_rate=0.05, warmup_epochs=0.5
+        **settings,
+        learner=NetworkConfig(network="scarlet-a", resolution=112),
+        epochs=epochs,
+        learning_rate=0.05,
+        warmup_epochs=0.5,
     )
-    trained, info = load_model(train(small, folder / "small", progress=told).result)
+    trained, info = load_model(run_training(small, folder / "small", progress=told).result)
     large = Network(get_space("scarlet-s2", CHW[1], 10), trained.choices)
     large.load_state_dict(trained.state_dict())
     counted = count(large.graph)
     save_model(large, folder / "large", info, madds=counted.madds, params=counted.params)
-    full = TrainConfig(**settings, network=str(folder / "large"), epochs=1, learning_rate=0.02)
-    trained, _ = load_model(train(full, folder / "full", progress=told).result)
+    full = TrainConfig(**settings, learner=NetworkConfig(network=str(folder / "large")), epochs=1, learning_rate=0.02)
+    trained, _ = load_model(run_training(full, folder / "full", progress=told).result)
     network, weights = load_scarlet("scarlet-a"), trained.state_dict()
     own = network.state_dict()
     for name in ("head.classifier.weight", "head.classifier.bias"):

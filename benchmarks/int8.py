@@ -31,7 +31,8 @@ from hwnas.onnx.write import to_onnx
 from hwnas.runtimes.base import Session
 from hwnas.runtimes.openvino import OpenVino
 from hwnas.training.config import TrainConfig
-from hwnas.training.loop import train
+from hwnas.training.learners.network import NetworkConfig
+from hwnas.training.loop import run_training
 
 TARGETS = ("onnx-int8-cpu", "openvino-int8", "openvino-int8-bf16", "onnx-int8-tensorrt")
 ARCH = "scarlet-tiny:4,2,2,4,2,5,3,2"
@@ -57,9 +58,14 @@ def main() -> None:
 
 def _trained(folder: Path) -> Path:
     config = TrainConfig(
-        data="digits", network=ARCH, resolution=32, epochs=15, augment="none", learning_rate=0.1, threads=1
+        data="digits",
+        learner=NetworkConfig(network=ARCH, resolution=32),
+        epochs=15,
+        augment="none",
+        learning_rate=0.1,
+        threads=1,
     )
-    return train(config, folder / "training").result
+    return run_training(config, folder / "training").result
 
 
 def _exported(network: Network, info: ModelInfo, images: RealImages, target: str, output: Path) -> bool:

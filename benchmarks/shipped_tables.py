@@ -22,8 +22,8 @@ from plotly.subplots import make_subplots
 from hwnas.errors import InputError
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.prediction.validate import Validation, validate_held_out
-from hwnas.reporting.agreement import by_table, common_range, draw_agreement
 from hwnas.reporting.picture import find_browser, photograph
+from hwnas.reporting.predictions import by_table, common_range, draw_predictions
 from hwnas.reporting.theme import TEMPLATE
 from hwnas.shipped import shipped
 from hwnas.space.chain import ChainSpace
@@ -118,12 +118,12 @@ def cells(key: Sequence[object], of: Sequence[Checked]) -> list[str]:
         f"{within_5:.0%}",
         f"{within_10:.0%}",
         f"{inside / judged:.0%}" if judged else "–",
-        f"{one.spearman:.3f}" if one else "–",
-        f"{one.kendall:.3f}" if one else "–",
+        f"{one.spearman:.3f}" if one and one.spearman is not None else "–",
+        f"{one.kendall:.3f}" if one and one.kendall is not None else "–",
         f"{retest:.2%}",
         f"{mape / retest:.2f}" if retest else "–",
         f"{madds_mape:.2%}",
-        f"{one.madds_spearman:.3f}" if one else "–",
+        f"{one.madds_spearman:.3f}" if one and one.madds_spearman is not None else "–",
     ]
 
 
@@ -175,8 +175,8 @@ def draw(checked: Sequence[Checked], path: Path) -> None:
         vertical_spacing=BELOW_PX / plots_px[1],
     )
     for (row, col), c in drawn_at.items():
-        agreement = by_table(c.found, LatencyPredictor(c.table, c.space))
-        draw_agreement(figure, agreement, common_range(agreement), row, col)
+        predictions = by_table(c.found, LatencyPredictor(c.table, c.space))
+        draw_predictions(figure, predictions, common_range(predictions), row, col)
         figure.add_annotation(
             text=f"MAPE {c.found.mape:.2%}<br>ρ {c.found.spearman:.3f}",
             x=0.04,

@@ -24,21 +24,21 @@ from hwnas.nn.network import Network
 from hwnas.nn.supernet import Supernet
 from hwnas.space.registry import get_space
 from hwnas.training.config import TrainConfig
-from hwnas.training.loss import Loss
-from hwnas.training.optimizer import make_optimizer, set_rates
-from hwnas.training.sampling import FairDeck
+from hwnas.training.sampling.strict_fair import FairDeck
+from hwnas.training.tasks.classification import CrossEntropy
 from hwnas.training.update import TrainedPath, accumulate
+from hwnas.training.weights import make_optimizer, set_rates
 
 
 def update(
     module: nn.Module, places: Sequence[Sequence[nn.Module]], paths: Sequence[TrainedPath], x: torch.Tensor
 ) -> Callable[[], None]:
     optimizer = make_optimizer(TrainConfig(data="digits"), places)
-    labels, loss = torch.zeros(len(x), dtype=torch.int64), Loss(0.1)
+    labels, criterion = torch.zeros(len(x), dtype=torch.int64), CrossEntropy(0.1)
 
     def run() -> None:
         optimizer.zero_grad(set_to_none=True)
-        accumulate(paths, x, labels, loss)
+        accumulate(paths, x, labels, criterion)
         nn.utils.clip_grad_norm_(module.parameters(), 20.0, foreach=True)
         set_rates(optimizer, 0.01, [1.0] * len(places))
         optimizer.step()

@@ -21,7 +21,7 @@ from hwnas.nn.model_folder import ModelInfo, random_info, save_model
 from hwnas.nn.network import Network
 from hwnas.space.arch import Arch
 from hwnas.space.scarlet import released_archs
-from hwnas.training.run import load_supernet
+from hwnas.training.trained import load_supernet
 
 PARITY_TOLERANCE = 1e-3
 """Largest relative difference between a derived network and its path: float32 through tens of layers."""
@@ -86,7 +86,7 @@ def derive_from_supernet(arch: Arch, run: Path, output: Path, search: Path | Non
         made_from={
             "supernet": run.resolve().name,
             "supernet_sha256": trained.sha256,
-            "data_sha256": trained.info.data_sha256,
+            "data_sha256": trained.info.data.sha256,
             **(origin.made_from if origin else {}),
         },
         searched=origin.searched if origin else None,

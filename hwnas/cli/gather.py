@@ -40,7 +40,7 @@ from hwnas.reporting.content import (
 from hwnas.space.arch import Arch
 from hwnas.space.chain import ChainSpace
 from hwnas.tables.table import LatencyTable
-from hwnas.training.run import read_log
+from hwnas.training.log import read_log
 from hwnas.version import __version__
 
 
@@ -191,20 +191,19 @@ def _latency(
 
 def _training(run: Path, name: str) -> TrainingContent:
     rows = []
-    for entry in read_log(run):
-        accuracies = entry.pop("accuracy").values()
-        numbers = {key: value for key, value in entry.items() if isinstance(value, int | float)}
-        rows.append({**numbers, "validation accuracy": sum(accuracies) / len(accuracies), **_metrics(entry)})
+    for line in read_log(run):
+        numbers = {key: value for key, value in line.plain().items() if isinstance(value, int | float)}
+        accuracy = sum(line.accuracy.values()) / len(line.accuracy)
+        rows.append({**numbers, "validation accuracy": accuracy, **_metrics(line.validation)})
     return TrainingContent(name=name, rows=tuple(rows), config=read_yaml(run / "config.yaml", ModelError))
 
 
-def _metrics(entry: dict[str, Any]) -> dict[str, float]:
+def _metrics(found: dict[str, float] | None) -> dict[str, float]:
     """The rest of what a network's epoch was measured by."""
-    found = entry.get("validation")
     if found is None:
         return {}
     return {
-        f"top-{found['k']} accuracy": found["top_k"],
+        f"top-{found['k']:g} accuracy": found["top_k"],
         "balanced accuracy": found["balanced"],
         "validation loss": found["loss"],
     }

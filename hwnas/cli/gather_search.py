@@ -27,7 +27,7 @@ from hwnas.space.arch import Arch
 from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
 from hwnas.tables.table import LatencyTable
-from hwnas.training.run import read_supernet_info
+from hwnas.training.trained import read_supernet_info
 
 _LATENCY = "latency_ms"
 

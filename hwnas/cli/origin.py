@@ -15,7 +15,7 @@ from hwnas.nn.origin import OnDevice, Searched
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.space.arch import Arch
 from hwnas.tables.table import LatencyTable
-from hwnas.training.run import TrainedSupernet
+from hwnas.training.trained import TrainedSupernet
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from math import isnan
 
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.prediction.validate import Validation
-from hwnas.reporting.agreement import Agreement, agreement_figure, by_madds, by_table, common_range
 from hwnas.reporting.embed import chart
 from hwnas.reporting.html import page
 from hwnas.reporting.markup import Html, card, code, details, escape, facts, join, lead, side_by_side, table, tile
+from hwnas.reporting.predictions import Predictions, by_madds, by_table, common_range, predictions_figure
 from hwnas.reporting.units import milliseconds, percent
 from hwnas.space.chain import ChainSpace
 from hwnas.tables.table import LatencyTable
@@ -118,8 +117,8 @@ def _share(fraction: float) -> str:
     return f"{fraction:.0%}".replace("%", "\N{NO-BREAK SPACE}%")
 
 
-def _correlation(value: float) -> str:
-    return "not defined" if isnan(value) else f"{value:.3f}"
+def _correlation(value: float | None) -> str:
+    return "not defined" if value is None else f"{value:.3f}"
 
 
 def _networks_section(found: Validation, validated: LatencyTable, space: ChainSpace) -> Html:
@@ -154,8 +153,8 @@ def _networks_section(found: Validation, validated: LatencyTable, space: ChainSp
     )
 
 
-def _scatter(title: str, note: str, agreement: Agreement, ends_ms: Sequence[float], name: str) -> Html:
-    figure = agreement_figure(agreement, ends_ms)
+def _scatter(title: str, note: str, predictions: Predictions, ends_ms: Sequence[float], name: str) -> Html:
+    figure = predictions_figure(predictions, ends_ms)
     return card(title, note, chart(figure, name, height_px=470, description=f"{title}, against measured"))
 
 

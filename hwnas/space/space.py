@@ -102,8 +102,9 @@ class Space(ABC):
 
     def encode(self, archs: Archs) -> Encoding:
         """What surrogates see of (N, L) archs."""
-        taken = (archs[:, :, None] == np.arange(int(self.num_choices.max()))).astype(np.float64)
-        return Encoding(taken.reshape(len(archs), taken.shape[1] * taken.shape[2]), np.empty((len(archs), 0)))
+        most = int(self.num_choices.max())
+        taken = (archs[:, :, None] == np.arange(most)).reshape(len(archs), self.num_layers * most)
+        return Encoding(taken.astype(np.float64), np.empty((len(archs), 0)))
 
     @property
     def resolution(self) -> int:

@@ -188,7 +188,7 @@ def test_a_search_in_which_too_much_fails(
 
 def test_data_folders(hwnas: Shell, tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
-    config.write_text(f"data: {tmp_path / 'photos'}\nspace: scarlet-tiny\n")
+    config.write_text(f"data: {tmp_path / 'photos'}\nlearner: {{space: scarlet-tiny}}\n")
     run = tmp_path / "run"
     assert "photos" in hwnas.refused("train", config, "-o", run)
     (tmp_path / "photos" / "train").mkdir(parents=True)

@@ -14,8 +14,8 @@ from hwnas.data.load import load_data
 from hwnas.evaluation.similarity import feature_similarity
 from hwnas.nn.supernet import Supernet
 from hwnas.space.registry import get_space
-from hwnas.training.loop import train
-from hwnas.training.run import load_supernet, save_supernet
+from hwnas.training.loop import run_training
+from hwnas.training.trained import load_supernet, save_supernet
 from tests.cli.run import Shell
 from tests.conftest import SMALL_SPACE
 from tests.reporting.browser import needs_browser
@@ -45,7 +45,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     space = root / "small.yaml"
     space.write_text(SMALL_SPACE)
     runs = Runs(root / "trained", root / "plain", root / "other-space")
-    train(short(space), runs.trained)
+    run_training(short(space), runs.trained)
     fresh(runs.plain, str(space), stabilizers=False)
     fresh(runs.other_space, "macro-w2")
     return runs
@@ -125,11 +125,12 @@ def test_runs_of_two_spaces_are_refused(hwnas: Shell, runs: Runs, tmp_path: Path
 
 
 def test_runs_of_other_data_or_another_split_are_refused(hwnas: Shell, runs: Runs, tmp_path: Path) -> None:
-    for field, value, what in (("data_sha256", "0" * 64, "data"), ("held_out", 0.2, "held_out")):
+    for field, value, what in (("sha256", "0" * 64, "data"), ("held_out", 0.2, "held_out")):
         altered = tmp_path / field
         shutil.copytree(runs.plain, altered)
         info = json.loads((altered / "supernet.json").read_text())
-        (altered / "supernet.json").write_text(json.dumps(info | {field: value}))
+        info["data"][field] = value
+        (altered / "supernet.json").write_text(json.dumps(info))
         assert f"{altered} has another {what} than {runs.plain}" in hwnas.refused("similarity", runs.plain, altered)
 
 

@@ -250,7 +250,9 @@ def test_report_of_a_search_folder_alone(hwnas: Shell, flow: Flow, tmp_path: Pat
 
 def test_fine_tuning_a_derived_network(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:
     config = tmp_path / "tune.yaml"
-    config.write_text(f"data: digits\nnetwork: {flow.model}\nepochs: 2\nwarmup_epochs: 0.5\nbatch: 64\n")
+    config.write_text(
+        f"data: digits\nlearner: {{kind: network, network: {flow.model}}}\nepochs: 2\nwarmup_epochs: 0.5\nbatch: 64\n"
+    )
     found = hwnas("train", config, "-o", tmp_path / "run", "--json").json
     before = json.loads((flow.model / "model.json").read_text())["accuracy"]["inherited, test"]
     assert found["accuracy"]["test"] > before

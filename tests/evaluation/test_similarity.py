@@ -10,10 +10,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from hwnas.nn.blocks import MBConvBlock
-from hwnas.nn.stabilizer import StabilizerConv
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from hwnas.data.images import spread
 from hwnas.data.load import Data, load_data
@@ -51,21 +50,22 @@ def doubled(space: ChainSpace) -> ChainSpace:
     return dataclasses.replace(space, layers=tuple((ops[0], ops[0]) for ops in space.layers))
 
 
-def with_twins(space: ChainSpace, change: Callable[[MBConvBlock], None]) -> Supernet:
+def with_twins(space: ChainSpace, change: Callable[[nn.Module], None]) -> Supernet:
     """A supernet of two choices with the same weights, the second then changed."""
     supernet = noisy(doubled(space))
     for layer in range(space.num_layers):
         first, second = supernet.block(layer, 0), supernet.block(layer, 1)
         second.load_state_dict(first.state_dict())
-        assert isinstance(second, MBConvBlock)
         with torch.no_grad():
             change(second)
     return supernet
 
 
-def negate(block: MBConvBlock) -> None:
-    block.bn3.weight.neg_()
-    block.bn3.bias.neg_()
+def negate(block: nn.Module) -> None:
+    norm = block.get_submodule("bn3")
+    assert isinstance(norm, nn.BatchNorm2d)
+    norm.weight.neg_()
+    norm.bias.neg_()
 
 
 def test_choices_with_the_same_weights_have_similarity_1(small_space: ChainSpace, digits: Data) -> None:
@@ -107,7 +107,7 @@ def test_a_skip_that_turns_its_input_has_the_angle_s_cosine(
     c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     for layer in residual_layers(small_space):
         skip = supernet.block(layer, -1 % len(small_space.layers[layer]))
-        assert isinstance(skip, StabilizerConv)
+        assert isinstance(skip, nn.Conv2d)
         turned = torch.block_diag(*[torch.tensor([[c, -s], [s, c]])] * (skip.in_channels // 2))
         with torch.no_grad():
             skip.weight.copy_(3 * turned[:, :, None, None])
@@ -241,7 +241,11 @@ def test_a_choice_that_puts_out_zeros_is_like_no_other(small_space: ChainSpace, 
 def test_progress_counts_prefixes(small_space: ChainSpace, digits: Data) -> None:
     seen: list[tuple[int, int]] = []
     feature_similarity(
-        Supernet(small_space.inheriting()), digits, images=4, prefixes=3, progress=lambda *counts: seen.append(counts)
+        Supernet(small_space.inheriting()),
+        digits,
+        images=4,
+        prefixes=3,
+        progress=lambda what, done, total, note: seen.append((done, total)),
     )
     assert seen == [(1, 3), (2, 3), (3, 3)]
 

@@ -16,12 +16,13 @@ import pytest
 from hwnas.errors import ConfigError, DataError, SpaceError
 from hwnas.nn.model_folder import load_model
 from hwnas.ranking import standalone
-from hwnas.ranking.standalone import draw, settings_of_networks, train_standalone
+from hwnas.ranking.standalone import draw, train_standalone
 from hwnas.ranking.truth import Truth, read_truth, same_choices, write_truth
 from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
 from hwnas.training.config import TrainConfig
-from hwnas.training.loop import train
+from hwnas.training.learners.network import NetworkConfig
+from hwnas.training.loop import run_training
 from tests.training.training_cases import short
 
 _ROOT = Path(__file__).parents[2]
@@ -171,9 +172,9 @@ def test_drawn_archs_differ_and_more_begin_with_the_fewer(small_space: ChainSpac
 
 @pytest.fixture
 def networks(small_yaml: Path) -> tuple[TrainConfig, ChainSpace]:
-    """The configuration of a supernet, as one of networks."""
+    """How to train them, and their space."""
     space = get_space(str(small_yaml))
-    return settings_of_networks(short(small_yaml, epochs=1, warmup_epochs=0.5), space), space
+    return short(small_yaml, epochs=1, warmup_epochs=0.5), space
 
 
 def test_each_arch_is_trained_by_the_one_loop_and_its_test_accuracy_kept(
@@ -193,7 +194,10 @@ def test_each_arch_is_trained_by_the_one_loop_and_its_test_accuracy_kept(
     truth = read_truth(path, space)
     for arch, accuracy in zip(truth.archs.tolist(), truth.accuracies[:, 0], strict=True):
         text = f"{space.source}:{','.join(map(str, arch))}"
-        found = train(config.model_copy(update={"network": text}), tmp_path / f"alone{accuracy}")
+        found = run_training(
+            config.model_copy(update={"learner": NetworkConfig(network=text, resolution=space.resolution)}),
+            tmp_path / f"alone{accuracy}",
+        )
         network, _ = load_model(found.result)
         assert list(network.choices) == arch
         assert found.accuracy["test"] == accuracy
@@ -205,7 +209,7 @@ import os, signal, sys
 from pathlib import Path
 from hwnas.space.registry import get_space
 from hwnas.training import loop
-from hwnas.ranking.standalone import settings_of_networks, train_standalone
+from hwnas.ranking.standalone import train_standalone
 from tests.training.training_cases import short
 
 loop.CHECKPOINT_SECONDS = 0.0
@@ -218,7 +222,7 @@ def progress(what, done, total, note):
     if left == 0:
         os.kill(os.getpid(), signal.SIGKILL)
 
-config = settings_of_networks(short(sys.argv[1], epochs=1, warmup_epochs=0.5), space)
+config = short(sys.argv[1], epochs=1, warmup_epochs=0.5)
 train_standalone(config, space, 3, Path(sys.argv[2]), seed=3, progress=progress)
 """
 

@@ -15,11 +15,11 @@ from hwnas.ops.mbconv import MBConv
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.prediction.lowered import madds
 from hwnas.prediction.validate import Validation, validate_held_out
-from hwnas.reporting.agreement import agreement_figure, by_madds, by_table, common_range
+from hwnas.reporting.predictions import by_madds, by_table, common_range, predictions_figure
 from hwnas.reporting.validation import render_validation
 from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
-from hwnas.tables.origin import Provenance
+from hwnas.tables.protocol import Provenance
 from hwnas.tables.table import LatencyTable, MeasuredNetwork
 from tests.reporting.browser import needs_browser, opened, overhang_px
 from tests.reporting.parsed import Page
@@ -94,8 +94,8 @@ def test_all_numbers_are_there_with_their_meaning(found: Validation, html: str) 
 
 
 def test_dots_and_bars_are_the_measurements(found: Validation, table: LatencyTable, space: ChainSpace) -> None:
-    agreement = by_table(found, LatencyPredictor(table, space))
-    dots = trace(agreement_figure(agreement, common_range(agreement)), "networks")
+    predictions = by_table(found, LatencyPredictor(table, space))
+    dots = trace(predictions_figure(predictions, common_range(predictions)), "networks")
     ends = np.stack([dots.y - dots.error_y.array, dots.y + dots.error_y.array], axis=1)
     pairs = [sorted((first.p50_ms, again.p50_ms)) for first, again in table.held_out]
     np.testing.assert_allclose(ends, pairs)
@@ -106,9 +106,9 @@ def test_dots_and_bars_are_the_measurements(found: Validation, table: LatencyTab
 
 
 def test_bands_hold_the_share_that_is_said(found: Validation, table: LatencyTable, space: ChainSpace) -> None:
-    agreement = by_table(found, LatencyPredictor(table, space))
-    figure = agreement_figure(agreement, common_range(agreement))
-    x, y = agreement.predicted_ms, measured_ms(found)
+    predictions = by_table(found, LatencyPredictor(table, space))
+    figure = predictions_figure(predictions, common_range(predictions))
+    x, y = predictions.predicted_ms, measured_ms(found)
     for name, tolerance, share in (("±5 %", 0.05, found.within_5), ("±10 %", 0.10, found.within_10)):
         band = trace(figure, name)
         corners = np.stack([band.x, band.y], axis=1)
@@ -134,21 +134,21 @@ def test_interval_widens_where_ops_were_not_measured(table: LatencyTable, space:
     predictor = LatencyPredictor(sparse, space)
     assert set(predictor.interpolated) == set(absent)
     found = validate_held_out(sparse, space)
-    agreement = by_table(found, predictor)
-    line = trace(agreement_figure(agreement, common_range(agreement)), "90 % interval")
+    predictions = by_table(found, predictor)
+    line = trace(predictions_figure(predictions, common_range(predictions)), "90 % interval")
     gap = list(line.x).index(None)
     low, high = predictor.interval([n.choices for n, _ in table.held_out])
-    np.testing.assert_allclose(np.interp(agreement.predicted_ms, line.x[:gap], line.y[:gap]), low)
-    np.testing.assert_allclose(np.interp(agreement.predicted_ms, line.x[gap + 1 :], line.y[gap + 1 :]), high)
+    np.testing.assert_allclose(np.interp(predictions.predicted_ms, line.x[:gap], line.y[:gap]), low)
+    np.testing.assert_allclose(np.interp(predictions.predicted_ms, line.x[gap + 1 :], line.y[gap + 1 :]), high)
 
 
 def test_baseline_is_the_one_whose_error_is_said(found: Validation, space: ChainSpace) -> None:
-    agreement = by_madds(found, space)
-    error = np.abs(agreement.predicted_ms / measured_ms(found) - 1)
+    predictions = by_madds(found, space)
+    error = np.abs(predictions.predicted_ms / measured_ms(found) - 1)
     assert error.mean() == pytest.approx(found.madds_mape, rel=1e-12)
     counted = madds(space)([n.choices for n in found.networks])
-    assert np.corrcoef(counted, agreement.predicted_ms)[0, 1] == pytest.approx(1)
-    assert agreement.interval_ms is None
+    assert np.corrcoef(counted, predictions.predicted_ms)[0, 1] == pytest.approx(1)
+    assert predictions.interval_ms is None
 
 
 def test_both_charts_have_the_same_axes(found: Validation, table: LatencyTable) -> None:
@@ -228,7 +228,7 @@ def test_an_import_says_where_it_is_from(found: Validation, table: LatencyTable)
 
 
 def test_equal_predictions_have_no_order(found: Validation, table: LatencyTable) -> None:
-    text = Page(render_validation(dataclasses.replace(found, spearman=float("nan")), table)).text
+    text = Page(render_validation(dataclasses.replace(found, spearman=None), table)).text
     assert "not defined" in text
     assert "nan" not in text
 
