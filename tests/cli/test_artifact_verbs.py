@@ -15,8 +15,6 @@ import pytest
 from tests.cli.conftest import Flow
 from tests.cli.run import Shell
 
-pytestmark = pytest.mark.xdist_group("flow")  # so that the flow is made once
-
 
 def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -83,6 +81,7 @@ def test_another_supernets_search_is_not_claimed(hwnas: Shell, flow: Flow, tmp_p
     assert "search.json" in hwnas.refused(*words, tmp_path / "again")
 
 
+@pytest.mark.usefixtures("quick")
 def test_check_zip_and_unzip(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:
     found = hwnas("artifact", "check", flow.artifact, "--json")
     assert found.status == 0, found
