@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +19,7 @@ from hwnas.nn.model_folder import ModelInfo, load_model, save_model
 from hwnas.prediction.count import count
 from hwnas.records.train import TrainRecord
 from hwnas.space.arch import parse_arch
+from hwnas.space.registry import get_space
 from hwnas.space.space import Space
 from hwnas.training.config import Count, Share, TrainConfig
 from hwnas.training.learners.base import Learner, LearnerConfig, TermLoss
@@ -124,10 +124,9 @@ def _network(own: NetworkConfig, seed: int) -> tuple[Network, ModelInfo]:
 
 def _with_outputs(network: Network, outputs: int, seed: int) -> Network:
     """``network`` itself, or with a fresh classifier where the task has another number of outputs."""
-    space = network.space
-    if space.classes == outputs:
+    if network.space.classes == outputs:
         return network
-    space = replace(space, head=replace(space.head, c_out=outputs))
+    space = get_space(network.space.ref, classes=outputs)
     fresh = Network(space, network.choices, stabilizers=network.has_stabilizers, seed=seed)
     kept = {k: v for k, v in network.state_dict().items() if not k.startswith("head.classifier.")}
     fresh.load_state_dict(kept, strict=False)
