@@ -46,10 +46,12 @@ from hwnas.artifacts.target import get_target
 from hwnas.artifacts.verify import compare, logits_of
 from hwnas.data.load import load_data
 from hwnas.errors import HwnasError
-from hwnas.nn.derive import Network, load_scarlet
+from hwnas.graph.count import count
+from hwnas.nn.checkpoints import load_scarlet
+from hwnas.nn.layers import weights_of
 from hwnas.nn.model_folder import load_model, save_model
+from hwnas.nn.network import Network
 from hwnas.onnx.write import to_onnx
-from hwnas.prediction.count import count
 from hwnas.runtimes.base import Session
 from hwnas.runtimes.registry import get_runtime
 from hwnas.space.registry import get_space
@@ -96,7 +98,7 @@ def taught_network(folder: Path, epochs: int) -> Network:
     trained, info = load_model(run_training(small, folder / "small", progress=told).result)
     large = Network(get_space("scarlet-s2", CHW[1], 10), trained.choices)
     large.load_state_dict(trained.state_dict())
-    counted = count(large.ops)
+    counted = count(large.graph)
     save_model(large, folder / "large", info, madds=counted.madds, params=counted.params)
     full = TrainConfig(**settings, learner=NetworkConfig(network=str(folder / "large")), epochs=1, learning_rate=0.02)
     trained, _ = load_model(run_training(full, folder / "full", progress=told).result)
@@ -127,7 +129,7 @@ def loaded(network: Network, calibration: Images) -> dict[str, Session]:
     sessions: dict[str, Session] = {
         PLAIN: fp32.load(plain_export(as_in_the_paper(copy.deepcopy(network)).eval()), threads=1, precision="fp32")
     }
-    model = to_onnx(network, CHW)
+    model = to_onnx(network.graph, weights_of(network))
     for name, precision in OTHERS:
         try:
             runtime = get_runtime(name)

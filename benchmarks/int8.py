@@ -23,8 +23,9 @@ from hwnas.artifacts.export import export
 from hwnas.artifacts.verify import Logits, logits_of, sqnr_db
 from hwnas.cli.models import RealImages, real_images
 from hwnas.errors import ParityError
-from hwnas.nn.derive import Network
+from hwnas.nn.layers import weights_of
 from hwnas.nn.model_folder import ModelInfo, load_model
+from hwnas.nn.network import Network
 from hwnas.onnx.precision.int8 import OPENVINO, quantize_by, ranges_of
 from hwnas.onnx.write import to_onnx
 from hwnas.runtimes.base import Session
@@ -98,7 +99,7 @@ def _beside_nncf(network: Network, images: RealImages) -> None:
     import nncf  # type: ignore[import-not-found,import-untyped,unused-ignore]
     import openvino as ov  # type: ignore[import-untyped]
 
-    model = to_onnx(network, images.images.shape[1:])
+    model = to_onnx(network.graph, weights_of(network))
     calibration, runtime, core = images.calibration[:256], OpenVino(), ov.Core()
     sessions: dict[str, Session] = {"fp32": runtime.load(model, threads=1, precision="fp32")}
     seconds = {"fp32": 0.0}

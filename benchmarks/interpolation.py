@@ -12,24 +12,25 @@ left, one number of channels at a time.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 
 import numpy as np
 from common import machine
 
 from hwnas.errors import MissingOpError
+from hwnas.graph.graph import Op
+from hwnas.ops.mbconv import MBConv
 from hwnas.prediction.design import calibration_networks
 from hwnas.prediction.kernels import KernelModel
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.prediction.merge import merge
 from hwnas.prediction.validate import compare
-from hwnas.profiling.measure import device_of, measure_models
-from hwnas.profiling.plan import network_model, op_model
+from hwnas.profiling.measure import conditions_of, device_of, measure_models
+from hwnas.profiling.plan import network_model, op_model, reader
 from hwnas.profiling.run import Model
 from hwnas.profiling.timer import Effort
 from hwnas.runtimes.registry import get_runtime
 from hwnas.shipped import shipped
-from hwnas.space.op import MBConv, Op
 from hwnas.space.registry import get_space
 from hwnas.tables.origin import Provenance
 from hwnas.tables.table import LatencyTable, MeasuredNetwork
@@ -44,17 +45,15 @@ def resolution(seconds: float, networks: int) -> None:
     ops = [op for pixels in KNOWN for op in spaces[pixels].distinct_ops]
     chosen = {pixels: calibration_networks(spaces[pixels], CALIBRATING, seed=0) for pixels in KNOWN}
     archs = spaces[ASKED].sample(networks, seed=1)
-    models: dict[Hashable, Model] = {op: op_model(op) for op in ops}
+    models: dict[Hashable, Callable[[], Model]] = {op: reader(op_model(op)) for op in ops}
     for pixels in KNOWN:
-        models |= {(pixels, tuple(a)): network_model(spaces[pixels], a) for a in chosen[pixels].tolist()}
-    asked = [network_model(spaces[ASKED], arch) for arch in archs.tolist()]
+        models |= {(pixels, tuple(a)): reader(network_model(spaces[pixels], a)) for a in chosen[pixels].tolist()}
+    asked = [reader(network_model(spaces[ASKED], arch)) for arch in archs.tolist()]
     models |= {(ASKED, i, copy): model for i, model in enumerate(asked) for copy in (0, 1)}
-    found = measure_models(
-        models, runtime, threads=1, precision="fp32", rng=np.random.default_rng(0),
-        effort=Effort(at_least_s=seconds, at_most_s=seconds),
-    )  # fmt: skip
+    conditions, effort = conditions_of(runtime), Effort(at_least_s=seconds, at_most_s=seconds)
+    found = measure_models(models, runtime, conditions, rng=np.random.default_rng(0), effort=effort)
     p50_ms = {key: latency.p50_ms for key, latency in found.latency.items()}
-    device = device_of(runtime, precision="fp32", threads=1, batch=1)
+    device = device_of(runtime, conditions)
     source = Provenance(file="-", sha256="0" * 64, format="measured", unit="ms", note="this benchmark")
     tables = [
         LatencyTable(

@@ -36,8 +36,8 @@ from hwnas.arrays import Values
 from hwnas.errors import TableError
 from hwnas.prediction.calibrate import Networks, fit
 from hwnas.prediction.regression import MINIMUM_ENTRIES, LatencyRegression
+from hwnas.tables.importers.tflite_csv import TfliteOp, devices, read_networks, read_ops
 from hwnas.tables.table import Calibration
-from hwnas.tables.tflite_csv import TfliteOp, devices, read_networks, read_ops
 
 SEEDS = 10
 OPERATIONS = (

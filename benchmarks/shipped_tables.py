@@ -26,7 +26,7 @@ from hwnas.reporting.picture import find_browser, photograph
 from hwnas.reporting.predictions import by_table, common_range, draw_predictions
 from hwnas.reporting.theme import TEMPLATE
 from hwnas.shipped import shipped
-from hwnas.space.space import Space
+from hwnas.space.chain import ChainSpace
 from hwnas.tables.table import LatencyTable
 
 HEAD = (
@@ -50,7 +50,7 @@ class Checked:
 
     device: str
     table: LatencyTable
-    space: Space
+    space: ChainSpace
     found: Validation
 
     @property

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hwnas.cli.console import JsonOption, Progress, UnusedSeedOption, print_result
+from hwnas.cli.console import JsonOption, UnusedSeedOption, print_result
 from hwnas.errors import CheckError
+from hwnas.progress import ProgressBars
 
 if TYPE_CHECKING:  # imported when the verb runs: it loads torch
     from hwnas.artifacts.check import Finding
@@ -32,7 +33,7 @@ def check(
     """Hold everything in an artifact against its manifest, its arch and PyTorch's logits."""
     from hwnas.artifacts.check import check_artifact
 
-    with Progress() as progress:
+    with ProgressBars() as progress:
         found = check_artifact(artifact, trusted=trust, progress=progress)
     _print(artifact, found, as_json)
 
@@ -63,7 +64,7 @@ def unzip(
     from hwnas.artifacts.archive import unzipped
     from hwnas.artifacts.check import check_artifact
 
-    with Progress() as progress, unzipped(archive, output) as folder:
+    with ProgressBars() as progress, unzipped(archive, output) as folder:
         found = check_artifact(folder, trusted=trust, progress=progress)
         _refuse_missed(archive, found)
     _print(output, found, as_json)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hwnas.cli.console import JsonOption, Progress, SeedOption, print_result
+from hwnas.cli.console import JsonOption, SeedOption, print_result
+from hwnas.progress import ProgressBars
 
 if TYPE_CHECKING:  # imported when the verb runs: it loads torch
     from hwnas.artifacts.bench import Bench, BenchResult
@@ -47,7 +48,7 @@ def bench(
     if all_runtimes:
         own = [file.settings.runtime for artifact in loaded.values() for file in artifact.manifest.files]
         asked = [*asked, *TAKE_ONNX, *own]
-    with Progress() as progress:
+    with ProgressBars() as progress:
         found = bench_artifacts(
             list(loaded.values()), batches=batch, threads=threads, runtimes=asked, beside=measured,
             trusted=trust, seed=seed, progress=progress,

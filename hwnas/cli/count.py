@@ -19,12 +19,12 @@ def count(
     as_json: JsonOption = False,
 ) -> None:
     """Multiply-adds (1 = 2 FLOPs; batch 1), parameters, and memory in fp32 of an arch, stabilizers dropped."""
-    from hwnas.prediction.count import count as count_ops
-    from hwnas.prediction.memory import model_mb, peak_activation_mb
+    from hwnas.graph.count import count as count_ops
+    from hwnas.prediction.size import model_mb, peak_activation_mb
     from hwnas.space.arch import parse_arch
 
     found = parse_arch(arch, resolution, classes)
-    counted = count_ops(found.space.lower(found.choices))
+    counted = count_ops(found.space.graph(found.choices))
     ops = [{"op": op.to_dict(), "madds": c.madds, "params": c.params} for op, c in counted.per_op]
     size_mb, peak_mb = (float(cost(found.space)(found.choices)[0]) for cost in (model_mb, peak_activation_mb))
     result = {

@@ -11,8 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
-from hwnas.cli.console import JsonOption, Progress, SeedOption, print_result, say
+from hwnas.cli.console import JsonOption, SeedOption, print_result
 from hwnas.files import refuse_existing, to_json, write_atomic
+from hwnas.progress import Progress, ProgressBars, say
 
 _BUDGET_SHARE = 0.4
 
@@ -82,7 +83,7 @@ def demo(
     refuse_existing(folder)
     if budget_ms is not None:
         Budget("latency_ms", budget_ms)  # a wrong number is told now, not after the training
-    with Progress() as progress:
+    with ProgressBars() as progress:
         result = run_demo(folder, _FAST if fast else _FULL, budget_ms, seed, progress)
     when_searched_ms, low_ms, high_ms = (result[k] for k in ("predicted_when_searched_ms", "low_ms", "high_ms"))
     print_result(
@@ -113,16 +114,14 @@ def run_demo(folder: Path, size: Size, budget_ms: float | None, seed: int, progr
     from hwnas.cli.deriving import derive_from_supernet
     from hwnas.cli.gather import gather
     from hwnas.cli.models import predicted_interval_ms
-    from hwnas.cli.profiling import finished, plan_for
     from hwnas.cli.searching import SearchSettings, search_supernet
     from hwnas.cli.tables import TableOption
     from hwnas.data.load import load_data
+    from hwnas.flow.profile import profile
     from hwnas.nn.model_folder import load_model
     from hwnas.prediction.latency import LatencyPredictor
-    from hwnas.profiling.sweep import carry_out
     from hwnas.profiling.timer import Effort
     from hwnas.reporting.html import render
-    from hwnas.runtimes.registry import get_runtime
     from hwnas.space.arch import parse_arch
     from hwnas.space.registry import get_space
     from hwnas.training.config import TrainConfig
@@ -138,13 +137,10 @@ def run_demo(folder: Path, size: Size, budget_ms: float | None, seed: int, progr
 
     command = f"hwnas profile --space scarlet-tiny --resolution {size.resolution} --classes 10 -o {table_path}"
     with steps.step("profile every op on this machine", command) as facts:
-        runtime = get_runtime("onnxruntime")
-        plan = plan_for(
-            space, runtime, networks=size.profile_networks, held_out=0, threads=1, precision="fp32", batch=1,
-            confidence=0.01, seconds=size.measuring_s, seed=seed,
+        table = profile(
+            space, networks=size.profile_networks, confidence=0.01, seconds=size.measuring_s, seed=seed,
+            output=table_path, progress=progress,
         )  # fmt: skip
-        table = finished(carry_out(plan, space, runtime, progress=progress), space)
-        table.save(table_path)
         facts |= {"ops": str(len(table.ops)), "device": str(table.device)}
 
     config = folder / "supernet.yaml"
@@ -161,7 +157,7 @@ def run_demo(folder: Path, size: Size, budget_ms: float | None, seed: int, progr
         facts |= {"inherited accuracy of random archs": _range(trained.accuracy)}
 
     if budget_ms is None:
-        predicted = LatencyPredictor(table, space, stabilizers=True).predict(space.sample(2000, seed))
+        predicted = LatencyPredictor(table, space.inheriting())(space.sample(2000, seed))
         budget_ms = round(float(sorted(predicted)[int(len(predicted) * _BUDGET_SHARE)]), 3)
     command = (
         f"hwnas search --supernet {supernet} --table {table_path}:{budget_ms} --evaluations {size.evaluations} "

@@ -14,10 +14,11 @@ from hwnas.data.load import preprocessing_of
 from hwnas.errors import ArchError, CountError, ParityError
 from hwnas.evaluation.accuracy import Evaluator, accuracy
 from hwnas.files import refuse_existing
-from hwnas.nn.derive import Network, load_scarlet
+from hwnas.graph.count import Count, count
+from hwnas.nn.checkpoints import load_scarlet
 from hwnas.nn.fvcore_count import fvcore_madds
 from hwnas.nn.model_folder import ModelInfo, random_info, save_model
-from hwnas.prediction.count import Count, count
+from hwnas.nn.network import Network
 from hwnas.space.arch import Arch
 from hwnas.space.scarlet import released_archs
 from hwnas.training.trained import load_supernet
@@ -128,7 +129,7 @@ def derive_released(arch: Arch, checkpoint: Path | None, output: Path, seed: int
 
 
 def _saved(network: Network, info: ModelInfo, output: Path, parity: float | None) -> Derived:
-    counted = count(network.ops)
+    counted = count(network.graph)
     traced = fvcore_madds(network)
     if traced != counted.madds:
         raise CountError(

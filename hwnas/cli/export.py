@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hwnas.cli.console import JsonOption, Progress, SeedOption, print_result, say
+from hwnas.cli.console import JsonOption, SeedOption, print_result
+from hwnas.progress import ProgressBars, say
 
 if TYPE_CHECKING:  # imported when the verb runs: it loads torch
     from hwnas.artifacts.manifest import ExportedFile
@@ -29,7 +30,7 @@ def export(
 
     network, info = open_model(model, seed)
     real = real_images(network, info, data)
-    with Progress() as progress:
+    with ProgressBars() as progress:
         artifact = export_network(
             network, target, output, info=info, progress=progress,
             images=real.images if real else None,

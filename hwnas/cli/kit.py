@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from hwnas.cli import profiling
-from hwnas.cli.console import JsonOption, Progress, SeedOption, print_result
-from hwnas.files import refuse_existing, write_atomic
+from hwnas.cli.console import JsonOption, SeedOption, print_result
+from hwnas.files import refuse_existing
+from hwnas.progress import ProgressBars
 
 app = typer.Typer(help="Profiling kits, for devices without hwnas.", no_args_is_help=True)
 
@@ -41,18 +42,20 @@ def build(
 
     There: python KIT.pyz -o RESULT. Then, here: hwnas table import RESULT -o TABLE.
     """
-    from hwnas.profiling.kit import build_kit
+    from hwnas.flow.kit import kit
+    from hwnas.profiling.measure import conditions_of
+    from hwnas.profiling.timer import Effort
+    from hwnas.runtimes.registry import get_runtime
     from hwnas.space.registry import get_space
 
     refuse_existing(output)
-    found, runs = get_space(space, resolution, classes), profiling.runtime_for(runtime, option)
-    plan = profiling.plan_for(
-        found, runs, networks=networks, held_out=held_out, threads=threads, precision=precision, batch=batch,
-        confidence=confidence, seconds=seconds, seed=seed,
-    )  # fmt: skip
-    with Progress() as progress:
-        built = build_kit(plan, found, runs, progress=progress)
-    write_atomic(output, built.data)
+    found, runs = get_space(space, resolution, classes), get_runtime(runtime, profiling.options_of(option))
+    with ProgressBars() as progress:
+        built = kit(
+            found, output, conditions=conditions_of(runs, threads=threads, precision=precision, batch=batch),
+            networks=networks, held_out=held_out, effort=Effort(confidence=confidence, at_most_s=seconds), seed=seed,
+            progress=progress,
+        )  # fmt: skip
     result = {"kit": str(output), "sha256": built.sha256, "bytes": len(built.data), "entries": built.entries}
     print_result(
         result,

@@ -117,7 +117,7 @@ def _on_device(
         there = None  # moved or gone: its name and hash are known still
     if there and there.sha256 == table.sha256:
         device = str(there.table.device)
-        predictor = LatencyPredictor(there.table, arch.space, stabilizers=supernet.info.stabilizers)
+        predictor = LatencyPredictor(there.table, supernet.supernet.space)
         interval = predictor.interval(arch.choices)
     low_ms, high_ms = (float(end[0]) for end in interval) if interval else (None, None)
     return OnDevice(

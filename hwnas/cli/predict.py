@@ -26,40 +26,24 @@ def predict(
 
     An op that isn't in the table is interpolated from those that are; the output says so.
     """
-    from hwnas.errors import ArchError
-    from hwnas.prediction.latency import LatencyPredictor
-    from hwnas.prediction.memory import model_mb, peak_activation_mb
-    from hwnas.prediction.merge import merge
-    from hwnas.space.arch import parse_arch
-    from hwnas.tables.table import LatencyTable
+    from hwnas.flow.predict import predict as predict_archs
 
-    tables = [LatencyTable.load(path) for path in table]
-    loaded, made_for = merge(tables), tables[0].get_space()
-    found = [parse_arch(text, resolution or made_for.resolution, made_for.classes) for text in archs]
-    space = found[0].space
-    if any(arch.space.fingerprint != space.fingerprint for arch in found):
-        raise ArchError("the archs are of different spaces; predict those of one space at a time")
-    predictor = LatencyPredictor(loaded, space, quantile=quantile)
-    choices = [arch.choices for arch in found]
-    latency_ms = predictor.predict(choices)
-    low_high = predictor.interval(choices)
-    low_ms, high_ms = ([float(v) for v in end] for end in low_high) if low_high else (None, None)
-    precision = loaded.device.precision
-    interpolated = [predictor.interpolated_of(arch) for arch in choices]
+    found = predict_archs(table, archs, resolution=resolution, quantile=quantile)
+    low_ms, high_ms = (end.tolist() for end in found.interval_ms) if found.interval_ms else (None, None)
     result = {
-        "archs": [str(arch) for arch in found],
+        "archs": [str(arch) for arch in found.archs],
         "quantile": quantile,
-        "latency_ms": [float(v) for v in latency_ms],
+        "latency_ms": found.latency_ms.tolist(),
         "low_ms": low_ms,
         "high_ms": high_ms,
-        "model_mb": [float(v) for v in model_mb(space, precision=precision)(choices)],
-        "peak_activation_mb": [float(v) for v in peak_activation_mb(space, precision=precision)(choices)],
-        "interpolated": [[op.to_dict() for op in ops] for ops in interpolated],
-        "device": loaded.device.model_dump(),
+        "model_mb": found.model_mb.tolist(),
+        "peak_activation_mb": found.peak_activation_mb.tolist(),
+        "interpolated": [[op.to_dict() for op in ops] for ops in found.interpolated],
+        "device": found.device.plain(),
     }
     lines = []
-    for index, arch in enumerate(found):
+    for index, arch in enumerate(found.archs):
         interval = f"{low_ms[index]:.3f} to {high_ms[index]:.3f} ms" if low_ms and high_ms else "not calibrated"
-        guessed = f", {len(interpolated[index])} of its ops interpolated" if interpolated[index] else ""
-        lines.append(f"{latency_ms[index]:>9.3f} ms  ({interval}{guessed})  {arch}")
-    print_result(result, as_json, *lines, f"on {loaded.device}")
+        guessed = f", {len(ops)} of its ops interpolated" if (ops := found.interpolated[index]) else ""
+        lines.append(f"{found.latency_ms[index]:>9.3f} ms  ({interval}{guessed})  {arch}")
+    print_result(result, as_json, *lines, f"on {found.device}")

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hwnas.cli import elsewhere, profiling
-from hwnas.cli.console import JsonOption, Progress, SeedOption, print_result
-from hwnas.errors import ConfigError
+from hwnas.cli import profiling
+from hwnas.cli.console import JsonOption, SeedOption, print_result
+from hwnas.errors import ConfigError, DeviceError
 from hwnas.files import refuse_existing
+from hwnas.progress import ProgressBars, say
+
+if TYPE_CHECKING:  # imported when the verb runs
+    from hwnas.flow.elsewhere import DeviceTables
 
 
 def profile(
@@ -48,7 +52,13 @@ def profile(
     as_json: JsonOption = False,
 ) -> None:
     """Measure every op of a space, here or --on other machines. Give it the machine alone: other work counts too."""
-    from hwnas.profiling.sweep import carry_out
+    from hwnas.flow import elsewhere
+    from hwnas.flow.profile import plan
+    from hwnas.flow.profile import profile as profile_one
+    from hwnas.profiling.measure import conditions_of
+    from hwnas.profiling.timer import Effort
+    from hwnas.profiling.transports import Remote
+    from hwnas.runtimes.registry import get_runtime
     from hwnas.space.registry import get_space
 
     several = workers is not None or len(on or []) > 1
@@ -57,23 +67,44 @@ def profile(
         raise ConfigError("--python and --ssh-config are for another machine; say which one with --on")
     if workers is not None and on:
         raise ConfigError("--workers measures the machines of a cluster; leave out --on, or --workers")
-    found, runs = get_space(space, resolution, classes), profiling.runtime_for(runtime, option)
-    plan = profiling.plan_for(
-        found, runs, networks=networks, held_out=held_out, threads=threads, precision=precision, batch=batch,
-        confidence=confidence, seconds=seconds, seed=seed,
-    )  # fmt: skip
-    if several:
-        if workers is not None:
-            tables = elsewhere.of_nodes(plan, found, workers, output)
+    found, options = get_space(space, resolution, classes), profiling.options_of(option)
+    remotes = [Remote(address, python or "python3", ssh_config) for address in on or []]
+    with ProgressBars() as progress:
+        if not several:
+            table = profile_one(
+                found, runtime=runtime, options=options, threads=threads, precision=precision, batch=batch,
+                networks=networks, held_out=held_out, confidence=confidence, seconds=seconds, seed=seed,
+                on=remotes[0] if remotes else None, output=output, progress=progress, tell=say,
+            )  # fmt: skip
         else:
-            tables = elsewhere.of_addresses(plan, found, runs, on or [], ssh_config, python or "python3", output)
-        tables.tell(as_json)
-        return
-    if on:
-        table = elsewhere.of_address(plan, found, runs, on[0], ssh_config, python or "python3", output)
+            asked = plan(
+                found,
+                conditions_of(get_runtime(runtime, options), threads=threads, precision=precision, batch=batch),
+                networks=networks, held_out=held_out, effort=Effort(confidence=confidence, at_most_s=seconds),
+                seed=seed,
+            )  # fmt: skip
+            if workers is not None:
+                tables = elsewhere.profile_cluster(asked, found, workers, output, tell=say)
+            else:
+                tables = elsewhere.profile_each(asked, found, remotes, output, progress=progress, tell=say)
+    if several:
+        _print_all(tables, as_json)
     else:
-        with Progress() as progress:
-            table = profiling.finished(carry_out(plan, found, runs, progress=progress), found)
-        table.save(output)
-    result, lines = profiling.summary(table, output)
-    print_result(result, as_json, *lines)
+        result, lines = profiling.summary(table, output)
+        print_result(result, as_json, *lines)
+
+
+def _print_all(tables: DeviceTables, as_json: bool) -> None:
+    """Raises:
+    DeviceError: a table couldn't be made.
+    """
+    summaries = {path: profiling.summary(table, path) for path, table in sorted(tables.made.items())}
+    result = {
+        "tables": [{"name": path.stem, **summary} for path, (summary, _) in summaries.items()],
+        "failed": [{"name": path.stem, "reason": reason} for path, reason in sorted(tables.failed.items())],
+    }
+    print_result(result, as_json, *(f"{path.stem}: {line}" for path, (_, ls) in summaries.items() for line in ls))
+    if tables.failed:
+        count = len(tables.made) + len(tables.failed)
+        names = ", ".join(sorted(path.stem for path in tables.failed))
+        raise DeviceError(f"{len(tables.failed)} of {count} devices have no table: {names}; the same command goes on")

@@ -1,4 +1,4 @@
-"""What ``profile`` and ``kit build`` share: the options that say what to measure, and the plan they make."""
+"""What ``profile``, ``kit build`` and ``table import`` share: options that say what to measure, and what they print."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ import typer
 from hwnas.errors import ConfigError
 
 if TYPE_CHECKING:  # imported when a verb runs
-    from hwnas.profiling.plan import Plan
-    from hwnas.runtimes.base import Runtime
-    from hwnas.space.space import Space
     from hwnas.tables.table import LatencyTable
 
 SpaceOption = Annotated[str, typer.Option("--space", help="Name of a space, or its .yaml file.")]
@@ -34,59 +31,19 @@ ConfidenceOption = Annotated[
 SecondsOption = Annotated[float, typer.Option("--seconds", min=0.0, help="End after so many, known or not.")]
 
 
-def runtime_for(name: str, options: list[str] | None) -> Runtime:
-    """The runtime that ``--runtime`` and ``--option`` name.
+def options_of(texts: list[str] | None) -> dict[str, str]:
+    """What ``--option`` says.
 
     Raises:
-        ConfigError: an option isn't NAME=VALUE, or not one of the runtime's.
-        RuntimeMissingError: the runtime isn't known or installed.
+        ConfigError: one isn't NAME=VALUE, or a name is there twice.
     """
-    from hwnas.runtimes.registry import get_runtime
-
-    parsed: dict[str, str] = {}
-    for text in options or []:
+    options: dict[str, str] = {}
+    for text in texts or []:
         key, equals, value = text.partition("=")
-        if not equals or not key or key in parsed:
+        if not equals or not key or key in options:
             raise ConfigError(f"--option takes NAME=VALUE, each name once, got {text!r}")
-        parsed[key] = value
-    return get_runtime(name, parsed)
-
-
-def plan_for(
-    space: Space,
-    runtime: Runtime,
-    *,
-    networks: int,
-    held_out: int,
-    threads: int,
-    precision: str,
-    batch: int,
-    confidence: float,
-    seconds: float,
-    seed: int,
-) -> Plan:
-    """Every op of the space, the networks that pin a calibration down best, and random ones to validate with."""
-    import numpy as np
-
-    from hwnas.prediction.design import calibration_networks
-    from hwnas.prediction.validate import draw_unknown
-    from hwnas.profiling.plan import plan_space
-    from hwnas.profiling.timer import Effort
-
-    chosen = calibration_networks(space, networks, seed)
-    known = [tuple(arch) for arch in chosen.tolist()]
-    others = draw_unknown(space, held_out, np.random.default_rng(seed + 1), known)
-    return plan_space(
-        space, runtime, networks=chosen, held_out=others, threads=threads, precision=precision, batch=batch, seed=seed,
-        effort=Effort(confidence=confidence, at_most_s=seconds),
-    )  # fmt: skip
-
-
-def finished(table: LatencyTable, space: Space) -> LatencyTable:
-    """The table with its calibration; as it is where the device could run too few whole networks."""
-    from hwnas.prediction.calibrate import calibrate
-
-    return calibrate(table, space) if len(table.networks) >= 3 else table
+        options[key] = value
+    return options
 
 
 def summary(table: LatencyTable, output: object) -> tuple[dict[str, Any], list[str]]:
@@ -100,11 +57,11 @@ def summary(table: LatencyTable, output: object) -> tuple[dict[str, Any], list[s
         "held_out": len(table.held_out),
         "seconds": protocol.seconds,
         "table": str(output),
-        "device": table.device.model_dump(),
+        "device": table.device.plain(),
         "confidence_asked": protocol.confidence_asked,
         "confidence_95": protocol.confidence_95,
         "unsteadiness_90": protocol.unsteadiness_90,
-        "calibration": calibration.model_dump() if calibration else None,
+        "calibration": calibration.plain() if calibration else None,
     }
     count = f"{len(table.ops)} ops and {len(table.networks) + 2 * len(table.held_out)} networks"
     lines = [f"{count} in {protocol.seconds:.0f} s on {table.device}"]

@@ -12,7 +12,8 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from hwnas.cli.console import JsonOption, Progress, SeedOption, print_result
+from hwnas.cli.console import JsonOption, SeedOption, print_result
+from hwnas.progress import ProgressBars
 
 if TYPE_CHECKING:
     from hwnas.records.rank import Correlations, Estimate, Part, Ranking, RankRecord
@@ -54,7 +55,7 @@ def rank(
     """
     from hwnas.flow import rank as flow
 
-    with Progress() as progress:
+    with ProgressBars() as progress:
         found = flow.rank(
             runs, truth=truth, standalone=standalone, archs=archs, images=images,
             recalibration_images=recalibration_images, config=config, work=work, output=output, seed=seed,

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from hwnas.cli.console import JsonOption, Progress, SeedOption, print_result, say
+from hwnas.cli.console import JsonOption, SeedOption, print_result
+from hwnas.progress import ProgressBars, say
 
 _Many = list[str] | None
 
@@ -85,7 +86,7 @@ def search(
         measuring_s=seconds if measure else None,
         seed=seed,
     )
-    with Progress() as progress:
+    with ProgressBars() as progress:
         found = search_supernet(settings, output, resume=resume, progress=progress)
     if not found["front"]:
         say("no arch was found within the budgets")

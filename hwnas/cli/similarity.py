@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hwnas.cli.console import JsonOption, Progress, SeedOption, print_result, say
+from hwnas.cli.console import JsonOption, SeedOption, print_result
+from hwnas.progress import ProgressBars, say
 
 if TYPE_CHECKING:
     from hwnas.records.similarity import SimilarityRecord
@@ -30,7 +31,7 @@ def similarity(
     """
     from hwnas.flow import similarity as flow
 
-    with Progress() as progress:
+    with ProgressBars() as progress:
         found = flow.similarity(
             runs, output=output, png=png, images=images, prefixes=prefixes, seed=seed, progress=progress
         )

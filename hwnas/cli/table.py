@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from hwnas.cli.console import JsonOption, Progress, SeedOption, UnusedSeedOption, print_result
-from hwnas.cli.importing import import_table
-from hwnas.files import refuse_existing, write_atomic
+from hwnas.cli import profiling
+from hwnas.cli.console import JsonOption, SeedOption, UnusedSeedOption, print_result
+from hwnas.progress import ProgressBars, say
 
 if TYPE_CHECKING:
     from hwnas.prediction.diff import Agreement
+
+Format = Literal["ofa", "proxylessnas", "csv"]
+Unit = Literal["s", "ms", "us"]
 
 app = typer.Typer(help="Latency tables.", no_args_is_help=True)
 
@@ -22,15 +26,15 @@ TableArgument = Annotated[Path, typer.Argument(help="A latency table (YAML).")]
 @app.command("show")
 def show(table: TableArgument, seed: UnusedSeedOption = 0, as_json: JsonOption = False) -> None:
     """What a table says: device, origin, calibration, entries; and whether its networks were really measured."""
-    from hwnas.tables.provenance import check_networks
+    from hwnas.tables.sum_check import check_networks
     from hwnas.tables.table import LatencyTable
 
     loaded = LatencyTable.load(table)
     space, calibration = loaded.space, loaded.calibration
     sections = {name: getattr(loaded, name) for name in ("space", "protocol", "provenance", "calibration")}
     result = {
-        "device": loaded.device.model_dump(),
-        **{name: section.model_dump(mode="json") if section else None for name, section in sections.items()},
+        "device": loaded.device.plain(),
+        **{name: section.plain() if section else None for name, section in sections.items()},
         "ops": [{"op": op.to_dict(), **latency.model_dump()} for op, latency in loaded.ops.items()],
         "failed": [{"op": op.to_dict(), "reason": reason} for op, reason in loaded.failed.items()],
         "networks": len(loaded.networks),
@@ -66,32 +70,19 @@ def validate(
     Each network is loaded and measured twice in the same rounds: the difference is the retest noise. A table of another
     device holds networks that were measured there (hwnas kit build --held-out N), for --held-out.
     """
-    from hwnas.prediction.validate import validate as validate_by_measuring
-    from hwnas.prediction.validate import validate_held_out
-    from hwnas.runtimes.registry import get_runtime
+    from hwnas.flow.table import validate_table
     from hwnas.tables.table import LatencyTable
 
-    if plot:
-        refuse_existing(plot)
     loaded = LatencyTable.load(table)
-    space = loaded.get_space()
-    if held_out:
-        found = validate_held_out(loaded, space)
-    else:
-        runtime = get_runtime(loaded.device.runtime, dict(loaded.device.options))
-        with Progress() as progress:
-            found = validate_by_measuring(loaded, space, runtime, networks=networks, seed=seed, progress=progress)
-    if plot:
-        from hwnas.reporting.validation import render_validation
-
-        write_atomic(plot, render_validation(found, loaded))
+    with ProgressBars() as progress:
+        found = validate_table(loaded, networks=networks, held_out=held_out, seed=seed, plot=plot, progress=progress)
     count = len(found.networks)
     coverage = "" if found.coverage_90 is None else f"   inside the 90 % interval {found.coverage_90:.0%}"
     where = "held out of the table's calibration" if held_out else "measured on this machine now"
     print_result(
-        found.to_dict(),
+        asdict(found),
         as_json,
-        f"{count} random networks of {space.name}, {where}; predicted against measured:",
+        f"{count} random networks of {loaded.get_space().name}, {where}; predicted against measured:",
         f"  MAPE {found.mape:.2%}   within 5 % {found.within_5:.0%}   within 10 % {found.within_10:.0%}{coverage}",
         f"  Spearman {found.spearman:.4f}   Kendall {found.kendall:.4f}",
         f"  multiply-adds alone: MAPE {found.madds_mape:.2%}, Spearman {found.madds_spearman:.4f}",
@@ -110,10 +101,9 @@ def diff(
     as_json: JsonOption = False,
 ) -> None:
     """What two tables disagree about: ops, and the order of whole networks."""
-    from hwnas.prediction.diff import diff as diff_tables
-    from hwnas.tables.table import LatencyTable
+    from hwnas.flow.table import diff_tables
 
-    found = diff_tables(LatencyTable.load(a), LatencyTable.load(b), archs=archs, seed=seed)
+    found = diff_tables(a, b, archs=archs, seed=seed)
     lines = [f"a: {found.a}", f"b: {found.b}", f"{found.ops.count} ops in common: {_agreement(found.ops)}"]
     unlike = [("slower", op) for op in found.slower_on_b] + [("faster", op) for op in found.faster_on_b]
     lines += [
@@ -135,7 +125,7 @@ def diff(
             f"of b [{layer.fastest_on_b}]"
             for layer in networks.layers
         ]
-    print_result(found.to_dict(), as_json, *lines)
+    print_result(asdict(found), as_json, *lines)
 
 
 def _agreement(found: Agreement) -> str:
@@ -143,4 +133,26 @@ def _agreement(found: Agreement) -> str:
     return f"{ranks}b takes {found.ratio:.3f} × (80 %: {found.ratio_p10:.3f} to {found.ratio_p90:.3f} ×)"
 
 
-app.command("import")(import_table)
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="A kit's result, or a table of another tool.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The table to write (YAML).")],
+    form: Annotated[
+        Format | None, typer.Option("--format", help="Of another tool's table; found out if not given.")
+    ] = None,
+    unit: Annotated[Unit | None, typer.Option("--unit", help="Of another tool's times.")] = None,
+    device: Annotated[str | None, typer.Option("--device", help="What another tool measured on, in words.")] = None,
+    seed: UnusedSeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Check what was measured elsewhere, by a kit or by another tool, and write it as a table."""
+    from hwnas.flow.table import import_table
+
+    loaded = import_table(file, output, form=form, unit=unit, device=device, tell=say)
+    if loaded.provenance is None:
+        result, lines = profiling.summary(loaded, output)
+    else:
+        result = {"ops": len(loaded.ops), "table": str(output), "device": loaded.device.plain(),
+                  "provenance": loaded.provenance.plain()}  # fmt: skip
+        lines = [f"{len(loaded.ops)} ops; {loaded.provenance}", f"table: {output}"]
+    print_result(result, as_json, *lines)

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from hwnas.cli.console import JsonOption, Progress, print_result
+from hwnas.cli.console import JsonOption, print_result
+from hwnas.progress import ProgressBars
 
 
 def train(
@@ -25,7 +26,7 @@ def train(
     """Train a supernet, or one network; with torchrun, in several processes."""
     from hwnas.flow import train as flow
 
-    with Progress() as progress:
+    with ProgressBars() as progress:
         found = flow.train(config, output, resume=resume, seed=seed, progress=progress)
     if os.environ.get("RANK", "0") == "0":  # of torchrun's processes the first one speaks
         print_result({"run": str(found.run), "accuracy": found.accuracy}, as_json, f"run: {found.run}")

@@ -18,9 +18,10 @@ from hwnas.errors import ConfigError
 from hwnas.evaluation.batchnorm import recalibrated
 from hwnas.evaluation.metrics import Meter, Top1
 from hwnas.evaluation.prefixes import MEMORY_LIMIT_BYTES, End, SharedPaths
-from hwnas.nn.derive import Network, derive
+from hwnas.nn.derive import derive
 from hwnas.nn.memory import keep_freed_memory
-from hwnas.nn.supernet import Supernet, choices_of
+from hwnas.nn.network import Network, choices_of
+from hwnas.nn.supernet import Supernet
 from hwnas.progress import Progress
 from hwnas.space.arch import Arch
 

@@ -20,10 +20,9 @@ from hwnas.data.images import spread
 from hwnas.data.load import Data
 from hwnas.errors import CheckpointError, DataError
 from hwnas.evaluation.accuracy import batch_for
-from hwnas.evaluation.choices import is_skip
+from hwnas.graph.graph import Op
 from hwnas.nn.supernet import Supernet
 from hwnas.progress import Progress
-from hwnas.space.op import Op
 
 
 def feature_similarity(
@@ -79,7 +78,7 @@ def mean_similarities(similarity: Values, ops: Sequence[Op]) -> tuple[float | No
 
     None where there is no skip (no two blocks).
     """
-    skips = np.array([is_skip(op) for op in ops])
+    skips = np.array([op.skips for op in ops])
     among = similarity[np.ix_(~skips, ~skips)][np.triu_indices(int((~skips).sum()), 1)]
     across = similarity[np.ix_(skips, ~skips)]
     skip, blocks = (float(values.mean()) if values.size else None for values in (across, among))

@@ -23,7 +23,7 @@ from hwnas.records.rank import RankRecord
 from hwnas.records.train import Run, run_folders
 from hwnas.reporting.ranking import render_ranking
 from hwnas.space.arch import Arch
-from hwnas.space.space import Space
+from hwnas.space.chain import ChainSpace
 from hwnas.training.config import TrainConfig, read_config
 from hwnas.training.trained import TrainedSupernet, load_supernet
 
@@ -130,7 +130,7 @@ def _check_options(
         raise ConfigError("the same RUN is given twice; give each once")
 
 
-def _common_space(supernets: Mapping[str, TrainedSupernet]) -> Space:
+def _common_space(supernets: Mapping[str, TrainedSupernet]) -> ChainSpace:
     (first, one), *others = supernets.items()
     for name, other in others:
         if not same_choices(one.supernet.space, other.supernet.space):
@@ -191,7 +191,7 @@ def _inherited(
     return np.array([metrics["top1"] for metrics in found]), losses
 
 
-def _rows(evidence: Evidence, losses: Values, name: str, space: Space) -> str:
+def _rows(evidence: Evidence, losses: Values, name: str, space: ChainSpace) -> str:
     """CSV, arch by arch: what the supernet said, and what is true."""
     names = list(evidence.baselines)
     said = evidence.supernets[name], losses

@@ -10,15 +10,14 @@ import numpy as np
 from hwnas.arrays import Values
 from hwnas.data.load import Data
 from hwnas.errors import CheckpointError
-from hwnas.evaluation.choices import choice_name
 from hwnas.evaluation.similarity import feature_similarity, mean_similarities
 from hwnas.files import refuse_existing, write_atomic
+from hwnas.graph.graph import Op
 from hwnas.progress import Progress
 from hwnas.records.similarity import LayerSimilarity, RunSimilarity, SimilarityRecord
 from hwnas.records.train import Run, run_folders
 from hwnas.reporting.picture import find_browser
 from hwnas.reporting.similarity import render_similarity, save_picture
-from hwnas.space.op import Op
 from hwnas.training.trained import load_supernet, read_supernet_info
 
 
@@ -96,7 +95,7 @@ def _compared(run: Path, data: Data, images: int, prefixes: int, seed: int, prog
     counted = [layer for layer in layers if layer.skip is not None] or layers
     return RunSimilarity(
         run=run,
-        stabilizers=supernet.stabilizers,
+        stabilizers=supernet.space.inherits,
         layers=layers,
         skip_mean=_mean(layer.skip for layer in counted),
         blocks_mean=_mean(layer.blocks for layer in counted),
@@ -106,7 +105,7 @@ def _compared(run: Path, data: Data, images: int, prefixes: int, seed: int, prog
 def _layer(index: int, ops: tuple[Op, ...], matrix: Values) -> LayerSimilarity:
     skip, blocks = mean_similarities(matrix, ops)
     rows = tuple(tuple(row) for row in matrix.tolist())
-    names = tuple(choice_name(op) for op in ops)
+    names = tuple(op.short for op in ops)
     return LayerSimilarity(layer=index, choices=names, similarity=rows, skip=skip, blocks=blocks)
 
 

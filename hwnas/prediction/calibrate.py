@@ -16,9 +16,9 @@ from scipy.stats import t as student_t
 
 from hwnas.arrays import Values
 from hwnas.errors import TableError
+from hwnas.graph.graph import Op
 from hwnas.prediction.lowered import LayerSum
 from hwnas.prediction.op_counts import class_members
-from hwnas.space.op import Op
 from hwnas.space.space import Space
 from hwnas.tables.table import Calibration, LatencyTable
 
@@ -66,6 +66,11 @@ def calibrate(table: LatencyTable, space: Space) -> LatencyTable:
     return replace(table, calibration=calibration_of(table, space))
 
 
+def calibrate_if_enough(table: LatencyTable, space: Space) -> LatencyTable:
+    """The table, calibrated if it has 3 networks or more: a device may be able to run fewer."""
+    return calibrate(table, space) if len(table.networks) >= 3 else table
+
+
 def calibration_of(table: LatencyTable, space: Space, quantile: Quantile = "p50") -> Calibration:
     """How a network's latency follows from the sum of its ops' medians.
 
@@ -90,13 +95,14 @@ def measured_networks(table: LatencyTable, space: Space, quantile: Quantile = "p
     Left out are those that have an op which couldn't be run.
     """
     both = [*((n, False) for n in table.networks), *((n, n.stabilizers) for n in table.added)]
-    whole = [(n, kept) for n, kept in both if not table.failed.keys() & set(space.lower(n.choices, kept))]
+    spaces = {False: space.plain(), True: space.inheriting()}
+    whole = [(n, kept) for n, kept in both if not table.failed.keys() & set(spaces[kept].graph(n.choices).ops)]
     archs = np.array([n.choices for n, _ in whole], dtype=np.int64).reshape(len(whole), space.num_layers)
     kept = np.array([kept for _, kept in whole], dtype=bool)
 
     def of_each(cost: Callable[[Op], float]) -> Values:
-        plain = LayerSum(space, cost)(archs)
-        return np.where(kept, LayerSum(space, cost, stabilizers=True)(archs), plain) if kept.any() else plain
+        plain = LayerSum(spaces[False], cost)(archs)
+        return np.where(kept, LayerSum(spaces[True], cost)(archs), plain) if kept.any() else plain
 
     return Networks(
         of_each(lambda op: table.ops[op].p50_ms if op in table.ops else np.nan),

@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from hwnas.errors import TableError
+from hwnas.graph.graph import Op
 from hwnas.prediction.calibrate import Networks, fit, measured_networks
-from hwnas.space.op import Op
 from hwnas.tables.table import Latency, LatencyTable
 
 
@@ -25,13 +25,7 @@ def merge(tables: Sequence[LatencyTable]) -> LatencyTable:
     if not others:
         return first
     for other in others:
-        different = [
-            name
-            for name, value in first.device.model_dump(exclude={"clocks"}).items()
-            if getattr(other.device, name) != value
-        ]
-        if different:
-            name = different[0]
+        if name := first.device.difference(other.device):
             raise TableError(
                 f"tables of different devices can't be merged: {name} is {getattr(first.device, name)} in one, "
                 f"{getattr(other.device, name)} in another"

@@ -12,9 +12,9 @@ from pathlib import Path
 from statistics import median
 
 from hwnas.errors import TableError
-from hwnas.prediction.count import cost
-from hwnas.space.op import Op
-from hwnas.tables.foreign import MS_PER, ForeignTable, Unit
+from hwnas.graph.count import cost
+from hwnas.graph.graph import Op
+from hwnas.tables.importers.foreign import MS_PER, ForeignTable, Unit
 from hwnas.tables.table import LatencyTable
 
 USUAL_MADDS_PER_S = (5e7, 3e12)

@@ -6,9 +6,10 @@ the machine, and what was measured is divided by it: then it is comparable with 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 
 import numpy as np
 
@@ -16,10 +17,10 @@ from hwnas.arrays import Archs, Values
 from hwnas.errors import ModelError, TableError
 from hwnas.prediction.calibrate import Quantile, calibrate, fit, measured_networks
 from hwnas.prediction.latency import LatencyPredictor
-from hwnas.profiling.measure import check_threads, device_of
-from hwnas.profiling.plan import network_model, prepared
-from hwnas.profiling.run import Model, measure_loaded
-from hwnas.profiling.timer import Effort, Statistics
+from hwnas.profiling.measure import check_threads, device_of, measure_models
+from hwnas.profiling.plan import network_model, prepared, reader
+from hwnas.profiling.run import Model
+from hwnas.profiling.timer import Effort
 from hwnas.progress import Progress
 from hwnas.runtimes.base import Runtime
 from hwnas.runtimes.registry import get_runtime
@@ -39,13 +40,12 @@ def check_measurable(table: LatencyTable) -> Runtime:
     """
     was = table.device
     runtime = get_runtime(was.runtime, dict(was.options))
-    here = device_of(runtime, precision=was.precision, threads=was.threads, batch=was.batch)
-    for name, value in was.model_dump(exclude={"clocks"}).items():
-        if getattr(here, name) != value:
-            raise TableError(
-                f"the table is of another device: {name} is {value} there and {getattr(here, name)} here; "
-                "measure on that device, or profile this one"
-            )
+    here = device_of(runtime, was.conditions)
+    if name := was.difference(here):
+        raise TableError(
+            f"the table is of another device: {name} is {getattr(was, name)} there and {getattr(here, name)} here; "
+            "measure on that device, or profile this one"
+        )
     if table.space is None or len(table.networks) < 3:
         raise TableError("the table has fewer than 3 networks of its own to tell the machine's drift by; profile again")
     check_threads(was.threads)
@@ -57,10 +57,9 @@ class TableMeter:
 
     Args:
         table: of this machine, as :func:`check_measurable` proves.
-        space: whose archs; the table's.
+        space: whose archs; the table's, ``space.inheriting()`` for networks with inherited weights.
         runtime: the table's.
         objectives: what predictions of the table are used as: name -> which quantile of a network's runs.
-        stabilizers: whether networks have the stabilizers that can't be folded.
         effort: how long to measure in each round.
         seed: of inputs and orders.
         progress: called while loading and measuring.
@@ -79,7 +78,6 @@ class TableMeter:
         runtime: Runtime,
         objectives: Mapping[str, Quantile],
         *,
-        stabilizers: bool,
         effort: Effort | None = None,
         seed: int = 0,
         progress: Progress | None = None,
@@ -89,7 +87,7 @@ class TableMeter:
         self.latency: dict[tuple[int, ...], AddedNetwork] = {}
         self.failed: dict[tuple[int, ...], str] = {}
         self._quantiles = dict(objectives)
-        self._space, self._runtime, self._stabilizers = space, runtime, stabilizers
+        self._space, self._runtime = space, runtime
         self._effort = effort or Effort()
         self._rng = np.random.default_rng(seed)
         self._progress = progress
@@ -108,20 +106,20 @@ class TableMeter:
         self._rounds += 1
         wanted = [tuple(arch) for arch in archs.tolist()]
         own = [network.choices for network in self.table.networks[:_REFERENCES]]
-        models = [self._reader(c, self._stabilizers) for c in wanted] + [self._reader(c, False) for c in own]
+        models = {(c, False): partial(self._model, self._space, c) for c in wanted}  # choices, the table's own?
+        models |= {(c, True): partial(self._model, self._space.plain(), c) for c in own}
         started = datetime.now(UTC).isoformat(timespec="seconds")
-        device = self.table.device
-        measurement, failed, _ = measure_loaded(
-            models, self._runtime, threads=device.threads, precision=device.precision, batch=device.batch,
-            effort=self._effort, rng=self._rng, progress=self._of_round if self._progress else None,
+        measured = measure_models(
+            models, self._runtime, self.table.device.conditions, effort=self._effort, rng=self._rng,
+            progress=self._of_round if self._progress else None,
         )  # fmt: skip
-        ran = dict(zip((i for i in range(len(models)) if i not in failed), measurement.statistics, strict=True))
-        drift = self.table.drift({c: ran[i].p50_ms for i, c in enumerate(own, start=len(wanted)) if i in ran})
+        ran, failed = measured.latency, measured.failed
+        drift = self.table.drift({c: ran[c, True].p50_ms for c in own if (c, True) in ran})
         if drift is None:
-            raise ModelError(f"{device.runtime} can't run the table's own networks any more; profile again")
-        new = {c: self._comparable(c, ran[i], drift, started) for i, c in enumerate(wanted) if i in ran}
+            raise ModelError(f"{self._runtime.name} can't run the table's own networks any more; profile again")
+        new = {c: self._comparable(c, ran[c, False], drift, started) for c in wanted if (c, False) in ran}
         self.latency |= new
-        self.failed |= {c: failed[i] for i, c in enumerate(wanted) if i in failed}
+        self.failed |= {c: failed[c, False] for c in wanted if (c, False) in failed}
         before = [network for network in self.table.added if network.choices not in new]
         self.table = calibrate(replace(self.table, added=(*before, *new.values())), self._space)
         return np.array([[_value(new[c], q) if c in new else np.nan for q in self._quantiles.values()] for c in wanted])
@@ -129,8 +127,7 @@ class TableMeter:
     def predict(self, archs: Archs) -> Values:
         """(N, J) ms of (N, L) archs by the refitted table."""
         columns = [
-            LatencyPredictor(self.table, self._space, stabilizers=self._stabilizers, quantile=quantile).predict(archs)
-            for quantile in self._quantiles.values()
+            LatencyPredictor(self.table, self._space, quantile=quantile)(archs) for quantile in self._quantiles.values()
         ]
         return np.stack(columns, axis=1)
 
@@ -148,25 +145,18 @@ class TableMeter:
         assert self._progress is not None
         self._progress(f"{what} (round {self._rounds})", done, total, note)
 
-    def _reader(self, choices: tuple[int, ...], stabilizers: bool) -> Callable[[], Model]:
-        def read() -> Model:  # called when it is loaded, so that one model is in memory as a file at a time
-            plain = network_model(self._space, choices, stabilizers=stabilizers)
-            model = prepared(plain, self._runtime, self.table.device.precision)
-            if isinstance(model, str):
-                raise ModelError(model)
-            return model
+    def _model(self, space: Space, choices: tuple[int, ...]) -> Model:
+        return reader(prepared(network_model(space, choices), self._runtime, self.table.device.precision))()
 
-        return read
-
-    def _comparable(self, choices: tuple[int, ...], raw: Statistics, drift: float, started: str) -> AddedNetwork:
+    def _comparable(self, choices: tuple[int, ...], raw: Latency, drift: float, started: str) -> AddedNetwork:
         return AddedNetwork(
             choices=choices,
             p50_ms=round(raw.p50_ms / drift, 6),
             p10_ms=round(raw.p10_ms / drift, 6),
             p90_ms=round(raw.p90_ms / drift, 6),
             count=raw.count,
-            confidence_95=round(raw.confidence_95, 6),
-            stabilizers=self._stabilizers,
+            confidence_95=round(raw.confidence_95 or 0.0, 6),
+            stabilizers=self._space.inherits,
             drift=round(drift, 6),
             started=started,
         )

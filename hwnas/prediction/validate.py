@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import kendalltau, spearmanr
@@ -14,7 +14,7 @@ from hwnas.prediction.calibrate import Networks, fit
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.prediction.lowered import madds
 from hwnas.profiling.measure import measure_models
-from hwnas.profiling.plan import network_model, prepared
+from hwnas.profiling.plan import network_model, prepared, reader
 from hwnas.profiling.run import Model
 from hwnas.profiling.timer import Effort
 from hwnas.progress import Progress
@@ -23,6 +23,16 @@ from hwnas.space.space import Space
 from hwnas.tables.table import LatencyTable
 
 _REFERENCES = 8
+
+
+@dataclass(frozen=True)
+class ValidatedNetwork:
+    """A network's choices, and in ms what was predicted for it and what both its measurements gave."""
+
+    choices: tuple[int, ...]
+    predicted_ms: float
+    measured_ms: float
+    measured_again_ms: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +48,7 @@ class Validation:
         madds_mape, madds_spearman: the same for multiply-adds, calibrated to fit these very networks best.
         drift: how much longer the table's own networks take now (median ratio); None for networks that were measured
             in the table's own rounds.
-        networks: for each its choices, predicted and both measured latencies in ms.
+        networks: each of them.
     """
 
     mape: float
@@ -51,11 +61,7 @@ class Validation:
     madds_mape: float
     madds_spearman: float
     drift: float | None
-    networks: tuple[dict[str, Any], ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self) | {"networks": list(self.networks)}
+    networks: tuple[ValidatedNetwork, ...]
 
 
 def validate_held_out(table: LatencyTable, space: Space) -> Validation:
@@ -94,19 +100,17 @@ def validate(
     known = [n.choices for n in table.networks]
     fitted = [*known, *(n.choices for n in table.added)]
     archs = [tuple(arch) for arch in draw_unknown(space, networks, rng, fitted).tolist()]
-    device = table.device
-    models: dict[tuple[tuple[int, ...], int], Model] = {}
+    conditions = table.device.conditions
+    models: dict[tuple[tuple[int, ...], int], Callable[[], Model]] = {}
     for index, arch in enumerate(wanted := [*archs, *known[:_REFERENCES]]):
-        model = prepared(network_model(space, arch), runtime, device.precision)
-        if isinstance(model, str):
-            raise ModelError(model)
-        models |= {(arch, copy): model for copy in ((0, 1) if arch in archs else (0,))}
+        read = reader(prepared(network_model(space, arch), runtime, conditions.precision))
+        models |= {(arch, copy): read for copy in ((0, 1) if arch in archs else (0,))}
         if progress:
             progress("writing models", index + 1, len(wanted), "")
-    latency = measure_models(
-        models, runtime, threads=device.threads, precision=device.precision, batch=device.batch, rng=rng,
-        effort=effort, progress=progress,
-    ).latency  # fmt: skip
+    measured = measure_models(models, runtime, conditions, rng=rng, effort=effort, progress=progress)
+    if measured.failed:
+        raise ModelError(next(iter(measured.failed.values())))
+    latency = measured.latency
     first_ms, again_ms = (np.array([latency[arch, copy].p50_ms for arch in archs]) for copy in (0, 1))
     drift = table.drift({arch: latency[arch, 0].p50_ms for arch in known[:_REFERENCES]})
     return compare(predictor, np.array(archs), first_ms, again_ms, drift)
@@ -134,7 +138,7 @@ def compare(
 ) -> Validation:
     """Predictions for archs (N, L) against two measurements of each, both (N,)."""
     measured_ms = (first_ms + again_ms) / 2
-    predicted_ms = predictor.predict(archs)
+    predicted_ms = predictor(archs)
     interval = predictor.interval(archs)
     counted = madds(predictor.space)(archs)
     by_madds = fit(Networks(counted, {}, measured_ms))
@@ -151,11 +155,10 @@ def compare(
         madds_spearman=float(spearmanr(counted, measured_ms).statistic),
         drift=drift,
         networks=tuple(
-            {"choices": list(map(int, arch)), "predicted_ms": float(p), "measured_ms": float(a),
-             "measured_again_ms": float(b)}
-            for arch, p, a, b in zip(archs, predicted_ms, first_ms, again_ms, strict=True)
+            ValidatedNetwork(tuple(arch), float(predicted), float(first), float(again))
+            for arch, predicted, first, again in zip(archs.tolist(), predicted_ms, first_ms, again_ms, strict=True)
         ),
-    )  # fmt: skip
+    )
 
 
 def _share_between(interval: tuple[Values, Values], measured_ms: Values) -> float:

@@ -13,16 +13,16 @@ import io
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import hwnas
 from hwnas.errors import ConfigError, ModelError
-from hwnas.profiling.kit_file import DESCRIPTION, KIT_SCHEMA, canonical
+from hwnas.profiling.kit_file import DESCRIPTION, canonical
 from hwnas.profiling.plan import Plan, Whole, model_of
+from hwnas.profiling.result import Failure, KitDescription, KitModel, KitRuntime
 from hwnas.profiling.run import Model
 from hwnas.progress import Progress
 from hwnas.runtimes.base import Runtime
-from hwnas.space.space import Space
+from hwnas.space.chain import ChainSpace
 
 SOURCES = (
     "hwnas/arrays.py",
@@ -75,7 +75,7 @@ class Kit:
     failed: int
 
 
-def build_kit(plan: Plan, space: Space, runtime: Runtime, *, progress: Progress | None = None) -> Kit:
+def build_kit(plan: Plan, space: ChainSpace, runtime: Runtime, *, progress: Progress | None = None) -> Kit:
     """Write the kit of a plan of ``space`` for ``runtime``.
 
     Raises:
@@ -89,17 +89,16 @@ def build_kit(plan: Plan, space: Space, runtime: Runtime, *, progress: Progress 
         sources = _sources(runtime)
         for name, content in sources.items():
             _add(archive, name, content)
-        models = _add_models(archive, plan, space, runtime, progress)
-        description = canonical({
-            "schema": KIT_SCHEMA,
-            "plan": plan.plain(),
-            "runtime": {"module": type(runtime).__module__, "class": type(runtime).__name__},
-            "models": models,
-            "sources": {name: _sha256(content) for name, content in sources.items()},
-        })  # fmt: skip
-        _add(archive, DESCRIPTION, description)
-    failed = sum("failed" in model for model in models)
-    return Kit(buffer.getvalue(), _sha256(description), len(models), failed)
+        description = KitDescription(
+            plan=plan,
+            runtime=KitRuntime(module=type(runtime).__module__, class_=type(runtime).__name__),
+            models=_add_models(archive, plan, space, runtime, progress),
+            sources={name: _sha256(content) for name, content in sources.items()},
+        )
+        text = canonical(description.plain())
+        _add(archive, DESCRIPTION, text)
+    failed = sum(isinstance(model, Failure) for model in description.models)
+    return Kit(buffer.getvalue(), _sha256(text), len(description.models), failed)
 
 
 def _sources(runtime: Runtime) -> dict[str, bytes]:
@@ -113,38 +112,35 @@ def _sources(runtime: Runtime) -> dict[str, bytes]:
 
 
 def _add_models(
-    archive: zipfile.ZipFile, plan: Plan, space: Space, runtime: Runtime, progress: Progress | None
-) -> list[dict[str, Any]]:
+    archive: zipfile.ZipFile, plan: Plan, space: ChainSpace, runtime: Runtime, progress: Progress | None
+) -> tuple[KitModel | Failure, ...]:
     """What the description says of each entry's model; equal models are one file."""
     entries = plan.entries()
-    described: list[dict[str, Any]] = []
-    of_network: dict[tuple[int, ...], dict[str, Any]] = {}
+    described: list[KitModel | Failure] = []
+    of_network: dict[tuple[int, ...], KitModel | Failure] = {}
     names: dict[str, str] = {}
     for index, entry in enumerate(entries):
         if isinstance(entry, Whole) and entry.choices in of_network:
             described.append(of_network[entry.choices])
         else:
-            model = model_of(space, entry, runtime, plan.precision)
-            if isinstance(model, str):
-                described.append({"failed": model})
-            else:
-                described.append(_add_model(archive, names, model))
+            model = model_of(space, entry, runtime, plan.conditions.precision)
+            described.append(Failure(failed=model) if isinstance(model, str) else _add_model(archive, names, model))
         if isinstance(entry, Whole):
             of_network[entry.choices] = described[-1]
         if progress:
             progress("writing models", index + 1, len(entries), "")
-    if not names:
-        why = described[0]["failed"]
+    if not names and isinstance(described[0], Failure):
+        why = described[0].failed
         raise ModelError(f"{runtime.name} can prepare none of {len(entries)} models; the first: {why}")
-    return described
+    return tuple(described)
 
 
-def _add_model(archive: zipfile.ZipFile, names: dict[str, str], model: Model) -> dict[str, Any]:
+def _add_model(archive: zipfile.ZipFile, names: dict[str, str], model: Model) -> KitModel:
     sha256 = _sha256(model.data)
     if sha256 not in names:
         names[sha256] = f"models/{len(names):04}.bin"
         _add(archive, names[sha256], model.data)
-    return {"file": names[sha256], "sha256": sha256, "bytes": len(model.data), "input_chw": list(model.input_chw)}
+    return KitModel(file=names[sha256], sha256=sha256, bytes=len(model.data), input_chw=model.input_chw)
 
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:

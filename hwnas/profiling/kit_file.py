@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-KIT_SCHEMA = "hwnas-kit/1"
+KIT_SCHEMA = "hwnas-kit/2"
 DESCRIPTION = "kit.json"
 _NAME = re.compile(r"kit\.json|models/[0-9]{4,6}\.bin|[A-Za-z_]\w*(/[A-Za-z_]\w*)*\.py", re.ASCII)
 _MOST_FILES = 100_000

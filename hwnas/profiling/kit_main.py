@@ -83,8 +83,8 @@ def _run(path: Path, output: Path | None) -> None:
     plan = kit.content["plan"]
     runtime = _runtime(kit)
     cores = machine.usable_cores()
-    if plan["threads"] > cores:
-        threads = plan["threads"]
+    threads = plan["conditions"]["threads"]
+    if threads > cores:
         raise ConfigError(
             f"the kit measures with {threads} threads, this process may use {cores}; build one with --threads {cores}"
         )
@@ -97,7 +97,9 @@ def _run(path: Path, output: Path | None) -> None:
 def _runtime(kit: KitFile) -> Runtime:
     home = kit.content["runtime"]
     try:
-        runtime = getattr(importlib.import_module(home["module"]), home["class"])(kit.content["plan"]["options"])
+        runtime = getattr(importlib.import_module(home["module"]), home["class"])(
+            kit.content["plan"]["conditions"]["options"]
+        )
     except RuntimeMissingError as error:
         raise RuntimeMissingError(f"{error}, with {sys.executable} -m pip") from None
     return runtime  # type: ignore[no-any-return]
@@ -110,8 +112,9 @@ def _check(kit: KitFile, runtime: Runtime) -> None:
     plan = kit.content["plan"]
     first = next(index for index, model in enumerate(kit.content["models"]) if "failed" not in model)
     model = kit.model(first)
-    session = runtime.load(model.data, threads=plan["threads"], precision=plan["precision"])
-    session.bind(numpy.zeros((plan["batch"], *model.input_chw), dtype=numpy.float32))()
+    asked = plan["conditions"]
+    session = runtime.load(model.data, threads=asked["threads"], precision=asked["precision"])
+    session.bind(numpy.zeros((asked["batch"], *model.input_chw), dtype=numpy.float32))()
     count, at_most_s = len(kit.content["models"]), plan["effort"]["at_most_s"]
     print(f"a first model runs; {count} are to be measured, in about {at_most_s:.0f} s once all are loaded")
 
@@ -122,7 +125,7 @@ def _measure(kit: KitFile, runtime: Runtime, output: Path) -> None:
     from hwnas.profiling.run import run_plan
 
     _check_room(kit, output)
-    begun = {"started": datetime.now(timezone.utc).isoformat(timespec="seconds"), "before": machine.condition()}  # noqa: UP017
+    begun = {"started": datetime.now(timezone.utc).isoformat(timespec="seconds"), "before": machine.state()}  # noqa: UP017
     journal = FileJournal(output.with_name(output.name + ".journal"), kit.sha256, _identity(runtime), begun)
     _refuse_existing(output)  # the process whose end the journal waited for may have finished the work
     if journal.rounds:

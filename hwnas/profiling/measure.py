@@ -1,21 +1,21 @@
-"""Models -> latencies on this machine: what ``bench``, ``export`` and ``table validate`` measure with."""
+"""Models -> latencies on this machine, and what is to be said of how they were run."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Generic, TypeVar
 
 import numpy as np
 
-from hwnas.errors import ConfigError, ModelError
+from hwnas.errors import ConfigError
 from hwnas.profiling import machine
 from hwnas.profiling.machine import usable_cores
 from hwnas.profiling.run import Model, measure_loaded
 from hwnas.profiling.timer import Effort
 from hwnas.progress import Progress
 from hwnas.runtimes.base import Runtime
-from hwnas.tables.device import Device
+from hwnas.tables.device import Conditions, Device
 from hwnas.tables.table import Latency
 
 _Key = TypeVar("_Key", bound=Hashable)
@@ -23,62 +23,78 @@ _Key = TypeVar("_Key", bound=Hashable)
 
 @dataclass(frozen=True)
 class Latencies(Generic[_Key]):
-    """What measuring gave; see :class:`hwnas.profiling.timer.Measurement` for the attributes' meaning.
+    """What measuring gave; see :class:`hwnas.profiling.timer.Measurement` for the other attributes.
 
     Attributes:
-        latency: of each model.
+        latency: of each model that runs.
+        failed: why another doesn't.
     """
 
     latency: dict[_Key, Latency]
+    failed: dict[_Key, str]
     confidence_95: float
     unsteadiness_90: float
 
 
 def measure_models(
-    models: Mapping[_Key, Model],
+    models: Mapping[_Key, Callable[[], Model]],
     runtime: Runtime,
+    conditions: Conditions,
     *,
-    threads: int,
-    precision: str,
     rng: np.random.Generator,
-    batch: int = 1,
     effort: Effort | None = None,
     progress: Progress | None = None,
 ) -> Latencies[_Key]:
     """Latency of each prepared model, all in the same interleaved rounds, with random inputs.
 
+    Args:
+        models: each is read when it is loaded, so that one at a time is in memory as a file.
+        runtime: that of the conditions.
+        conditions: how to run them.
+        rng: of inputs and orders.
+        effort: how long.
+        progress: called while loading and measuring.
+
     Raises:
-        ConfigError: more threads than processors, or fewer than one.
-        ModelError: the runtime can't run a model.
+        ConfigError: more threads than processors.
+        ModelError: the runtime can run none of the models, or the clock is unusable.
+        DeviceError: they don't fit into memory.
     """
-    check_threads(threads)
+    check_threads(conditions.threads)
     measured = measure_loaded(
-        [lambda model=model: model for model in models.values()],  # type: ignore[misc]
-        runtime,
-        threads=threads,
-        precision=precision,
-        batch=batch,
-        effort=effort or Effort(),
-        rng=rng,
-        progress=progress,
-    )
-    if measured.failed:
-        raise ModelError(next(iter(measured.failed.values())))
-    found = measured.measurement
+        list(models.values()), runtime, threads=conditions.threads, precision=conditions.precision,
+        batch=conditions.batch, effort=effort or Effort(), rng=rng, progress=progress,
+    )  # fmt: skip
+    keys, found = list(models), measured.measurement
+    ran = [key for index, key in enumerate(keys) if index not in measured.failed]
     return Latencies(
-        {key: Latency(**asdict(entry)) for key, entry in zip(models, found.statistics, strict=True)},
+        {key: Latency(**asdict(statistics)) for key, statistics in zip(ran, found.statistics, strict=True)},
+        {keys[index]: reason for index, reason in measured.failed.items()},
         found.confidence_95,
         found.unsteadiness_90,
     )
 
 
-def device_of(runtime: Runtime, *, precision: str, threads: int, batch: int) -> Device:
-    """This machine as ``runtime`` uses it."""
+def conditions_of(runtime: Runtime, *, threads: int = 1, precision: str = "fp32", batch: int = 1) -> Conditions:
+    """How ``runtime``, with its options, is to run networks.
+
+    Raises:
+        ConfigError: fewer than one thread or image, or a precision that the runtime hasn't.
+    """
+    if precision not in runtime.precisions:
+        raise ConfigError(f"{runtime.name} runs {', '.join(runtime.precisions)}, not {precision!r}")
+    for name, value in (("threads", threads), ("batch", batch)):
+        if value < 1:
+            raise ConfigError(f"{name} must be at least 1, got {value}")
+    return Conditions(
+        runtime=runtime.name, options=dict(runtime.options), precision=precision, threads=threads, batch=batch
+    )
+
+
+def device_of(runtime: Runtime, conditions: Conditions) -> Device:
+    """This machine as ``runtime`` uses it under these conditions."""
     described = machine.describe() | ({"hardware": name} if (name := runtime.accelerator()) else {})
-    return Device(
-        **described, runtime=runtime.name, runtime_version=runtime.version(), options=dict(runtime.options),
-        precision=precision, threads=threads, batch=batch,
-    )  # fmt: skip
+    return Device(**described, runtime_version=runtime.version(), **dict(conditions))
 
 
 def check_threads(threads: int) -> None:

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, fields
+from math import prod
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from hwnas.errors import ConfigError, KitError, ModelError, SpaceError
+from hwnas.errors import ConfigError, ModelError
+from hwnas.graph.graph import Graph, Op, expanded
+from hwnas.graph.primitives import Norm, Primitive
+from hwnas.onnx.write import to_onnx
 from hwnas.profiling.run import Model
 from hwnas.profiling.timer import Effort
 from hwnas.progress import Progress
+from hwnas.record import Record
 from hwnas.runtimes.base import Runtime
-from hwnas.space.op import Op
 from hwnas.space.ref import SpaceRef
 from hwnas.space.space import Space
+from hwnas.tables.device import Conditions
+from hwnas.tables.ops import OpField
 from hwnas.version import __version__
 
-if TYPE_CHECKING:
-    from torch import nn
-
-_Count = Annotated[int, Field(gt=0, strict=True)]
-_Choices = tuple[Annotated[int, Field(ge=0, strict=True)], ...]
+_Choices = tuple[Annotated[int, Field(ge=0)], ...]
+_MOST = 1e9  # rounds, runs or seconds
 
 
 class Whole(NamedTuple):
@@ -39,100 +43,94 @@ class Whole(NamedTuple):
 Entry = Op | Whole
 
 
-class Plan(BaseModel):
+def _complete(effort: Any) -> Any:
+    names = [field.name for field in fields(Effort)]
+    if isinstance(effort, dict) and effort.keys() != set(names):
+        raise ValueError(f"needs {', '.join(names)}")
+    return effort
+
+
+def _possible(effort: Effort) -> Effort:
+    for name, value in asdict(effort).items():
+        least = 1 if name in ("rounds", "runs_per_round") else 0
+        if not least <= value <= _MOST:
+            raise ValueError(f"{name} must be {least} to {_MOST:.0e}, got {value}")
+    return effort
+
+
+class Plan(Record):
     """A request to measure. Its entries are its ops, its networks, and twice its networks that are held out.
 
     Attributes:
         space: whose ops and networks.
-        runtime, options: what runs them.
-        precision, threads, batch: how.
-        effort: see :class:`hwnas.profiling.timer.Effort`.
+        conditions: what runs them, and how.
+        effort: how long to measure.
         seed: of inputs and orders.
         hwnas: version that planned.
-        ops: each Op as plain values.
+        ops: each once.
         networks: choices of each network to calibrate with.
         held_out: choices of each network to validate with: loaded and measured twice, which gives the retest noise.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    schema_: Annotated[Literal["hwnas-plan/1"], Field(alias="schema")] = "hwnas-plan/1"
     space: SpaceRef
-    runtime: str
-    options: Mapping[str, str]
-    precision: str
-    threads: _Count
-    batch: _Count
-    effort: Mapping[str, Annotated[int | float, Field(ge=0, le=1e9)]]
+    conditions: Conditions
+    effort: Annotated[Effort, BeforeValidator(_complete), AfterValidator(_possible)]
     seed: Annotated[int, Field(ge=0)]
     hwnas: str
-    ops: tuple[dict[str, Any], ...]
+    ops: tuple[OpField, ...]
     networks: tuple[_Choices, ...]
     held_out: tuple[_Choices, ...]
 
-    @field_validator("effort")
-    @classmethod
-    def _whole_effort(cls, effort: Mapping[str, int | float]) -> Mapping[str, int | float]:
-        if effort.keys() != set(Effort._fields):
-            raise ValueError(f"needs {', '.join(Effort._fields)}")
-        return effort
+    @model_validator(mode="after")
+    def _each_entry_once(self) -> Plan:
+        if len(set(self.entries())) != len(self.entries()):
+            raise ValueError("an entry is there twice")
+        return self
 
     def entries(self) -> tuple[Entry, ...]:
-        """What is measured, in order.
-
-        Raises:
-            KitError: an entry isn't an Op, or is there twice.
-        """
-        try:
-            found: list[Entry] = [Op.from_dict(op) for op in self.ops]
-        except SpaceError as error:
-            raise KitError(f"the plan of the kit is damaged: {error}") from None
-        found += [Whole(choices) for choices in self.networks]
-        found += [Whole(choices, "first") for choices in self.held_out]
-        found += [Whole(choices, "again") for choices in self.held_out]
-        if len(set(found)) != len(found):
-            raise KitError("the plan of the kit is damaged: an entry is there twice")
-        return tuple(found)
-
-    def plain(self) -> dict[str, Any]:
-        """Plain values, as JSON has them."""
-        return self.model_dump(mode="json", by_alias=True)
+        """What is measured, in order."""
+        return (
+            *self.ops,
+            *(Whole(choices) for choices in self.networks),
+            *(Whole(choices, "first") for choices in self.held_out),
+            *(Whole(choices, "again") for choices in self.held_out),
+        )
 
 
 def plan_space(
     space: Space,
-    runtime: Runtime,
+    conditions: Conditions,
     *,
     networks: npt.ArrayLike,
     held_out: npt.ArrayLike = (),
-    threads: int = 1,
-    precision: str = "fp32",
-    batch: int = 1,
-    seed: int = 0,
     effort: Effort | None = None,
+    seed: int = 0,
 ) -> Plan:
     """Every Op that a network of ``space`` may contain, and whole networks: those say how a sum of ops relates to them.
 
+    Args:
+        space: whose.
+        conditions: see :func:`hwnas.profiling.measure.conditions_of`.
+        networks: (N, L) to calibrate with.
+        held_out: (M, L) to validate with.
+        effort: how long to measure.
+        seed: of inputs and orders.
+
     Raises:
-        ConfigError: fewer than one thread or image, or a precision the runtime hasn't.
+        ConfigError: an effort that nobody can make.
         ArchError: a network isn't one of the space.
     """
-    if precision not in runtime.precisions:
-        raise ConfigError(f"{runtime.name} runs {', '.join(runtime.precisions)}, not {precision!r}")
-    for name, value in (("threads", threads), ("batch", batch)):
-        if value < 1:
-            raise ConfigError(f"{name} must be at least 1, got {value}")
+    try:
+        effort = _possible(effort or Effort())
+    except ValueError as problem:
+        raise ConfigError(str(problem)) from None
     return Plan(
         space=space.ref,
-        runtime=runtime.name,
-        options=dict(runtime.options),
-        precision=precision,
-        threads=threads,
-        batch=batch,
-        effort=(effort or Effort())._asdict(),
+        conditions=conditions,
+        effort=effort,
         seed=seed,
         hwnas=__version__,
-        ops=tuple(op.to_dict() for op in space.distinct_ops),
+        ops=space.distinct_ops,
         networks=_distinct(space, networks),
         held_out=_distinct(space, held_out),
     )
@@ -144,40 +142,47 @@ def _distinct(space: Space, archs: npt.ArrayLike) -> tuple[tuple[int, ...], ...]
 
 def op_model(op: Op) -> Model:
     """``op`` alone as an fp32 ONNX model: latency doesn't depend on the weights' values."""
-    import torch
-
-    from hwnas.nn.blocks import build
-    from hwnas.onnx.write import to_onnx
-
-    with torch.device("meta"):
-        block = build(op)
-    block = block.to_empty(device="cpu")
-    shape = (op.c_in, op.h_in, op.w_in)
-    return Model(to_onnx(_filled(block), shape), shape)
+    return _model(expanded(op))
 
 
-def network_model(space: Space, arch: Sequence[int], *, stabilizers: bool = False) -> Model:
-    """``arch``'s network as an fp32 ONNX model; with the ``stabilizers`` that can't be folded, if asked for."""
-    from hwnas.nn.derive import Network
-    from hwnas.onnx.write import to_onnx
-
-    network = Network(space, arch, stabilizers=stabilizers)
-    shape = (space.stem.c_in, space.resolution, space.resolution)
-    return Model(to_onnx(_filled(network), shape), shape)
+def network_model(space: Space, arch: Sequence[int]) -> Model:
+    """``arch``'s network as an fp32 ONNX model."""
+    return _model(space.graph(arch))
 
 
-def models(
-    space: Space,
-    entries: Sequence[Entry],
-    runtime: Runtime,
-    precision: str,
-    progress: Progress | None = None,
-) -> dict[Entry, Model | str]:
+def _model(graph: Graph) -> Model:
+    return Model(to_onnx(graph, stand_in_weights(graph)), graph.in_shapes[0])
+
+
+def stand_in_weights(graph: Graph) -> dict[str, npt.NDArray[np.float32]]:
+    """Weights that keep activations finite, for measuring.
+
+    They repeat after 16 KiB, so that a kit of hundreds of megabytes packs into a few.
+    """
+    pattern = np.random.default_rng(0).standard_normal(4096, dtype=np.float32)
+    found: dict[str, npt.NDArray[np.float32]] = {}
+    for place, op, _ in graph.expanded:
+        assert isinstance(op, Primitive)
+        prefix = f"{place}." if place else ""
+        for name, shape in op.parameters.items():
+            if name == "weight" and len(shape) > 1:
+                size, inputs = prod(shape), prod(shape[1:])
+                found[prefix + name] = np.resize(pattern, size).reshape(shape) * np.float32((2 / inputs) ** 0.5)
+            else:
+                found[prefix + name] = np.full(shape, float(name == "weight"), np.float32)
+        if isinstance(op, Norm):
+            found[f"{prefix}running_mean"] = np.zeros(op.shape[:1], np.float32)
+            found[f"{prefix}running_var"] = np.ones(op.shape[:1], np.float32)
+    return found
+
+
+def models(plan: Plan, space: Space, runtime: Runtime, progress: Progress | None = None) -> dict[Entry, Model | str]:
     """The prepared model of each entry, or why the runtime can't have it; both measurements of a network share one.
 
     Raises:
         ModelError: it can't have any.
     """
+    entries, precision = plan.entries(), plan.conditions.precision
     found: dict[Entry, Model | str] = {}
     for index, entry in enumerate(entries):
         if isinstance(entry, Whole) and entry.held_out == "again":
@@ -206,22 +211,12 @@ def prepared(plain: Model, runtime: Runtime, precision: str) -> Model | str:
         return str(error)
 
 
-def _filled(module: nn.Module) -> nn.Module:
-    """``module`` in eval mode, with weights that keep activations finite.
+def reader(model: Model | str) -> Callable[[], Model]:
+    """What gives a prepared model when it is to be loaded, or raises ModelError with why there is none."""
 
-    They repeat after 16 KiB, so that a kit of hundreds of megabytes packs into a few.
-    """
-    import torch
-    from torch import nn
+    def read() -> Model:
+        if isinstance(model, str):
+            raise ModelError(model)
+        return model
 
-    pattern = torch.from_numpy(np.random.default_rng(0).standard_normal(4096, dtype=np.float32))
-    for layer in module.modules():
-        if isinstance(layer, nn.BatchNorm2d):
-            layer.reset_parameters()
-        elif isinstance(layer, nn.Conv2d | nn.Linear):
-            weight = layer.weight.detach()
-            weight.copy_(pattern.repeat(-(-weight.numel() // 4096))[: weight.numel()].view_as(weight))
-            weight.mul_((2 / weight[0].numel()) ** 0.5)
-            if layer.bias is not None:
-                layer.bias.detach().zero_()
-    return module.eval()
+    return read

@@ -9,15 +9,14 @@ from __future__ import annotations
 import hashlib
 import re
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
 from hwnas.errors import ConfigError, DeviceError, KitError
 from hwnas.profiling.kit import Kit
 from hwnas.profiling.kit_main import PREFIX
-
-OnLine = Callable[[str], None]
+from hwnas.progress import Tell
 
 _SHA256 = "import hashlib,sys;print(hashlib.sha256(open(sys.argv[1],'rb').read()).hexdigest())"
 _OLDEST_PYTHON = (3, 8)
@@ -34,7 +33,7 @@ class Transport(Protocol):
     name: str
     folder: str
 
-    def run(self, command: Sequence[str], on_line: OnLine) -> int:
+    def run(self, command: Sequence[str], on_line: Tell) -> int:
         """Run a command there, pass on each line of its output, return its exit status.
 
         Raises:
@@ -68,7 +67,7 @@ def check_python(transport: Transport, python: str) -> None:
         )
 
 
-def measure_on(transport: Transport, kit: Kit, result: Path, *, python: str, on_line: OnLine) -> None:
+def measure_on(transport: Transport, kit: Kit, result: Path, *, python: str, on_line: Tell) -> None:
     """Run a kit on another machine and fetch its result, or what an earlier call had to leave undone of both.
 
     Args:
@@ -104,7 +103,7 @@ def _is_there(transport: Transport, remote: str) -> bool:
     return transport.run(["test", "-f", remote], lambda line: None) == 0
 
 
-def _bring(transport: Transport, kit: Kit, remote: str, python: str, on_line: OnLine) -> None:
+def _bring(transport: Transport, kit: Kit, remote: str, python: str, on_line: Tell) -> None:
     """Copy the kit, unless the very same file is there."""
     lines: list[str] = []
     transport.run([python, "-c", _SHA256, remote], lines.append)
@@ -117,7 +116,7 @@ def _bring(transport: Transport, kit: Kit, remote: str, python: str, on_line: On
         transport.copy_to(local, remote)
 
 
-def _measure(transport: Transport, command: Sequence[str], on_line: OnLine) -> None:
+def _measure(transport: Transport, command: Sequence[str], on_line: Tell) -> None:
     lines: list[str] = []
 
     def heard(line: str) -> None:

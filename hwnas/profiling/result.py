@@ -6,24 +6,24 @@ import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
-from hwnas.errors import KitError
-from hwnas.files import read_json, validated
-from hwnas.profiling.kit_file import canonical, seal
+from hwnas.errors import InputError, KitError, SpaceError
+from hwnas.files import read_json
+from hwnas.graph.graph import Op
+from hwnas.profiling.kit_file import KIT_SCHEMA, canonical, seal
 from hwnas.profiling.plan import Entry, Plan, Whole
-from hwnas.space.op import Op
+from hwnas.profiling.run import RESULT_SCHEMA
+from hwnas.record import FileRecord, Record
+from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
-from hwnas.space.space import Space
 from hwnas.tables.device import Device
-from hwnas.tables.origin import Condition, Protocol
+from hwnas.tables.origin import MachineState, Protocol, Share
 from hwnas.tables.table import Latency, LatencyTable, MeasuredNetwork
 
-_Share = Annotated[float, Field(ge=0, le=1e3, allow_inf_nan=False)]
 _Text = Annotated[str, Field(min_length=1, max_length=200)]
-_RESULT_SCHEMA = "hwnas-result/1"
 _MOST_BYTES = 1 << 28
 _EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -34,17 +34,13 @@ def _utc(text: str) -> str:
     return text
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Failure(_Strict):
+class Failure(Record):
     """An entry that the runtime can't run."""
 
     failed: Annotated[str, Field(min_length=1, max_length=300)]
 
 
-class MeasuredOn(_Strict):
+class MeasuredOn(Record):
     """The part of a `Device` that only the device knows."""
 
     hardware: _Text
@@ -56,33 +52,62 @@ class MeasuredOn(_Strict):
     options: Mapping[str, str]
 
 
-class Result(_Strict):
+class Result(FileRecord):
     """What :func:`hwnas.profiling.run.run_plan` returns; times in milliseconds, entries in the plan's order."""
 
-    schema_: Annotated[Literal["hwnas-result/1"], Field(alias="schema")]
+    SCHEMA: ClassVar[str] = RESULT_SCHEMA
+    REMEDY: ClassVar[str] = "measure again"
+    ERROR: ClassVar[type[InputError]] = KitError
+
     device: MeasuredOn
     python: _Text
     started: Annotated[str, AfterValidator(_utc)]
-    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    seconds: Annotated[float, Field(ge=0)]
     rounds: Annotated[int, Field(gt=0)]
     reference: Annotated[int, Field(ge=0)]
-    confidence_95: _Share
-    unsteadiness_90: _Share
-    drift: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    confidence_95: Share
+    unsteadiness_90: Share
+    drift: Annotated[float, Field(gt=0)]
     clock_steps: Annotated[int, Field(ge=0)]
     affinity: tuple[int, ...]
-    before: Condition
-    after: Condition
+    before: MachineState
+    after: MachineState
     entries: tuple[Latency | Failure, ...]
 
 
-class _Description(_Strict):
-    """A kit's own, see :class:`hwnas.profiling.kit_file.KitFile`."""
+class KitModel(Record):
+    """A file of a kit: the model of one entry or more."""
 
-    schema_: Annotated[Literal["hwnas-kit/1"], Field(alias="schema")]
+    file: str
+    sha256: str
+    bytes: Annotated[int, Field(ge=0)]
+    input_chw: tuple[int, ...]
+
+
+class KitRuntime(Record):
+    """Where a kit's runtime is defined."""
+
+    module: str
+    class_: Annotated[str, Field(alias="class")]
+
+
+class KitDescription(FileRecord):
+    """What a kit says of itself, see :class:`hwnas.profiling.kit_file.KitFile`.
+
+    Attributes:
+        plan: what it measures.
+        runtime: what it measures with.
+        models: of the plan's entries, or why the runtime can't have one.
+        sources: name -> SHA-256 of each file of hwnas in it.
+    """
+
+    SCHEMA: ClassVar[str] = KIT_SCHEMA
+    REMEDY: ClassVar[str] = "build the kit again"
+    ERROR: ClassVar[type[InputError]] = KitError
+
     plan: Plan
-    runtime: Mapping[str, str]
-    models: tuple[dict[str, Any], ...]
+    runtime: KitRuntime
+    models: tuple[KitModel | Failure, ...]
     sources: Mapping[str, str]
 
 
@@ -97,7 +122,7 @@ class Returned(NamedTuple):
     """
 
     table: LatencyTable
-    space: Space
+    space: ChainSpace
     kit_sha256: str
     remarks: tuple[str, ...]
 
@@ -108,20 +133,22 @@ def read_result(path: Path) -> Returned:
     Raises:
         KitError: it can't be read, was cut short, damaged or edited, is of another schema, or isn't what the kit's plan
             asks for, Op by Op.
-        SpaceError: the plan's space can't be made here.
         ArchError: a network isn't one of the space.
     """
     data = _unsealed(path)
     description = data.pop("kit")
-    kit = validated(_Description, description, f"{path}: kit", KitError)
+    kit = KitDescription.of_plain(description, f"{path}: kit")
     plan = kit.plan
     table = table_of(plan, data, path)
     if len(kit.models) != len(plan.entries()):
         raise KitError(
             f"{path}: its kit has {len(kit.models)} models for {len(plan.entries())} entries; build it again"
         )
-    space = get_space(plan.space)
-    if plan.space.fingerprint != space.fingerprint or {*table.ops, *table.failed} != set(space.distinct_ops):
+    try:
+        space = get_space(plan.space)
+    except SpaceError as error:
+        raise KitError(f"{path}: {error}") from None
+    if {*table.ops, *table.failed} != set(space.distinct_ops):
         raise KitError(f"{path} was measured for another {space.source} than there is here; build the kit again")
     for network in (*plan.networks, *plan.held_out):
         space.check(network)
@@ -137,9 +164,9 @@ def _unsealed(path: Path) -> dict[str, Any]:
         raise KitError(f"can't read {path}: {problem.strerror}") from None
     data = read_json(path, KitError)
     schema = data.get("schema") if isinstance(data, dict) else None
-    if schema != _RESULT_SCHEMA:
+    if schema != RESULT_SCHEMA:
         raise KitError(
-            f"{path} isn't what python KIT.pyz -o RESULT writes ({_RESULT_SCHEMA}), it has schema {schema!r:.60}"
+            f"{path} isn't what python KIT.pyz -o RESULT writes ({RESULT_SCHEMA}), it has schema {schema!r:.60}"
         )
     result: dict[str, Any] = data
     try:
@@ -182,26 +209,27 @@ def table_of(plan: Plan, data: Any, where: Path | str) -> LatencyTable:
         KitError: a field is missing, unknown or out of range, the number of entries isn't the plan's, the runtime isn't
             the plan's, or no Op could be run.
     """
-    result = validated(Result, data, where, KitError)
+    result = Result.of_plain(data, where)
     entries = plan.entries()
     if len(result.entries) != len(entries):
         raise KitError(f"{where} has {len(result.entries)} entries, its plan has {len(entries)}; measure again")
-    if (result.device.runtime, dict(result.device.options)) != (plan.runtime, dict(plan.options)):
-        raise KitError(f"{where} was measured with {result.device.runtime}, the plan asks for {plan.runtime}")
+    asked = plan.conditions
+    if (result.device.runtime, result.device.options) != (asked.runtime, asked.options):
+        raise KitError(f"{where} was measured with {result.device.runtime}, the plan asks for {asked.runtime}")
     measured = dict(zip(entries, result.entries, strict=True))
     ops = {key: value for key, value in measured.items() if isinstance(key, Op) and isinstance(value, Latency)}
     if not ops:
         raise KitError(f"{where}: the device could run none of the plan's {len(plan.ops)} ops")
     return LatencyTable(
         device=Device(
-            **result.device.model_dump(), precision=plan.precision, threads=plan.threads, batch=plan.batch
+            **result.device.model_dump(), precision=asked.precision, threads=asked.threads, batch=asked.batch
         ),
         space=plan.space,
         protocol=Protocol(
             rounds=result.rounds,
-            runs_per_round=int(plan.effort["runs_per_round"]),
-            warmup_runs=int(plan.effort["warmup_runs"]),
-            confidence_asked=plan.effort["confidence"],
+            runs_per_round=plan.effort.runs_per_round,
+            warmup_runs=plan.effort.warmup_runs,
+            confidence_asked=plan.effort.confidence,
             reference=str(entries[min(result.reference, len(entries) - 1)]),
             seed=plan.seed,
             hwnas=plan.hwnas,

@@ -20,10 +20,8 @@ from hwnas.profiling.timer import ClockError, Effort, Measurement, Round, measur
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from hwnas.progress import Progress
     from hwnas.runtimes.base import Runtime
-
-    Progress = Callable[[str, int, int, str], None]
-    """(what is being done, steps done, steps in all, a note)"""
 
 RESULT_SCHEMA = "hwnas-result/1"
 _PROGRESS_STEPS = 1000
@@ -34,7 +32,7 @@ class Model(NamedTuple):
     """A model as a runtime's ``prepare`` gave it, and the (C, H, W) of its input."""
 
     data: bytes
-    input_chw: tuple[int, int, int]
+    input_chw: tuple[int, ...]
 
 
 class Measured(NamedTuple):
@@ -137,16 +135,17 @@ def run_plan(
 
     Returns:
         Plain values for JSON, see :class:`hwnas.profiling.result.Result`: each entry's statistics in milliseconds or
-        why it failed, the device, its condition before and after, how well the medians are known.
+        why it failed, the device, its state before and after, how well the medians are known.
 
     Raises:
         ModelError: nothing of the plan can be run.
         DeviceError: the models don't fit into memory.
     """
     started, begin = datetime.now(timezone.utc), time.monotonic()  # noqa: UP017  (Python 3.8)
-    before = machine.condition()
+    before = machine.state()
+    asked = plan["conditions"]
     measured = measure_loaded(
-        models, runtime, threads=plan["threads"], precision=plan["precision"], batch=plan["batch"],
+        models, runtime, threads=asked["threads"], precision=asked["precision"], batch=asked["batch"],
         effort=Effort(**plan["effort"]), rng=np.random.default_rng(plan["seed"]), journal=journal, progress=progress,
     )  # fmt: skip
     found = measured.measurement
@@ -177,7 +176,7 @@ def run_plan(
         "clock_steps": found.clock_steps,
         "affinity": machine.affinity(),
         "before": before,
-        "after": machine.condition(),
+        "after": machine.state(),
         "entries": entries,
     }  # fmt: skip
 

@@ -39,7 +39,8 @@ _CLOCK_STEPS = 100
 """So many runs that took no time or less, before measuring is given up."""
 
 
-class Effort(NamedTuple):
+@dataclass(frozen=True)
+class Effort:
     """How long to measure.
 
     Attributes:

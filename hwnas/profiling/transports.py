@@ -7,12 +7,14 @@ import re
 import shlex
 import subprocess
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
 from hwnas.errors import ConfigError, DeviceError
-from hwnas.profiling.remote import OnLine, Transport
+from hwnas.profiling.remote import Transport
+from hwnas.progress import Tell
 
 
 class Ssh:
@@ -40,7 +42,7 @@ class Ssh:
             *(["-l", user] if user else []), "--", host,
         ]  # fmt: skip
 
-    def run(self, command: Sequence[str], on_line: OnLine) -> int:
+    def run(self, command: Sequence[str], on_line: Tell) -> int:
         return self._ssh(command, on_line)
 
     def copy_to(self, local: Path, remote: str) -> None:
@@ -58,7 +60,7 @@ class Ssh:
             raise DeviceError(f"can't copy from {self.name}: {(lines or ['no reason given'])[-1][:300]}")
 
     def _ssh(
-        self, words: Sequence[str], on_line: OnLine, source: IO[bytes] | None = None, target: IO[bytes] | None = None
+        self, words: Sequence[str], on_line: Tell, source: IO[bytes] | None = None, target: IO[bytes] | None = None
     ) -> int:
         lines: list[str] = []
 
@@ -115,7 +117,7 @@ class Adb:
         self.name = serial
         self._command = ["adb", "-s", serial]
 
-    def run(self, command: Sequence[str], on_line: OnLine) -> int:
+    def run(self, command: Sequence[str], on_line: Tell) -> int:
         return self._adb(["shell", shlex.join(command)], on_line)
 
     def copy_to(self, local: Path, remote: str) -> None:
@@ -131,7 +133,7 @@ class Adb:
         if self._adb(words, lines.append):
             raise DeviceError(f"adb {words[0]} failed on {self.name}: {(lines or ['no reason given'])[-1][:300]}")
 
-    def _adb(self, words: Sequence[str], on_line: OnLine) -> int:
+    def _adb(self, words: Sequence[str], on_line: Tell) -> int:
         lines: list[str] = []
 
         def heard(line: str) -> None:
@@ -145,15 +147,27 @@ class Adb:
         return status
 
 
-def transport_to(address: str, ssh_config: Path | None = None) -> Transport:
-    """The transport of ``ssh://[user@]host[:port]`` or ``adb://SERIAL``.
+@dataclass(frozen=True)
+class Remote:
+    """Another machine, and how to work there.
 
-    Raises:
-        ConfigError: neither of them.
+    Attributes:
+        address: ``ssh://[user@]host[:port]`` or ``adb://SERIAL``.
+        python: name or path of Python there.
+        ssh_config: a configuration file in place of ssh's usual ones.
     """
-    if address.startswith("adb://"):
-        return Adb(address)
-    return Ssh(address, ssh_config)
+
+    address: str
+    python: str = "python3"
+    ssh_config: Path | None = None
+
+    def transport(self) -> Transport:
+        """The way there.
+
+        Raises:
+            ConfigError: not such an address.
+        """
+        return Adb(self.address) if self.address.startswith("adb://") else Ssh(self.address, self.ssh_config)
 
 
 def _parsed(address: str) -> tuple[str | None, str, int | None]:
@@ -174,7 +188,7 @@ def _parsed(address: str) -> tuple[str | None, str, int | None]:
 
 
 def _process(
-    command: Sequence[str], on_line: OnLine, source: IO[bytes] | None = None, target: IO[bytes] | None = None
+    command: Sequence[str], on_line: Tell, source: IO[bytes] | None = None, target: IO[bytes] | None = None
 ) -> int:
     """Run a program here; its output, or with ``target`` only its errors, line by line; its exit status."""
     try:

@@ -21,11 +21,10 @@ import numpy.typing as npt
 
 from hwnas.arrays import Archs, Values
 from hwnas.errors import DataError
-from hwnas.evaluation.choices import adds_depth
 from hwnas.prediction.lowered import madds, params
 from hwnas.ranking.correlation import Column, Resamples, kendall_tau, spearman
 from hwnas.records.rank import Correlations, Estimate, Part, Picks, Ranking
-from hwnas.space.space import Space
+from hwnas.space.chain import ChainSpace
 
 LEAST_ARCHS = 10
 """Fewer can be in any order by chance: no correlation is given of them."""
@@ -64,15 +63,13 @@ class Evidence:
         return np.asarray(self.truth.mean(axis=1))
 
 
-def baselines(space: Space, archs: Archs) -> dict[str, Values]:
+def baselines(space: ChainSpace, archs: Archs) -> dict[str, Values]:
     """What orders archs (N, L) without any training: depth, multiply-adds and parameters, (N,) each."""
-    depth = np.zeros(len(archs))
-    for layer, choices in enumerate(space.layers):
-        depth += np.array([adds_depth(op) for op in choices])[archs[:, layer]]
+    plain = space.plain()
     return {
-        "depth": depth,
-        "madds": madds(space)(archs),
-        "params": params(space)(archs),
+        "depth": space.depth(archs).astype(np.float64),
+        "madds": madds(plain)(archs),
+        "params": params(plain)(archs),
     }
 
 

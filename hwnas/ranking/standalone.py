@@ -21,7 +21,7 @@ from hwnas.files import read_json, to_json, write_atomic
 from hwnas.progress import Progress
 from hwnas.ranking.truth import read_truth, write_truth
 from hwnas.space.arch import Arch
-from hwnas.space.space import Space
+from hwnas.space.chain import ChainSpace
 from hwnas.training.config import TrainConfig
 from hwnas.training.learners.network import NetworkConfig
 from hwnas.training.loop import run_training
@@ -29,7 +29,7 @@ from hwnas.training.run import changed_key
 
 
 def train_standalone(
-    config: TrainConfig, space: Space, count: int, work: Path, *, seed: int, progress: Progress | None = None
+    config: TrainConfig, space: ChainSpace, count: int, work: Path, *, seed: int, progress: Progress | None = None
 ) -> Path:
     """Train ``count`` random archs of ``space``, one after the other, and write their test accuracies.
 
@@ -72,7 +72,7 @@ def train_standalone(
     return path
 
 
-def draw(space: Space, count: int, seed: int) -> list[tuple[int, ...]]:
+def draw(space: ChainSpace, count: int, seed: int) -> list[tuple[int, ...]]:
     """``count`` different random archs; with the same seed, more archs begin with the fewer.
 
     Raises:

@@ -15,7 +15,6 @@ from hwnas.prediction.lowered import madds
 from hwnas.prediction.validate import Validation
 from hwnas.reporting.theme import BLUE, GREY, HAIRLINE, TEMPLATE, padded_range
 from hwnas.reporting.units import large, milliseconds
-from hwnas.space.space import Space
 
 _TOLERANCES = {0.10: "rgba(148,163,184,0.16)", 0.05: "rgba(148,163,184,0.26)"}
 """Relative error -> colour of its band; the wider one first, so that the narrower lies on it."""
@@ -46,15 +45,15 @@ class Predictions:
 
 def by_table(found: Validation, predictor: LatencyPredictor) -> Predictions:
     """What the validated table predicts."""
-    interval_ms = predictor.interval([network["choices"] for network in found.networks])
-    predicted_ms = np.array([network["predicted_ms"] for network in found.networks])
+    interval_ms = predictor.interval([network.choices for network in found.networks])
+    predicted_ms = np.array([network.predicted_ms for network in found.networks])
     return _predictions(found, predicted_ms, interval_ms, ["" for _ in found.networks])
 
 
 def by_madds(found: Validation, space: Space) -> Predictions:
     """What multiply-adds alone predict, once calibrated to fit these very networks best: the baseline."""
-    counted = madds(space)([network["choices"] for network in found.networks])
-    measured_ms = np.array([(n["measured_ms"] + n["measured_again_ms"]) / 2 for n in found.networks])
+    counted = madds(space)([network.choices for network in found.networks])
+    measured_ms = np.array([(n.measured_ms + n.measured_again_ms) / 2 for n in found.networks])
     line = fit(Networks(counted, {}, measured_ms))
     predicted_ms = line.scale * counted + line.fixed_ms
     return _predictions(found, predicted_ms, None, [f"{large(count)} multiply-adds<br>" for count in counted])
@@ -63,10 +62,10 @@ def by_madds(found: Validation, space: Space) -> Predictions:
 def _predictions(
     found: Validation, predicted_ms: Values, interval_ms: tuple[Values, Values] | None, notes: Sequence[str]
 ) -> Predictions:
-    first_ms = np.array([network["measured_ms"] for network in found.networks])
-    again_ms = np.array([network["measured_again_ms"] for network in found.networks])
+    first_ms = np.array([network.measured_ms for network in found.networks])
+    again_ms = np.array([network.measured_again_ms for network in found.networks])
     texts = tuple(
-        f"{','.join(map(str, network['choices']))}<br>{note}predicted {milliseconds(p)}<br>"
+        f"{','.join(map(str, network.choices))}<br>{note}predicted {milliseconds(p)}<br>"
         f"measured {milliseconds(a)} and {milliseconds(b)}"
         for network, note, p, a, b in zip(found.networks, notes, predicted_ms, first_ms, again_ms, strict=True)
     )

@@ -12,7 +12,7 @@ from hwnas.reporting.html import page
 from hwnas.reporting.markup import Html, card, code, details, escape, facts, join, lead, side_by_side, table, tile
 from hwnas.reporting.predictions import Predictions, by_madds, by_table, common_range, predictions_figure
 from hwnas.reporting.units import milliseconds, percent
-from hwnas.space.space import Space
+from hwnas.space.chain import ChainSpace
 from hwnas.tables.table import LatencyTable
 
 _HOW_TO_READ = (
@@ -50,7 +50,7 @@ def render_validation(found: Validation, validated: LatencyTable) -> str:
     )
 
 
-def _lead(found: Validation, validated: LatencyTable, space: Space) -> str:
+def _lead(found: Validation, validated: LatencyTable, space: ChainSpace) -> str:
     count = len(found.networks)
     when = (
         "each measured twice in the same rounds as the table's ops"
@@ -67,7 +67,7 @@ def _lead(found: Validation, validated: LatencyTable, space: Space) -> str:
 def _held_out(found: Validation, validated: LatencyTable) -> bool:
     """Whether the networks are those that the table holds for this."""
     held_out = [(first.choices, first.p50_ms, again.p50_ms) for first, again in validated.held_out]
-    return held_out == [(tuple(n["choices"]), n["measured_ms"], n["measured_again_ms"]) for n in found.networks]
+    return held_out == [(n.choices, n.measured_ms, n.measured_again_ms) for n in found.networks]
 
 
 def _tiles(found: Validation, validated: LatencyTable) -> Iterator[Html]:
@@ -122,7 +122,7 @@ def _correlation(value: float) -> str:
     return "not defined" if isnan(value) else f"{value:.3f}"
 
 
-def _networks_section(found: Validation, validated: LatencyTable, space: Space) -> Html:
+def _networks_section(found: Validation, validated: LatencyTable, space: ChainSpace) -> Html:
     """Both scatters with the same axes, so that the eye can compare, and all numbers as a table."""
     ours, baseline = by_table(found, LatencyPredictor(validated, space)), by_madds(found, space)
     ends_ms = common_range(ours, baseline)
@@ -132,7 +132,7 @@ def _networks_section(found: Validation, validated: LatencyTable, space: Space) 
     ]
     rows = [
         [
-            code(",".join(map(str, network["choices"]))),
+            code(",".join(map(str, network.choices))),
             milliseconds(predicted),
             milliseconds(first),
             milliseconds(again),

@@ -9,10 +9,10 @@ from typing import Any
 
 from hwnas.errors import ArchError
 from hwnas.files import validated
-from hwnas.space.ref import SpaceDefinition
+from hwnas.space.chain import ChainSpace
+from hwnas.space.ref import SpaceDefinition, SpaceRef
 from hwnas.space.registry import get_space, made
 from hwnas.space.scarlet import released_archs
-from hwnas.space.space import Space
 
 _KEYS = ("space", "choices", "resolution", "classes", "definition")
 
@@ -25,7 +25,7 @@ class Arch:
         ArchError: the choices aren't an arch of the space.
     """
 
-    space: Space
+    space: ChainSpace
     choices: tuple[int, ...]
 
     def __post_init__(self) -> None:
@@ -72,7 +72,9 @@ class Arch:
         return Arch(made(space, definition, *size), tuple(choices))
 
 
-def parse_arch(text: str, resolution: int | None = None, classes: int | None = None) -> Arch:
+def parse_arch(
+    text: str, resolution: int | None = None, classes: int | None = None, *, known: SpaceRef | None = None
+) -> Arch:
     """What a person types for an arch.
 
     A released name, an ``arch.json``, ``front.json:N`` (point N, from 0, of a search's front), or ``SPACE:i,j,k,…``.
@@ -81,6 +83,7 @@ def parse_arch(text: str, resolution: int | None = None, classes: int | None = N
         text: the words.
         resolution: input size in pixels; the space's own when None.
         classes: outputs; the space's own when None.
+        known: a space that the text may name though its YAML file isn't here.
 
     Raises:
         ArchError: not one of the four, or not an arch of its space.
@@ -103,7 +106,8 @@ def parse_arch(text: str, resolution: int | None = None, classes: int | None = N
         indices = tuple(int(c) for c in choices.split(","))
     except ValueError:
         raise ArchError(f"the choices of {text!r} must be integers separated by commas") from None
-    return Arch(get_space(space_name, resolution, classes), indices)
+    gone = known is not None and known.source == space_name and known.definition and not Path(space_name).exists()
+    return Arch(get_space(known if known and gone else space_name, resolution, classes), indices)
 
 
 def _read(path: Path) -> Any:

@@ -62,6 +62,11 @@ class Device(Record):
             runtime=self.runtime, options=self.options, precision=self.precision, threads=self.threads, batch=self.batch
         )
 
+    def difference(self, other: Device) -> str | None:
+        """The first field in which another device isn't this one, None where none is; clocks come and go."""
+        names = (name for name in Device.model_fields if name != "clocks")
+        return next((name for name in names if getattr(self, name) != getattr(other, name)), None)
+
     def __str__(self) -> str:
         threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
         return (

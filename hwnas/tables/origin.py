@@ -8,11 +8,11 @@ from pydantic import Field
 
 from hwnas.record import Record
 
-Share = Annotated[float, Field(ge=0, le=1e3, allow_inf_nan=False)]
-_Number = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1e3)]
+_Number = Annotated[float, Field(ge=0)]
 
 
-class Condition(Record):
+class MachineState(Record):
     """How a machine was doing at a moment; None is what its system doesn't tell.
 
     Attributes:
@@ -29,7 +29,7 @@ class Condition(Record):
     throttled: _Number | None = None
     busy_s: _Number | None = None
     stolen_s: _Number | None = None
-    temperature_c: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    temperature_c: float | None = None
     battery_percent: _Number | None = None
 
 
@@ -61,12 +61,12 @@ class Protocol(Record):
     confidence_asked: Share
     confidence_95: Share
     unsteadiness_90: Share
-    drift: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    drift: Annotated[float, Field(gt=0)]
     clock_steps: Annotated[int, Field(ge=0)]
     reference: str
     affinity: tuple[int, ...]
-    before: Condition
-    after: Condition
+    before: MachineState
+    after: MachineState
     seconds: _Number
     seed: int
     started: str

@@ -26,25 +26,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar
 
 import yaml
-from pydantic import BaseModel, Field, model_validator
+from pydantic import Field, model_validator
 
-from hwnas.errors import SpaceError, TableError
-from hwnas.files import read_yaml, validated, write_atomic
-from hwnas.record import Record
-from hwnas.space.op import Op
+from hwnas.errors import InputError, TableError
+from hwnas.files import read_yaml, write_atomic
+from hwnas.graph.graph import Op
+from hwnas.record import FileRecord, Record
+from hwnas.space.chain import ChainSpace
 from hwnas.space.ref import SpaceRef
 from hwnas.space.registry import get_space
-from hwnas.space.space import Space
-from hwnas.tables import foreign_op  # noqa: F401  (registers the kind of Op that imported tables have)
 from hwnas.tables.device import Device
+from hwnas.tables.ops import OpField
 from hwnas.tables.origin import Protocol, Provenance, Share
 
-SCHEMA = "hwnas-latency-table/2"
-
-_Milliseconds = Annotated[float, Field(gt=0, le=1e7, allow_inf_nan=False, strict=True)]
+_Milliseconds = Annotated[float, Field(gt=0, le=1e7)]
 
 
 class Latency(Record):
@@ -59,7 +57,7 @@ class Latency(Record):
     p50_ms: _Milliseconds
     p10_ms: _Milliseconds
     p90_ms: _Milliseconds
-    count: Annotated[int, Field(gt=0, strict=True)]
+    count: Annotated[int, Field(gt=0)]
     confidence_95: Share | None = None
 
     @model_validator(mode="after")
@@ -77,7 +75,7 @@ class Latency(Record):
 class MeasuredNetwork(Latency):
     """A whole network of the table's space, measured like its ops."""
 
-    choices: tuple[Annotated[int, Field(ge=0, strict=True)], ...]
+    choices: tuple[Annotated[int, Field(ge=0)], ...]
 
 
 class AddedNetwork(MeasuredNetwork):
@@ -90,7 +88,7 @@ class AddedNetwork(MeasuredNetwork):
     """
 
     stabilizers: bool
-    drift: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    drift: Annotated[float, Field(gt=0)]
     started: str
 
 
@@ -108,10 +106,10 @@ class Calibration(Record):
         networks: how many it was fitted on.
     """
 
-    scale: Annotated[float, Field(gt=0, lt=100, allow_inf_nan=False)]
-    per_op_ms: Mapping[str, Annotated[float, Field(allow_inf_nan=False)]]
-    fixed_ms: Annotated[float, Field(allow_inf_nan=False)]
-    error_90: Annotated[float, Field(ge=0, lt=10, allow_inf_nan=False)]
+    scale: Annotated[float, Field(gt=0, lt=100)]
+    per_op_ms: Mapping[str, float]
+    fixed_ms: float
+    error_90: Annotated[float, Field(ge=0, lt=10)]
     held_out_mape: Share
     networks: Annotated[int, Field(gt=1)]
 
@@ -123,16 +121,19 @@ class Calibration(Record):
 
 
 class _Entry(Latency):
-    op: dict[str, Any]
+    op: OpField
 
 
 class _Failed(Record):
-    op: dict[str, Any]
+    op: OpField
     reason: str
 
 
-class _File(Record):
-    schema_: Annotated[Literal["hwnas-latency-table/2"], Field(alias="schema")]
+class _File(FileRecord):
+    SCHEMA: ClassVar[str] = "hwnas-latency-table/2"
+    REMEDY: ClassVar[str] = "profile again"
+    ERROR: ClassVar[type[InputError]] = TableError
+
     device: Device
     space: SpaceRef | None = None
     protocol: Protocol | None = None
@@ -196,17 +197,13 @@ class LatencyTable:
         Raises:
             TableError: as :meth:`load`.
         """
-        schema = data.get("schema") if isinstance(data, dict) else None
-        if schema != SCHEMA and isinstance(schema, str) and schema.startswith("hwnas-latency-table/"):
-            raise TableError(f"{where} has schema {schema}, this hwnas reads {SCHEMA}; profile again")
-        file = validated(_File, data, where, TableError)
+        file = _File.of_plain(data, where)
         ops: dict[Op, Latency] = {}
         for row, entry in enumerate(file.ops):
-            op = _op(entry.op, f"{where}: ops.{row}")
-            if op in ops:
-                raise TableError(f"{where}: ops.{row}: a second entry for {op}; remove one")
-            ops[op] = Latency(**entry.model_dump(exclude={"op"}))
-        failed = {_op(entry.op, f"{where}: failed.{row}"): entry.reason for row, entry in enumerate(file.failed)}
+            if entry.op in ops:
+                raise TableError(f"{where}: ops.{row}: a second entry for {entry.op}; remove one")
+            ops[entry.op] = Latency(**entry.model_dump(exclude={"op"}))
+        failed = {entry.op: entry.reason for entry in file.failed}
         if both := ops.keys() & failed.keys():
             raise TableError(f"{where}: {next(iter(both))} is among ops and failed; remove one")
         return LatencyTable(
@@ -222,12 +219,12 @@ class LatencyTable:
             calibration=file.calibration,
         )
 
-    def get_space(self) -> Space:
+    def get_space(self) -> ChainSpace:
         """The space that the table was made for.
 
         Raises:
             TableError: it covers none, as an import may.
-            SpaceError: the space's file isn't there any more, or has changed.
+            SpaceError: this hwnas makes another space of that name.
         """
         if self.space is None:
             raise TableError("the table covers no space; it came from another tool")
@@ -253,8 +250,8 @@ class LatencyTable:
     def to_yaml(self) -> str:
         """The file's text; one line per entry, so that two tables can be compared line by line."""
         sections = {
-            "schema": SCHEMA,
-            "device": self.device.model_dump(),
+            "schema": _File.SCHEMA,
+            "device": _plain(self.device),
             "space": _plain(self.space),
             "protocol": _plain(self.protocol),
             "provenance": _plain(self.provenance),
@@ -272,14 +269,7 @@ class LatencyTable:
         return "".join(parts)
 
 
-def _op(data: dict[str, Any], where: str) -> Op:
-    try:
-        return Op.from_dict(data)
-    except SpaceError as error:
-        raise TableError(f"{where}.op: {error}") from None
-
-
-def _plain(model: BaseModel | None) -> dict[str, Any]:
+def _plain(model: Record | None) -> dict[str, Any]:
     return model.model_dump(mode="json", exclude_none=True) if model else {}
 
 

@@ -18,7 +18,7 @@ from torch import nn
 
 from hwnas.errors import CheckpointError
 from hwnas.files import validated, write_atomic
-from hwnas.nn.derive import load_strictly
+from hwnas.nn.network import load_strictly
 from hwnas.record import Record
 from hwnas.training.weights import WeightAverage
 

@@ -23,7 +23,7 @@ from torch import nn
 from hwnas.data.load import Data
 from hwnas.errors import CheckpointError, ConfigError, DataError, OutputError
 from hwnas.files import read_yaml, refuse_existing, write_atomic
-from hwnas.nn.derive import load_strictly
+from hwnas.nn.network import load_strictly
 from hwnas.records.train import DataRecord
 from hwnas.training.config import TrainConfig
 

@@ -15,7 +15,7 @@ from hwnas.data.load import Data, load_data
 from hwnas.errors import CheckpointError, DataError
 from hwnas.evaluation.accuracy import Evaluator
 from hwnas.files import write_atomic
-from hwnas.nn.derive import load_strictly
+from hwnas.nn.network import load_strictly
 from hwnas.nn.supernet import Supernet
 from hwnas.records.train import SupernetRecord, TrainedOn
 from hwnas.space.registry import get_space
@@ -66,7 +66,7 @@ def save_supernet(run: Path, supernet: Supernet, data: Data, config: TrainConfig
     weights = save(state)
     info = SupernetRecord(
         space=supernet.space.ref,
-        stabilizers=supernet.stabilizers,
+        stabilizers=supernet.space.inherits,
         data=TrainedOn(
             source=data.spec, held_out=config.held_out, corrupt_images=config.corrupt_images, sha256=data.fingerprint,
             labels=data.classes, preprocessing=data.preprocessing,
@@ -110,6 +110,6 @@ def load_supernet(run: Path) -> TrainedSupernet:
         raise CheckpointError(f"{path} isn't a safetensors file: {error}") from None
     if hashlib.sha256(weights).hexdigest() != info.weights_sha256:
         raise CheckpointError(f"{path} isn't the file that supernet.json describes: its hash differs; train anew")
-    supernet = Supernet(space, stabilizers=info.stabilizers)
+    supernet = Supernet(space.inheriting() if info.stabilizers else space)
     load_strictly(supernet, state, str(path))
     return TrainedSupernet(supernet.eval(), info)

@@ -1,10 +1,12 @@
-"""`Here`: this process does it, one item after the other."""
+"""This process does it: `Here` one item after the other, `Threads` all at once."""
 
 from __future__ import annotations
 
 import platform
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from queue import SimpleQueue
 from typing import Any
 
 from hwnas.errors import HwnasError
@@ -18,6 +20,25 @@ class Here:
         """One outcome for each item, in their order."""
         for index, item in enumerate(items):
             yield attempt(function, item, index)
+
+    def close(self) -> None:
+        """Nothing to let go."""
+
+
+class Threads:
+    """A thread for each item, for work done elsewhere; they don't keep the process from ending."""
+
+    def map(self, function: Callable[[Item], Any], items: Sequence[Item]) -> Iterator[Done | Failed]:
+        """One outcome for each item, as they come in."""
+        outcomes: SimpleQueue[Done | Failed] = SimpleQueue()
+
+        def work(index: int) -> None:
+            outcomes.put(attempt(function, items[index], index))
+
+        for index in range(len(items)):
+            threading.Thread(target=work, args=(index,), daemon=True).start()
+        for _ in items:
+            yield outcomes.get()
 
     def close(self) -> None:
         """Nothing to let go."""

@@ -91,7 +91,7 @@ def test_budgets_that_make_no_sense(hwnas: Shell, flow: Flow, tmp_path: Path, bu
 
 def test_a_budget_in_microseconds_gets_a_hint(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:
     table, space = LatencyTable.load(flow.table), get_space(str(flow.space))
-    budget_us = 1000 * float(np.median(LatencyPredictor(table, space).predict(space.sample(100, 0))))
+    budget_us = 1000 * float(np.median(LatencyPredictor(table, space)(space.sample(100, 0))))
     message = hwnas.refused(
         "search", "--supernet", flow.supernet, "--table", f"{flow.table}:{budget_us}", "-o", tmp_path / "search"
     )

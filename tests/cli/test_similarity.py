@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from hwnas.data.load import load_data
-from hwnas.evaluation.choices import choice_name
 from hwnas.evaluation.similarity import feature_similarity
 from hwnas.nn.supernet import Supernet
 from hwnas.space.registry import get_space
@@ -19,7 +18,8 @@ from hwnas.training.loop import run_training
 from hwnas.training.trained import load_supernet, save_supernet
 from tests.cli.run import Shell
 from tests.conftest import SMALL_SPACE
-from tests.reporting.test_browser import pytestmark as needs_browser
+from tests.reporting.browser import needs_browser
+from tests.spaces import keeping
 from tests.training.training_cases import short
 
 pytestmark = pytest.mark.xdist_group("similarity")  # so that the runs are made once
@@ -54,7 +54,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
 def fresh(run: Path, space: str, stabilizers: bool = True) -> None:
     """The run folder of a supernet that was never trained."""
     run.mkdir()
-    supernet = Supernet(get_space(space, 16, 10), stabilizers=stabilizers)
+    supernet = Supernet(keeping(get_space(space, 16, 10), stabilizers))
     save_supernet(run, supernet, load_data("digits", 16), short(space), {})
 
 
@@ -73,7 +73,7 @@ def test_json_holds_every_matrix_and_its_means(hwnas: Shell, runs: Runs) -> None
         expected = feature_similarity(trained.supernet, trained.data, images=30, prefixes=2, seed=3)
         assert [layer["layer"] for layer in run["layers"]] == list(range(6))
         for layer, matrix, ops in zip(run["layers"], expected, trained.supernet.space.layers, strict=True):
-            assert layer["choices"] == [choice_name(op) for op in ops]
+            assert layer["choices"] == [op.short for op in ops]
             assert layer["similarity"] == matrix.tolist()
         skips = [layer["skip"] for layer in run["layers"] if "skip" in layer["choices"]]
         assert [layer["skip"] for layer in run["layers"] if layer["skip"] is not None] == skips

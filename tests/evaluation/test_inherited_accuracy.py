@@ -12,9 +12,9 @@ from hwnas.data.load import Data, load_data
 from hwnas.errors import ArchError, ConfigError
 from hwnas.evaluation.accuracy import Evaluator, accuracy, batch_for, metrics_of
 from hwnas.evaluation.metrics import Tally
-from hwnas.nn.derive import Network
+from hwnas.nn.network import Network
 from hwnas.nn.supernet import Supernet
-from hwnas.space.space import Space
+from hwnas.space.chain import ChainSpace
 from tests.training.training_cases import state_bytes
 
 
@@ -24,9 +24,9 @@ def digits() -> Data:
 
 
 @pytest.fixture
-def supernet(small_space: Space) -> Supernet:
+def supernet(small_space: ChainSpace) -> Supernet:
     """Random weights everywhere, so that no choice is an identity by chance."""
-    supernet = Supernet(small_space, seed=1).train()
+    supernet = Supernet(small_space.inheriting(), seed=1).train()
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in supernet.parameters():
@@ -58,7 +58,7 @@ def test_accuracy_is_the_share_of_right_answers(digits: Data, right: int) -> Non
     assert network.training
 
 
-def test_scores_are_of_all_images_and_top1_is_the_accuracy(small_space: Space, digits: Data) -> None:
+def test_scores_are_of_all_images_and_top1_is_the_accuracy(small_space: ChainSpace, digits: Data) -> None:
     network = Network(small_space, small_space.sample(1, seed=2)[0], seed=3).train()
     found = metrics_of(network, digits, digits.test, partial(Tally, 10, 3))
     assert network.training

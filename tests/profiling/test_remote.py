@@ -20,8 +20,8 @@ from hwnas.profiling import kit_main
 from hwnas.profiling.kit import Kit
 from hwnas.profiling.remote import check_python, clean_up, measure_on
 from hwnas.profiling.result import read_result
-from hwnas.profiling.transports import Adb, Ssh, transport_to
-from hwnas.space.space import Space
+from hwnas.profiling.transports import Adb, Remote, Ssh
+from hwnas.space.chain import ChainSpace
 from hwnas.tables.table import LatencyTable
 from tests.profiling.kits import make_device, small_kit
 from tests.profiling.ssh_server import Server, client_config, free_port, make_key
@@ -30,7 +30,7 @@ HOME = Path(pwd.getpwuid(os.getuid()).pw_dir)  # sshd begins there, whatever $HO
 pytestmark = pytest.mark.xdist_group("ssh")  # one folder of kits, in the home of whoever runs the tests
 
 
-def test_profile_on_another_machine(server: Server, device: Path, tiny: Space, tmp_path: Path) -> None:
+def test_profile_on_another_machine(server: Server, device: Path, tiny: ChainSpace, tmp_path: Path) -> None:
     table = tmp_path / "table.yaml"
     words = ["profile", "--space", "scarlet-tiny", "--resolution", "32", "--networks", "4", "--held-out", "5"]
     words += ["--seconds", "1", "--on", server.address, "--python", device, "--ssh-config", server.config, "-o", table]
@@ -49,7 +49,7 @@ def test_profile_on_another_machine(server: Server, device: Path, tiny: Space, t
 
 @pytest.mark.parametrize("other", [False, True], ids=["damaged", "of another kit"])
 def test_a_bad_result_there_is_not_found_again(
-    server: Server, kit: Kit, device: Path, tiny: Space, tmp_path: Path, other: bool
+    server: Server, kit: Kit, device: Path, tiny: ChainSpace, tmp_path: Path, other: bool
 ) -> None:
     """It is removed, so that the same command measures again."""
     folder = HOME / ".cache" / "hwnas-kits" / kit.sha256[:16]
@@ -98,7 +98,7 @@ def sessions_of(sshd: int) -> list[int]:
     return [int(child) for child in children]
 
 
-def test_a_connection_that_drops(server: Server, device: Path, tiny: Space, tmp_path: Path) -> None:
+def test_a_connection_that_drops(server: Server, device: Path, tiny: ChainSpace, tmp_path: Path) -> None:
     slow = small_kit(tiny, seconds=6.0)
     kept = server.home / "kits" / slow.sha256[:16] / "result.json.journal"
 
@@ -181,7 +181,7 @@ def test_a_host_that_accepts_and_says_nothing(server: Server) -> None:
 )  # fmt: skip
 def test_addresses_that_are_none(address: str) -> None:
     with pytest.raises(ConfigError, match=r"ssh://|adb://"):
-        transport_to(address)
+        Remote(address).transport()
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_addresses_that_are_none(address: str) -> None:
      ("ssh://my_alias", "my_alias"), ("adb://emulator-5554", "emulator-5554"), ("adb://10.0.0.7:55", "10.0.0.7:55")],
 )  # fmt: skip
 def test_addresses(address: str, name: str) -> None:
-    assert transport_to(address).name == name
+    assert Remote(address).transport().name == name
 
 
 def test_words_reach_the_other_side_as_they_are(server: Server) -> None:

@@ -14,12 +14,12 @@ from hwnas.profiling import kit_main
 from hwnas.profiling.kit import Kit
 from hwnas.profiling.kit_file import seal
 from hwnas.profiling.result import read_result
-from hwnas.space.space import Space
+from hwnas.space.chain import ChainSpace
 from tests.profiling.kits import small_kit
 
 
 @pytest.fixture(scope="session")
-def returned(tiny: Space, tmp_path_factory: pytest.TempPathFactory) -> tuple[Kit, Path]:
+def returned(tiny: ChainSpace, tmp_path_factory: pytest.TempPathFactory) -> tuple[Kit, Path]:
     """A kit and its result, measured by this process."""
     folder = tmp_path_factory.mktemp("returned")
     kit = small_kit(tiny, seconds=0.2)
@@ -49,7 +49,7 @@ def resealed(data: dict[str, Any]) -> str:
     return json.dumps(data)
 
 
-def test_a_result_is_a_table(returned: tuple[Kit, Path], tiny: Space, result: dict[str, Any]) -> None:
+def test_a_result_is_a_table(returned: tuple[Kit, Path], tiny: ChainSpace, result: dict[str, Any]) -> None:
     kit, path = returned
     found = read_result(path)
     assert (found.kit_sha256, found.space, found.remarks) == (kit.sha256, tiny, ())
@@ -89,18 +89,18 @@ Edit = Callable[[dict[str, Any]], object]
 @pytest.mark.parametrize(
     ("edit", "reason"),
     [
-        (lambda r: r.update(schema="hwnas-result/2"), "schema 'hwnas-result/2'"),
+        (lambda r: r.update(schema="hwnas-result/9"), "schema 'hwnas-result/9'"),
         (lambda r: r.pop("kit"), "was edited"),
-        (lambda r: r["kit"].update(schema="hwnas-kit/9"), "kit: schema"),
+        (lambda r: r["kit"].update(schema="hwnas-kit/1"), "has schema hwnas-kit/1, this hwnas reads hwnas-kit/2"),
         (lambda r: r["kit"]["models"].pop(), "has 48 models for 49 entries"),
         (lambda r: r["entries"].pop(), "has 48 entries, its plan has 49"),
         (lambda r: r["kit"]["plan"]["ops"].append(r["kit"]["plan"]["ops"][0]), "an entry is there twice"),
-        (lambda r: r["kit"]["plan"]["space"].update(fingerprint="0" * 64), "another scarlet-tiny than there is here"),
-        (lambda r: r["kit"]["plan"]["space"].update(source="scarlet-s1"), "another scarlet-s1 than there is here"),
+        (lambda r: r["kit"]["plan"]["space"].update(fingerprint="0" * 64), "the space scarlet-tiny isn't what it was"),
+        (lambda r: r["kit"]["plan"]["space"].update(source="scarlet-s1"), "the space scarlet-s1 isn't what it was"),
         (lambda r: r["kit"]["plan"]["space"].update(source="no"), "no space 'no'"),
         (lambda r: r["kit"]["plan"]["ops"][1].update(c_out=17), "another scarlet-tiny than there is here"),
         (lambda r: r["kit"]["plan"]["networks"].append([99] * 8) or r["entries"].append(r["entries"][-1]) or
-            r["kit"]["models"].append({}), "choice"),
+            r["kit"]["models"].append(r["kit"]["models"][-1]), "choice"),
         (lambda r: r["kit"]["plan"]["effort"].pop("runs_per_round"), "plan.effort"),
         (lambda r: r["device"].update(runtime="openvino"), "was measured with openvino, the plan asks for onnxruntime"),
         (lambda r: r["entries"][0].update(p50_ms=-1.0), "entries.0"),
@@ -129,7 +129,7 @@ def test_a_wrong_wall_clock_is_remarked(result: dict[str, Any], tmp_path: Path, 
     assert found.remarks == (f"by the device's own clock it was {year}-01-01; durations don't depend on that",)
 
 
-def test_an_op_that_failed_there(result: dict[str, Any], tiny: Space, tmp_path: Path) -> None:
+def test_an_op_that_failed_there(result: dict[str, Any], tiny: ChainSpace, tmp_path: Path) -> None:
     result["entries"][2] = {"failed": "no such operator"}
     (tmp_path / "r.json").write_text(resealed(result))
     table = read_result(tmp_path / "r.json").table

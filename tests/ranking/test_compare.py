@@ -14,15 +14,15 @@ from scipy.stats import kendalltau, spearmanr
 
 from hwnas.arrays import Values
 from hwnas.errors import DataError
-from hwnas.prediction.count import count
+from hwnas.graph.count import count
+from hwnas.ops.mbconv import MBConv
 from hwnas.ranking import correlation
 from hwnas.ranking.compare import Evidence, baselines, compare
 from hwnas.ranking.correlation import Resamples, kendall_tau, spearman
 from hwnas.ranking.truth import read_truth
 from hwnas.records.rank import Estimate, Ranking
-from hwnas.space.op import MBConv
+from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
-from hwnas.space.space import Space
 
 
 def evidence(truth: Values, scores: Mapping[str, Values], sizes: Mapping[str, Values] | None = None) -> Evidence:
@@ -206,7 +206,7 @@ def test_baselines_are_those_of_the_plain_networks(source: str) -> None:
     found = baselines(space, archs)
     assert list(found) == ["depth", "madds", "params"]
     for row, arch in enumerate(archs):
-        ops = space.lower(arch)
+        ops = space.graph(arch).ops
         assert found["depth"][row] == sum(isinstance(op, MBConv) for op in ops)
         counted = count(ops)
         assert (found["madds"][row], found["params"][row]) == (counted.madds, counted.params)
@@ -226,7 +226,7 @@ def test_yardsticks_of_all_networks_of_nas_bench_macro(shared_data: Path) -> Non
     assert found.leads["depth again"].value == 0
 
 
-def test_the_same_seed_gives_the_same(small_space: Space) -> None:
+def test_the_same_seed_gives_the_same(small_space: ChainSpace) -> None:
     rng = np.random.default_rng(7)
     archs = small_space.sample(60, 0)
     known = Evidence(archs=archs, truth=rng.uniform(size=(60, 2)), supernets={"s": rng.uniform(size=60)},

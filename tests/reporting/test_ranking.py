@@ -11,9 +11,8 @@ from hwnas.ranking.compare import Evidence, baselines, compare
 from hwnas.records.rank import Ranking, RankRecord
 from hwnas.reporting.ranking import render_ranking, scatter_figure, tau_figure
 from hwnas.space.registry import get_space
+from tests.reporting.browser import needs_browser, opened, overhang_px
 from tests.reporting.parsed import Page
-from tests.reporting.test_browser import opened, overhang_px
-from tests.reporting.test_browser import pytestmark as needs_browser
 
 EVIL = '<script>alert(1)</script><img src=x onerror="alert(2)">'
 

@@ -15,9 +15,8 @@ import pytest
 from hwnas.errors import OutputError, RuntimeMissingError
 from hwnas.records.similarity import LayerSimilarity, RunSimilarity, SimilarityRecord
 from hwnas.reporting.similarity import draw_similarity, render_similarity, save_picture
+from tests.reporting.browser import needs_browser, opened, overhang_px
 from tests.reporting.parsed import Page
-from tests.reporting.test_browser import opened, overhang_px
-from tests.reporting.test_browser import pytestmark as needs_browser
 
 EVIL = '<script>alert(1)</script>"&<img src=x>'
 S2 = [f"k{k} e{e}{se}" for k in (3, 5, 7) for e in (3, 6) for se in ("", " se")]

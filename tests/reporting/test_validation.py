@@ -11,36 +11,35 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
+from hwnas.ops.mbconv import MBConv
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.prediction.lowered import madds
 from hwnas.prediction.validate import Validation, validate_held_out
 from hwnas.reporting.predictions import by_madds, by_table, common_range, predictions_figure
 from hwnas.reporting.validation import render_validation
-from hwnas.space.op import MBConv
+from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
-from hwnas.space.space import Space
 from hwnas.tables.origin import Provenance
 from hwnas.tables.table import LatencyTable, MeasuredNetwork
+from tests.reporting.browser import needs_browser, opened, overhang_px
 from tests.reporting.parsed import Page
-from tests.reporting.test_browser import opened, overhang_px
-from tests.reporting.test_browser import pytestmark as needs_browser
 from tests.tables.make import calibration, made_up_table
 
 EVIL = '<script>alert(1)</script><img src=x onerror="alert(2)">'
 
 
 @pytest.fixture(scope="module")
-def space() -> Space:
+def space() -> ChainSpace:
     return get_space("scarlet-tiny")
 
 
 @pytest.fixture(scope="module")
-def table(space: Space) -> LatencyTable:
+def table(space: ChainSpace) -> LatencyTable:
     """40 held-out networks, off by about 6 %, against an interval of ±8 %: some lie outside of everything."""
     made = dataclasses.replace(made_up_table(space), calibration=calibration(1.1, 0.002, -0.03, error_90=0.08))
     rng = np.random.default_rng(3)
     archs = space.sample(40, rng)
-    measured_ms = LatencyPredictor(made, space).predict(archs) * (1 + 0.06 * rng.standard_normal(40))
+    measured_ms = LatencyPredictor(made, space)(archs) * (1 + 0.06 * rng.standard_normal(40))
     pairs_ms = measured_ms[:, None] * (1 + 0.01 * rng.standard_normal((40, 2)))
     held_out = tuple(
         (network(arch, first_ms), network(arch, again_ms))
@@ -54,7 +53,7 @@ def network(arch: list[int], p50_ms: float) -> MeasuredNetwork:
 
 
 @pytest.fixture(scope="module")
-def found(table: LatencyTable, space: Space) -> Validation:
+def found(table: LatencyTable, space: ChainSpace) -> Validation:
     return validate_held_out(table, space)
 
 
@@ -64,7 +63,7 @@ def html(found: Validation, table: LatencyTable) -> str:
 
 
 def measured_ms(found: Validation) -> np.ndarray:
-    return np.array([(n["measured_ms"] + n["measured_again_ms"]) / 2 for n in found.networks])
+    return np.array([(n.measured_ms + n.measured_again_ms) / 2 for n in found.networks])
 
 
 def trace(figure: go.Figure, name: str) -> go.Scatter:
@@ -100,7 +99,7 @@ def test_dots_and_bars_are_the_measurements(found: Validation, table: LatencyTab
     ends = np.stack([dots.y - dots.error_y.array, dots.y + dots.error_y.array], axis=1)
     pairs = [sorted((first.p50_ms, again.p50_ms)) for first, again in table.held_out]
     np.testing.assert_allclose(ends, pairs)
-    np.testing.assert_allclose(dots.x, LatencyPredictor(table, space).predict([n.choices for n, _ in table.held_out]))
+    np.testing.assert_allclose(dots.x, LatencyPredictor(table, space)([n.choices for n, _ in table.held_out]))
     for text, (first, again) in zip(dots.text, table.held_out, strict=True):
         assert text.startswith(",".join(map(str, first.choices)) + "<br>")
         assert f"measured {first.p50_ms:.2f}\xa0ms and {again.p50_ms:.2f}\xa0ms" in text
@@ -120,14 +119,15 @@ def test_bands_hold_the_share_that_is_said(found: Validation, table: LatencyTabl
     gap = list(interval.x).index(None)
     lines = [np.stack([interval.x[s], interval.y[s]], axis=1).astype(float) for s in (slice(gap), slice(gap + 1, None))]
     single = [
-        np.array([network[which] for network in found.networks]) for which in ("measured_ms", "measured_again_ms")
+        np.array([getattr(network, which) for network in found.networks])
+        for which in ("measured_ms", "measured_again_ms")
     ]
     assert np.mean([share_between(x, each, *lines) for each in single]) == pytest.approx(found.coverage_90)
     diagonal = trace(figure, "predicted = measured")
     assert list(diagonal.x) == list(diagonal.y) == list(figure.layout.xaxis.range) == list(figure.layout.yaxis.range)
 
 
-def test_interval_widens_where_ops_were_not_measured(table: LatencyTable, space: Space) -> None:
+def test_interval_widens_where_ops_were_not_measured(table: LatencyTable, space: ChainSpace) -> None:
     """With some ops left to the kernel model, intervals differ by network: the lines follow them."""
     absent = [op for op in table.ops if isinstance(op, MBConv)][::10]
     sparse = dataclasses.replace(table, ops={op: t for op, t in table.ops.items() if op not in absent})
@@ -146,14 +146,14 @@ def test_baseline_is_the_one_whose_error_is_said(found: Validation, space: Space
     predictions = by_madds(found, space)
     error = np.abs(predictions.predicted_ms / measured_ms(found) - 1)
     assert error.mean() == pytest.approx(found.madds_mape, rel=1e-12)
-    counted = madds(space)([n["choices"] for n in found.networks])
+    counted = madds(space)([n.choices for n in found.networks])
     assert np.corrcoef(counted, predictions.predicted_ms)[0, 1] == pytest.approx(1)
     assert predictions.interval_ms is None
 
 
 def test_both_charts_have_the_same_axes(found: Validation, table: LatencyTable) -> None:
     """Also where the table's predictions reach further than the baseline's."""
-    far = tuple(n | {"predicted_ms": 1.5 * n["predicted_ms"]} for n in found.networks)
+    far = tuple(dataclasses.replace(n, predicted_ms=1.5 * n.predicted_ms) for n in found.networks)
     page = Page(render_validation(dataclasses.replace(found, networks=far), table))
     charts = [script for script in page.scripts if "Plotly.newPlot" in script and len(script) < 1_000_000]
     assert [re.search(r'"(chart-\w+)"', script).group(1) for script in charts] == ["chart-table", "chart-madds"]
@@ -164,10 +164,12 @@ def test_both_charts_have_the_same_axes(found: Validation, table: LatencyTable) 
 def test_every_network_is_in_the_table_of_networks(found: Validation, html: str) -> None:
     text = Page(html).text
     for one, mean_ms in zip(found.networks, measured_ms(found), strict=True):
-        error = 100 * (one["predicted_ms"] / mean_ms - 1)
-        again = 100 * (one["measured_ms"] / one["measured_again_ms"] - 1)
-        times = " ".join(f"{one[name]:.2f} ms" for name in ("predicted_ms", "measured_ms", "measured_again_ms"))
-        assert f"{','.join(map(str, one['choices']))} {times} {error:+.2f} % {again:+.2f} %" in text
+        error = 100 * (one.predicted_ms / mean_ms - 1)
+        again = 100 * (one.measured_ms / one.measured_again_ms - 1)
+        times = " ".join(
+            f"{getattr(one, name):.2f} ms" for name in ("predicted_ms", "measured_ms", "measured_again_ms")
+        )
+        assert f"{','.join(map(str, one.choices))} {times} {error:+.2f} % {again:+.2f} %" in text
 
 
 def test_held_out_networks_are_said_to_be_of_the_table(html: str) -> None:
@@ -190,7 +192,7 @@ def test_networks_measured_later_are_said_to_be_and_their_drift_is_shown(
 
 
 def test_the_same_networks_measured_again_are_not_the_held_out_ones(found: Validation, table: LatencyTable) -> None:
-    again = tuple(n | {"measured_ms": 1.01 * n["measured_ms"]} for n in found.networks)
+    again = tuple(dataclasses.replace(n, measured_ms=1.01 * n.measured_ms) for n in found.networks)
     assert (
         "measured twice for this page"
         in Page(render_validation(dataclasses.replace(found, networks=again), table)).text
@@ -206,7 +208,7 @@ def test_device_measuring_and_calibration_are_in_words(html: str, table: Latency
     assert "1.100 × the sum of its ops +0.0020 ms per op -0.030 ms, ±8.0% (90 %), by 12 networks" in text
 
 
-def test_without_calibration_there_is_no_interval(table: LatencyTable, space: Space) -> None:
+def test_without_calibration_there_is_no_interval(table: LatencyTable, space: ChainSpace) -> None:
     plain = dataclasses.replace(table, calibration=None)
     found = validate_held_out(plain, space)
     text = Page(html := render_validation(found, plain)).text

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from hwnas.space.space import Space
+from hwnas.space.chain import ChainSpace
 from hwnas.tables.device import Device
-from hwnas.tables.origin import Condition, Protocol
+from hwnas.tables.origin import MachineState, Protocol
 from hwnas.tables.table import Calibration, Latency, LatencyTable
 
 DEVICE = Device(
@@ -32,7 +32,7 @@ def calibration(
     )
 
 
-def made_up_table(space: Space, seed: int = 0) -> LatencyTable:
+def made_up_table(space: ChainSpace, seed: int = 0) -> LatencyTable:
     """Random latencies between 0.1 and 1 ms for every Op of ``space``; no networks, no calibration."""
     rng = np.random.default_rng(seed)
     return LatencyTable(
@@ -49,8 +49,8 @@ def made_up_table(space: Space, seed: int = 0) -> LatencyTable:
             clock_steps=0,
             reference="stem",
             affinity=(0,),
-            before=Condition(load=0.1),
-            after=Condition(load=0.2),
+            before=MachineState(load=0.1),
+            after=MachineState(load=0.2),
             seconds=0.0,
             seed=0,
             started="2000-01-01",

@@ -9,11 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwnas.errors import ConfigError
-from hwnas.prediction.count import count
-from hwnas.space.op import MBConv, Op, Stabilizer, Stem
+from hwnas.graph.count import count
+from hwnas.graph.graph import Op
+from hwnas.ops.mbconv import MBConv
+from hwnas.ops.stabilizer import Stabilizer
+from hwnas.ops.stem import Stem
+from hwnas.space.chain import ChainSpace, Stage, assemble
 from hwnas.space.registry import get_space
 from hwnas.space.scarlet import scarlet_tiny
-from hwnas.space.space import Space, Stage, assemble
 from hwnas.training.sampling import SAMPLERS
 from hwnas.training.sampling.base import spread_of_counts
 from hwnas.training.sampling.progressive import ProgressivePaths
@@ -22,7 +25,7 @@ from hwnas.training.sampling.strict_fair import FairDeck
 from hwnas.training.sampling.uniform import UniformPaths
 
 
-def space_with(numbers_of_choices: list[int]) -> Space:
+def space_with(numbers_of_choices: list[int]) -> ChainSpace:
     """A space whose layers have these numbers of choices."""
     numbers = iter(numbers_of_choices)
 
@@ -101,9 +104,9 @@ def test_a_sandwich_is_the_largest_the_smallest_and_random_ones(name: str) -> No
     sampler = SandwichPaths(space, np.random.default_rng(0))
     archs = np.concatenate([sampler.next(0.0) for _ in range(30)]).reshape(30, 4, -1)
     assert (archs[:, :2] == archs[0, :2]).all()
-    everything = [count(space.lower(arch)).madds for arch in archs.reshape(-1, space.num_layers)]
-    assert max(everything) == count(space.lower(archs[0, 0])).madds
-    assert min(everything) == count(space.lower(archs[0, 1])).madds
+    everything = [count(space.graph(arch)).madds for arch in archs.reshape(-1, space.num_layers)]
+    assert max(everything) == count(space.graph(archs[0, 0])).madds
+    assert min(everything) == count(space.graph(archs[0, 1])).madds
     assert len({tuple(arch) for arch in archs[:, 2:].reshape(-1, space.num_layers).tolist()}) > 50  # the rest vary
     assert sampler.first_teaches
 

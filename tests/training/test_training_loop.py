@@ -17,11 +17,11 @@ from safetensors.torch import load_file
 from hwnas.arrays import Archs
 from hwnas.data.batches import Batches
 from hwnas.errors import CheckpointError, ConfigError, DataError, OutputError, SpaceError, TrainingError
-from hwnas.nn.derive import Network
 from hwnas.nn.model_folder import ModelInfo, load_model, save_model
+from hwnas.nn.network import Network
 from hwnas.nn.supernet import Supernet
+from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
-from hwnas.space.space import Space
 from hwnas.training import loop
 from hwnas.training.config import TrainConfig
 from hwnas.training.learners import supernet as supernet_learner
@@ -38,13 +38,13 @@ from tests.conftest import SMALL_SPACE
 from tests.training.training_cases import folder_of_images, short
 
 
-def saved_network(space: Space, folder: Path) -> Path:
+def saved_network(space: ChainSpace, folder: Path) -> Path:
     save_model(Network(space, space.sample(1, seed=0)[0]), folder, ModelInfo(), madds=1, params=1)
     return folder
 
 
-def test_a_fair_update_is_the_sum_of_the_gradients_of_its_paths(small_space: Space) -> None:
-    supernet = Supernet(small_space)
+def test_a_fair_update_is_the_sum_of_the_gradients_of_its_paths(small_space: ChainSpace) -> None:
+    supernet = Supernet(small_space.inheriting())
     archs = FairDeck(small_space, np.random.default_rng(0)).next(0.0)
     x = torch.randn(16, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(16) % 10
@@ -90,7 +90,7 @@ def test_an_update_leaves_unused_choices_alone_to_the_bit(
     run_training(config, tmp_path / "run", progress=keep)
     assert not dealt
     between, after = load_file(tmp_path / "between.safetensors"), load_file(tmp_path / "run" / "supernet.safetensors")
-    before = Supernet(space, seed=0).state_dict()
+    before = Supernet(space.inheriting(), seed=0).state_dict()
     for layer in range(6):
         for choice in range(len(space.layers[layer])):
             names = [
@@ -126,7 +126,7 @@ def test_a_supernet_learns_and_its_folder_loads(small_yaml: Path, tmp_path: Path
     assert log[-1].accuracy == result.accuracy
 
 
-def test_a_network_learns_and_becomes_a_model_folder(small_space: Space, tmp_path: Path) -> None:
+def test_a_network_learns_and_becomes_a_model_folder(small_space: ChainSpace, tmp_path: Path) -> None:
     start = saved_network(small_space, tmp_path / "start")
     config = TrainConfig(
         data="digits", learner=NetworkConfig(network=str(start)), epochs=8, batch=64, augment="none", threads=1
@@ -141,7 +141,7 @@ def test_a_network_learns_and_becomes_a_model_folder(small_space: Space, tmp_pat
     assert network.choices == load_model(start)[0].choices
 
 
-def test_a_network_gets_a_new_classifier_for_other_classes(small_space: Space, tmp_path: Path) -> None:
+def test_a_network_gets_a_new_classifier_for_other_classes(small_space: ChainSpace, tmp_path: Path) -> None:
     start = saved_network(small_space, tmp_path / "start")
     images = folder_of_images(tmp_path / "images", per_class=10)
     config = TrainConfig(

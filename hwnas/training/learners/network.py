@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,14 +14,13 @@ from pydantic import model_validator
 from hwnas.data.load import Data
 from hwnas.errors import ArchError, ConfigError
 from hwnas.evaluation.accuracy import Evaluator, channels_last, metrics_of
-from hwnas.nn.blocks import quiet_residuals
-from hwnas.nn.derive import Network
+from hwnas.graph.count import count
+from hwnas.nn.layers import quiet_residuals
 from hwnas.nn.model_folder import ModelInfo, load_model, save_model
-from hwnas.prediction.count import count
+from hwnas.nn.network import Network
 from hwnas.records.train import TrainRecord
 from hwnas.space.arch import parse_arch
-from hwnas.space.registry import get_space
-from hwnas.space.space import Space
+from hwnas.space.chain import ChainSpace
 from hwnas.training.config import Count, Share, TrainConfig
 from hwnas.training.learners.base import Learner, LearnerConfig, TermLoss
 from hwnas.training.sampling.sandwich import largest_arch
@@ -69,7 +69,7 @@ class NetworkLearner(Learner):
         if own.teacher is not None:
             self._teacher = load_teacher(own.teacher, self.task.data, config.device)
             self._taught_by = _origin_of_teacher(own.teacher)
-        described = f"{self.module.space.fingerprint} {self.module.choices} {self.module.has_stabilizers}"
+        described = f"{self.module.space.fingerprint} {self.module.choices} {self.module.space.inherits}"
         self.fingerprint = hashlib.sha256(described.encode()).hexdigest()
 
     def gradients(self, x_NCHW: torch.Tensor, targets: torch.Tensor, done: float, passes: Passes) -> list[TermLoss]:
@@ -91,7 +91,7 @@ class NetworkLearner(Learner):
             made_from={**self._before.made_from, **self._taught_by, "data_sha256": data.fingerprint},
             searched=self._before.searched,
         )  # fmt: skip
-        total = count(self.module.ops)
+        total = count(self.module.graph)
         save_model(self.module.cpu(), run / "model", info, madds=total.madds, params=total.params)
 
     @staticmethod
@@ -118,16 +118,18 @@ def _network(own: NetworkConfig, seed: int) -> tuple[Network, ModelInfo]:
     except ArchError as error:
         raise ConfigError(f"network: there is no MODEL folder {own.network}, and as an arch: {error}") from None
     network = Network(arch.space, arch, seed=seed)
-    quiet_residuals(network)  # as a supernet's paths start
+    for node in network.graph:
+        quiet_residuals(network.get_submodule(node.place), node.op)  # as a supernet's paths start
     return network, ModelInfo(made_from={"arch": Path(own.network).name})
 
 
 def _with_outputs(network: Network, outputs: int, seed: int) -> Network:
     """``network`` itself, or with a fresh classifier where the task has another number of outputs."""
-    if network.space.classes == outputs:
+    space = network.space
+    if space.classes == outputs:
         return network
-    space = get_space(network.space.ref, classes=outputs)
-    fresh = Network(space, network.choices, stabilizers=network.has_stabilizers, seed=seed)
+    space = replace(space, head=replace(space.head, c_out=outputs))
+    fresh = Network(space, network.choices, seed=seed)
     kept = {k: v for k, v in network.state_dict().items() if not k.startswith("head.classifier.")}
     fresh.load_state_dict(kept, strict=False)
     fresh.stabilizer_notes = dict(network.stabilizer_notes)
@@ -160,7 +162,7 @@ def _origin_of_teacher(folder: Path) -> dict[str, str]:
     }
 
 
-def _check(folder: Path, labels: tuple[str, ...] | None, space: Space, data: Data) -> None:
+def _check(folder: Path, labels: tuple[str, ...] | None, space: ChainSpace, data: Data) -> None:
     if labels != data.classes:
         raise ConfigError(f"teacher: {folder} wasn't trained on the classes of {data.spec}; take another")
     if space.resolution != data.resolution:

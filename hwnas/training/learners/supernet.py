@@ -78,7 +78,7 @@ class SupernetLearner(Learner):
         self._config, self._own = config, own
         self.task = TASKS.get(config.task.kind)(config, get_space(own.space, own.resolution).resolution)
         space = get_space(own.space, own.resolution, self.task.outputs)
-        self.module: Supernet = Supernet(space, stabilizers=own.stabilizers, seed=config.seed)
+        self.module: Supernet = Supernet(space.inheriting() if own.stabilizers else space, seed=config.seed)
         self.fingerprint = space.fingerprint
         self._sampler = SAMPLERS.get(own.sampling)(space, np.random.default_rng(config.seed), own.paths_per_update)
         self._watched = space.sample(_WATCHED_ARCHS, config.seed)

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from hwnas.arrays import Archs, Indices
-from hwnas.space.space import Space
+from hwnas.space.chain import ChainSpace
 
 
 class PathSampler(Protocol):
@@ -21,7 +21,7 @@ class PathSampler(Protocol):
     counts: list[Indices]
     first_teaches: bool
 
-    def __init__(self, space: Space, generator: np.random.Generator, paths: int | None = None) -> None:
+    def __init__(self, space: ChainSpace, generator: np.random.Generator, paths: int | None = None) -> None:
         """A sampler of ``space``.
 
         Args:
@@ -63,7 +63,7 @@ class CountingSampler:
 
     first_teaches = False
 
-    def __init__(self, space: Space, generator: np.random.Generator, paths: int | None = None) -> None:
+    def __init__(self, space: ChainSpace, generator: np.random.Generator, paths: int | None = None) -> None:
         self._space = space
         self._generator = generator
         self._paths = paths or int(space.num_choices.max())

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from hwnas.arrays import Archs, Indices
-from hwnas.evaluation.choices import adds_depth
-from hwnas.prediction.memory import peak_elements
-from hwnas.space.op import Op
-from hwnas.space.space import Space
+from hwnas.graph.folding import is_linear
+from hwnas.graph.graph import Op
+from hwnas.graph.memory import peak_elements
+from hwnas.space.chain import ChainSpace
 from hwnas.training.sampling.strict_fair import FairDeck
 
 
@@ -24,7 +24,7 @@ class ProgressivePaths(FairDeck):
 
     SKIPS_FROM, NARROWER_FROM = 0.25, 0.5
 
-    def __init__(self, space: Space, generator: np.random.Generator, paths: int | None = None) -> None:
+    def __init__(self, space: ChainSpace, generator: np.random.Generator, paths: int | None = None) -> None:
         super().__init__(space, generator, paths)
         self._fixed_paths = paths
         self._phase = 0
@@ -56,7 +56,7 @@ class ProgressivePaths(FairDeck):
 
 def _in_play(choices: tuple[Op, ...], *, skips: bool, narrower: bool) -> list[int]:
     """Indices of a layer's choices in play, never none: without ``skips``, those that add depth where there are any."""
-    deep = [adds_depth(op) for op in choices]
+    deep = [not is_linear(op) for op in choices]
     widths = [peak_elements(op) if adds else 0 for op, adds in zip(choices, deep, strict=True)]
     return [
         index

@@ -6,10 +6,9 @@ import numpy as np
 
 from hwnas.arrays import Archs
 from hwnas.errors import ConfigError
-from hwnas.evaluation.choices import is_skip
-from hwnas.prediction.count import cost
-from hwnas.space.op import Op
-from hwnas.space.space import Space
+from hwnas.graph.count import cost
+from hwnas.graph.graph import Op
+from hwnas.space.chain import ChainSpace
 from hwnas.training.sampling.base import CountingSampler
 
 
@@ -23,7 +22,7 @@ class SandwichPaths(CountingSampler):
     first_teaches = True
     _PATHS = 4  # as in US-Nets §3.2
 
-    def __init__(self, space: Space, generator: np.random.Generator, paths: int | None = None) -> None:
+    def __init__(self, space: ChainSpace, generator: np.random.Generator, paths: int | None = None) -> None:
         super().__init__(space, generator, paths or self._PATHS)
         if self._paths < 3:
             raise ConfigError(f"sampling 'sandwich' needs paths_per_update of 3 or more, got {self._paths}")
@@ -34,15 +33,15 @@ class SandwichPaths(CountingSampler):
         return self._counted(np.concatenate([self._ends, between]))
 
 
-def largest_arch(space: Space) -> tuple[int, ...]:
+def largest_arch(space: ChainSpace) -> tuple[int, ...]:
     """In every layer the choice with the most multiply-adds."""
     return tuple(int(np.argmax([_madds(op) for op in choices])) for choices in space.layers)
 
 
-def smallest_arch(space: Space) -> tuple[int, ...]:
+def smallest_arch(space: ChainSpace) -> tuple[int, ...]:
     """In every layer the choice with the fewest multiply-adds; a skip has none."""
     return tuple(int(np.argmin([_madds(op) for op in choices])) for choices in space.layers)
 
 
 def _madds(op: Op) -> int:
-    return 0 if is_skip(op) else cost(op).madds
+    return 0 if op.skips else cost(op).madds

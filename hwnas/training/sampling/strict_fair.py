@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from hwnas.arrays import Archs
-from hwnas.space.space import Space
+from hwnas.space.chain import ChainSpace
 from hwnas.training.sampling.base import CountingSampler
 
 
@@ -19,7 +19,7 @@ class FairDeck(CountingSampler):
     as many choices as an update has paths, that is FairNAS's rule: each choice once an update.
     """
 
-    def __init__(self, space: Space, generator: np.random.Generator, paths: int | None = None) -> None:
+    def __init__(self, space: ChainSpace, generator: np.random.Generator, paths: int | None = None) -> None:
         super().__init__(space, generator, paths)
         self._decks: list[list[int]] = [[] for _ in space.layers]
 

@@ -1,0 +1,115 @@
+"""``predict``: latency of archs by a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas.arrays import Archs, Values
+from hwnas.errors import ArchError
+from hwnas.flow.open import open_table
+from hwnas.graph.graph import Op
+from hwnas.prediction.calibrate import Quantile
+from hwnas.prediction.latency import LatencyPredictor
+from hwnas.prediction.merge import merge
+from hwnas.prediction.size import model_mb, peak_activation_mb
+from hwnas.space.arch import Arch, parse_arch
+from hwnas.space.chain import ChainSpace
+from hwnas.space.registry import get_space
+from hwnas.tables.device import Device
+from hwnas.tables.table import LatencyTable
+
+Asked = Arch | str | Path | npt.NDArray[np.integer]
+"""An arch, or what a person types for one (see :func:`hwnas.space.arch.parse_arch`), or choices (L,) or (N, L)."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a table says of N archs.
+
+    Attributes:
+        space: whose.
+        choices: of the archs, (N, L).
+        device: that it is about.
+        quantile: of a network's runs: their median, or what nine of ten stay within.
+        latency_ms: (N,).
+        interval_ms: low and high ends, (N,) each, of the interval that should hold 90 % of networks; None where the
+            table isn't calibrated.
+        model_mb: weights, (N,).
+        peak_activation_mb: most activations at one time, (N,).
+        interpolated: of each arch those ops that aren't in the table and were interpolated.
+    """
+
+    space: ChainSpace
+    choices: Archs
+    device: Device
+    quantile: Quantile
+    latency_ms: Values
+    interval_ms: tuple[Values, Values] | None
+    model_mb: Values
+    peak_activation_mb: Values
+    interpolated: tuple[tuple[Op, ...], ...]
+
+    @property
+    def archs(self) -> tuple[Arch, ...]:
+        """Those that were asked about."""
+        return tuple(Arch(self.space, tuple(choices)) for choices in self.choices.tolist())
+
+
+def predict(
+    table: LatencyTable | Path | str | Sequence[LatencyTable | Path | str],
+    archs: Asked | Sequence[Asked | Sequence[int]],
+    *,
+    resolution: int | None = None,
+    quantile: Quantile = "p50",
+) -> Predictions:
+    """Latency of archs of one space.
+
+    Args:
+        table: of the device, or its file; several, as of other resolutions, are merged.
+        archs: one or several; those without a space of their own are of the first table's.
+        resolution: of the input in pixels; the table's, unless given.
+        quantile: see :class:`hwnas.prediction.latency.LatencyPredictor`.
+
+    Raises:
+        TableError: a table can't be read, or the first covers no space.
+        ArchError: an arch isn't one, or they are of different spaces.
+        MissingOpError: nothing can be said of an op that isn't in the table.
+    """
+    tables = [open_table(one) for one in ([table] if isinstance(table, LatencyTable | Path | str) else table)]
+    merged, own = merge(tables), tables[0].get_space()
+    asked = [archs] if isinstance(archs, Arch | str | Path | np.ndarray) else archs
+    found = [_choices(each, tables[0], own, resolution) for each in asked]
+    space = found[0][0]
+    if any(other.fingerprint != space.fingerprint for other, _ in found):
+        raise ArchError("the archs are of different spaces; predict those of one space at a time")
+    choices = np.concatenate([rows for _, rows in found])
+    predictor = LatencyPredictor(merged, space, quantile=quantile)
+    precision = merged.device.precision
+    return Predictions(
+        space=space,
+        choices=choices,
+        device=merged.device,
+        quantile=quantile,
+        latency_ms=predictor(choices),
+        interval_ms=predictor.interval(choices),
+        model_mb=model_mb(space, precision=precision)(choices),
+        peak_activation_mb=peak_activation_mb(space, precision=precision)(choices),
+        interpolated=tuple(predictor.interpolated_of(arch) for arch in choices),
+    )
+
+
+def _choices(
+    asked: Asked | Sequence[int], table: LatencyTable, own: ChainSpace, resolution: int | None
+) -> tuple[ChainSpace, Archs]:
+    """The space of what was asked about, and its choices (N, L)."""
+    if isinstance(asked, str | Path):
+        asked = parse_arch(str(asked), resolution or own.resolution, own.classes, known=table.space)
+    if isinstance(asked, Arch):
+        return asked.space, asked.space.check(asked.choices)
+    space = get_space(own.ref, resolution)
+    return space, space.check(asked)

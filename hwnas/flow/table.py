@@ -1,0 +1,129 @@
+"""Latency tables: taken in from elsewhere, held against measurements, compared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hwnas.errors import ConfigError, TableError
+from hwnas.files import refuse_existing, write_atomic
+from hwnas.flow.open import open_table
+from hwnas.prediction.calibrate import calibrate_if_enough
+from hwnas.prediction.diff import TableDiff, diff
+from hwnas.prediction.plausible import check_speed, check_unit
+from hwnas.prediction.validate import Validation, validate, validate_held_out
+from hwnas.profiling.result import Returned, read_result
+from hwnas.progress import Progress, Tell, silent
+from hwnas.runtimes.registry import get_runtime
+from hwnas.tables.importers.foreign import Format, Unit, to_latency_table
+from hwnas.tables.importers.read import import_foreign
+from hwnas.tables.table import LatencyTable
+
+
+def import_table(
+    file: Path | str,
+    output: Path | str | None = None,
+    *,
+    form: Format | None = None,
+    unit: Unit | None = None,
+    device: str | None = None,
+    tell: Tell = silent,
+) -> LatencyTable:
+    """What was measured elsewhere, by a kit or by another tool, checked.
+
+    Args:
+        file: a kit's result, or another tool's table.
+        output: a YAML file to write the table to.
+        form: format of another tool's table; found out if not given.
+        unit: of another tool's times.
+        device: what another tool measured on, in words.
+        tell: is told what is odd and does no harm.
+
+    Raises:
+        KitError: the result is damaged, or isn't what its kit asks for.
+        TableError: another tool's table can't be read, or no device is as fast, or as slow, as the numbers say.
+        ConfigError: a format, unit or device was given for a kit's result, which says that itself.
+        OutputError: the output exists already or can't be written.
+    """
+    path = Path(file)
+    if output is not None:
+        refuse_existing(Path(output))
+    if _is_result(path):
+        if given := [name for name, value in (("format", form), ("unit", unit), ("device", device)) if value]:
+            raise ConfigError(f"{path} is a kit's result, which says that itself; leave out --{given[0]}")
+        table = of_result(read_result(path), path, tell)
+    else:
+        foreign = import_foreign(path, form, unit, device)
+        if madds_per_s := check_unit(foreign, insisted=unit is not None):
+            tell(f"in {foreign.unit} its ops do {madds_per_s:.2g} multiply-adds a second (median); does that fit it?")
+        table = to_latency_table(foreign)
+    if output is not None:
+        table.save(output)
+    return table
+
+
+def of_result(returned: Returned, where: Path | str, tell: Tell) -> LatencyTable:
+    """The table of a kit's result, calibrated; ``where`` it came from is for messages.
+
+    Raises:
+        TableError: no device is as fast, or as slow, as its numbers say.
+    """
+    check_speed(returned.table, where)
+    for remark in returned.remarks:
+        tell(f"{where}: {remark}")
+    return calibrate_if_enough(returned.table, returned.space)
+
+
+def _is_result(file: Path) -> bool:
+    """Other tools' tables are CSV or YAML; a result is JSON."""
+    try:
+        with open(file, "rb") as opened:
+            return opened.read(64).lstrip().startswith(b"{")
+    except OSError as problem:
+        raise TableError(f"can't read {file}: {problem.strerror}") from None
+
+
+def validate_table(
+    table: LatencyTable | Path | str,
+    *,
+    networks: int = 30,
+    held_out: bool = False,
+    seed: int = 1,
+    plot: Path | str | None = None,
+    progress: Progress | None = None,
+) -> Validation:
+    """Hold a table's predictions against whole networks that its calibration has never seen.
+
+    Args:
+        table: a table or its file.
+        networks: how many random ones to measure on this machine, twice each.
+        held_out: measure nothing: use the networks that the table holds for this.
+        seed: of networks, inputs and orders.
+        plot: an .html file to draw predicted against measured on.
+        progress: called while it works.
+
+    Raises:
+        TableError: the table covers no space, or has too few networks.
+        ModelError: the runtime can't run a network.
+        OutputError: the plot exists already or can't be written.
+    """
+    from hwnas.reporting.validation import render_validation
+
+    if plot is not None:
+        refuse_existing(Path(plot))
+    loaded = open_table(table)
+    space = loaded.get_space()
+    if held_out:
+        found = validate_held_out(loaded, space)
+    else:
+        runtime = get_runtime(loaded.device.runtime, loaded.device.options)
+        found = validate(loaded, space, runtime, networks=networks, seed=seed, progress=progress)
+    if plot is not None:
+        write_atomic(Path(plot), render_validation(found, loaded))
+    return found
+
+
+def diff_tables(
+    a: LatencyTable | Path | str, b: LatencyTable | Path | str, *, archs: int = 1000, seed: int = 0
+) -> TableDiff:
+    """What two tables, or their files, disagree about; see :func:`hwnas.prediction.diff.diff`."""
+    return diff(open_table(a), open_table(b), archs=archs, seed=seed)

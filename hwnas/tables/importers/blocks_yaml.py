@@ -1,0 +1,166 @@
+"""The look-up tables of ProxylessNAS (Cai et al., ICLR 2019) and Once-for-All (Cai et al., ICLR 2020).
+
+A mapping from keys to statistics; a key names an operation and what it looks like, sizes as height × width × channels::
+
+    expanded_conv-input:112x112x16-output:56x56x24-expand:6-kernel:3-stride:2-idskip:0:
+      count: 164
+      mean: 6.24
+      var: 0.07            # ProxylessNAS; Once-for-All has std, the square root
+
+``expand`` is a factor in ProxylessNAS's tables and a number of channels in Once-for-All's, which also say ``se`` (a
+squeeze-and-excitation) and ``hs`` (h-swish instead of ReLU). What the keys don't say is in ``ASSUMED``. Parts of the
+head (``Conv_1``, ``AvgPool2D``, ``Conv_2``, ``Logits``) are entries of their own there and one Op here; they stay
+foreign.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, RootModel, model_validator
+
+from hwnas.errors import SpaceError, TableError
+from hwnas.files import read_yaml, validated
+from hwnas.graph.graph import Op
+from hwnas.ops.foreign import ForeignOp
+from hwnas.ops.mbconv import MBConv
+from hwnas.ops.stem import Stem
+from hwnas.record import Record
+from hwnas.tables.importers.foreign import MS_PER, ForeignEntry, Unit
+
+BlocksFormat = Literal["ofa", "proxylessnas"]
+
+_Positive = Annotated[float, Field(gt=0)]
+_Spread = Annotated[float, Field(ge=0)]
+
+_KEY = re.compile(r"(?P<name>\w+)(?P<fields>(-\w+:\w+)+)")
+_BLOCK_FIELDS = {"proxylessnas": {"input", "output", "expand", "kernel", "stride", "idskip"}}
+_BLOCK_FIELDS["ofa"] = _BLOCK_FIELDS["proxylessnas"] | {"se", "hs"}
+ASSUMED: Mapping[BlocksFormat, str] = {
+    "proxylessnas": "Keys don't say activations: ReLU6 everywhere; the first convolution is taken to be 3×3.",
+    "ofa": "The first convolution is taken to be 3×3 with h-swish; the width inside the squeeze-and-excitation isn't "
+    "said and is a quarter here, which Once-for-All rounds to a multiple of 8.",
+}
+"""What isn't in the keys and is taken from the networks that the tables are for."""
+
+_STEM_ACT = {"proxylessnas": "relu6", "ofa": "hswish"}
+
+
+class _Statistics(Record):
+    mean: _Positive
+    count: Annotated[int, Field(gt=0)]
+    std: _Spread | None = None
+    var: _Spread | None = None
+
+    @model_validator(mode="after")
+    def _one_spread(self) -> _Statistics:
+        if (self.std is None) == (self.var is None):
+            raise ValueError("expected one of std and var")
+        return self
+
+
+class _File(RootModel[dict[str, _Statistics]]):
+    root: Annotated[dict[str, _Statistics], Field(min_length=1)]
+
+
+def read_blocks(path: Path, form: BlocksFormat, unit: Unit) -> tuple[ForeignEntry, ...]:
+    """The entries of such a table, in the file's order.
+
+    Args:
+        path: the file.
+        form: whose table it is.
+        unit: of its means and standard deviations; its variances are in that unit squared.
+
+    Raises:
+        TableError: the file can't be read; a key isn't one of such a table or contradicts itself; a number is missing,
+            negative or not finite.
+    """
+    file = validated(_File, read_yaml(path, TableError), path, TableError)
+    return tuple(_entry(path, key, statistics, form, MS_PER[unit]) for key, statistics in file.root.items())
+
+
+def _entry(path: Path, key: str, statistics: _Statistics, form: BlocksFormat, ms: float) -> ForeignEntry:
+    match = _KEY.fullmatch(key)
+    if not match:
+        raise TableError(f"{path}: {key!r} isn't a key of such a table; expected name-field:value-field:value…")
+    fields = dict(field.split(":") for field in match["fields"][1:].split("-"))
+    try:
+        op = _op(key, match["name"], fields, form)
+    except (ValueError, KeyError, SpaceError) as problem:
+        what = f"no field {problem}" if isinstance(problem, KeyError) else problem
+        raise TableError(f"{path}: {key}: {what}; is it a table of {form}?") from None
+    std = math.sqrt(statistics.var) if statistics.var is not None else statistics.std
+    assert std is not None  # one of both is there
+    return ForeignEntry(
+        text=key,
+        name=match["name"],
+        fields=fields,
+        op=op,
+        mean_ms=statistics.mean * ms,
+        spread_ms=std * ms,
+        count=statistics.count,
+    )
+
+
+def _op(key: str, name: str, fields: Mapping[str, str], form: BlocksFormat) -> Op:
+    if name == "expanded_conv":
+        return _block(fields, form)
+    if name == "Conv":
+        (h_in, w_in, c_in), (h_out, _, c_out) = _shape(fields["input"]), _shape(fields["output"])
+        act, stride = _STEM_ACT[form], round(h_in / h_out)
+        stem = Stem(c_in=c_in, h_in=h_in, w_in=w_in, c_out=c_out, width=c_out, stride=stride, separable=False, act=act)
+        return _of_output(stem, fields)
+    (h_in, w_in, c_in), c_out = _shape(fields["input"]), _whole(fields["output"].split("x")[-1])
+    return ForeignOp(c_in=c_in, h_in=h_in, w_in=w_in, c_out=c_out, text=key)
+
+
+def _block(fields: Mapping[str, str], form: BlocksFormat) -> Op:
+    if unexpected := fields.keys() ^ _BLOCK_FIELDS[form]:
+        raise ValueError(f"field {min(unexpected)!r} is {'unknown' if min(unexpected) in fields else 'missing'}")
+    (h_in, w_in, c_in), (*_, c_out) = _shape(fields["input"]), _shape(fields["output"])
+    expand = _whole(fields["expand"])
+    op = MBConv(
+        c_in=c_in,
+        h_in=h_in,
+        w_in=w_in,
+        c_out=c_out,
+        kernel=_whole(fields["kernel"]),
+        stride=_whole(fields["stride"]),
+        expansion=expand / c_in if form == "ofa" else expand,
+        se=_flag(fields.get("se", "0")),
+        act=("hswish" if _flag(fields["hs"]) else "relu") if form == "ofa" else "relu6",
+    )
+    if op.residual != _flag(fields["idskip"]):
+        raise ValueError(f"idskip is {fields['idskip']}, which a block of this shape and stride can't have")
+    return _of_output(op, fields)
+
+
+def _of_output(op: Op, fields: Mapping[str, str]) -> Op:
+    height, width, channels = _shape(fields["output"])
+    if op.out_shape != (channels, height, width):
+        raise ValueError(f"output is {fields['output']}, which doesn't follow from input and stride")
+    return op
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    sizes = [_whole(size) for size in text.split("x")]
+    if len(sizes) != 3:
+        raise ValueError(f"expected height x width x channels, got {text!r}")
+    height, width, channels = sizes
+    return height, width, channels
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise ValueError(f"expected a positive whole number, got {text!r}")
+    return int(text)
+
+
+def _flag(text: str) -> bool:
+    if text not in ("0", "1"):
+        raise ValueError(f"expected 0 or 1, got {text!r}")
+    return text == "1"

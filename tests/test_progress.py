@@ -1,0 +1,160 @@
+"""What a person sees while something is under way."""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hwnas import progress as module
+from hwnas.cli.progress_note import search_note
+from hwnas.progress import Pace, ProgressBars, rough
+
+UNITS = ["fraction", "ms", "ms", "madds"]
+
+
+@given(step_s=st.floats(0.001, 1e4), total=st.integers(2, 300), part=st.floats(0.1, 1))
+def test_a_steady_pace_is_told_exactly(step_s: float, total: int, part: float) -> None:
+    done = max(1, int(part * (total - 1)))
+    pace = Pace(0, 0.0)
+    for step in range(1, done + 1):
+        pace.update(step, step * step_s)
+    assert pace.left_s(total, done * step_s) == pytest.approx((total - done) * step_s)
+    assert pace.left_s(total, (done + 0.5) * step_s) == pytest.approx((total - done - 0.5) * step_s)
+
+
+def test_what_a_resumed_search_replays_says_nothing_of_the_rest() -> None:
+    """280 stored evaluations in a tenth of a second, then 20 a minute."""
+    pace = Pace(0, 0.0)
+    for batch in range(1, 15):
+        pace.update(20 * batch, 0.007 * batch)
+    assert pace.left_s(400, 30.0) is None
+    pace.update(300, 60.0)
+    assert pace.left_s(400, 60.0) == pytest.approx(300, rel=0.01)
+    pace.update(320, 120.0)
+    assert pace.left_s(400, 120.0) == pytest.approx(240, rel=0.01)
+
+
+def test_a_slow_first_step_is_forgotten() -> None:
+    pace = Pace(0, 0.0)
+    for step in range(1, 51):
+        pace.update(step, 100.0 + 4 * step)
+    assert pace.left_s(100, 300.0) == pytest.approx(200)
+
+
+def test_between_steps_the_time_left_counts_down_and_never_below_zero() -> None:
+    pace = Pace(0, 0.0)
+    pace.update(1, 10.0)
+    assert [pace.left_s(2, now_s) for now_s in (10.0, 14.0, 19.0)] == [10.0, 6.0, 1.0]
+    pace.update(2, 30.0)
+    assert pace.left_s(2, 30.0) == 0
+    assert pace.left_s(2, 300.0) == 0
+
+
+def test_nobody_can_tell_before_a_step_or_long_after_the_last() -> None:
+    pace = Pace(3, 0.0)
+    assert pace.left_s(10, 5.0) is None
+    pace.update(4, 10.0)
+    assert pace.left_s(10, 15.0) is not None
+    assert pace.left_s(10, 25.0) is None
+
+
+def test_beginning_anew_forgets_the_pace() -> None:
+    pace = Pace(0, 0.0)
+    pace.update(90, 10.0)
+    pace.update(1, 20.0)
+    pace.update(2, 25.0)
+    assert pace.left_s(4, 25.0) == pytest.approx(10)
+
+
+def test_what_is_kept_does_not_grow_with_the_steps() -> None:
+    pace = Pace(0, 0.0)
+    for step in range(1, 50_001):
+        pace.update(step, 0.01 * step)
+        if step % 100 == 0:
+            pace.left_s(100_000, 0.01 * step)
+    assert len(pace._samples) < 500
+    assert pace.left_s(100_000, 500.0) == pytest.approx(500)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(0.4, "0 s"), (59.4, "59 s"), (59.6, "1 min"), (200, "3 min"), (3570, "1 h 0 min"), (7800, "2 h 10 min")],
+)
+def test_durations_as_one_says_them(seconds: float, expected: str) -> None:
+    assert rough(seconds) == expected
+
+
+@pytest.mark.parametrize(
+    ("best", "failed", "units", "expected"),
+    [
+        (None, 0, UNITS, "hypervolume 0.4123  nothing within budget yet"),
+        ([0.912, 7.91, 2.04, 3e8], 0, UNITS, "hypervolume 0.4123  best 91.20 % at 7.91 ms, 2.04 ms"),
+        ([0.912, 7.91], 2, UNITS[:2], "hypervolume 0.4123  best 91.20 % at 7.91 ms  failed 2"),
+        ([0.912, 3.1e8], 0, ["fraction", "madds"], "hypervolume 0.4123  best 91.20 %"),
+    ],
+)
+def test_the_note_of_a_search(best: list[float] | None, failed: int, units: list[str], expected: str) -> None:
+    assert search_note(0.41234, None if best is None else np.array(best), failed, units) == expected
+
+
+class Clock:
+    """Time that passes when it is told to."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+
+def test_plain_lines_come_now_and_then_with_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, said = Clock(), io.StringIO()
+    monkeypatch.setattr(module, "time", clock)
+    monkeypatch.setattr(sys, "stderr", said)
+    with ProgressBars() as progress:
+        for step in range(61):
+            clock.now_s = 4.0 * step
+            progress("searching", step, 60, f"hypervolume 0.{step}")
+    lines = said.getvalue().splitlines()
+    assert lines[0] == "searching: 3/60  hypervolume 0.3  left 4 min"
+    assert lines[-2] == "searching: 57/60  hypervolume 0.57  left 12 s"
+    assert lines[-1] == "searching: 60/60  hypervolume 0.60"
+    assert len(lines) == 20
+
+
+_SHOWN = """
+import time
+from hwnas.progress import ProgressBars
+with ProgressBars() as progress:
+    for step in range(4):
+        progress("searching", step, 4, "hypervolume 0.4123  best 91.20 % at 7.91 ms  failed 2")
+        time.sleep(0.3)
+    progress("closing", 1, 9, "[red]as it is[/red]")
+"""
+
+
+def test_a_terminal_has_a_bar_with_the_note_below_it() -> None:
+    leader, follower = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80", "NO_COLOR": "1"}
+    process = subprocess.Popen([sys.executable, "-c", _SHOWN], stderr=follower, env=environment)
+    os.close(follower)
+    shown = b""
+    try:
+        while chunk := os.read(leader, 65536):
+            shown += chunk
+    except OSError:  # the terminal's other end is closed
+        pass
+    assert process.wait() == 0
+    lines = [line.strip() for line in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode()).splitlines()]
+    assert "hypervolume 0.4123  best 91.20 % at 7.91 ms  failed 2" in lines
+    assert "[red]as it is[/red]" in lines
+    assert any(re.fullmatch(r"searching .* 3/4 0:00:0\d \d s left", line) for line in lines), lines
