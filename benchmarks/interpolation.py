@@ -32,7 +32,7 @@ from hwnas.profiling.timer import Effort
 from hwnas.runtimes.registry import get_runtime
 from hwnas.shipped import shipped
 from hwnas.space.registry import get_space
-from hwnas.tables.origin import Provenance
+from hwnas.tables.protocol import Provenance
 from hwnas.tables.table import LatencyTable, MeasuredNetwork
 
 KNOWN, ASKED = (160, 192, 224), 176

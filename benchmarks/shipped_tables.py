@@ -118,12 +118,12 @@ def cells(key: Sequence[object], of: Sequence[Checked]) -> list[str]:
         f"{within_5:.0%}",
         f"{within_10:.0%}",
         f"{inside / judged:.0%}" if judged else "–",
-        f"{one.spearman:.3f}" if one else "–",
-        f"{one.kendall:.3f}" if one else "–",
+        f"{one.spearman:.3f}" if one and one.spearman is not None else "–",
+        f"{one.kendall:.3f}" if one and one.kendall is not None else "–",
         f"{retest:.2%}",
         f"{mape / retest:.2f}" if retest else "–",
         f"{madds_mape:.2%}",
-        f"{one.madds_spearman:.3f}" if one else "–",
+        f"{one.madds_spearman:.3f}" if one and one.madds_spearman is not None else "–",
     ]
 
 

@@ -28,7 +28,6 @@ _HOME = {  # public name -> module that defines it
     "get_space": "hwnas.space.registry",
     "load_scarlet": "hwnas.nn.checkpoints",
     "parse_arch": "hwnas.space.arch",
-    "profile_space": "hwnas.profiling.sweep",
     "search": "hwnas.optimize.driver",
 }
 
@@ -44,7 +43,6 @@ if TYPE_CHECKING:
     from hwnas.prediction.calibrate import calibrate as calibrate
     from hwnas.prediction.design import calibration_networks as calibration_networks
     from hwnas.prediction.latency import LatencyPredictor as LatencyPredictor
-    from hwnas.profiling.sweep import profile_space as profile_space
     from hwnas.runtimes.registry import get_runtime as get_runtime
     from hwnas.space.arch import Arch as Arch
     from hwnas.space.arch import parse_arch as parse_arch

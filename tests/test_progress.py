@@ -8,6 +8,8 @@ import pty
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -158,3 +160,41 @@ def test_a_terminal_has_a_bar_with_the_note_below_it() -> None:
     assert "hypervolume 0.4123  best 91.20 % at 7.91 ms  failed 2" in lines
     assert "[red]as it is[/red]" in lines
     assert any(re.fullmatch(r"searching .* 3/4 0:00:0\d \d s left", line) for line in lines), lines
+
+
+class Notebook:
+    """Stands in for IPython: what is displayed is kept as a browser would have it."""
+
+    def __init__(self) -> None:
+        self.pictures: list[str] = []
+
+    def display(self, shown: Any, display_id: bool) -> Notebook:
+        self.update(shown)
+        return self
+
+    def update(self, shown: Any) -> None:
+        self.pictures.append(shown._repr_mimebundle_([], [])["text/html"])
+
+
+def test_a_notebook_has_bars_that_are_drawn_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock, notebook = Clock(), Notebook()
+    shell = type("ZMQInteractiveShell", (), {})
+    monkeypatch.setattr("builtins.get_ipython", shell, raising=False)
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(display=notebook))
+    monkeypatch.setitem(sys.modules, "IPython.display", notebook)
+    monkeypatch.setattr(module, "time", clock)
+    with ProgressBars() as progress:
+        for step in range(101):
+            clock.now_s = 0.01 * step
+            progress("measuring", step, 100, "medians known to 2 %")
+    assert 5 <= len(notebook.pictures) <= 8  # five a second
+    assert "100/100" in notebook.pictures[-1]
+    assert "medians known to 2 %" in notebook.pictures[-1]
+    assert capsys.readouterr().err == ""
+
+
+def test_bars_that_nobody_opened_are_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    ProgressBars()("loading", 3, 3)
+    assert capsys.readouterr().err == "loading: 3/3\n"

@@ -14,7 +14,8 @@ from hwnas.files import refuse_existing
 from hwnas.progress import ProgressBars, say
 
 if TYPE_CHECKING:  # imported when the verb runs
-    from hwnas.flow.elsewhere import DeviceTables
+    from hwnas.flow.devices import DeviceTables
+    from hwnas.tables.table import LatencyTable
 
 
 def profile(
@@ -52,9 +53,8 @@ def profile(
     as_json: JsonOption = False,
 ) -> None:
     """Measure every op of a space, here or --on other machines. Give it the machine alone: other work counts too."""
-    from hwnas.flow import elsewhere
-    from hwnas.flow.profile import plan
-    from hwnas.flow.profile import profile as profile_one
+    from hwnas.flow.devices import DeviceTables, check_folder, profile_cluster, profile_each, profile_here, profile_on
+    from hwnas.flow.plan import plan
     from hwnas.profiling.measure import conditions_of
     from hwnas.profiling.timer import Effort
     from hwnas.profiling.transports import Remote
@@ -62,35 +62,30 @@ def profile(
     from hwnas.space.registry import get_space
 
     several = workers is not None or len(on or []) > 1
-    (elsewhere.check_folder if several else refuse_existing)(output)
+    (check_folder if several else refuse_existing)(output)
     if (python or ssh_config) and not on:
         raise ConfigError("--python and --ssh-config are for another machine; say which one with --on")
     if workers is not None and on:
         raise ConfigError("--workers measures the machines of a cluster; leave out --on, or --workers")
-    found, options = get_space(space, resolution, classes), profiling.options_of(option)
+    found, runs = get_space(space, resolution, classes), get_runtime(runtime, profiling.options_of(option))
+    asked = plan(
+        found, conditions_of(runs, threads=threads, precision=precision, batch=batch), networks=networks,
+        held_out=held_out, effort=Effort(confidence=confidence, at_most_s=seconds), seed=seed,
+    )  # fmt: skip
     remotes = [Remote(address, python or "python3", ssh_config) for address in on or []]
     with ProgressBars() as progress:
-        if not several:
-            table = profile_one(
-                found, runtime=runtime, options=options, threads=threads, precision=precision, batch=batch,
-                networks=networks, held_out=held_out, confidence=confidence, seconds=seconds, seed=seed,
-                on=remotes[0] if remotes else None, output=output, progress=progress, tell=say,
-            )  # fmt: skip
+        if workers is not None:
+            made: LatencyTable | DeviceTables = profile_cluster(asked, workers, output, tell=say)
+        elif several:
+            made = profile_each(asked, remotes, output, progress=progress, tell=say)
+        elif remotes:
+            made = profile_on(asked, remotes[0], output, progress=progress, tell=say)
         else:
-            asked = plan(
-                found,
-                conditions_of(get_runtime(runtime, options), threads=threads, precision=precision, batch=batch),
-                networks=networks, held_out=held_out, effort=Effort(confidence=confidence, at_most_s=seconds),
-                seed=seed,
-            )  # fmt: skip
-            if workers is not None:
-                tables = elsewhere.profile_cluster(asked, found, workers, output, tell=say)
-            else:
-                tables = elsewhere.profile_each(asked, found, remotes, output, progress=progress, tell=say)
-    if several:
-        _print_all(tables, as_json)
+            made = profile_here(asked, output, progress=progress)
+    if isinstance(made, DeviceTables):
+        _print_all(made, as_json)
     else:
-        result, lines = profiling.summary(table, output)
+        result, lines = profiling.summary(made, output)
         print_result(result, as_json, *lines)
 
 

@@ -13,7 +13,7 @@ from hwnas.cli.console import JsonOption, SeedOption, UnusedSeedOption, print_re
 from hwnas.progress import ProgressBars, say
 
 if TYPE_CHECKING:
-    from hwnas.prediction.diff import Agreement
+    from hwnas.prediction.diff import Comparison
 
 Format = Literal["ofa", "proxylessnas", "csv"]
 Unit = Literal["s", "ms", "us"]
@@ -84,12 +84,16 @@ def validate(
         as_json,
         f"{count} random networks of {loaded.get_space().name}, {where}; predicted against measured:",
         f"  MAPE {found.mape:.2%}   within 5 % {found.within_5:.0%}   within 10 % {found.within_10:.0%}{coverage}",
-        f"  Spearman {found.spearman:.4f}   Kendall {found.kendall:.4f}",
-        f"  multiply-adds alone: MAPE {found.madds_mape:.2%}, Spearman {found.madds_spearman:.4f}",
+        f"  Spearman {_rank(found.spearman)}   Kendall {_rank(found.kendall)}",
+        f"  multiply-adds alone: MAPE {found.madds_mape:.2%}, Spearman {_rank(found.madds_spearman)}",
         f"  the same networks measured again: MAPE {found.retest_mape:.2%}",
         *([f"  the table's own networks now take {found.drift:.3f} × what they took then"] if found.drift else []),
         *([f"plot: {plot}"] if plot else []),
     )
+
+
+def _rank(correlation: float | None) -> str:
+    return "not defined" if correlation is None else f"{correlation:.4f}"
 
 
 @app.command("diff")
@@ -104,7 +108,7 @@ def diff(
     from hwnas.flow.table import diff_tables
 
     found = diff_tables(a, b, archs=archs, seed=seed)
-    lines = [f"a: {found.a}", f"b: {found.b}", f"{found.ops.count} ops in common: {_agreement(found.ops)}"]
+    lines = [f"a: {found.a}", f"b: {found.b}", f"{found.ops.count} ops in common: {_comparison(found.ops)}"]
     unlike = [("slower", op) for op in found.slower_on_b] + [("faster", op) for op in found.faster_on_b]
     lines += [
         f"  relatively {how} on b, {op.relative:.2f} ×: {op.op} ({op.a_ms:.3f} ms, {op.b_ms:.3f} ms)"
@@ -112,7 +116,7 @@ def diff(
     ]
     if networks := found.networks:
         what = f"{networks.latency.count} random networks of {networks.space} at {networks.resolution} px"
-        lines.append(f"{what}: {_agreement(networks.latency)}")
+        lines.append(f"{what}: {_comparison(networks.latency)}")
         if networks.flipped is not None:
             lines.append(f"  {networks.flipped:.1%} of pairs are in the other order")
         lines += [
@@ -128,7 +132,7 @@ def diff(
     print_result(asdict(found), as_json, *lines)
 
 
-def _agreement(found: Agreement) -> str:
+def _comparison(found: Comparison) -> str:
     ranks = f"Spearman {found.spearman:.4f}, Kendall {found.kendall:.4f}; " if found.spearman is not None else ""
     return f"{ranks}b takes {found.ratio:.3f} × (80 %: {found.ratio_p10:.3f} to {found.ratio_p90:.3f} ×)"
 

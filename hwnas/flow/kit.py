@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from hwnas.files import refuse_existing, write_atomic
-from hwnas.flow.open import open_space
-from hwnas.flow.profile import plan
+from hwnas.flow.plan import plan
 from hwnas.profiling.kit import Kit, build_kit
+from hwnas.profiling.plan import Plan
 from hwnas.profiling.timer import Effort
 from hwnas.progress import Progress
 from hwnas.runtimes.registry import get_runtime
 from hwnas.space.chain import ChainSpace
+from hwnas.space.registry import get_space
 from hwnas.tables.device import Conditions
 
 
@@ -31,7 +32,7 @@ def kit(
     Args:
         space: a space, its name, or its YAML file.
         output: the file, ``*.pyz``.
-        conditions: how to run networks; ONNX Runtime's own if not given.
+        conditions: how to run networks, as :func:`hwnas.flow.plan.plan` takes them.
         networks: whole networks to calibrate with.
         held_out: whole networks to validate with, measured twice each.
         effort: how long to measure there.
@@ -45,10 +46,13 @@ def kit(
     """
     path = Path(output)
     refuse_existing(path)
-    asked = conditions or Conditions(runtime="onnxruntime")
-    found, runtime = open_space(space), get_runtime(asked.runtime, asked.options)
-    in_force = asked.model_copy(update={"options": dict(runtime.options)})
-    planned = plan(found, in_force, networks=networks, held_out=held_out, effort=effort, seed=seed)
-    built = build_kit(planned, found, runtime, progress=progress)
+    asked = plan(space, conditions, networks=networks, held_out=held_out, effort=effort, seed=seed)
+    built = kit_of(asked, progress=progress)
     write_atomic(path, built.data)
     return built
+
+
+def kit_of(plan: Plan, *, progress: Progress | None = None) -> Kit:
+    """The kit of a plan; raises as :func:`kit`."""
+    runtime = get_runtime(plan.conditions.runtime, plan.conditions.options)
+    return build_kit(plan, get_space(plan.space), runtime, progress=progress)

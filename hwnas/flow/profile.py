@@ -5,24 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-
 from hwnas.files import refuse_existing
-from hwnas.flow.elsewhere import check_python, profile_on
-from hwnas.flow.open import open_space
-from hwnas.prediction.calibrate import calibrate_if_enough
-from hwnas.prediction.design import calibration_networks
-from hwnas.prediction.validate import draw_unknown
-from hwnas.profiling.kit import build_kit
+from hwnas.flow.devices import profile_here, profile_on
+from hwnas.flow.plan import plan
 from hwnas.profiling.measure import conditions_of
-from hwnas.profiling.plan import Plan, plan_space
-from hwnas.profiling.sweep import profile_plan
 from hwnas.profiling.timer import Effort
 from hwnas.profiling.transports import Remote
 from hwnas.progress import Progress, Tell, silent
 from hwnas.runtimes.registry import get_runtime
 from hwnas.space.chain import ChainSpace
-from hwnas.tables.device import Conditions
 from hwnas.tables.table import LatencyTable
 
 
@@ -74,37 +65,9 @@ def profile(
     path = Path(output) if output is not None else None
     if path:
         refuse_existing(path)
-    found, runs = open_space(space), get_runtime(runtime, options)
-    asked = plan(
-        found, conditions_of(runs, threads=threads, precision=precision, batch=batch), networks=networks,
-        held_out=held_out, effort=Effort(confidence=confidence, at_most_s=seconds), seed=seed,
-    )  # fmt: skip
-    if on is not None:
-        remote = Remote(on) if isinstance(on, str) else on
-        check_python(remote)
-        return profile_on(remote, build_kit(asked, found, runs, progress=progress), path, tell)
-    table = calibrate_if_enough(profile_plan(asked, found, runs, progress=progress), found)
-    if path:
-        table.save(path)
-    return table
-
-
-def plan(
-    space: ChainSpace,
-    conditions: Conditions,
-    *,
-    networks: int = 20,
-    held_out: int = 0,
-    effort: Effort | None = None,
-    seed: int = 0,
-) -> Plan:
-    """Every op of the space, the networks that pin a calibration down best, and random ones to validate with.
-
-    Raises:
-        ConfigError: fewer than 3 networks to calibrate with, or an effort that nobody can make.
-        TableError: the space hasn't as many networks.
-    """
-    chosen = calibration_networks(space, networks, seed)
-    known = [tuple(arch) for arch in chosen.tolist()]
-    others = draw_unknown(space, held_out, np.random.default_rng(seed + 1), known)
-    return plan_space(space, conditions, networks=chosen, held_out=others, effort=effort, seed=seed)
+    conditions = conditions_of(get_runtime(runtime, options), threads=threads, precision=precision, batch=batch)
+    effort = Effort(confidence=confidence, at_most_s=seconds)
+    asked = plan(space, conditions, networks=networks, held_out=held_out, effort=effort, seed=seed)
+    if on is None:
+        return profile_here(asked, path, progress=progress)
+    return profile_on(asked, on, path, progress=progress, tell=tell)

@@ -23,8 +23,8 @@ _DECIMALS = 9  # of ms: networks of the same ops in another order differ by roun
 
 
 @dataclass(frozen=True)
-class Agreement:
-    """How two tables' latencies of the same things compare.
+class Comparison:
+    """How two latencies of the same things compare: of two tables, or predicted and measured.
 
     Attributes:
         count: of things.
@@ -89,7 +89,7 @@ class NetworkDiff:
 
     space: str
     resolution: int
-    latency: Agreement
+    latency: Comparison
     flipped: float | None
     flips: tuple[Flip, ...]
     layers: tuple[LayerDiff, ...]
@@ -111,7 +111,7 @@ class TableDiff:
     b: str
     ops_a: int
     ops_b: int
-    ops: Agreement
+    ops: Comparison
     slower_on_b: tuple[OpDiff, ...]
     faster_on_b: tuple[OpDiff, ...]
     networks: NetworkDiff | None
@@ -143,7 +143,7 @@ def diff(a: LatencyTable, b: LatencyTable, *, archs: int, seed: int) -> TableDif
         b=str(b.device),
         ops_a=len(a.ops),
         ops_b=len(b.ops),
-        ops=agreement(a_ms, b_ms),
+        ops=compare_latencies(a_ms, b_ms),
         slower_on_b=slower,
         faster_on_b=faster,
         networks=_networks(a, b, space, _distinct(space.sample(archs, seed))) if space else None,
@@ -166,11 +166,11 @@ def _common_space(a: LatencyTable, b: LatencyTable) -> ChainSpace | None:
     return None
 
 
-def agreement(a_ms: Values, b_ms: Values) -> Agreement:
+def compare_latencies(a_ms: Values, b_ms: Values) -> Comparison:
     """How latencies in ms of the same things compare: (N,) each, N ≥ 1, all positive."""
     ranked = len(a_ms) >= _FEWEST_RANKED and np.ptp(a_ms) > 0 and np.ptp(b_ms) > 0
     p10, p50, p90 = (float(p) for p in np.percentile(b_ms / a_ms, (10, 50, 90)))
-    return Agreement(
+    return Comparison(
         count=len(a_ms),
         spearman=float(spearmanr(a_ms, b_ms).statistic) if ranked else None,
         kendall=float(kendalltau(a_ms, b_ms).statistic) if ranked else None,
@@ -200,7 +200,7 @@ def _networks(a: LatencyTable, b: LatencyTable, space: ChainSpace, archs: Archs)
     return NetworkDiff(
         space=space.name,
         resolution=space.resolution,
-        latency=agreement(a_ms, b_ms),
+        latency=compare_latencies(a_ms, b_ms),
         flipped=flipped,
         flips=flips,
         layers=_layers(a, b, space),

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import kendalltau, spearmanr
 
 from hwnas.arrays import Archs, Values
 from hwnas.errors import ModelError, TableError
 from hwnas.prediction.calibrate import Networks, fit
+from hwnas.prediction.diff import compare_latencies
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.prediction.lowered import madds
 from hwnas.profiling.measure import measure_models
@@ -43,7 +43,7 @@ class Validation:
         mape: mean absolute error of the prediction, relative to the measurement (the mean of both).
         within_5, within_10: share of networks predicted within ±5 % and ±10 %.
         coverage_90: share of single measurements (two a network) in the interval that should hold 90 % of such.
-        spearman, kendall: rank correlation of predicted and measured.
+        spearman, kendall: rank correlation of predicted and measured; None where all are alike.
         retest_mape: mean absolute difference of the two measurements of one network.
         madds_mape, madds_spearman: the same for multiply-adds, calibrated to fit these very networks best.
         drift: how much longer the table's own networks take now (median ratio); None for networks that were measured
@@ -55,11 +55,11 @@ class Validation:
     within_5: float
     within_10: float
     coverage_90: float | None
-    spearman: float
-    kendall: float
+    spearman: float | None
+    kendall: float | None
     retest_mape: float
     madds_mape: float
-    madds_spearman: float
+    madds_spearman: float | None
     drift: float | None
     networks: tuple[ValidatedNetwork, ...]
 
@@ -143,16 +143,17 @@ def compare(
     counted = madds(predictor.space)(archs)
     by_madds = fit(Networks(counted, {}, measured_ms))
     error = np.abs(predicted_ms / measured_ms - 1)
+    ranked = compare_latencies(predicted_ms, measured_ms)
     return Validation(
         mape=float(error.mean()),
         within_5=float((error <= 0.05).mean()),
         within_10=float((error <= 0.10).mean()),
         coverage_90=_share_between(interval, np.stack([first_ms, again_ms])) if interval else None,
-        spearman=float(spearmanr(predicted_ms, measured_ms).statistic),
-        kendall=float(kendalltau(predicted_ms, measured_ms).statistic),
+        spearman=ranked.spearman,
+        kendall=ranked.kendall,
         retest_mape=_mape(first_ms, again_ms),
         madds_mape=_mape(counted * by_madds.scale + by_madds.fixed_ms, measured_ms),
-        madds_spearman=float(spearmanr(counted, measured_ms).statistic),
+        madds_spearman=compare_latencies(counted, measured_ms).spearman,
         drift=drift,
         networks=tuple(
             ValidatedNetwork(tuple(arch), float(predicted), float(first), float(again))

@@ -12,12 +12,13 @@ import inspect
 import io
 import zipfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import hwnas
-from hwnas.errors import ConfigError, ModelError
+from hwnas.errors import ConfigError
 from hwnas.profiling.kit_file import DESCRIPTION, canonical
-from hwnas.profiling.plan import Plan, Whole, model_of
+from hwnas.profiling.plan import Plan, models
 from hwnas.profiling.result import Failure, KitDescription, KitModel, KitRuntime
 from hwnas.profiling.run import Model
 from hwnas.progress import Progress
@@ -92,7 +93,7 @@ def build_kit(plan: Plan, space: ChainSpace, runtime: Runtime, *, progress: Prog
         description = KitDescription(
             plan=plan,
             runtime=KitRuntime(module=type(runtime).__module__, class_=type(runtime).__name__),
-            models=_add_models(archive, plan, space, runtime, progress),
+            models=tuple(models(plan, space, runtime, partial(_described, archive, {}), progress)),
             sources={name: _sha256(content) for name, content in sources.items()},
         )
         text = canonical(description.plain())
@@ -111,31 +112,10 @@ def _sources(runtime: Runtime) -> dict[str, bytes]:
             f"{module.replace('.', '/')}.py": Path(own).read_bytes()}  # fmt: skip
 
 
-def _add_models(
-    archive: zipfile.ZipFile, plan: Plan, space: ChainSpace, runtime: Runtime, progress: Progress | None
-) -> tuple[KitModel | Failure, ...]:
-    """What the description says of each entry's model; equal models are one file."""
-    entries = plan.entries()
-    described: list[KitModel | Failure] = []
-    of_network: dict[tuple[int, ...], KitModel | Failure] = {}
-    names: dict[str, str] = {}
-    for index, entry in enumerate(entries):
-        if isinstance(entry, Whole) and entry.choices in of_network:
-            described.append(of_network[entry.choices])
-        else:
-            model = model_of(space, entry, runtime, plan.conditions.precision)
-            described.append(Failure(failed=model) if isinstance(model, str) else _add_model(archive, names, model))
-        if isinstance(entry, Whole):
-            of_network[entry.choices] = described[-1]
-        if progress:
-            progress("writing models", index + 1, len(entries), "")
-    if not names and isinstance(described[0], Failure):
-        why = described[0].failed
-        raise ModelError(f"{runtime.name} can prepare none of {len(entries)} models; the first: {why}")
-    return tuple(described)
-
-
-def _add_model(archive: zipfile.ZipFile, names: dict[str, str], model: Model) -> KitModel:
+def _described(archive: zipfile.ZipFile, names: dict[str, str], model: Model | str) -> KitModel | Failure:
+    """What the description says of a model, which goes into the kit; equal models are one file."""
+    if isinstance(model, str):
+        return Failure(failed=model)
     sha256 = _sha256(model.data)
     if sha256 not in names:
         names[sha256] = f"models/{len(names):04}.bin"

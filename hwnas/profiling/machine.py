@@ -44,7 +44,7 @@ def describe() -> dict[str, Any]:
 def state() -> dict[str, Any]:
     """How the machine is doing now; take it before and after measuring.
 
-    The keys are those of :class:`hwnas.tables.origin.MachineState`, each absent where the system doesn't tell.
+    The keys are those of :class:`hwnas.tables.protocol.MachineState`, each absent where the system doesn't tell.
     """
     found: dict[str, float | None] = {
         "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,

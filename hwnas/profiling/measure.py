@@ -1,4 +1,4 @@
-"""Models -> latencies on this machine, and what is to be said of how they were run."""
+"""On this machine: models -> latencies, a plan -> its table; and what is to be said of how they were run."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ import numpy as np
 from hwnas.errors import ConfigError
 from hwnas.profiling import machine
 from hwnas.profiling.machine import usable_cores
-from hwnas.profiling.run import Model, measure_loaded
+from hwnas.profiling.plan import Plan, models, reader
+from hwnas.profiling.result import table_of
+from hwnas.profiling.run import Model, measure_loaded, run_plan
 from hwnas.profiling.timer import Effort
 from hwnas.progress import Progress
 from hwnas.runtimes.base import Runtime
+from hwnas.space.chain import ChainSpace
 from hwnas.tables.device import Conditions, Device
-from hwnas.tables.table import Latency
+from hwnas.tables.table import Latency, LatencyTable
 
 _Key = TypeVar("_Key", bound=Hashable)
 
@@ -37,7 +40,7 @@ class Latencies(Generic[_Key]):
 
 
 def measure_models(
-    models: Mapping[_Key, Callable[[], Model]],
+    readers: Mapping[_Key, Callable[[], Model]],
     runtime: Runtime,
     conditions: Conditions,
     *,
@@ -48,7 +51,7 @@ def measure_models(
     """Latency of each prepared model, all in the same interleaved rounds, with random inputs.
 
     Args:
-        models: each is read when it is loaded, so that one at a time is in memory as a file.
+        readers: of the models, each called when it is loaded, so that one at a time is in memory as a file.
         runtime: that of the conditions.
         conditions: how to run them.
         rng: of inputs and orders.
@@ -62,10 +65,10 @@ def measure_models(
     """
     check_threads(conditions.threads)
     measured = measure_loaded(
-        list(models.values()), runtime, threads=conditions.threads, precision=conditions.precision,
+        list(readers.values()), runtime, threads=conditions.threads, precision=conditions.precision,
         batch=conditions.batch, effort=effort or Effort(), rng=rng, progress=progress,
     )  # fmt: skip
-    keys, found = list(models), measured.measurement
+    keys, found = list(readers), measured.measurement
     ran = [key for index, key in enumerate(keys) if index not in measured.failed]
     return Latencies(
         {key: Latency(**asdict(statistics)) for key, statistics in zip(ran, found.statistics, strict=True)},
@@ -73,6 +76,18 @@ def measure_models(
         found.confidence_95,
         found.unsteadiness_90,
     )
+
+
+def measure_plan(plan: Plan, space: ChainSpace, runtime: Runtime, *, progress: Progress | None = None) -> LatencyTable:
+    """The table of a plan of ``space``, ops and whole networks in the same rounds; not calibrated.
+
+    Raises:
+        ConfigError: more threads than processors.
+        ModelError: the runtime can run none of the Ops.
+    """
+    check_threads(plan.conditions.threads)
+    readers = models(plan, space, runtime, reader, progress)
+    return table_of(plan, run_plan(plan.plain(), readers, runtime, progress=progress), "what was measured")
 
 
 def conditions_of(runtime: Runtime, *, threads: int = 1, precision: str = "fp32", batch: int = 1) -> Conditions:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
 from math import prod
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,7 @@ from hwnas.tables.device import Conditions
 from hwnas.tables.ops import OpField
 from hwnas.version import __version__
 
+_Kept = TypeVar("_Kept")
 _Choices = tuple[Annotated[int, Field(ge=0)], ...]
 _MOST = 1e9  # rounds, runs or seconds
 
@@ -176,31 +177,35 @@ def stand_in_weights(graph: Graph) -> dict[str, npt.NDArray[np.float32]]:
     return found
 
 
-def models(plan: Plan, space: Space, runtime: Runtime, progress: Progress | None = None) -> dict[Entry, Model | str]:
-    """The prepared model of each entry, or why the runtime can't have it; both measurements of a network share one.
+def models(
+    plan: Plan,
+    space: Space,
+    runtime: Runtime,
+    keep: Callable[[Model | str], _Kept],
+    progress: Progress | None = None,
+) -> list[_Kept]:
+    """What ``keep`` makes of each entry's prepared model, or of why the runtime can't have it.
+
+    It is called once for both measurements of a network.
 
     Raises:
-        ModelError: it can't have any.
+        ModelError: the runtime can have none.
     """
-    entries, precision = plan.entries(), plan.conditions.precision
-    found: dict[Entry, Model | str] = {}
+    entries, reasons = plan.entries(), list[str]()
+    kept: dict[Entry, _Kept] = {}
     for index, entry in enumerate(entries):
         if isinstance(entry, Whole) and entry.held_out == "again":
-            found[entry] = found[Whole(entry.choices, "first")]
-            continue
-        found[entry] = model_of(space, entry, runtime, precision)
+            kept[entry] = kept[Whole(entry.choices, "first")]
+        else:
+            plain = op_model(entry) if isinstance(entry, Op) else network_model(space, entry.choices)
+            model = prepared(plain, runtime, plan.conditions.precision)
+            reasons += [model] if isinstance(model, str) else []
+            kept[entry] = keep(model)
         if progress:
             progress("writing models", index + 1, len(entries), "")
-    reasons = [reason for reason in found.values() if isinstance(reason, str)]
-    if reasons and len(reasons) == len(found):
-        raise ModelError(f"{runtime.name} can prepare none of {len(found)} models; the first: {reasons[0]}")
-    return found
-
-
-def model_of(space: Space, entry: Entry, runtime: Runtime, precision: str) -> Model | str:
-    """The prepared model of one entry, or why the runtime can't have it."""
-    plain = op_model(entry) if isinstance(entry, Op) else network_model(space, entry.choices)
-    return prepared(plain, runtime, precision)
+    if reasons and len(reasons) == len(entries) - len(plan.held_out):
+        raise ModelError(f"{runtime.name} can prepare none of {len(entries)} models; the first: {reasons[0]}")
+    return [kept[entry] for entry in entries]
 
 
 def prepared(plain: Model, runtime: Runtime, precision: str) -> Model | str:

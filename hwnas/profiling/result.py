@@ -20,7 +20,7 @@ from hwnas.record import FileRecord, Record
 from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
 from hwnas.tables.device import Device
-from hwnas.tables.origin import MachineState, Protocol, Share
+from hwnas.tables.protocol import MachineState, Protocol, Share
 from hwnas.tables.table import Latency, LatencyTable, MeasuredNetwork
 
 _Text = Annotated[str, Field(min_length=1, max_length=200)]

@@ -73,7 +73,7 @@ def baselines(space: ChainSpace, archs: Archs) -> dict[str, Values]:
     }
 
 
-def additive_fit(space: Space, archs: Archs, scores: Values) -> Values:
+def additive_fit(space: ChainSpace, archs: Archs, scores: Values) -> Values:
     """A constant plus a term per layer and choice that fits ``scores`` (N,) of ``archs`` (N, L) best: (N,).
 
     One arch's inherited score has errors of its own, from the paths that happened to be trained together; in a sum over

@@ -8,7 +8,7 @@ from plotly.colors import sample_colorscale
 
 from hwnas.arrays import Indices, Values
 from hwnas.optimize.rank import non_dominated
-from hwnas.prediction.diff import Agreement, agreement
+from hwnas.prediction.diff import Comparison, compare_latencies
 from hwnas.reporting.content import DeviceContent, SearchContent
 from hwnas.reporting.embed import chart
 from hwnas.reporting.front_chart import axis_title, front_columns
@@ -66,7 +66,7 @@ def _verdicts(search: SearchContent, device: DeviceContent) -> list[str]:
 
 def _card(search: SearchContent, first: DeviceContent, other: DeviceContent, number: int) -> Html:
     front = list(search.front)
-    compared = agreement(first.latency_ms[front], other.latency_ms[front])
+    compared = compare_latencies(first.latency_ms[front], other.latency_ms[front])
     verdicts = _verdicts(search, other)
     text = f"{_order(compared)} {_standing(search, other, verdicts)}"
     if other.interpolated:
@@ -79,7 +79,7 @@ def _card(search: SearchContent, first: DeviceContent, other: DeviceContent, num
     return card(title, text, chart(figure, f"chart-device-{number}", height_px=440, description=f"{title}. {text}"))
 
 
-def _order(compared: Agreement) -> str:
+def _order(compared: Comparison) -> str:
     ratio = f"A network of the front typically takes {compared.ratio:.3g} times as long there."
     if compared.kendall is None or compared.spearman is None:
         return f"{ratio} They are too few, or too alike, to compare their order."

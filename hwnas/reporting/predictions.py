@@ -15,6 +15,7 @@ from hwnas.prediction.lowered import madds
 from hwnas.prediction.validate import Validation
 from hwnas.reporting.theme import BLUE, GREY, HAIRLINE, TEMPLATE, padded_range
 from hwnas.reporting.units import large, milliseconds
+from hwnas.space.chain import ChainSpace
 
 _TOLERANCES = {0.10: "rgba(148,163,184,0.16)", 0.05: "rgba(148,163,184,0.26)"}
 """Relative error -> colour of its band; the wider one first, so that the narrower lies on it."""
@@ -50,7 +51,7 @@ def by_table(found: Validation, predictor: LatencyPredictor) -> Predictions:
     return _predictions(found, predicted_ms, interval_ms, ["" for _ in found.networks])
 
 
-def by_madds(found: Validation, space: Space) -> Predictions:
+def by_madds(found: Validation, space: ChainSpace) -> Predictions:
     """What multiply-adds alone predict, once calibrated to fit these very networks best: the baseline."""
     counted = madds(space)([network.choices for network in found.networks])
     measured_ms = np.array([(n.measured_ms + n.measured_again_ms) / 2 for n in found.networks])

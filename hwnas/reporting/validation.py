@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from math import isnan
 
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.prediction.validate import Validation
@@ -118,8 +117,8 @@ def _share(fraction: float) -> str:
     return f"{fraction:.0%}".replace("%", "\N{NO-BREAK SPACE}%")
 
 
-def _correlation(value: float) -> str:
-    return "not defined" if isnan(value) else f"{value:.3f}"
+def _correlation(value: float | None) -> str:
+    return "not defined" if value is None else f"{value:.3f}"
 
 
 def _networks_section(found: Validation, validated: LatencyTable, space: ChainSpace) -> Html:

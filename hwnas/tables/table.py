@@ -40,7 +40,7 @@ from hwnas.space.ref import SpaceRef
 from hwnas.space.registry import get_space
 from hwnas.tables.device import Device
 from hwnas.tables.ops import OpField
-from hwnas.tables.origin import Protocol, Provenance, Share
+from hwnas.tables.protocol import Protocol, Provenance, Share
 
 _Milliseconds = Annotated[float, Field(gt=0, le=1e7)]
 

@@ -19,13 +19,12 @@ from hwnas.optimize.front import Front
 from hwnas.prediction.calibrate import calibrate
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.prediction.lowered import madds
-from hwnas.profiling.sweep import profile_space
 from hwnas.profiling.timer import Effort
-from hwnas.runtimes.registry import get_runtime
 from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
 from hwnas.tables.table import LatencyTable
 from tests.prediction.recording import Recording
+from tests.tables.make import measured_table
 
 QUICK = Effort(rounds=6, runs_per_round=2, warmup_runs=1, at_least_s=0, at_most_s=0)
 
@@ -37,7 +36,7 @@ def tiny() -> ChainSpace:
 
 @pytest.fixture(scope="module")
 def table(tiny: ChainSpace) -> LatencyTable:
-    found = profile_space(tiny, get_runtime("onnxruntime"), networks=tiny.sample(8, 0), effort=QUICK)
+    found = measured_table(tiny, tiny.sample(8, 0), QUICK)
     return calibrate(found, tiny)
 
 

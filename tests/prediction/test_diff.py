@@ -18,7 +18,7 @@ from hwnas.prediction.latency import LatencyPredictor
 from hwnas.space.arch import parse_arch
 from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
-from hwnas.tables.origin import Provenance
+from hwnas.tables.protocol import Provenance
 from hwnas.tables.table import Latency, LatencyTable
 from tests.tables.make import DEVICE
 

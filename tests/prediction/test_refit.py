@@ -14,15 +14,14 @@ from hwnas.prediction.calibrate import calibrate, calibration_of
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.prediction.refit import TableMeter, check_measurable
 from hwnas.profiling.plan import network_model
-from hwnas.profiling.sweep import profile_space
 from hwnas.profiling.timer import Effort
 from hwnas.runtimes.onnxruntime import OnnxRuntime
-from hwnas.runtimes.registry import get_runtime
 from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
 from hwnas.tables.table import LatencyTable
 from tests.prediction.recording import Recording, convolutions
 from tests.spaces import keeping
+from tests.tables.make import measured_table
 
 QUICK = Effort(rounds=4, runs_per_round=2, warmup_runs=1, at_least_s=0, at_most_s=0)
 
@@ -34,7 +33,7 @@ def tiny() -> ChainSpace:
 
 @pytest.fixture(scope="module")
 def table(tiny: ChainSpace) -> LatencyTable:
-    found = profile_space(tiny, get_runtime("onnxruntime"), networks=tiny.sample(6, 0), effort=QUICK)
+    found = measured_table(tiny, tiny.sample(6, 0), QUICK)
     return calibrate(found, tiny)
 
 
@@ -95,7 +94,7 @@ def test_networks_have_their_stabilizers_and_the_tables_own_have_none(small_spac
     archs = np.array(sorted(archs.tolist(), key=kept))  # from none at all to several
     own, others = archs[-4:], archs[:-4:3]
     assert min(map(kept, own)) > 0 == kept(others[0]) < kept(others[-1])
-    table = calibrate(profile_space(small_space, OnnxRuntime(), networks=own, effort=QUICK), small_space)
+    table = calibrate(measured_table(small_space, own, QUICK), small_space)
     plain = [convolutions(network_model(small_space, arch).data) for arch in [*others, *own]]
     for stabilizers in (False, True):
         runtime = Recording()

@@ -16,12 +16,14 @@ from pathlib import Path
 import pytest
 
 from hwnas.errors import ConfigError, DeviceError, KitError
+from hwnas.flow.profile import profile
 from hwnas.profiling import kit_main
 from hwnas.profiling.kit import Kit
 from hwnas.profiling.remote import check_python, clean_up, measure_on
 from hwnas.profiling.result import read_result
 from hwnas.profiling.transports import Adb, Remote, Ssh
 from hwnas.space.chain import ChainSpace
+from hwnas.space.registry import get_space
 from hwnas.tables.table import LatencyTable
 from tests.profiling.kits import make_device, small_kit
 from tests.profiling.ssh_server import Server, client_config, free_port, make_key
@@ -45,6 +47,21 @@ def test_profile_on_another_machine(server: Server, device: Path, tiny: ChainSpa
     assert set(kits.glob("*")) == before
     shown = done.stderr.splitlines()
     assert any(line.startswith(f"{getpass.getuser()}@127.0.0.1: loading") for line in shown), done.stderr
+
+
+def test_a_space_of_ones_own_comes_back_with_its_table(
+    server: Server, device: Path, small_yaml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(small_yaml.parent)
+    there, told = Remote(server.address, str(device), server.config), list[str]()
+    made = profile(small_yaml.name, networks=3, seconds=0.2, on=there, output="t.yaml", tell=told.append)
+    small = get_space(small_yaml.name)
+    small_yaml.unlink()
+    monkeypatch.chdir("/")
+    table = LatencyTable.load(tmp_path / "t.yaml")
+    assert table == made
+    assert table.get_space() == small
+    assert any("copying" in line for line in told)
 
 
 @pytest.mark.parametrize("other", [False, True], ids=["damaged", "of another kit"])

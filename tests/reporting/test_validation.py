@@ -19,7 +19,7 @@ from hwnas.reporting.predictions import by_madds, by_table, common_range, predic
 from hwnas.reporting.validation import render_validation
 from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
-from hwnas.tables.origin import Provenance
+from hwnas.tables.protocol import Provenance
 from hwnas.tables.table import LatencyTable, MeasuredNetwork
 from tests.reporting.browser import needs_browser, opened, overhang_px
 from tests.reporting.parsed import Page
@@ -93,7 +93,7 @@ def test_all_numbers_are_there_with_their_meaning(found: Validation, html: str) 
     assert len(tiles) == len(meanings) == 9
 
 
-def test_dots_and_bars_are_the_measurements(found: Validation, table: LatencyTable, space: Space) -> None:
+def test_dots_and_bars_are_the_measurements(found: Validation, table: LatencyTable, space: ChainSpace) -> None:
     predictions = by_table(found, LatencyPredictor(table, space))
     dots = trace(predictions_figure(predictions, common_range(predictions)), "networks")
     ends = np.stack([dots.y - dots.error_y.array, dots.y + dots.error_y.array], axis=1)
@@ -105,7 +105,7 @@ def test_dots_and_bars_are_the_measurements(found: Validation, table: LatencyTab
         assert f"measured {first.p50_ms:.2f}\xa0ms and {again.p50_ms:.2f}\xa0ms" in text
 
 
-def test_bands_hold_the_share_that_is_said(found: Validation, table: LatencyTable, space: Space) -> None:
+def test_bands_hold_the_share_that_is_said(found: Validation, table: LatencyTable, space: ChainSpace) -> None:
     predictions = by_table(found, LatencyPredictor(table, space))
     figure = predictions_figure(predictions, common_range(predictions))
     x, y = predictions.predicted_ms, measured_ms(found)
@@ -142,7 +142,7 @@ def test_interval_widens_where_ops_were_not_measured(table: LatencyTable, space:
     np.testing.assert_allclose(np.interp(predictions.predicted_ms, line.x[gap + 1 :], line.y[gap + 1 :]), high)
 
 
-def test_baseline_is_the_one_whose_error_is_said(found: Validation, space: Space) -> None:
+def test_baseline_is_the_one_whose_error_is_said(found: Validation, space: ChainSpace) -> None:
     predictions = by_madds(found, space)
     error = np.abs(predictions.predicted_ms / measured_ms(found) - 1)
     assert error.mean() == pytest.approx(found.madds_mape, rel=1e-12)
@@ -228,7 +228,7 @@ def test_an_import_says_where_it_is_from(found: Validation, table: LatencyTable)
 
 
 def test_equal_predictions_have_no_order(found: Validation, table: LatencyTable) -> None:
-    text = Page(render_validation(dataclasses.replace(found, spearman=float("nan")), table)).text
+    text = Page(render_validation(dataclasses.replace(found, spearman=None), table)).text
     assert "not defined" in text
     assert "nan" not in text
 

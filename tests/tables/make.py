@@ -1,12 +1,17 @@
-"""Tables for tests: made up, so that their sums are known."""
+"""Tables for tests: made up, so that their sums are known, or measured here in a second or two."""
 
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
+from hwnas.profiling.measure import conditions_of, measure_plan
+from hwnas.profiling.plan import plan_space
+from hwnas.profiling.timer import Effort
+from hwnas.runtimes.registry import get_runtime
 from hwnas.space.chain import ChainSpace
 from hwnas.tables.device import Device
-from hwnas.tables.origin import MachineState, Protocol
+from hwnas.tables.protocol import MachineState, Protocol
 from hwnas.tables.table import Calibration, Latency, LatencyTable
 
 DEVICE = Device(
@@ -59,3 +64,13 @@ def made_up_table(space: ChainSpace, seed: int = 0) -> LatencyTable:
         ),
         ops={op: latency(round(float(rng.uniform(0.1, 1)), 6)) for op in space.distinct_ops},
     )
+
+
+def measured_table(
+    space: ChainSpace, networks: npt.ArrayLike, effort: Effort, *, held_out: npt.ArrayLike = (), threads: int = 1
+) -> LatencyTable:
+    """Of this machine, by ONNX Runtime; not calibrated."""
+    runtime = get_runtime("onnxruntime")
+    conditions = conditions_of(runtime, threads=threads)
+    plan = plan_space(space, conditions, networks=networks, held_out=held_out, effort=effort)
+    return measure_plan(plan, space, runtime)

@@ -12,7 +12,7 @@ from hwnas.files import validated
 from hwnas.graph.graph import Op
 from hwnas.ops.foreign import ForeignOp
 from hwnas.tables.device import Device
-from hwnas.tables.origin import Provenance
+from hwnas.tables.protocol import Provenance
 from hwnas.tables.table import Latency, LatencyTable
 
 Format = Literal["ofa", "proxylessnas", "csv"]

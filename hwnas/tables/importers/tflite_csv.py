@@ -25,7 +25,7 @@ from typing import Any
 
 from hwnas.errors import TableError
 from hwnas.tables.importers.foreign import MS_PER, Unit
-from hwnas.tables.origin import Provenance
+from hwnas.tables.protocol import Provenance
 
 _UNIT: Unit = "us"
 _NOTE = "means of runs at batch 1; times of ops are from the runtime's own profiler"

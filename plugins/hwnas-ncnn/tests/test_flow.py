@@ -13,7 +13,8 @@ from hwnas.artifacts.bench import bench
 from hwnas.artifacts.export import export
 from hwnas.nn.network import Network
 from hwnas.prediction.latency import LatencyPredictor
-from hwnas.profiling.sweep import profile_space
+from hwnas.profiling.measure import conditions_of, measure_plan
+from hwnas.profiling.plan import plan_space
 from hwnas.profiling.timer import Effort
 from hwnas.runtimes.registry import get_runtime
 from hwnas.space.chain import ChainSpace
@@ -43,7 +44,9 @@ def space(tmp_path: Path) -> ChainSpace:
 
 
 def test_profile(space: ChainSpace) -> None:
-    table = profile_space(space, get_runtime("ncnn"), networks=np.array([[0, 1], [1, 1]]), effort=QUICK)
+    runtime = get_runtime("ncnn")
+    plan = plan_space(space, conditions_of(runtime), networks=[[0, 1], [1, 1]], effort=QUICK)
+    table = measure_plan(plan, space, runtime)
     assert table.device.runtime == "ncnn"
     assert len(table.networks) == 2
     assert LatencyPredictor(table, space)(np.array([[1, 0]])) > 0  # it has every op

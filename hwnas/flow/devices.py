@@ -1,4 +1,9 @@
-"""Profiling machines elsewhere: one, several at once, or those of a Ray cluster, each with a table of its own."""
+"""A plan, carried out: on this machine, on another, on several at once, or on those of a Ray cluster.
+
+What every function here takes: ``plan``, what to measure (see :func:`hwnas.flow.plan.plan`); ``output``, a YAML file
+if the table is to be written; ``folder``, which gets a table of each device and whose tables aren't measured again;
+``progress``, called while this machine works; ``tell``, which is told what other machines say.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +11,24 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from hwnas.errors import ConfigError, HwnasError, InputError, KitError, OutputError
 from hwnas.files import refuse_existing
+from hwnas.flow.kit import kit_of
 from hwnas.flow.table import of_result
 from hwnas.prediction.calibrate import calibrate_if_enough
-from hwnas.profiling import remote as by_kit
-from hwnas.profiling.kit import Kit, build_kit
+from hwnas.profiling.kit import Kit
+from hwnas.profiling.measure import measure_plan
 from hwnas.profiling.plan import Plan
+from hwnas.profiling.remote import Transport, check_python, clean_up, measure_on
 from hwnas.profiling.result import read_result
-from hwnas.profiling.sweep import profile_plan
 from hwnas.profiling.transports import Remote
 from hwnas.progress import Progress, Tell, silent
 from hwnas.runtimes.registry import get_runtime
-from hwnas.space.chain import ChainSpace
+from hwnas.space.registry import get_space
 from hwnas.tables.table import LatencyTable
 from hwnas.workers.base import Done, Failed
 from hwnas.workers.here import Threads
@@ -41,67 +48,91 @@ class DeviceTables:
     failed: dict[Path, str] = field(default_factory=dict)
 
 
+def profile_here(plan: Plan, output: Path | None = None, *, progress: Progress | None = None) -> LatencyTable:
+    """The table of this machine.
+
+    Raises:
+        SpaceError: the plan's space can't be made here.
+        ConfigError: more threads than processors.
+        ModelError: the runtime can run none of the ops.
+        OutputError: the table can't be written.
+    """
+    space, runtime = get_space(plan.space), get_runtime(plan.conditions.runtime, plan.conditions.options)
+    table = calibrate_if_enough(measure_plan(plan, space, runtime, progress=progress), space)
+    if output is not None:
+        table.save(output)
+    return table
+
+
+def profile_on(
+    plan: Plan,
+    device: Remote | str,
+    output: Path | None = None,
+    *,
+    progress: Progress | None = None,
+    tell: Tell = silent,
+) -> LatencyTable:
+    """The table of another machine, or of its address.
+
+    Raises:
+        SpaceError: the plan's space can't be made here.
+        ConfigError: the machine can't be reached as asked, or the runtime can't go into a kit.
+        KitError: the kit can't measure there as it is, or what came back isn't what it asks for.
+        DeviceError: the machine gave up half-way, or the connection dropped; the same call goes on.
+        OutputError: the table can't be written.
+    """
+    device = _remote(device)
+    transport = device.transport()
+    check_python(transport, device.python)
+    return _by_kit(kit_of(plan, progress=progress), transport, device.python, output, tell)
+
+
 def profile_each(
     plan: Plan,
-    space: ChainSpace,
-    devices: Sequence[Remote],
-    folder: Path,
+    devices: Sequence[Remote | str],
+    folder: Path | str,
     *,
     progress: Progress | None = None,
     tell: Tell = silent,
 ) -> DeviceTables:
-    """Measure several machines at the same time; one that fails keeps no other from its table.
-
-    Args:
-        plan: what to measure, of ``space``.
-        space: the plan's.
-        devices: where.
-        folder: gets a table of each, ``HOST.yaml``; those that are there already aren't measured again.
-        progress: called while the kit is built.
-        tell: is told what the machines say.
+    """Tables of several machines, ``HOST.yaml``, measured at the same time; one that fails keeps no other from its own.
 
     Raises:
         ConfigError: two devices of one host.
         OutputError: the folder is something else, or has a table that was measured otherwise.
     """
-    check_folder(folder)
-    by_path: dict[Path, Remote] = {}
-    for device in devices:
+    folder = check_folder(folder)
+    by_path: dict[Path, tuple[Transport, str]] = {}
+    for device in map(_remote, devices):
         path = folder / f"{_host(device.address)}.yaml"
         if path in by_path:
             raise ConfigError(f"two devices of --on would write {path}; measure them one by one")
-        device.transport()  # its address is understood
-        by_path[path] = device
+        by_path[path] = device.transport(), device.python
+        by_path[path][0].folder += f"/{path.stem}"  # homes may be shared, and results must not be
     tables = DeviceTables(_there_already(by_path, plan, tell))
     missing = [path for path in by_path if path not in tables.made]
     if missing:
-        runtime = get_runtime(plan.conditions.runtime, plan.conditions.options)
-        kit = build_kit(plan, space, runtime, progress=progress)
+        kit = kit_of(plan, progress=progress)
 
         def measure(path: Path) -> LatencyTable:
-            check_python(by_path[path])
-            return profile_on(by_path[path], kit, path, tell, subfolder=path.stem)
+            check_python(*by_path[path])
+            return _by_kit(kit, *by_path[path], path, tell)
 
         _gather(tables, missing, Threads().map(measure, missing), tell)
     return tables
 
 
-def profile_cluster(plan: Plan, space: ChainSpace, workers: str, folder: Path, *, tell: Tell = silent) -> DeviceTables:
-    """Measure each machine of a Ray cluster, on that machine.
+def profile_cluster(plan: Plan, workers: str, folder: Path | str, *, tell: Tell = silent) -> DeviceTables:
+    """Tables of the machines of a Ray cluster, each measured there and named as the machine.
 
-    Args:
-        plan: what to measure, of ``space``.
-        space: the plan's.
-        workers: ``ray`` or ``ray:ADDRESS``, see :func:`hwnas.workers.registry.get_workers`.
-        folder: gets a table of each, named as the machine; those that are there already aren't measured again.
-        tell: is told how it goes.
+    ``workers`` is ``ray`` or ``ray:ADDRESS``, see :func:`hwnas.workers.registry.get_workers`.
 
     Raises:
         ConfigError: the text doesn't name a cluster that answers.
         RuntimeMissingError: Ray isn't installed.
         OutputError: as :func:`profile_each`.
     """
-    check_folder(folder)
+    folder = check_folder(folder)
     if not re.match("ray(:|$)", workers):
         raise ConfigError(f"to profile, --workers is ray or ray:ADDRESS, got {workers!r:.100}")
     with closing(get_workers(workers)) as cluster:
@@ -111,84 +142,54 @@ def profile_cluster(plan: Plan, space: ChainSpace, workers: str, folder: Path, *
         paths = [folder / f"{name}.yaml" for name in cluster.nodes()]
         tables = DeviceTables(_there_already(paths, plan, tell))
         missing = [path for path in paths if path not in tables.made]
-        outcomes = cluster.map_nodes(_OfThisMachine(plan, space), [path.stem for path in missing])
-        _gather(tables, missing, _saved(missing, outcomes), tell)
+        outcomes = cluster.map_nodes(partial(_of_this_machine, plan), [path.stem for path in missing])
+        _gather(tables, missing, outcomes, tell)
     return tables
 
 
-def check_python(device: Remote) -> None:
-    """Whether the machine can be reached and has a Python that a kit runs on; see :mod:`hwnas.profiling.remote`."""
-    by_kit.check_python(device.transport(), device.python)
-
-
-def profile_on(device: Remote, kit: Kit, output: Path | None, tell: Tell, *, subfolder: str = "") -> LatencyTable:
-    """Run a kit on another machine; its table is written to ``output`` before anything is removed there.
-
-    Args:
-        device: where.
-        kit: what to run.
-        output: a YAML file, if it is to be written.
-        tell: is told what the machine says.
-        subfolder: of the folder of kits there: homes may be shared, and results must not be.
+def check_folder(folder: Path | str) -> Path:
+    """The folder, where tables can go.
 
     Raises:
-        ConfigError: the machine can't be reached as asked.
-        KitError: the kit can't measure there as it is, or what came back isn't what it asks for.
-        DeviceError: it gave up half-way, or the connection dropped.
+        OutputError: it is something else, or can't be made.
     """
-    transport = device.transport()
-    if subfolder:
-        transport.folder += f"/{subfolder}"
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} exists already and isn't a folder; the tables of several devices need one")
+    if not folder.exists():
+        refuse_existing(folder)
+    return folder
+
+
+def _remote(device: Remote | str) -> Remote:
+    return Remote(device) if isinstance(device, str) else device
+
+
+def _by_kit(kit: Kit, transport: Transport, python: str, output: Path | None, tell: Tell) -> LatencyTable:
+    """Run a kit on another machine; its table is written before anything is removed there."""
+    where = f"what came back from {transport.name}"
     with TemporaryDirectory() as folder:
         fetched = Path(folder) / "result.json"
-        by_kit.measure_on(
-            transport, kit, fetched, python=device.python, on_line=lambda line: tell(f"{transport.name}: {line}")
-        )
-        where = f"what came back from {transport.name}"
+        measure_on(transport, kit, fetched, python=python, on_line=lambda line: tell(f"{transport.name}: {line}"))
         try:
             returned = read_result(fetched)
             if returned.kit_sha256 != kit.sha256:
                 raise KitError(f"{where} is of another kit; measure again")
             table = of_result(returned, where, tell)
         except InputError:
-            by_kit.clean_up(transport, kit)  # else the next attempt would find the same result there
+            clean_up(transport, kit)  # else the next attempt would find the same result there
             raise
     if output is not None:
         table.save(output)
     try:
-        by_kit.clean_up(transport, kit)
+        clean_up(transport, kit)
     except HwnasError as error:
         tell(f"the table is made, but {error}")
     return table
 
 
-def check_folder(folder: Path) -> None:
-    """Whether tables can go there.
-
-    Raises:
-        OutputError: it is something else, or can't be made.
-    """
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder} exists already and isn't a folder; the tables of several devices need one")
-    if not folder.exists():
-        refuse_existing(folder)
-
-
-@dataclass(frozen=True)
-class _OfThisMachine:
-    plan: Plan
-    space: ChainSpace
-
-    def __call__(self, name: str) -> LatencyTable:
-        runtime = get_runtime(self.plan.conditions.runtime, self.plan.conditions.options)
-        return calibrate_if_enough(profile_plan(self.plan, self.space, runtime), self.space)
-
-
-def _saved(paths: Sequence[Path], outcomes: Iterator[Done | Failed]) -> Iterator[Done | Failed]:
-    for outcome in outcomes:
-        if isinstance(outcome, Done):
-            outcome.value.save(paths[outcome.index])
-        yield outcome
+def _of_this_machine(plan: Plan, name: str) -> LatencyTable:
+    return profile_here(plan)
 
 
 def _gather(tables: DeviceTables, paths: Sequence[Path], outcomes: Iterator[Done | Failed], tell: Tell) -> None:
@@ -200,6 +201,8 @@ def _gather(tables: DeviceTables, paths: Sequence[Path], outcomes: Iterator[Done
             tell(f"{path.stem}: {outcome.reason}")
         else:
             tables.made[path] = outcome.value
+            if not path.exists():  # it was measured where files may lie elsewhere
+                tables.made[path].save(path)
             tell(f"{path.stem}: measured")
 
 

@@ -10,13 +10,12 @@ from hwnas.prediction.calibrate import calibrate
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.prediction.validate import validate, validate_held_out
 from hwnas.profiling.machine import usable_cores
-from hwnas.profiling.measure import conditions_of
-from hwnas.profiling.sweep import profile_space
 from hwnas.profiling.timer import Effort
 from hwnas.runtimes.registry import get_runtime
 from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
 from hwnas.tables.table import LatencyTable
+from tests.tables.make import measured_table
 
 QUICK = Effort(rounds=4, runs_per_round=3, warmup_runs=1, at_least_s=0, at_most_s=0)
 
@@ -29,7 +28,7 @@ def macro() -> ChainSpace:
 @pytest.fixture(scope="module")
 def table(macro: ChainSpace) -> LatencyTable:
     networks, held_out = macro.sample(6, 0), macro.sample(8, 1)
-    found = profile_space(macro, get_runtime("onnxruntime"), networks=networks, held_out=held_out, effort=QUICK)
+    found = measured_table(macro, networks, QUICK, held_out=held_out)
     return calibrate(found, macro)
 
 
@@ -85,6 +84,5 @@ def test_validation_needs_new_networks(table: LatencyTable, macro: ChainSpace) -
 
 @pytest.mark.parametrize("threads", [0, -1, usable_cores() + 1])
 def test_threads_this_machine_has_not(macro: ChainSpace, threads: int) -> None:
-    runtime = get_runtime("onnxruntime")
     with pytest.raises(ConfigError, match="threads must be"):
-        profile_space(macro, runtime, conditions_of(runtime, threads=threads), networks=[], effort=QUICK)
+        measured_table(macro, [], QUICK, threads=threads)
