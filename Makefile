@@ -1,10 +1,11 @@
 # make demo: install into .venv and run the whole flow.   make test: everything CI checks.
+# make fuzz: the property tests from fresh seeds.
 # Every path is relative and quoted, so that a checkout under a path with spaces works.
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo demo-fast test lint types layers pytest wheel clean
+.PHONY: demo demo-fast test lint types layers pytest fuzz wheel clean
 
 demo: .venv/installed
 	$(BIN)/python -m hwnas demo
@@ -26,6 +27,9 @@ layers: .venv/installed-dev
 
 pytest: .venv/installed-dev
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --max-worker-restart 0
+
+fuzz: .venv/installed-dev
+	HYPOTHESIS_PROFILE=fresh $(BIN)/python -m pytest -m hypothesis --numprocesses 2 --dist loadgroup --max-worker-restart 0
 
 # A stamp file, so that a second run installs nothing; made anew when what to install changes.
 .venv/installed: pyproject.toml constraints.txt

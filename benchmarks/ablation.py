@@ -27,7 +27,9 @@ from plotly.subplots import make_subplots
 from hwnas.reporting.picture import find_browser, photograph
 from hwnas.reporting.theme import TEMPLATE
 from hwnas.training.config import TrainConfig
-from hwnas.training.run import read_log
+from hwnas.training.learners.supernet import SupernetConfig
+from hwnas.training.log import read_log
+from hwnas.training.tasks.classification import ClassificationConfig
 
 COLOURS = {
     ("strict-fair", True): "#0f766e", ("strict-fair", False): "#5eead4",
@@ -87,9 +89,11 @@ def _configured(options: argparse.Namespace, rule: str, stabilizers: bool, seed:
     """The run folder of a combination; its configuration lies beside it."""
     run = _run(options, rule, stabilizers, seed)
     config = TrainConfig(
-        data=options.data, space=options.space, sampling=rule, stabilizers=stabilizers, seed=seed,
+        data=options.data, seed=seed,
+        learner=SupernetConfig(space=options.space, sampling=rule, stabilizers=stabilizers),
+        task=ClassificationConfig(label_smoothing=0.0),
         epochs=options.epochs, warmup_epochs=options.epochs / 10, batch=options.batch,
-        learning_rate=options.learning_rate, label_smoothing=0.0, augment="none",
+        learning_rate=options.learning_rate, augment="none",
         threads=1 if options.device == "cpu" else None, device=options.device,
     )  # fmt: skip
     run.parent.mkdir(parents=True, exist_ok=True)
@@ -125,7 +129,7 @@ def _table(options: argparse.Namespace, found: dict[str, Any]) -> Iterator[str]:
                     [row["top"]["kendall_tau"] for row in rows],
                     [row["by_loss"]["kendall_tau"] for row in rows],
                     [row["by_loss_additive"]["kendall_tau"] for row in rows],
-                    [read_log(run)[-1]["loss"] for run in runs],
+                    [read_log(run)[-1].loss for run in runs],
                 )
             ),
         ]
@@ -144,7 +148,7 @@ def _draw(options: argparse.Namespace, found: dict[str, Any]) -> None:
         for seed, (row, run) in enumerate(zip(rows, runs, strict=True)):
             log = read_log(run)
             figure.add_scatter(
-                x=[entry["epoch"] + 1 for entry in log], y=[entry["loss"] for entry in log], name=name,
+                x=[line.epoch + 1 for line in log], y=[line.loss for line in log], name=name,
                 legendgroup=name, showlegend=seed == 0, line={"color": colour, "width": 2}, mode="lines+markers",
                 row=1, col=1,
             )  # fmt: skip

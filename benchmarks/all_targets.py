@@ -28,7 +28,7 @@ from hwnas.artifacts.export import export
 from hwnas.artifacts.manifest import ExportedFile
 from hwnas.artifacts.target import target_names
 from hwnas.errors import CheckError, HwnasError
-from hwnas.nn.derive import load_scarlet
+from hwnas.nn.checkpoints import load_scarlet
 from hwnas.space.scarlet import released_archs
 
 HEAD = (

@@ -30,19 +30,19 @@ from hwnas.nn.supernet import Supernet
 from hwnas.optimize import FeasibleRegion, Objective, Problem
 from hwnas.optimize.strategies.nsga2 import NSGA2
 from hwnas.prediction.lowered import madds
+from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
-from hwnas.space.space import Space
 
 POPULATION, GENERATIONS = 200, 15
 Accuracies = npt.NDArray[np.float64]
 
 
-def evolved(space: Space, count: int) -> Archs:
+def evolved(space: ChainSpace, count: int) -> Archs:
     """The last ``count`` archs that the search proposed."""
     rng = np.random.default_rng(0)
     gains = rng.normal(size=(space.num_layers, int(max(space.num_choices))))
     pairs = rng.normal(size=(space.num_layers - 1, *gains.shape[1:], *gains.shape[1:])) / 4
-    cost = madds(space, stabilizers=True)
+    cost = madds(space.inheriting())
 
     def quality(archs: Archs) -> Accuracies:
         layers = np.arange(space.num_layers)
@@ -122,7 +122,7 @@ def main() -> None:
     torch.set_num_threads(1)
     data = load_data("digits", get_space(given.space).resolution)
     space = get_space(given.space, classes=len(data.classes))
-    supernet = shaken(Supernet(space))
+    supernet = shaken(Supernet(space.inheriting()))
     shared, one_by_one = Evaluator(supernet, data, recalibration_images=512), OneByOne(supernet, data)
     archs = evolved(space, given.archs)
     one_by_one(archs[:2])  # warm
@@ -144,7 +144,7 @@ def main() -> None:
     compare("single archs", alone, 11)
 
 
-def sharing(space: Space, archs: Archs) -> str:
+def sharing(space: ChainSpace, archs: Archs) -> str:
     """How much is common."""
     prefixes = [len(np.unique(archs[:, :depth], axis=0)) for depth in range(1, space.num_layers + 1)]
     return f"distinct prefixes by depth: {prefixes}"

@@ -46,15 +46,18 @@ from hwnas.artifacts.target import get_target
 from hwnas.artifacts.verify import compare, logits_of
 from hwnas.data.load import load_data
 from hwnas.errors import HwnasError
-from hwnas.nn.derive import Network, load_scarlet
+from hwnas.graph.count import count
+from hwnas.nn.checkpoints import load_scarlet
+from hwnas.nn.layers import weights_of
 from hwnas.nn.model_folder import load_model, save_model
+from hwnas.nn.network import Network
 from hwnas.onnx.write import to_onnx
-from hwnas.prediction.count import count
 from hwnas.runtimes.base import Session
 from hwnas.runtimes.registry import get_runtime
 from hwnas.space.registry import get_space
 from hwnas.training.config import TrainConfig
-from hwnas.training.loop import train
+from hwnas.training.learners.network import NetworkConfig
+from hwnas.training.loop import run_training
 
 CHW = (3, 224, 224)
 PLAIN = "torch.onnx.export, the paper's formulation"
@@ -86,15 +89,19 @@ def taught_network(folder: Path, epochs: int) -> Network:
     """SCARLET-A with 1,000 classes, the first ten of which are digits: an epoch in full after some at half the size."""
     settings: dict[str, Any] = {"data": "digits", "augment": "none", "batch": 32}
     small = TrainConfig(
-        **settings, network="scarlet-a", resolution=112, epochs=epochs, learning_rate=0.05, warmup_epochs=0.5
+        **settings,
+        learner=NetworkConfig(network="scarlet-a", resolution=112),
+        epochs=epochs,
+        learning_rate=0.05,
+        warmup_epochs=0.5,
     )
-    trained, info = load_model(train(small, folder / "small", progress=told).result)
+    trained, info = load_model(run_training(small, folder / "small", progress=told).result)
     large = Network(get_space("scarlet-s2", CHW[1], 10), trained.choices)
     large.load_state_dict(trained.state_dict())
-    counted = count(large.ops)
+    counted = count(large.graph)
     save_model(large, folder / "large", info, madds=counted.madds, params=counted.params)
-    full = TrainConfig(**settings, network=str(folder / "large"), epochs=1, learning_rate=0.02)
-    trained, _ = load_model(train(full, folder / "full", progress=told).result)
+    full = TrainConfig(**settings, learner=NetworkConfig(network=str(folder / "large")), epochs=1, learning_rate=0.02)
+    trained, _ = load_model(run_training(full, folder / "full", progress=told).result)
     network, weights = load_scarlet("scarlet-a"), trained.state_dict()
     own = network.state_dict()
     for name in ("head.classifier.weight", "head.classifier.bias"):
@@ -122,7 +129,7 @@ def loaded(network: Network, calibration: Images) -> dict[str, Session]:
     sessions: dict[str, Session] = {
         PLAIN: fp32.load(plain_export(as_in_the_paper(copy.deepcopy(network)).eval()), threads=1, precision="fp32")
     }
-    model = to_onnx(network, CHW)
+    model = to_onnx(network.graph, weights_of(network))
     for name, precision in OTHERS:
         try:
             runtime = get_runtime(name)

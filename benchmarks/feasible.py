@@ -19,8 +19,8 @@ from hwnas.optimize import Budget, FeasibleRegion, Objective, Problem
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.prediction.lowered import params
 from hwnas.shipped import shipped
+from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
-from hwnas.space.space import Space
 from hwnas.tables.table import LatencyTable
 
 DRAWS = 10_000
@@ -31,9 +31,10 @@ def main() -> None:
     table = LatencyTable.load(next(shipped("latency_tables").glob("*/scarlet-s2-224-onnxruntime-fp32-1t.yaml")))
     print(f"{machine()}, scarlet-s2, 1 thread; {DRAWS:,} draws")
     for stabilizers in (False, True):
-        predictor = LatencyPredictor(table, space, stabilizers=stabilizers)
-        latency = Objective("latency_ms", predictor.predict, free=True)
-        size = Objective("params", params(space, stabilizers=stabilizers), free=True)
+        kept = space.inheriting() if stabilizers else space
+        predictor = LatencyPredictor(table, kept)
+        latency = Objective("latency_ms", predictor, free=True)
+        size = Objective("params", params(kept), free=True)
         for budgets in ([9.0], [7.0], [5.0], [8.0, 6e6]):
             problem = Problem(space, (latency, size), tuple(map(Budget, ("latency_ms", "params"), budgets)))
             count = FeasibleRegion(problem).count()
@@ -68,7 +69,7 @@ def _both(problem: Problem) -> None:
     region.sample(DRAWS, np.random.default_rng(0))
 
 
-def _reject(space: Space, problem: Problem) -> None:
+def _reject(space: ChainSpace, problem: Problem) -> None:
     archs = space.sample(DRAWS, np.random.default_rng(0))
     for budget in problem.budgets:
         archs = archs[problem.objective(budget.objective_name).values(archs) <= budget.at_most]

@@ -23,14 +23,16 @@ from hwnas.artifacts.export import export
 from hwnas.artifacts.verify import Logits, logits_of, sqnr_db
 from hwnas.cli.models import RealImages, real_images
 from hwnas.errors import ParityError
-from hwnas.nn.derive import Network
+from hwnas.nn.layers import weights_of
 from hwnas.nn.model_folder import ModelInfo, load_model
+from hwnas.nn.network import Network
 from hwnas.onnx.precision.int8 import OPENVINO, quantize_by, ranges_of
 from hwnas.onnx.write import to_onnx
 from hwnas.runtimes.base import Session
 from hwnas.runtimes.openvino import OpenVino
 from hwnas.training.config import TrainConfig
-from hwnas.training.loop import train
+from hwnas.training.learners.network import NetworkConfig
+from hwnas.training.loop import run_training
 
 TARGETS = ("onnx-int8-cpu", "openvino-int8", "openvino-int8-bf16", "onnx-int8-tensorrt")
 ARCH = "scarlet-tiny:4,2,2,4,2,5,3,2"
@@ -56,9 +58,14 @@ def main() -> None:
 
 def _trained(folder: Path) -> Path:
     config = TrainConfig(
-        data="digits", network=ARCH, resolution=32, epochs=15, augment="none", learning_rate=0.1, threads=1
+        data="digits",
+        learner=NetworkConfig(network=ARCH, resolution=32),
+        epochs=15,
+        augment="none",
+        learning_rate=0.1,
+        threads=1,
     )
-    return train(config, folder / "training").result
+    return run_training(config, folder / "training").result
 
 
 def _exported(network: Network, info: ModelInfo, images: RealImages, target: str, output: Path) -> bool:
@@ -92,7 +99,7 @@ def _beside_nncf(network: Network, images: RealImages) -> None:
     import nncf  # type: ignore[import-not-found,import-untyped,unused-ignore]
     import openvino as ov  # type: ignore[import-untyped]
 
-    model = to_onnx(network, images.images.shape[1:])
+    model = to_onnx(network.graph, weights_of(network))
     calibration, runtime, core = images.calibration[:256], OpenVino(), ov.Core()
     sessions: dict[str, Session] = {"fp32": runtime.load(model, threads=1, precision="fp32")}
     seconds = {"fp32": 0.0}

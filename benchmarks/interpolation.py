@@ -18,6 +18,8 @@ import numpy as np
 from common import machine
 
 from hwnas.errors import MissingOpError
+from hwnas.graph.graph import Op
+from hwnas.ops.mbconv import MBConv
 from hwnas.prediction.design import calibration_networks
 from hwnas.prediction.kernels import KernelModel
 from hwnas.prediction.latency import LatencyPredictor
@@ -29,7 +31,6 @@ from hwnas.profiling.run import Model
 from hwnas.profiling.timer import Effort
 from hwnas.runtimes.registry import get_runtime
 from hwnas.shipped import shipped
-from hwnas.space.op import MBConv, Op
 from hwnas.space.registry import get_space
 from hwnas.tables.protocol import Provenance
 from hwnas.tables.table import LatencyTable, MeasuredNetwork

@@ -31,8 +31,8 @@ from hwnas.data.augment import Augment, resize_px
 from hwnas.data.batches import Batches
 from hwnas.data.load import Data, load_data
 from hwnas.evaluation.accuracy import channels_last
-from hwnas.nn.derive import Network
 from hwnas.nn.memory import keep_freed_memory
+from hwnas.nn.network import Network
 from hwnas.space.registry import get_space
 from hwnas.training.update import TrainedPath
 

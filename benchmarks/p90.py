@@ -43,9 +43,9 @@ def predictions(table: LatencyTable) -> dict[str, Floats]:
     sum_of_p90 = LayerSum(space, lambda op: table.ops[op].p90_ms)
     squares = LayerSum(space, lambda op: (table.ops[op].p90_ms - table.ops[op].p50_ms) ** 2)
     by_p90 = fit(Networks(sum_of_p90(known), p90.counts, p90.measured_ms))
-    median_ms = LatencyPredictor(table, space).predict(archs)
+    median_ms = LatencyPredictor(table, space)(archs)
     ways = (
-        LatencyPredictor(table, space, quantile="p90").predict(archs),
+        LatencyPredictor(table, space, quantile="p90")(archs),
         Networks(sum_of_p90(archs), count_classes(space, archs), median_ms).predicted_ms(by_p90),
         median_ms * np.median(p90.measured_ms / p50.measured_ms),
         median_ms + np.sqrt(squares(archs)),

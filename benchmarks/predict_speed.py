@@ -13,12 +13,12 @@ import numpy as np
 from common import machine, row, side_by_side
 
 from hwnas.arrays import Archs, Values
+from hwnas.graph.graph import Op
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.prediction.lowered import LayerSum
 from hwnas.shipped import shipped
-from hwnas.space.op import Op, Stabilizer
+from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
-from hwnas.space.space import Space
 from hwnas.tables.table import LatencyTable
 
 ARCHS = 1_000_000
@@ -29,7 +29,7 @@ BLOCK = 8192
 def main() -> None:
     space = get_space("scarlet-s2")
     table = LatencyTable.load(next(shipped("latency_tables").glob("*/scarlet-s2-224*.yaml")))
-    predictor, keeping = (LatencyPredictor(table, space, stabilizers=keep) for keep in (False, True))
+    predictor, keeping = (LatencyPredictor(table, each) for each in (space, space.inheriting()))
     archs = space.sample(ARCHS, seed=0)
     looped = archs[:LOOPED]
     by_key = {_key(op): latency.p50_ms for op, latency in table.ops.items()}
@@ -38,9 +38,9 @@ def main() -> None:
         np.testing.assert_allclose(others, sums(looped), rtol=1e-12)
 
     calls = {
-        "predict": (lambda: predictor.predict(archs), ARCHS),
-        "predict, kept stabilizers included": (lambda: keeping.predict(archs), ARCHS),
-        f"predict, the loop's {LOOPED:,} archs": (lambda: predictor.predict(looped), LOOPED),
+        "predict": (lambda: predictor(archs), ARCHS),
+        "predict, kept stabilizers included": (lambda: keeping(archs), ARCHS),
+        f"predict, the loop's {LOOPED:,} archs": (lambda: predictor(looped), LOOPED),
         "a column-wise take, choices unchecked": (lambda: _column_wise(sums, archs), ARCHS),
         "OFA's way, a Python loop over string keys": (lambda: _loop(space, by_key, looped), LOOPED),
     }
@@ -57,22 +57,22 @@ def _key(op: Op) -> str:
     return "-".join([op.kind, *map(str, vars(op).values())])
 
 
-def _loop(space: Space, by_key: dict[str, float], archs: Archs) -> list[float]:
+def _loop(space: ChainSpace, by_key: dict[str, float], archs: Archs) -> list[float]:
     totals = []
     for choices in archs.tolist():
         total = by_key[_key(space.stem)]
         for layer, choice in zip(space.layers, choices, strict=True):
             op = layer[choice]
-            if not isinstance(op, Stabilizer):
+            if not op.skips:
                 total += by_key[_key(op)]
         totals.append(total + by_key[_key(space.head)])
     return totals
 
 
 def _column_wise(sums: LayerSum, archs: Archs) -> Values:
-    totals = np.full(len(archs), sums.fixed)
+    totals = np.full(len(archs), sums.steps.end[0])
     for start in range(0, len(archs), BLOCK):
-        for costs, choices in zip(sums.per_choice, archs[start : start + BLOCK].T, strict=True):
+        for costs, choices in zip(sums.steps.costs[:, :, 0], archs[start : start + BLOCK].T, strict=True):
             totals[start : start + BLOCK] += costs.take(choices)
     return totals
 

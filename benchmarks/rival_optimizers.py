@@ -18,7 +18,7 @@ from pymoo.operators.sampling.rnd import IntegerRandomSampling
 from pymoo.optimize import minimize
 
 from hwnas.arrays import Archs
-from hwnas.space.space import Space
+from hwnas.space.chain import ChainSpace
 
 Values = npt.NDArray[np.float64]
 Evaluate = Callable[[Archs], Values]
@@ -31,7 +31,7 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
 
-def pymoo_nsga2(space: Space, evaluate: Evaluate, maximize: Sequence[bool], evaluations: int, seed: int) -> Values:
+def pymoo_nsga2(space: ChainSpace, evaluate: Evaluate, maximize: Sequence[bool], evaluations: int, seed: int) -> Values:
     """(N, K) values in the order of evaluation; population 25, integers crossed uniformly, no duplicates."""
     seen: list[Values] = []
 
@@ -58,7 +58,7 @@ def pymoo_nsga2(space: Space, evaluate: Evaluate, maximize: Sequence[bool], eval
 
 def optuna_sampler(
     make: Callable[[int], optuna.samplers.BaseSampler],
-    space: Space,
+    space: ChainSpace,
     evaluate: Evaluate,
     maximize: Sequence[bool],
     evaluations: int,

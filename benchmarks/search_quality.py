@@ -98,7 +98,7 @@ def _tasks(path: Path, table: LatencyTable) -> tuple[Task, ...]:
     accuracies = np.empty(tuple(SPACE.num_choices))
     accuracies[tuple(everything.T)] = [np.mean(entry["test_acc"]) for entry in published.values()]
     accuracy = Objective("accuracy", lambda archs: accuracies[tuple(archs.T)], maximize=True)
-    latency = Objective("latency_ms", LatencyPredictor(table, SPACE).predict, free=True)
+    latency = Objective("latency_ms", LatencyPredictor(table, SPACE), free=True)
     adds, weights = Objective("madds", madds(SPACE), free=True), Objective("params", params(SPACE), free=True)
 
     def task(name: str, *costs: Objective) -> Task:

@@ -22,11 +22,11 @@ from plotly.subplots import make_subplots
 from hwnas.errors import InputError
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.prediction.validate import Validation, validate_held_out
-from hwnas.reporting.agreement import by_table, common_range, draw_agreement
 from hwnas.reporting.picture import find_browser, photograph
+from hwnas.reporting.predictions import by_table, common_range, draw_predictions
 from hwnas.reporting.theme import TEMPLATE
 from hwnas.shipped import shipped
-from hwnas.space.space import Space
+from hwnas.space.chain import ChainSpace
 from hwnas.tables.table import LatencyTable
 
 HEAD = (
@@ -50,7 +50,7 @@ class Checked:
 
     device: str
     table: LatencyTable
-    space: Space
+    space: ChainSpace
     found: Validation
 
     @property
@@ -175,8 +175,8 @@ def draw(checked: Sequence[Checked], path: Path) -> None:
         vertical_spacing=BELOW_PX / plots_px[1],
     )
     for (row, col), c in drawn_at.items():
-        agreement = by_table(c.found, LatencyPredictor(c.table, c.space))
-        draw_agreement(figure, agreement, common_range(agreement), row, col)
+        predictions = by_table(c.found, LatencyPredictor(c.table, c.space))
+        draw_predictions(figure, predictions, common_range(predictions), row, col)
         figure.add_annotation(
             text=f"MAPE {c.found.mape:.2%}<br>ρ {c.found.spearman:.3f}",
             x=0.04,

@@ -18,27 +18,27 @@ from common import machine, row, side_by_side
 from torch import nn
 
 from hwnas.evaluation.accuracy import channels_last
-from hwnas.nn.blocks import quiet_residuals
-from hwnas.nn.derive import Network
+from hwnas.nn.layers import quiet_residuals
 from hwnas.nn.memory import keep_freed_memory
+from hwnas.nn.network import Network
 from hwnas.nn.supernet import Supernet
 from hwnas.space.registry import get_space
 from hwnas.training.config import TrainConfig
-from hwnas.training.loss import Loss
-from hwnas.training.optimizer import make_optimizer, set_rates
-from hwnas.training.sampling import FairDeck
+from hwnas.training.sampling.strict_fair import FairDeck
+from hwnas.training.tasks.classification import CrossEntropy
 from hwnas.training.update import TrainedPath, accumulate
+from hwnas.training.weights import make_optimizer, set_rates
 
 
 def update(
     module: nn.Module, places: Sequence[Sequence[nn.Module]], paths: Sequence[TrainedPath], x: torch.Tensor
 ) -> Callable[[], None]:
     optimizer = make_optimizer(TrainConfig(data="digits"), places)
-    labels, loss = torch.zeros(len(x), dtype=torch.int64), Loss(0.1)
+    labels, criterion = torch.zeros(len(x), dtype=torch.int64), CrossEntropy(0.1)
 
     def run() -> None:
         optimizer.zero_grad(set_to_none=True)
-        accumulate(paths, x, labels, loss)
+        accumulate(paths, x, labels, criterion)
         nn.utils.clip_grad_norm_(module.parameters(), 20.0, foreach=True)
         set_rates(optimizer, 0.01, [1.0] * len(places))
         optimizer.step()
@@ -52,16 +52,17 @@ def main() -> None:
     torch.set_num_threads(1)  # more of them wait for one another longer than they compute on layers this small
     keep_freed_memory()
     x = torch.randn(int(batch), 3, space.resolution, space.resolution).contiguous(memory_format=torch.channels_last)
-    supernet = channels_last(Supernet(space)).train()
+    supernet = channels_last(Supernet(space.inheriting())).train()
     places = [[supernet.stem, supernet.head], *([layer] for layer in supernet.layers)]
     deck = FairDeck(space, np.random.default_rng(0))
     print(f"{machine()}, torch {torch.__version__}, {torch.get_num_threads()} threads, {name} at {resolution} px")
     for trial in range(3):
         archs = deck.next(0.0).tolist()
         together = update(supernet, places, [TrainedPath(name="", forward=partial(supernet, arch=a)) for a in archs], x)
-        networks = [channels_last(Network(space, arch, stabilizers=True)).train() for arch in archs]
+        networks = [channels_last(Network(space.inheriting(), arch)).train() for arch in archs]
         for network in networks:
-            quiet_residuals(network)
+            for node in network.graph:
+                quiet_residuals(network.get_submodule(node.place), node.op)
         alone = [update(net, [[net]], [TrainedPath(name="", forward=net)], x) for net in networks]
 
         def one_by_one(alone: list[Callable[[], None]] = alone) -> None:

@@ -9,7 +9,8 @@ import time
 
 from common import machine
 
-from hwnas.nn.derive import load_scarlet
+from hwnas.nn.checkpoints import load_scarlet
+from hwnas.nn.layers import weights_of
 from hwnas.onnx.precision.half import to_half
 from hwnas.onnx.precision.int8 import TENSORRT, quantize, random_images
 from hwnas.onnx.write import to_onnx
@@ -24,7 +25,8 @@ BAR_S = 10.0
 def main() -> None:
     graphs = {}
     for arch in ARCHS:
-        model = to_onnx(load_scarlet(arch), (3, 224, 224))
+        network = load_scarlet(arch)
+        model = to_onnx(network.graph, weights_of(network))
         graphs[arch, "fp32"] = model
         graphs[arch, "fp16"] = to_half(model)
         graphs[arch, "int8"] = quantize(model, random_images(model), TENSORRT)

@@ -67,15 +67,25 @@ def train_one(variant: str, space: str, batch: int, epochs: int) -> None:
     if variant == "freed memory returned":
         hwnas.nn.memory.keep_freed_memory = lambda: None
     from hwnas.training.config import TrainConfig  # now, so that the training sees that
-    from hwnas.training.loop import train
-    from hwnas.training.run import read_log
+    from hwnas.training.log import read_log
+    from hwnas.training.loop import run_training
 
-    options = {"data": "digits", "space": space, "batch": batch, "epochs": epochs, "warmup_epochs": 0, "threads": 1}
+    options = {
+        "data": "digits",
+        "learner": {"space": space},
+        "batch": batch,
+        "epochs": epochs,
+        "warmup_epochs": 0,
+        "threads": 1,
+    }
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
-        train(TrainConfig.model_validate({**options, **VARIANTS[variant]}), Path(folder) / "run")
+        run_training(
+            TrainConfig.model_validate({**options, "learner": {"space": space}, **VARIANTS[variant]}),
+            Path(folder) / "run",
+        )
         seconds = time.perf_counter() - started
-        print(json.dumps([read_log(Path(folder) / "run")[-1]["images_per_second"], seconds]))
+        print(json.dumps([read_log(Path(folder) / "run")[-1].images_per_second, seconds]))
 
 
 if __name__ == "__main__":

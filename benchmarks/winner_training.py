@@ -21,7 +21,10 @@ import numpy as np
 from hwnas.nn.model_folder import load_model
 from hwnas.space.arch import parse_arch
 from hwnas.training.config import TrainConfig
-from hwnas.training.sampling import largest_arch
+from hwnas.training.learners.base import LearnerConfig
+from hwnas.training.learners.network import NetworkConfig
+from hwnas.training.learners.supernet import SupernetConfig
+from hwnas.training.sampling.sandwich import largest_arch
 
 
 def main() -> None:
@@ -29,20 +32,21 @@ def main() -> None:
     root: Path = options.output
     supernet, model, large = root / "supernet", root / "inherited", root / "large"
     common = {"data": options.data, "augment": options.augment, "threads": 1, "batch": options.batch}
-    _train(supernet, common, space=options.space, resolution=options.resolution, epochs=options.supernet_epochs)
+    whole = SupernetConfig(space=options.space, resolution=options.resolution)
+    _train(supernet, common, whole, epochs=options.supernet_epochs)
     arch = parse_arch(options.arch, options.resolution)
     for path, choices in ((model, arch.choices), (large, largest_arch(arch.space))):
         if not path.exists():
             _hwnas("derive", f"{options.space}:{','.join(map(str, choices))}", "--supernet", supernet, "-o", path)
-    _train(teacher := root / "teacher", common, network=str(large), epochs=2 * options.epochs)
-    scratch = {"network": str(arch), "resolution": options.resolution}
-    inherited = {"network": str(model)}
-    ways: dict[str, dict[str, Any]] = {
+    _train(teacher := root / "teacher", common, NetworkConfig(network=str(large)), epochs=2 * options.epochs)
+    scratch = NetworkConfig(network=str(arch), resolution=options.resolution)
+    inherited = NetworkConfig(network=str(model))
+    ways = {
         "from scratch": scratch,
-        "from scratch, taught by the trained largest": {**scratch, "teacher": teacher / "model"},
+        "from scratch, taught by the trained largest": scratch.model_copy(update={"teacher": teacher / "model"}),
         "inherited": inherited,
-        "inherited, taught by the supernet": {**inherited, "teacher": supernet},
-        "inherited, taught by the trained largest": {**inherited, "teacher": teacher / "model"},
+        "inherited, taught by the supernet": inherited.model_copy(update={"teacher": supernet}),
+        "inherited, taught by the trained largest": inherited.model_copy(update={"teacher": teacher / "model"}),
     }
     print("| way | test accuracy, mean ± deviation of the seeds |\n|---|---|")
     print(f"| inherited, not trained | {load_model(model)[1].accuracy['inherited, test']:.2%} |")
@@ -50,7 +54,7 @@ def main() -> None:
     for number, (name, way) in enumerate(ways.items()):
         runs = [root / f"way{number}-seed{seed}" for seed in range(options.seeds)]
         for seed, run in enumerate(runs):
-            _train(run, common, **way, epochs=options.epochs, seed=seed)
+            _train(run, common, way, epochs=options.epochs, seed=seed)
         found = np.array([load_model(run / "model")[1].accuracy["test"] for run in runs])
         print(f"| {name} | {found.mean():.2%} ± {100 * found.std(ddof=1):.2f} |", flush=True)
 
@@ -70,10 +74,10 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _train(run: Path, common: dict[str, Any], **settings: Any) -> None:
+def _train(run: Path, common: dict[str, Any], learner: LearnerConfig, **settings: Any) -> None:
     config = run.with_suffix(".yaml")
     config.parent.mkdir(parents=True, exist_ok=True)
-    config.write_text(TrainConfig(**{**common, **settings}).to_yaml())
+    config.write_text(TrainConfig(**common, learner=learner, **settings).to_yaml())
     _hwnas("train", config, "-o", run, "--resume")
 
 

@@ -15,18 +15,18 @@ _HOME = {  # public name -> module that defines it
     "HwnasError": "hwnas.errors",
     "LatencyPredictor": "hwnas.prediction.latency",
     "LatencyTable": "hwnas.tables.table",
-    "Network": "hwnas.nn.derive",
+    "Network": "hwnas.nn.network",
     "Objective": "hwnas.optimize.problem",
     "Space": "hwnas.space.space",
     "Supernet": "hwnas.nn.supernet",
     "calibrate": "hwnas.prediction.calibrate",
     "calibration_networks": "hwnas.prediction.design",
-    "count": "hwnas.prediction.count",
+    "count": "hwnas.graph.count",
     "derive": "hwnas.nn.derive",
     "export": "hwnas.artifacts.export",
     "get_runtime": "hwnas.runtimes.registry",
     "get_space": "hwnas.space.registry",
-    "load_scarlet": "hwnas.nn.derive",
+    "load_scarlet": "hwnas.nn.checkpoints",
     "parse_arch": "hwnas.space.arch",
     "search": "hwnas.optimize.driver",
 }
@@ -35,12 +35,12 @@ __all__ = ["__version__", *_HOME]
 
 if TYPE_CHECKING:
     from hwnas.errors import HwnasError as HwnasError
-    from hwnas.nn.derive import Network as Network
+    from hwnas.graph.count import count as count
+    from hwnas.nn.checkpoints import load_scarlet as load_scarlet
     from hwnas.nn.derive import derive as derive
-    from hwnas.nn.derive import load_scarlet as load_scarlet
+    from hwnas.nn.network import Network as Network
     from hwnas.nn.supernet import Supernet as Supernet
     from hwnas.prediction.calibrate import calibrate as calibrate
-    from hwnas.prediction.count import count as count
     from hwnas.prediction.design import calibration_networks as calibration_networks
     from hwnas.prediction.latency import LatencyPredictor as LatencyPredictor
     from hwnas.runtimes.registry import get_runtime as get_runtime

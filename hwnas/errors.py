@@ -7,7 +7,7 @@
     │   ├── TableError        a latency table is malformed
     │   │   └── MissingOpError    an Op has no entry in a table
     │   ├── KitError          a profiling kit or its result is damaged, or doesn't fit
-    │   ├── BudgetError       a budget makes no sense or no arch can meet it
+    │   ├── BudgetError       a budget makes no sense, or no arch was found to meet it
     │   ├── ObjectiveError    an objective returned something that isn't a finite number
     │   ├── DataError         a data set can't be read or doesn't fit
     │   ├── ConfigError       a configuration file is wrong
@@ -58,7 +58,7 @@ class KitError(InputError):
 
 
 class BudgetError(InputError):
-    """A budget makes no sense, or no arch of the space can meet it."""
+    """A budget makes no sense, or no arch of the space was found to meet it."""
 
 
 class ObjectiveError(InputError):

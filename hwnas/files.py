@@ -94,6 +94,8 @@ def validated(model: type[_Model], data: Any, where: Path | str, error: type[Inp
         given = f", got {first['input']!r:.80}" if first["loc"] and first["type"] != "missing" else ""
         more = f" (and {problem.error_count() - 1} more)" if problem.error_count() > 1 else ""
         raise error(": ".join(filter(None, (str(where), field, f"{reason}{given}{more}")))) from None
+    except (ValueError, TypeError, RecursionError) as problem:  # what JSON can't say: a list that holds itself
+        raise error(f"{where}: {problem}") from None
 
 
 def to_json(data: Any) -> str:

@@ -2,6 +2,7 @@
 
 Groups: ``hwnas.spaces`` (:mod:`hwnas.space.registry`), ``hwnas.runtimes`` (:mod:`hwnas.runtimes.registry`),
 ``hwnas.formats`` (:mod:`hwnas.artifacts.formats.registry`), ``hwnas.strategies`` (:mod:`hwnas.optimize.strategies`),
+``hwnas.learners`` (:mod:`hwnas.training.learners`), ``hwnas.tasks`` (:mod:`hwnas.training.tasks`),
 ``hwnas.samplers`` (:mod:`hwnas.training.sampling`) and ``hwnas.data`` (:mod:`hwnas.data.load`); each says what it
 holds.
 """

@@ -10,8 +10,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: small networks ar
 
 import pytest
 
+from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
-from hwnas.space.space import Space
 
 _DATA = Path(__file__).parents[2] / "shared" / "data"
 
@@ -40,7 +40,7 @@ def small_yaml(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def small_space(small_yaml: Path) -> Space:
+def small_space(small_yaml: Path) -> ChainSpace:
     """6 layers, the first with a residual (its input has 8 channels as well), so every rule of folding occurs."""
     return get_space(str(small_yaml))
 

@@ -11,7 +11,7 @@ from hwnas.artifacts.memory import peak_memory_mb
 from hwnas.artifacts.target import Target
 from hwnas.artifacts.timing import some_images, time_sessions
 from hwnas.errors import ModelError, RuntimeMissingError
-from hwnas.nn.derive import Network
+from hwnas.nn.network import Network
 from hwnas.profiling.timer import Effort
 from hwnas.progress import Progress
 from hwnas.runtimes.base import Session
@@ -36,7 +36,7 @@ class Cost:
 
 
 def costs(
-    network: Network, made: Sequence[Made], input_chw: tuple[int, int, int], progress: Progress | None = None
+    network: Network, made: Sequence[Made], input_chw: tuple[int, ...], progress: Progress | None = None
 ) -> dict[str, Cost]:
     """The cost of each file that can run here, by its target's name.
 

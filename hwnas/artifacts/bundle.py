@@ -27,10 +27,11 @@ from hwnas.artifacts.predict_script import PREDICT
 from hwnas.artifacts.reference import REFERENCE
 from hwnas.errors import ModelError, SpaceError
 from hwnas.files import new_folder, read_json, to_json, validated, write_atomic
+from hwnas.graph.graph import Graph
 from hwnas.runtimes.base import Session
 from hwnas.space.arch import Arch
+from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
-from hwnas.space.space import Space
 
 CARD = "README.md"
 _SPACE = "space.yaml"
@@ -53,6 +54,17 @@ class Artifact:
             ModelError: the manifest describes none.
         """
         return arch_in(self.path, self.manifest)
+
+    @property
+    def graph(self) -> Graph:
+        """The network that was exported.
+
+        Raises:
+            ModelError: the manifest describes none.
+        """
+        arch = self.arch
+        space = arch.space.inheriting() if self.manifest.keeps_stabilizers else arch.space
+        return space.graph(arch.choices)
 
     def read(self, file: ExportedFile) -> dict[str, bytes]:
         """{suffix: content} of a target's files, checked against the manifest.
@@ -161,7 +173,9 @@ def portable_arch(arch: Arch) -> tuple[dict[str, Any], dict[str, bytes]]:
     return {**plain, "space": _SPACE}, {_SPACE: Path(space.source).read_bytes()}
 
 
-def write_artifact(output: Path, space: Space, contents: Mapping[str, bytes], facts: Mapping[str, Any]) -> Artifact:
+def write_artifact(
+    output: Path, space: ChainSpace, contents: Mapping[str, bytes], facts: Mapping[str, Any]
+) -> Artifact:
     """Write an artifact, whole or not at all, and read it back.
 
     Args:

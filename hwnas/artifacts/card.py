@@ -10,13 +10,13 @@ from typing import Any
 from hwnas.artifacts.manifest import MANIFEST, Manifest
 from hwnas.artifacts.predict_script import PREDICT, runnable
 from hwnas.artifacts.reference import REFERENCE
-from hwnas.prediction.count import cost
-from hwnas.space.space import Space
+from hwnas.graph.count import cost
+from hwnas.space.chain import ChainSpace
 
 _SHOWN_LABELS = 100
 
 
-def card(manifest: Manifest, space: Space, contents: Mapping[str, bytes]) -> str:
+def card(manifest: Manifest, space: ChainSpace, contents: Mapping[str, bytes]) -> str:
     """The card as Markdown (CommonMark with tables).
 
     Args:
@@ -175,10 +175,11 @@ def _limits(manifest: Manifest, preprocessing: dict[str, Any] | None) -> Iterato
         yield f"- {PREDICT} guesses how images are prepared."
 
 
-def _architecture(manifest: Manifest, space: Space, choices: tuple[int, ...]) -> Iterator[str]:
+def _architecture(manifest: Manifest, space: ChainSpace, choices: tuple[int, ...]) -> Iterator[str]:
     yield f"Space {literal(space.name)}, choices {', '.join(map(str, choices))}."
     yield ""
-    costs = [(place, op, cost(op)) for place, op in space.walk(choices, manifest.keeps_stabilizers)]
+    kept = space.inheriting() if manifest.keeps_stabilizers else space
+    costs = [(node.place, node.op, cost(node.op)) for node in kept.graph(choices)]
     yield from _table(
         ["layer", "op", "M multiply-adds", "parameters"],
         [[literal(place), literal(op), f"{its.madds / 1e6:.2f}", f"{its.params:,}"] for place, op, its in costs],

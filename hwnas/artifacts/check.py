@@ -18,8 +18,7 @@ from hwnas.artifacts.structure import check_structure
 from hwnas.artifacts.verify import Parity, compare, misses, run_session, shortfall
 from hwnas.errors import HwnasError, ModelError, RuntimeMissingError, first_line
 from hwnas.files import read_json
-from hwnas.nn.derive import Network
-from hwnas.prediction.count import count
+from hwnas.graph.count import count
 from hwnas.progress import Progress
 from hwnas.runtimes.base import Session
 
@@ -110,10 +109,10 @@ def _arch(artifact: Artifact, altered: set[str]) -> Iterator[Finding]:
     manifest = artifact.manifest
 
     def counts() -> str:
-        space = artifact.arch.space
-        counted = count(space.lower(artifact.arch.choices, manifest.keeps_stabilizers))
+        graph = artifact.graph
+        counted = count(graph)
         told = (manifest.madds, manifest.params, manifest.input_chw)
-        chw = (space.stem.c_in, space.resolution, space.resolution)
+        chw = graph.in_shapes[0]
         if told != (counted.madds, counted.params, chw):
             raise ModelError(
                 f"the arch has {counted.madds:,} multiply-adds, {counted.params:,} parameters and input {chw}, the "
@@ -172,8 +171,7 @@ def _structure(artifact: Artifact, file: ExportedFile) -> str:
             f"opset {facts.opset}, IR version {facts.ir_version} and input {facts.input}, the manifest says "
             f"{file.opset}, {file.ir_version} and {file.input}"
         )
-    arch = artifact.arch
-    check_structure(files[".onnx"], Network(arch.space, arch, stabilizers=artifact.manifest.keeps_stabilizers))
+    check_structure(files[".onnx"], artifact.graph)
     return f"the arch's multiply-adds and weights; opset {facts.opset}, IR version {facts.ir_version}"
 
 

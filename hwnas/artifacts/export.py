@@ -24,9 +24,9 @@ from hwnas.artifacts.target import Target, get_target
 from hwnas.artifacts.verify import compare, logits_of, random_textures, run_session
 from hwnas.errors import ConfigError, DataError, ParityError
 from hwnas.files import new_folder, refuse_existing, to_json, write_atomic
-from hwnas.nn.derive import Network
+from hwnas.graph.count import count
 from hwnas.nn.model_folder import ModelInfo
-from hwnas.prediction.count import count
+from hwnas.nn.network import Network
 from hwnas.profiling.measure import conditions_of, device_of
 from hwnas.progress import Progress
 from hwnas.version import __version__
@@ -77,7 +77,7 @@ def export(
         check_readable(target)
     _refuse_clashes(chosen)
     info = info or ModelInfo()
-    chw = (network.space.stem.c_in, network.space.resolution, network.space.resolution)
+    chw = network.graph.in_shapes[0]
     inputs = f"images of {images_of or info.data or 'the caller'}" if images is not None else "random textures"
     if images is None:
         images, labels = random_textures(_TEXTURES, chw), None
@@ -116,7 +116,7 @@ def export(
         contents[PREDICT] = script
     for one in made:
         contents |= one.names
-    counted = count(network.ops)
+    counted = count(network.graph)
     return write_artifact(output, network.space, contents, {
         "schema": SCHEMA,
         "hwnas": __version__,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import nn
-
 from hwnas.arrays import Images
 from hwnas.artifacts.entry import Normalization, taking_images, with_batch
 from hwnas.artifacts.formats.base import Files
@@ -15,9 +13,11 @@ from hwnas.artifacts.precision import in_precision
 from hwnas.artifacts.structure import check_structure, check_versions
 from hwnas.artifacts.target import Target
 from hwnas.errors import ConfigError, ModelError
-from hwnas.nn.derive import Network
-from hwnas.onnx.opset import IR_VERSION, OPSET
-from hwnas.onnx.write import to_onnx
+from hwnas.graph.graph import expanded
+from hwnas.graph.primitives import Flatten
+from hwnas.nn.layers import weights_of
+from hwnas.nn.network import Network
+from hwnas.onnx.write import IR_VERSION, OPSET, to_onnx
 from hwnas.progress import Progress
 from hwnas.runtimes.base import Runtime, Session
 from hwnas.runtimes.registry import get_runtime
@@ -78,8 +78,7 @@ def make(
         CountError: the graph isn't that of the arch.
     """
     kind = get_format(target.format)
-    shape = (network.space.stem.c_in, network.space.resolution, network.space.resolution)
-    model = to_onnx(network, shape, opset=target.opset, ir_version=target.ir_version)
+    model = to_onnx(network.graph, weights_of(network), opset=target.opset, ir_version=target.ir_version)
     made = in_precision(model, target, kind, calibration)
     graph = made.model
     if normalization:
@@ -87,7 +86,7 @@ def make(
     if target.batch.fixed:
         graph = with_batch(graph, target.batch.fixed)
     check_versions(graph, target)
-    check_structure(graph, network)
+    check_structure(graph, network.graph)
     files = kind.write(graph, target, progress)
     session, runtime, lacks = open_here(kind, target, graph, files)
     return Made(
@@ -104,7 +103,7 @@ def check_readable(target: Target) -> None:
         ConfigError: they can't.
     """
     try:
-        least = to_onnx(nn.Flatten(), (1, 1, 1), opset=target.opset, ir_version=target.ir_version)
+        least = to_onnx(expanded(Flatten(shape=(1, 1, 1))), {}, opset=target.opset, ir_version=target.ir_version)
     except ModelError as error:
         raise ConfigError(f"target {target.name}: {error}") from None
     runtime = get_runtime("onnxruntime")

@@ -35,7 +35,7 @@ _LIMIT_S = 300
 def peak_memory_mb(
     files: Files,
     target: Target,
-    input_chw: tuple[int, int, int],
+    input_chw: tuple[int, ...],
     *,
     batch: int,
     threads: int = 1,

@@ -15,7 +15,7 @@ from hwnas.arrays import Images
 from hwnas.artifacts.entry import Normalization
 from hwnas.artifacts.verify import Logits, logits_of
 from hwnas.errors import ModelError
-from hwnas.nn.derive import Network
+from hwnas.nn.network import Network
 
 REFERENCE = "parity.safetensors"
 
@@ -53,7 +53,7 @@ def reference_of(network: Network, images: Images, preprocessing: Mapping[str, A
     return found, save({**tensors, "logits": found.logits})
 
 
-def read_reference(data: bytes, input_chw: tuple[int, int, int]) -> Reference:
+def read_reference(data: bytes, input_chw: tuple[int, ...]) -> Reference:
     """What :func:`reference_of` wrote.
 
     Raises:

@@ -6,34 +6,26 @@ of :mod:`hwnas.prediction.count` give the totals. What is there is read from the
 
 from __future__ import annotations
 
-import operator
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from math import prod
+from typing import NamedTuple
 
 import numpy as np
 import onnx
-import torch
 from onnx import GraphProto, NodeProto, helper
-from torch import fx, nn
 
 from hwnas.artifacts.entry import PREFIX
 from hwnas.artifacts.target import Target
 from hwnas.errors import CountError
-from hwnas.nn.blocks import build
-from hwnas.nn.derive import Network
-from hwnas.onnx.write import layer_graph
-from hwnas.prediction.count import cost
-from hwnas.space.op import Op
+from hwnas.graph.count import cost
+from hwnas.graph.folding import norm_behind
+from hwnas.graph.graph import Graph, Op, expanded
+from hwnas.graph.primitives import Conv, Linear, Primitive
+from hwnas.onnx.write import onnx_kind
 
 _CONVERSIONS = ("Cast", "QuantizeLinear", "DequantizeLinear")
 """What precisions add to a graph; they hold scales and zero points, no parameters."""
-
-_MODULES: dict[type[nn.Module], str] = {
-    nn.ReLU: "Relu", nn.ReLU6: "Clip", nn.Hardswish: "HardSwish", nn.Hardsigmoid: "HardSigmoid",
-    nn.AdaptiveAvgPool2d: "GlobalAveragePool", nn.Flatten: "Flatten",
-}  # fmt: skip
-_FUNCTIONS: dict[Any, str] = {operator.add: "Add", operator.mul: "Mul"}
 
 
 class Layer(NamedTuple):
@@ -56,8 +48,8 @@ class Layer(NamedTuple):
         return f"{self.kind} {'×'.join(map(str, self.weight))}{groups} at {self.pixels} pixels"
 
 
-def check_structure(model: bytes, network: Network) -> None:
-    """Hold a graph in any precision against the arch.
+def check_structure(model: bytes, arch: Graph) -> None:
+    """Hold an ONNX graph in any precision against the arch's.
 
     Raises:
         CountError: a layer is missing, too many or of another size; a constant or a node serves nothing; parameters or
@@ -66,12 +58,12 @@ def check_structure(model: bytes, network: Network) -> None:
     graph = onnx.shape_inference.infer_shapes(onnx.load_from_string(model), strict_mode=True).graph
     _check_alive(graph)
     found = Counter(_layers(graph))
-    expected = Counter(layer for op in network.ops for layer in layers_of(op))
+    expected = Counter(layer for op in arch.ops for layer in layers_of(op))
     differences = [f"{n} × {layer} missing" for layer, n in (expected - found).items()]
     differences += [f"{n} × {layer} too many" for layer, n in (found - expected).items()]
     if differences:
         raise CountError(f"the exported graph isn't the arch: {'; '.join(differences[:6])}")
-    costs = [cost(op) for op in network.ops]
+    costs = [cost(op) for op in arch.ops]
     for what, there, due in (
         ("does", sum(layer.madds * n for layer, n in found.items()), sum(c.madds for c in costs)),
         ("has", _parameters(graph), sum(c.weights + c.biases for c in costs)),
@@ -97,35 +89,17 @@ def check_versions(model: bytes, target: Target) -> None:
 
 def layers_of(op: Op) -> list[Layer]:
     """The nodes that an Op's graph has, BN folded."""
-    with torch.device("meta"):
-        block = build(op).eval()
-        walk = _Walk(layer_graph(block))
-        walk.run(torch.empty(1, op.c_in, op.h_in, op.w_in))
-    return walk.layers
+    graph = expanded(op)
+    folded = {norm.place for node in graph if (norm := norm_behind(graph, node))}
+    return [_layer(node.op) for node in graph if node.place not in folded]
 
 
-class _Walk(fx.Interpreter):
-    """Runs a block on tensors without content, and notes its layers."""
-
-    def __init__(self, module: fx.GraphModule) -> None:
-        super().__init__(module)
-        self.layers: list[Layer] = []
-
-    def run_node(self, n: fx.Node) -> Any:
-        result = super().run_node(n)
-        if n.op == "call_function":
-            self.layers.append(Layer(_FUNCTIONS.get(n.target, str(n.target))))
-        elif n.op == "call_module":
-            module = self.module.get_submodule(str(n.target))
-            if isinstance(module, nn.Conv2d):
-                pixels = result.shape[2] * result.shape[3]
-                self.layers.append(Layer("Conv", tuple(module.weight.shape), module.groups, pixels))
-            elif isinstance(module, nn.Linear):
-                self.layers.append(Layer("Gemm", tuple(module.weight.shape)))
-            elif not isinstance(module, nn.BatchNorm2d):
-                kinds = (kind for known, kind in _MODULES.items() if isinstance(module, known))
-                self.layers.append(Layer(next(kinds, type(module).__name__)))
-        return result
+def _layer(op: Op) -> Layer:
+    assert isinstance(op, Primitive)
+    weight = op.parameters.get("weight", ())
+    if isinstance(op, Conv):
+        return Layer(onnx_kind(op), weight, op.groups, prod(op.out_shape[1:]))
+    return Layer(onnx_kind(op), weight if isinstance(op, Linear) else ())
 
 
 def _layers(graph: GraphProto) -> Iterable[Layer]:

@@ -9,8 +9,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from hwnas.errors import ConfigError
 from hwnas.files import read_yaml, validated
-from hwnas.onnx.opset import IR_VERSION, OPSET
 from hwnas.onnx.precision.ranges import Rule
+from hwnas.onnx.write import IR_VERSION, OPSET
 from hwnas.shipped import shipped
 
 Precision = Literal["fp32", "fp16", "bf16", "int8"]

@@ -36,7 +36,7 @@ class Timing(Generic[_Key]):
     unsteadiness_90: float
 
 
-def some_images(input_chw: tuple[int, int, int], batch: int, seed: int = 0) -> Images:
+def some_images(input_chw: tuple[int, ...], batch: int, seed: int = 0) -> Images:
     """Images (batch, C, H, W) to time with: latency doesn't depend on their values."""
     return np.random.default_rng(seed).standard_normal((batch, *input_chw), dtype=np.float32)
 

@@ -13,7 +13,7 @@ import torch
 from hwnas.arrays import Images
 from hwnas.artifacts.target import Batch, Tolerance
 from hwnas.errors import ParityError
-from hwnas.nn.derive import Network
+from hwnas.nn.network import Network
 from hwnas.runtimes.base import Session
 
 Logits = npt.NDArray[np.float32]
@@ -141,7 +141,7 @@ def _chunks(images: Images, size: int = _CHUNK) -> list[Images]:
     return [images[start : start + size] for start in range(0, len(images), size)]
 
 
-def random_textures(count: int, input_chw: tuple[int, int, int], seed: int = 0) -> Images:
+def random_textures(count: int, input_chw: tuple[int, ...], seed: int = 0) -> Images:
     """Images (count, C, H, W) with structure at several scales, mean 0, deviation 1: inputs where no data is at hand.
 
     Photographs have most of their energy in coarse structure; white noise has almost none there.

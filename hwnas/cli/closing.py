@@ -59,7 +59,6 @@ def close_search(
     predicted: Sequence[Predicted],
     folder: Path,
     *,
-    stabilizers: bool,
     seconds: float = 30.0,
     seed: int = 0,
     progress: Progress | None = None,
@@ -70,7 +69,6 @@ def close_search(
         result: of the search; its first objective, then its second, decide who wins.
         predicted: its objectives that tables predict; those whose tables are of another machine stay as predicted.
         folder: of the search.
-        stabilizers: whether the search's networks keep the stabilizers that can't be folded.
         seconds: of measuring in each round, at most.
         seed: of inputs and orders.
         progress: called while measuring.
@@ -104,7 +102,7 @@ def close_search(
             result.problem.space,
             check_measurable(option.table),
             {each.objective: each.quantile for each in predicted if each.table.path == option.path},
-            stabilizers=stabilizers, effort=effort, seed=seed, progress=progress,
+            effort=effort, seed=seed, progress=progress,
         )
         for option in here
     }  # fmt: skip

@@ -125,7 +125,9 @@ def run_demo(folder: Path, size: Size, budget_ms: float | None, seed: int, progr
     from hwnas.space.arch import parse_arch
     from hwnas.space.registry import get_space
     from hwnas.training.config import TrainConfig
-    from hwnas.training.loop import train
+    from hwnas.training.learners.network import NetworkConfig
+    from hwnas.training.learners.supernet import SupernetConfig
+    from hwnas.training.loop import run_training
 
     folder.mkdir(parents=True)
     table_path, supernet, searched = folder / "table.yaml", folder / "supernet", folder / "search"
@@ -143,15 +145,19 @@ def run_demo(folder: Path, size: Size, budget_ms: float | None, seed: int, progr
 
     config = folder / "supernet.yaml"
     settings = TrainConfig(
-        data="digits", space="scarlet-tiny", resolution=size.resolution, seed=seed, threads=1, **size.supernet
+        data="digits",
+        learner=SupernetConfig(space="scarlet-tiny", resolution=size.resolution),
+        seed=seed,
+        threads=1,
+        **size.supernet,
     )
     write_atomic(config, settings.to_yaml())
     with steps.step("train the supernet", f"hwnas train {config} -o {supernet}") as facts:
-        trained = train(settings, supernet, progress=progress)
+        trained = run_training(settings, supernet, progress=progress)
         facts |= {"inherited accuracy of random archs": _range(trained.accuracy)}
 
     if budget_ms is None:
-        predicted = LatencyPredictor(table, space, stabilizers=True).predict(space.sample(2000, seed))
+        predicted = LatencyPredictor(table, space.inheriting())(space.sample(2000, seed))
         budget_ms = round(float(sorted(predicted)[int(len(predicted) * _BUDGET_SHARE)]), 3)
     command = (
         f"hwnas search --supernet {supernet} --table {table_path}:{budget_ms} --evaluations {size.evaluations} "
@@ -177,10 +183,12 @@ def run_demo(folder: Path, size: Size, budget_ms: float | None, seed: int, progr
         facts |= {name: f"{value:.2%}" for name, value in derived.info.accuracy.items()}
 
     config = folder / "finetuning.yaml"
-    settings = TrainConfig(data="digits", network=str(model), seed=seed, threads=1, **size.finetuning)
+    settings = TrainConfig(
+        data="digits", learner=NetworkConfig(network=str(model)), seed=seed, threads=1, **size.finetuning
+    )
     write_atomic(config, settings.to_yaml())
     with steps.step("fine-tune it", f"hwnas train {config} -o {finetuning}") as facts:
-        tuned = train(settings, finetuning, progress=progress)
+        tuned = run_training(settings, finetuning, progress=progress)
         facts |= {name: f"{value:.2%}" for name, value in tuned.accuracy.items()}
 
     network, info = load_model(tuned.result)

@@ -30,10 +30,10 @@ def derive(
     from hwnas.space.arch import parse_arch
 
     if supernet:
-        from hwnas.training.run import read_supernet_info
+        from hwnas.training.trained import read_supernet_info
 
         info = read_supernet_info(supernet)
-        found = parse_arch(arch, resolution or info.resolution, classes or info.classes)
+        found = parse_arch(arch, resolution or info.space.resolution, classes or info.space.classes)
         derived = derive_from_supernet(found, supernet, output, search_folder(arch))
     else:
         derived = derive_released(parse_arch(arch, resolution, classes), checkpoint, output, seed)

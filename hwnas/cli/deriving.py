@@ -14,13 +14,14 @@ from hwnas.data.load import preprocessing_of
 from hwnas.errors import ArchError, CountError, ParityError
 from hwnas.evaluation.accuracy import Evaluator, accuracy
 from hwnas.files import refuse_existing
-from hwnas.nn.derive import Network, load_scarlet
+from hwnas.graph.count import Count, count
+from hwnas.nn.checkpoints import load_scarlet
 from hwnas.nn.fvcore_count import fvcore_madds
 from hwnas.nn.model_folder import ModelInfo, random_info, save_model
-from hwnas.prediction.count import Count, count
+from hwnas.nn.network import Network
 from hwnas.space.arch import Arch
 from hwnas.space.scarlet import released_archs
-from hwnas.training.run import load_supernet
+from hwnas.training.trained import load_supernet
 
 PARITY_TOLERANCE = 1e-3
 """Largest relative difference between a derived network and its path: float32 through tens of layers."""
@@ -85,7 +86,7 @@ def derive_from_supernet(arch: Arch, run: Path, output: Path, search: Path | Non
         made_from={
             "supernet": run.resolve().name,
             "supernet_sha256": trained.sha256,
-            "data_sha256": trained.info.data_sha256,
+            "data_sha256": trained.info.data.sha256,
             **(origin.made_from if origin else {}),
         },
         searched=origin.searched if origin else None,
@@ -128,7 +129,7 @@ def derive_released(arch: Arch, checkpoint: Path | None, output: Path, seed: int
 
 
 def _saved(network: Network, info: ModelInfo, output: Path, parity: float | None) -> Derived:
-    counted = count(network.ops)
+    counted = count(network.graph)
     traced = fvcore_madds(network)
     if traced != counted.madds:
         raise CountError(

@@ -46,10 +46,11 @@ def feasible(
     if made_for is not None and made_for.source == space:
         resolution, classes = resolution or made_for.resolution, classes or made_for.classes
     found = get_space(space, resolution, classes)
-    objectives, budgets, _ = free_objectives(options, ("madds", "params"), limits, found, stabilizers)
+    found = found.inheriting() if stabilizers else found
+    objectives, budgets, _ = free_objectives(options, ("madds", "params"), limits, found)
     interpolated = {}
     for option in options:
-        lacking = len(LatencyPredictor(option.table, found, stabilizers=stabilizers).interpolated)
+        lacking = len(LatencyPredictor(option.table, found).interpolated)
         interpolated[str(option.path)] = lacking
         if lacking:
             say(f"{option.path} lacks {lacking} ops of {found.name} at {found.resolution} px; they are interpolated")

@@ -38,8 +38,9 @@ from hwnas.reporting.content import (
     WinnerContent,
 )
 from hwnas.space.arch import Arch
+from hwnas.space.chain import ChainSpace
 from hwnas.tables.table import LatencyTable
-from hwnas.training.run import read_log
+from hwnas.training.log import read_log
 from hwnas.version import __version__
 
 
@@ -109,27 +110,28 @@ def _winner_arch(found: dict[str, Any] | None, artifact: Artifact | None) -> Arc
     return None
 
 
-def _keeps_stabilizers(artifact: Artifact | None) -> bool:
-    return artifact is None or artifact.manifest.keeps_stabilizers
+def _kept(arch: Arch, artifact: Artifact | None) -> ChainSpace:
+    keeps = artifact is None or artifact.manifest.keeps_stabilizers
+    return arch.space.inheriting() if keeps else arch.space
 
 
 def _winner(
     arch: Arch, artifact: Artifact | None, found: dict[str, Any] | None, table: LatencyTable | None
 ) -> WinnerContent:
-    from hwnas.prediction.count import count
+    from hwnas.graph.count import count
 
-    keeps = _keeps_stabilizers(artifact)
-    counted = count(arch.space.lower(arch.choices, keeps))
+    space = _kept(arch, artifact)
+    counted = count(space.graph(arch.choices))
     accuracies: dict[str, float] = {}
     if found and found["winner"] is not None and list(arch.choices) == found["archs"][found["winner"]]:
         names = [objective["name"] for objective in found["objectives"]]
         accuracies["inherited, validation"] = found["values"][found["winner"]][names.index("accuracy")]
     if artifact:
         accuracies |= artifact.manifest.accuracy
-    predictor = LatencyPredictor(table, arch.space, stabilizers=keeps) if table else None
+    predictor = LatencyPredictor(table, space) if table else None
     return WinnerContent(
         arch=arch,
-        walk=tuple(arch.space.walk(arch.choices, keeps)),
+        walk=tuple((node.place, node.op) for node in space.graph(arch.choices)),
         predicted_ms=predictor.per_layer_ms(arch.choices) if predictor else {},
         stabilizers={int(layer): note for layer, note in artifact.manifest.stabilizers.items()} if artifact else {},
         madds=counted.madds,
@@ -146,7 +148,7 @@ def _latency(
     bench: list[dict[str, Any]],
     drift: float,
 ) -> LatencyContent:
-    predictor = LatencyPredictor(table, arch.space, stabilizers=_keeps_stabilizers(artifact))
+    predictor = LatencyPredictor(table, _kept(arch, artifact))
     interval = predictor.interval(arch.choices)
     comparable = [
         row
@@ -164,13 +166,13 @@ def _latency(
     if calibration:
         fields["calibration"] = f"a network takes {calibration}"
     if comparable:
-        by_table_ms = float(predictor.predict(arch.choices)[0])
+        by_table_ms = float(predictor(arch.choices)[0])
         fields["by the table alone"] = f"{by_table_ms:.3f} ms"
         fields["drift since"] = f"{drift:.3f} ×, by the table's own networks, timed beside the winner"
     return LatencyContent(
         device=str(table.device),
         fields=fields,
-        predicted_ms=drift * float(predictor.predict(arch.choices)[0]),
+        predicted_ms=drift * float(predictor(arch.choices)[0]),
         low_ms=drift * float(interval[0][0]) if interval else None,
         high_ms=drift * float(interval[1][0]) if interval else None,
         measured_ms=measured["p50_ms"] if measured else None,
@@ -179,7 +181,7 @@ def _latency(
         networks=tuple(
             NetworkLatency(
                 label=",".join(map(str, network.choices)),
-                predicted_ms=float(plain.predict(network.choices)[0]),
+                predicted_ms=float(plain(network.choices)[0]),
                 measured_ms=network.p50_ms,
             )
             for network in table.networks
@@ -189,20 +191,19 @@ def _latency(
 
 def _training(run: Path, name: str) -> TrainingContent:
     rows = []
-    for entry in read_log(run):
-        accuracies = entry.pop("accuracy").values()
-        numbers = {key: value for key, value in entry.items() if isinstance(value, int | float)}
-        rows.append({**numbers, "validation accuracy": sum(accuracies) / len(accuracies), **_metrics(entry)})
+    for line in read_log(run):
+        numbers = {key: value for key, value in line.plain().items() if isinstance(value, int | float)}
+        accuracy = sum(line.accuracy.values()) / len(line.accuracy)
+        rows.append({**numbers, "validation accuracy": accuracy, **_metrics(line.validation)})
     return TrainingContent(name=name, rows=tuple(rows), config=read_yaml(run / "config.yaml", ModelError))
 
 
-def _metrics(entry: dict[str, Any]) -> dict[str, float]:
+def _metrics(found: dict[str, float] | None) -> dict[str, float]:
     """The rest of what a network's epoch was measured by."""
-    found = entry.get("validation")
     if found is None:
         return {}
     return {
-        f"top-{found['k']} accuracy": found["top_k"],
+        f"top-{found['k']:g} accuracy": found["top_k"],
         "balanced accuracy": found["balanced"],
         "validation loss": found["loss"],
     }

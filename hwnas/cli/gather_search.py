@@ -24,10 +24,10 @@ from hwnas.reporting.content import (
 )
 from hwnas.reporting.units import shown, words
 from hwnas.space.arch import Arch
+from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
-from hwnas.space.space import Space
 from hwnas.tables.table import LatencyTable
-from hwnas.training.run import read_supernet_info
+from hwnas.training.trained import read_supernet_info
 
 _LATENCY = "latency_ms"
 
@@ -65,7 +65,7 @@ def device_contents(found: dict[str, Any], others: Sequence[TableOption]) -> tup
         MissingOpError: a table isn't of the search's space, or an arch can't run on its device.
         BudgetError: a budget isn't a positive number of ms.
     """
-    space, stabilizers = _space(found), _stabilizers(found)
+    space = _space(found).inheriting() if _stabilizers(found) else _space(found)
     archs = np.array(found["archs"], dtype=np.int64).reshape(-1, space.num_layers)
     values = np.array(found["values"], dtype=np.float64).reshape(len(archs), -1)
     devices = []
@@ -79,18 +79,18 @@ def device_contents(found: dict[str, Any], others: Sequence[TableOption]) -> tup
         )
         if path.exists():
             table = LatencyTable.load(path)
-            interpolated = len(LatencyPredictor(table, space, stabilizers=stabilizers).interpolated)
+            interpolated = len(LatencyPredictor(table, space).interpolated)
             device = replace(device, device=str(table.device), interpolated=interpolated)
         devices.append(device)
     for option in others:
         if option.budget_ms is not None:
             Budget(f"{_LATENCY} {option.path}", option.budget_ms)  # refuses what makes no sense
-        predictor = LatencyPredictor(option.table, space, stabilizers=stabilizers)
+        predictor = LatencyPredictor(option.table, space)
         devices.append(
             DeviceContent(
                 name=str(option.path),
                 device=str(option.table.device),
-                latency_ms=predictor.predict(archs),
+                latency_ms=predictor(archs),
                 budget_ms=option.budget_ms,
                 interpolated=len(predictor.interpolated),
             )
@@ -195,5 +195,5 @@ def _is_first_latency(found: dict[str, Any], objective: str) -> bool:
     return [found["objectives"][column]["name"] for column in _latency_columns(found)][:1] == [objective]
 
 
-def _space(found: dict[str, Any]) -> Space:
+def _space(found: dict[str, Any]) -> ChainSpace:
     return get_space(*(found["space"][key] for key in ("source", "resolution", "classes")))

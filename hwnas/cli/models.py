@@ -13,8 +13,8 @@ from hwnas.artifacts.bundle import Artifact
 from hwnas.data.images import spread
 from hwnas.data.load import Data, load_data
 from hwnas.errors import DataError, ModelError
-from hwnas.nn.derive import Network
 from hwnas.nn.model_folder import ModelInfo, load_model, random_info
+from hwnas.nn.network import Network
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.space.arch import parse_arch
 from hwnas.space.scarlet import released_archs
@@ -104,7 +104,8 @@ def predicted_interval_ms(artifact: Artifact, table: LatencyTable) -> tuple[floa
         MissingOpError: the table isn't of the artifact's space.
     """
     arch = artifact.arch
-    predictor = LatencyPredictor(table, arch.space, stabilizers=artifact.manifest.keeps_stabilizers)
+    kept = artifact.manifest.keeps_stabilizers
+    predictor = LatencyPredictor(table, arch.space.inheriting() if kept else arch.space)
     low_high = predictor.interval(arch.choices)
     low_ms, high_ms = (float(end[0]) for end in low_high) if low_high else (None, None)
-    return float(predictor.predict(arch.choices)[0]), low_ms, high_ms
+    return float(predictor(arch.choices)[0]), low_ms, high_ms

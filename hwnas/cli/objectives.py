@@ -13,18 +13,16 @@ from hwnas.optimize.problem import Budget, Objective
 from hwnas.prediction.calibrate import Quantile
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.prediction.lowered import madds, params
-from hwnas.prediction.memory import model_mb, peak_activation_mb
-from hwnas.space.space import Space
+from hwnas.prediction.size import model_mb, peak_activation_mb
+from hwnas.space.chain import ChainSpace
 
 Cost = Callable[[Archs], Values]
 
-_OF_ARCHS: dict[str, Callable[[Space, bool, str], Cost]] = {
-    "madds": lambda space, stabilizers, _: madds(space, stabilizers=stabilizers),
-    "params": lambda space, stabilizers, _: params(space, stabilizers=stabilizers),
-    "model_mb": lambda space, stabilizers, precision: model_mb(space, precision=precision, stabilizers=stabilizers),
-    "peak_activation_mb": lambda space, stabilizers, precision: peak_activation_mb(
-        space, precision=precision, stabilizers=stabilizers
-    ),
+_OF_ARCHS: dict[str, Callable[[ChainSpace, str], Cost]] = {
+    "madds": lambda space, _: madds(space),
+    "params": lambda space, _: params(space),
+    "model_mb": lambda space, precision: model_mb(space, precision=precision),
+    "peak_activation_mb": lambda space, precision: peak_activation_mb(space, precision=precision),
 }
 _OF_TABLES: dict[str, Quantile] = {"latency_p90_ms": "p90"}
 COSTS = (*_OF_ARCHS, *_OF_TABLES)
@@ -95,14 +93,14 @@ def parse_weights(texts: Sequence[str]) -> dict[str, float]:
     return weights
 
 
-def costs(space: Space, stabilizers: bool, precisions: set[str]) -> dict[str, Cost]:
+def costs(space: ChainSpace, precisions: set[str]) -> dict[str, Cost]:
     """What costs other than latency are of each arch; sizes at the tables' precision, at fp32 if they have several."""
     precision = next(iter(precisions)) if len(precisions) == 1 else "fp32"
-    return {name: make(space, stabilizers, precision) for name, make in _OF_ARCHS.items()}
+    return {name: make(space, precision) for name, make in _OF_ARCHS.items()}
 
 
 def free_objectives(
-    tables: Sequence[TableOption], names: Sequence[str], limits: Sequence[Budget], space: Space, stabilizers: bool
+    tables: Sequence[TableOption], names: Sequence[str], limits: Sequence[Budget], space: ChainSpace
 ) -> FreeObjectives:
     """Latency by each table, then the other costs; and the budgets on them.
 
@@ -111,7 +109,6 @@ def free_objectives(
         names: of other costs.
         limits: on costs, which are objectives then as well.
         space: whose archs.
-        stabilizers: whether those that can't fold are kept.
 
     Raises:
         BudgetError: a budget makes no sense.
@@ -124,7 +121,7 @@ def free_objectives(
     found = FreeObjectives([], [], [])
     names = list(dict.fromkeys([*names, *(limit.objective_name for limit in limits)]))
     limited = {limit.objective_name: limit.at_most for limit in limits}
-    per_arch = costs(space, stabilizers, {option.table.device.precision for option in tables})
+    per_arch = costs(space, {option.table.device.precision for option in tables})
 
     def add(name: str, fn: Cost, at_most: float | None, source: str = "") -> None:
         found.objectives.append(Objective(name, fn, free=True, source=source))
@@ -132,9 +129,9 @@ def free_objectives(
             found.budgets.append(Budget(name, at_most))
 
     def by_table(name: str, option: TableOption, at_most: float | None, quantile: Quantile) -> None:
-        predictor = LatencyPredictor(option.table, space, stabilizers=stabilizers, quantile=quantile)
+        predictor = LatencyPredictor(option.table, space, quantile=quantile)
         name = name if len(tables) == 1 else f"{name} {option.path.stem}"
-        add(name, predictor.predict, at_most, option.sha256)
+        add(name, predictor, at_most, option.sha256)
         found.predicted.append(Predicted(name, option, quantile))
 
     for option in tables:

@@ -15,7 +15,7 @@ from hwnas.nn.origin import OnDevice, Searched
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.space.arch import Arch
 from hwnas.tables.table import LatencyTable
-from hwnas.training.run import TrainedSupernet
+from hwnas.training.trained import TrainedSupernet
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def _on_device(
         there = None  # moved or gone: its name and hash are known still
     if there and there.sha256 == table.sha256:
         device = str(there.table.device)
-        predictor = LatencyPredictor(there.table, arch.space, stabilizers=supernet.info.stabilizers)
+        predictor = LatencyPredictor(there.table, supernet.supernet.space)
         interval = predictor.interval(arch.choices)
     low_ms, high_ms = (float(end[0]) for end in interval) if interval else (None, None)
     return OnDevice(

@@ -30,7 +30,7 @@ from hwnas.optimize import STRATEGIES, Budget, FeasibleRegion, Objective, Proble
 from hwnas.optimize import search as run_search
 from hwnas.progress import Progress
 from hwnas.space.arch import Arch
-from hwnas.space.space import Space
+from hwnas.space.chain import ChainSpace
 from hwnas.workers.registry import get_workers
 
 SCHEMA = "hwnas-search/1"
@@ -76,7 +76,7 @@ def search_supernet(
         OutputError: the output exists already (and isn't to be resumed), or it or the store can't be written.
         ConfigError: resumed with other settings, or unknown workers.
         InputError: an unknown strategy, or a store of another supernet.
-        BudgetError: no arch can meet a budget.
+        BudgetError: no arch was found to meet a budget.
         ObjectiveError: a weight of no objective, or too many evaluations failed.
         MissingOpError: a table isn't of the supernet's space.
         TableError, RuntimeMissingError: the front is to be measured, and no table is of this machine.
@@ -91,7 +91,7 @@ def search_supernet(
     accuracy = SupernetAccuracy(settings.supernet)
     supernet = accuracy.trained.supernet
     space = supernet.space
-    free = free_objectives(settings.tables, settings.objectives, settings.limits, space, supernet.stabilizers)
+    free = free_objectives(settings.tables, settings.objectives, settings.limits, space)
     objectives = weighted([Objective("accuracy", accuracy, maximize=True), *free.objectives], settings.weights)
     _ = FeasibleRegion(Problem(space, objectives, tuple(free.budgets))).anchor  # before anything is written
     asked = _asked(settings, space, accuracy.trained.sha256)
@@ -110,7 +110,7 @@ def search_supernet(
     front = result.to_front()
     if settings.measuring_s is not None:
         found["closing"], front = close_search(
-            result, free.predicted, output, stabilizers=supernet.stabilizers, seconds=settings.measuring_s,
+            result, free.predicted, output, seconds=settings.measuring_s,
             seed=settings.seed, progress=progress,
         )  # fmt: skip
         found |= {key: found["closing"][key] for key in ("front", "winner")} | {"hypervolume": front.hypervolume}
@@ -131,7 +131,7 @@ def _shown(progress: Progress, what: str, objectives: Sequence[Objective]) -> Ca
     return show
 
 
-def _asked(settings: SearchSettings, space: Space, supernet_sha256: str) -> dict[str, Any]:
+def _asked(settings: SearchSettings, space: ChainSpace, supernet_sha256: str) -> dict[str, Any]:
     """What decides the course of the search; its length may change when it is resumed."""
     return {
         "schema": SCHEMA,

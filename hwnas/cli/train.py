@@ -14,7 +14,7 @@ from hwnas.progress import ProgressBars
 
 def train(
     config: Annotated[
-        Path, typer.Argument(help="YAML: `data`, and `space` or `network`; see docs/train-a-supernet.md.")
+        Path, typer.Argument(help="YAML: `data`, `learner` (a supernet or a network); see docs/train-a-supernet.md.")
     ],
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="The run folder; runs/<name of the config> when absent.")
@@ -24,14 +24,9 @@ def train(
     as_json: JsonOption = False,
 ) -> None:
     """Train a supernet, or one network; with torchrun, in several processes."""
-    from hwnas.training.config import read_config
-    from hwnas.training.loop import train as run_training
+    from hwnas.flow import train as flow
 
-    run = output or Path("runs") / config.stem
-    settings = read_config(config)
-    if seed is not None:
-        settings = settings.model_copy(update={"seed": seed})
     with ProgressBars() as progress:
-        found = run_training(settings, run, resume=resume, progress=progress)
+        found = flow.train(config, output, resume=resume, seed=seed, progress=progress)
     if os.environ.get("RANK", "0") == "0":  # of torchrun's processes the first one speaks
-        print_result({"run": str(run), "accuracy": found.accuracy}, as_json, f"run: {run}")
+        print_result({"run": str(found.run), "accuracy": found.accuracy}, as_json, f"run: {found.run}")

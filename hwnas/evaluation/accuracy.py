@@ -1,4 +1,4 @@
-"""Accuracy: of a network, and of many archs with the weights they inherit from a supernet."""
+"""How good a network is, and many archs are with the weights they inherit from a supernet."""
 
 from __future__ import annotations
 
@@ -16,17 +16,20 @@ from hwnas.data.images import Images, spread
 from hwnas.data.load import Data
 from hwnas.errors import ConfigError
 from hwnas.evaluation.batchnorm import recalibrated
-from hwnas.evaluation.metrics import Scores, Tally
+from hwnas.evaluation.metrics import Meter, Top1
 from hwnas.evaluation.prefixes import MEMORY_LIMIT_BYTES, End, SharedPaths
-from hwnas.nn.derive import Network, derive
+from hwnas.nn.derive import derive
 from hwnas.nn.memory import keep_freed_memory
-from hwnas.nn.supernet import Supernet, choices_of
+from hwnas.nn.network import Network, choices_of
+from hwnas.nn.supernet import Supernet
 from hwnas.progress import Progress
 from hwnas.space.arch import Arch
 
 _PIXELS_PER_BATCH = 2**18
 """256 images of 32 pixels: large enough for full speed, small enough for the activations to stay near the cache."""
 
+
+NewMeter = Callable[[torch.device], Meter]
 
 _Module = TypeVar("_Module", bound=nn.Module)
 
@@ -42,51 +45,31 @@ def batch_for(resolution: int) -> int:
 
 
 def accuracy(network: nn.Module, data: Data, images: Images) -> float:
-    """Top-1 accuracy of ``network`` in eval mode on all of ``images``, in [0, 1]; its training flags stay as they were.
-
-    Args:
-        network: x_NCHW -> logits.
-        data: says how pixels are normalised.
-        images: such as ``data.test``.
-    """
-    right = torch.zeros((), dtype=torch.int64, device=_device(network))
-
-    def add(logits: torch.Tensor, labels: torch.Tensor) -> None:
-        right.add_((logits.argmax(dim=1) == labels).sum())
-
-    _show(network, data, images, add)
-    return int(right) / len(images.labels)
-
-
-def scores(network: nn.Module, data: Data, images: Images, k: int = 5) -> Scores:
-    """All scores of ``network`` in eval mode on all of ``images``; its training flags stay as they were.
-
-    Args:
-        network: x_NCHW -> logits.
-        data: says how pixels are normalised.
-        images: such as ``data.test``.
-        k: of ``top_k``.
-
-    Raises:
-        ConfigError: k isn't positive.
-    """
-    tally = Tally(len(data.classes), k, _device(network))
-    _show(network, data, images, tally.add)
-    return tally.scores()
+    """Top-1 accuracy of a classifier in [0, 1]; else as :func:`metrics_of`."""
+    return metrics_of(network, data, images, Top1)["top1"]
 
 
 @torch.inference_mode()
-def _show(network: nn.Module, data: Data, images: Images, add: Callable[[torch.Tensor, torch.Tensor], None]) -> None:
-    """Call ``add`` with logits (N, classes) and labels (N,), batch by batch."""
+def metrics_of(network: nn.Module, data: Data, images: Images, meter: NewMeter) -> dict[str, float]:
+    """Metrics of ``network`` in eval mode on all of ``images``; its training flags stay as they were.
+
+    Args:
+        network: x_NCHW -> outputs.
+        data: says how pixels are normalised.
+        images: such as ``data.test``.
+        meter: gathers the metrics.
+    """
     flags = [(layer, layer.training) for layer in network.modules()]
     device = _device(network)
+    gathered = meter(device)
     network.eval()
     try:
         for chunk in torch.arange(len(images.labels)).split(batch_for(data.resolution)):  # type: ignore[no-untyped-call]
-            add(network(data.normalize(images.pixels(chunk).to(device))), images.labels[chunk].to(device))
+            gathered.add(network(data.normalize(images.pixels(chunk).to(device))), images.labels[chunk].to(device))
     finally:
         for layer, training in flags:
             layer.training = training
+    return gathered.metrics()
 
 
 def _device(module: nn.Module) -> torch.device:
@@ -104,6 +87,7 @@ class Evaluator:
         supernet: trained; its weights are put in channels-last memory order.
         data: its data set.
         part: what accuracy is measured on; ``test`` is for final numbers, not for search.
+        objective: gathers what calling it gives.
         recalibration_images: of the train part, evenly spaced; rounded up to whole batches where there are as many.
         evaluation_images: of ``part``, evenly spaced; at most these many.
         memory_limit_bytes: of what is kept while archs share work; see :class:`SharedPaths`.
@@ -118,6 +102,7 @@ class Evaluator:
         data: Data,
         *,
         part: Literal["validation", "test"] = "validation",
+        objective: NewMeter = Top1,
         recalibration_images: int = 512,
         evaluation_images: int = 5000,
         memory_limit_bytes: int = MEMORY_LIMIT_BYTES,
@@ -129,7 +114,7 @@ class Evaluator:
             )
         keep_freed_memory()
         self._supernet = channels_last(supernet)
-        self._data = data
+        self._data, self._objective = data, objective
         images = {"validation": data.validation, "test": data.test}[part]
         count = len(data.train.labels)
         size = min(batch_for(data.resolution), recalibration_images, count)
@@ -138,7 +123,6 @@ class Evaluator:
         chosen = spread(len(images.labels), evaluation_images)
         self._pixels = images.pixels(chosen).split(batch_for(data.resolution))  # type: ignore[no-untyped-call]
         self._labels = images.labels[chosen].split(batch_for(data.resolution))  # type: ignore[no-untyped-call]
-        self._total = len(chosen)
         self._shared = SharedPaths(supernet, max(size, len(self._labels[0])), memory_limit_bytes)
 
     @property
@@ -147,7 +131,7 @@ class Evaluator:
         return self._shared.peak_bytes
 
     def __call__(self, archs: npt.ArrayLike, progress: Progress | None = None) -> npt.NDArray[np.float64]:
-        """Archs (N, L) -> accuracies (N,) in [0, 1].
+        """Archs (N, L) -> the objective's metric of each (N,); accuracies in [0, 1].
 
         Args:
             archs: identical ones are evaluated once.
@@ -156,27 +140,21 @@ class Evaluator:
         Raises:
             ArchError: not archs of the supernet's space.
         """
-        rows, which = self._distinct(archs)
-        right = torch.zeros(len(rows), dtype=torch.int64, device=_device(self._supernet))
+        found = [next(iter(metrics.values())) for metrics in self.metrics(archs, self._objective, progress)]
+        return np.array(found, dtype=np.float64)
 
-        def add(arch: int, logits: torch.Tensor, labels: torch.Tensor) -> None:
-            right[arch] += (logits.argmax(dim=1) == labels).sum()
-
-        self._run(rows, add, progress)
-        accuracies: npt.NDArray[np.float64] = right.cpu().numpy() / self._total
-        return accuracies[which]
-
-    def scores(self, archs: npt.ArrayLike, k: int = 5, progress: Progress | None = None) -> list[Scores]:
-        """Archs (N, L) -> all scores of each; ``k`` is of ``top_k``. Else as calling it.
+    def metrics(
+        self, archs: npt.ArrayLike, meter: NewMeter, progress: Progress | None = None
+    ) -> list[dict[str, float]]:
+        """Archs (N, L) -> what a meter gathers of each. Else as calling it.
 
         Raises:
             ArchError: not archs of the supernet's space.
-            ConfigError: k isn't positive.
         """
         rows, which = self._distinct(archs)
-        tallies = [Tally(len(self._data.classes), k, _device(self._supernet)) for _ in rows]
-        self._run(rows, lambda arch, logits, labels: tallies[arch].add(logits, labels), progress)
-        found = [tally.scores() for tally in tallies]
+        meters = [meter(_device(self._supernet)) for _ in rows]
+        self._run(rows, lambda arch, outputs, targets: meters[arch].add(outputs, targets), progress)
+        found = [gathered.metrics() for gathered in meters]
         return [found[index] for index in which.tolist()]
 
     def derive(self, arch: Arch | Sequence[int]) -> Network:
@@ -215,7 +193,7 @@ class Evaluator:
         add: Callable[[int, torch.Tensor, torch.Tensor], None],
         progress: Progress | None,
     ) -> None:
-        """Call ``add`` with the index of an arch, its logits (N, classes) and labels (N,), for all images."""
+        """Call ``add`` with the index of an arch, its outputs and its targets, batch by batch, for all images."""
         batches_per_arch = len(self._recalibration) + len(self._labels)
         batches = 0
 

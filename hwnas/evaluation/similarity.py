@@ -7,7 +7,7 @@ SCARLET-NAS (arXiv 1908.06022, §3) finds that a plain skip doesn't and that a s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -20,8 +20,9 @@ from hwnas.data.images import spread
 from hwnas.data.load import Data
 from hwnas.errors import CheckpointError, DataError
 from hwnas.evaluation.accuracy import batch_for
+from hwnas.graph.graph import Op
 from hwnas.nn.supernet import Supernet
-from hwnas.space.op import MBConv, Op, Stabilizer
+from hwnas.progress import Progress
 
 
 def feature_similarity(
@@ -31,7 +32,7 @@ def feature_similarity(
     images: int = 256,
     prefixes: int = 16,
     seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> list[Values]:
     """For each layer the cosine similarity of what its choices put out for the same input: L matrices (C, C).
 
@@ -46,7 +47,7 @@ def feature_similarity(
         images: of the validation part, evenly spaced; at most these many.
         prefixes: how many are drawn.
         seed: of the prefixes.
-        progress: called with (prefixes done, prefixes).
+        progress: called after each prefix.
 
     Raises:
         DataError: the validation part has fewer than 2 images.
@@ -65,20 +66,11 @@ def feature_similarity(
                 for total, cosines in zip(sums, _layer_by_layer(supernet, x_NCHW, arch), strict=True):
                     total += cosines
             if progress:
-                progress(done, prefixes)
+                progress("comparing", done, prefixes, "")
     for layer, total in enumerate(sums):
         if not np.isfinite(total).all():
             raise CheckpointError(f"layer {layer} of the supernet puts out numbers that aren't finite; train it anew")
     return [_tidy(total / (prefixes * len(chosen))) for total in sums]
-
-
-def choice_name(op: Op) -> str:
-    """What a choice is called: ``k3 e6 se``, ``skip``, or its kind."""
-    if isinstance(op, Stabilizer):
-        return "skip"
-    if isinstance(op, MBConv):
-        return f"k{op.kernel} e{op.expansion:g}{' se' if op.se else ''}"
-    return op.kind
 
 
 def mean_similarities(similarity: Values, ops: Sequence[Op]) -> tuple[float | None, float | None]:
@@ -86,9 +78,9 @@ def mean_similarities(similarity: Values, ops: Sequence[Op]) -> tuple[float | No
 
     None where there is no skip (no two blocks).
     """
-    is_skip = np.array([isinstance(op, Stabilizer) for op in ops])
-    among = similarity[np.ix_(~is_skip, ~is_skip)][np.triu_indices(int((~is_skip).sum()), 1)]
-    across = similarity[np.ix_(is_skip, ~is_skip)]
+    skips = np.array([op.skips for op in ops])
+    among = similarity[np.ix_(~skips, ~skips)][np.triu_indices(int((~skips).sum()), 1)]
+    across = similarity[np.ix_(skips, ~skips)]
     skip, blocks = (float(values.mean()) if values.size else None for values in (across, among))
     return skip, blocks
 

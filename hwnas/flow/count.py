@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from hwnas.prediction.count import Count
-from hwnas.prediction.count import count as count_ops
-from hwnas.prediction.memory import model_mb, peak_activation_mb
+from hwnas.graph.count import Count
+from hwnas.graph.count import count as count_ops
+from hwnas.prediction.size import model_mb, peak_activation_mb
 from hwnas.space.arch import Arch, parse_arch
 
 
@@ -41,4 +41,4 @@ def count(arch: Arch | str | Path, *, resolution: int | None = None, classes: in
     """
     found = arch if isinstance(arch, Arch) else parse_arch(str(arch), resolution, classes)
     size_mb, peak_mb = (float(cost(found.space)(found.choices)[0]) for cost in (model_mb, peak_activation_mb))
-    return ArchCount(found, count_ops(found.space.lower(found.choices)), size_mb, peak_mb)
+    return ArchCount(found, count_ops(found.space.graph(found.choices)), size_mb, peak_mb)

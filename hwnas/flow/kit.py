@@ -11,13 +11,13 @@ from hwnas.profiling.plan import Plan
 from hwnas.profiling.timer import Effort
 from hwnas.progress import Progress
 from hwnas.runtimes.registry import get_runtime
+from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
-from hwnas.space.space import Space
 from hwnas.tables.device import Conditions
 
 
 def kit(
-    space: Space | str | Path,
+    space: ChainSpace | str | Path,
     output: Path | str,
     *,
     conditions: Conditions | None = None,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
-from hwnas.space.space import Space
 from hwnas.tables.table import LatencyTable
 
 
-def open_space(space: Space | str | Path) -> Space:
+def open_space(space: ChainSpace | str | Path) -> ChainSpace:
     """A space, by its name or its YAML file.
 
     Raises:

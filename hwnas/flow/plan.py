@@ -13,12 +13,12 @@ from hwnas.profiling.measure import conditions_of
 from hwnas.profiling.plan import Plan, plan_space
 from hwnas.profiling.timer import Effort
 from hwnas.runtimes.registry import get_runtime
-from hwnas.space.space import Space
+from hwnas.space.chain import ChainSpace
 from hwnas.tables.device import Conditions
 
 
 def plan(
-    space: Space | str | Path,
+    space: ChainSpace | str | Path,
     conditions: Conditions | None = None,
     *,
     networks: int = 20,

@@ -12,14 +12,14 @@ import numpy.typing as npt
 from hwnas.arrays import Archs, Values
 from hwnas.errors import ArchError
 from hwnas.flow.open import open_table
+from hwnas.graph.graph import Op
 from hwnas.prediction.calibrate import Quantile
 from hwnas.prediction.latency import LatencyPredictor
-from hwnas.prediction.memory import model_mb, peak_activation_mb
 from hwnas.prediction.merge import merge
+from hwnas.prediction.size import model_mb, peak_activation_mb
 from hwnas.space.arch import Arch, parse_arch
-from hwnas.space.op import Op
+from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
-from hwnas.space.space import Space
 from hwnas.tables.device import Device
 from hwnas.tables.table import LatencyTable
 
@@ -44,7 +44,7 @@ class Predictions:
         interpolated: of each arch those ops that aren't in the table and were interpolated.
     """
 
-    space: Space
+    space: ChainSpace
     choices: Archs
     device: Device
     quantile: Quantile
@@ -95,7 +95,7 @@ def predict(
         choices=choices,
         device=merged.device,
         quantile=quantile,
-        latency_ms=predictor.predict(choices),
+        latency_ms=predictor(choices),
         interval_ms=predictor.interval(choices),
         model_mb=model_mb(space, precision=precision)(choices),
         peak_activation_mb=peak_activation_mb(space, precision=precision)(choices),
@@ -104,8 +104,8 @@ def predict(
 
 
 def _choices(
-    asked: Asked | Sequence[int], table: LatencyTable, own: Space, resolution: int | None
-) -> tuple[Space, Archs]:
+    asked: Asked | Sequence[int], table: LatencyTable, own: ChainSpace, resolution: int | None
+) -> tuple[ChainSpace, Archs]:
     """The space of what was asked about, and its choices (N, L)."""
     if isinstance(asked, str | Path):
         asked = parse_arch(str(asked), resolution or own.resolution, own.classes, known=table.space)

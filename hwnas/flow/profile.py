@@ -13,12 +13,12 @@ from hwnas.profiling.timer import Effort
 from hwnas.profiling.transports import Remote
 from hwnas.progress import Progress, Tell, silent
 from hwnas.runtimes.registry import get_runtime
-from hwnas.space.space import Space
+from hwnas.space.chain import ChainSpace
 from hwnas.tables.table import LatencyTable
 
 
 def profile(
-    space: Space | str | Path,
+    space: ChainSpace | str | Path,
     *,
     runtime: str = "onnxruntime",
     options: Mapping[str, str] | None = None,

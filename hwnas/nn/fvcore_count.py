@@ -7,15 +7,14 @@ import warnings
 import torch
 from fvcore.nn import FlopCountAnalysis
 
-from hwnas.nn.derive import Network
+from hwnas.nn.network import Network
 
 
 def fvcore_madds(network: Network) -> int:
     """Multiply-adds at batch 1 of all convolutions and linear layers, by fvcore's trace of the network."""
-    space = network.space
     training = network.training
     device = next(network.parameters()).device
-    images = torch.zeros(1, space.stem.c_in, space.resolution, space.resolution, device=device)
+    images = torch.zeros(1, *network.graph.in_shapes[0], device=device)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's notice that tracing is deprecated
         analysis = FlopCountAnalysis(network.eval(), images)

@@ -16,7 +16,7 @@ from safetensors.torch import save as save_tensors
 
 from hwnas.errors import ModelError
 from hwnas.files import new_folder, read_json, to_json, validated, write_atomic
-from hwnas.nn.derive import Network, load_strictly
+from hwnas.nn.network import Network, load_strictly
 from hwnas.nn.origin import Searched
 from hwnas.space.arch import Arch
 
@@ -72,7 +72,7 @@ def save_model(network: Network, folder: Path, info: ModelInfo, *, madds: int, p
     file = {
         "schema": SCHEMA,
         "arch": network.arch.to_dict(),
-        "has_stabilizers": network.has_stabilizers,
+        "has_stabilizers": network.space.inherits,
         "stabilizer_notes": {str(layer): note for layer, note in network.stabilizer_notes.items()},
         "madds": madds,
         "params": params,
@@ -101,7 +101,7 @@ def load_model(folder: Path) -> tuple[Network, ModelInfo]:
     if hashlib.sha256(weights).hexdigest() != file.weights_sha256:
         raise ModelError(f"{weights_path} isn't the file that model.json describes: its hash differs; derive it again")
     arch = Arch.from_dict(file.arch, str(path))
-    network = Network(arch.space, arch, stabilizers=file.has_stabilizers)
+    network = Network(arch.space.inheriting() if file.has_stabilizers else arch.space, arch)
     network.stabilizer_notes = dict(file.stabilizer_notes)
     try:
         load_strictly(network, load_tensors(weights), str(weights_path))

@@ -7,20 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from hwnas.nn.blocks import build, initialize, quiet_residuals
+from hwnas.graph.graph import Op
+from hwnas.nn.layers import build, initialize, quiet_residuals
+from hwnas.nn.network import choices_of
 from hwnas.space.arch import Arch
-from hwnas.space.op import Stabilizer
-from hwnas.space.space import Space
-
-
-def choices_of(space: Space, arch: Arch | Sequence[int]) -> tuple[int, ...]:
-    """The choice indices of ``arch``, checked against ``space``.
-
-    Raises:
-        ArchError: not an arch of this space.
-    """
-    (row,) = space.check(arch.choices if isinstance(arch, Arch) else arch)
-    return tuple(int(choice) for choice in row)
+from hwnas.space.chain import ChainSpace
 
 
 class Supernet(nn.Module):
@@ -29,27 +20,28 @@ class Supernet(nn.Module):
     The path is an argument of ``forward``; the module holds no active arch.
 
     Args:
-        space: what to hold.
-        stabilizers: a learnable 1×1 convolution on every skip; without, skips are plain identities.
+        space: what to hold. In ``space.inheriting()`` every skip is a learnable 1×1 convolution, a stabilizer; in a
+            plain space skips are identities.
         seed: of the fresh weights.
     """
 
-    def __init__(self, space: Space, *, stabilizers: bool = True, seed: int = 0) -> None:
+    def __init__(self, space: ChainSpace, *, seed: int = 0) -> None:
         super().__init__()
         self.space = space
-        self.stabilizers = stabilizers
         with torch.device("meta"):  # so that torch's global generator isn't touched
             self.stem = build(space.stem)
-            self.layers = nn.ModuleList(
-                nn.ModuleList(
-                    nn.Identity() if isinstance(op, Stabilizer) and not stabilizers else build(op) for op in choices
-                )
-                for choices in space.layers
-            )
+            self.layers = nn.ModuleList(nn.ModuleList(map(self._choice, choices)) for choices in space.layers)
             self.head = build(space.head)
         self.to_empty(device="cpu")
-        initialize(self, torch.Generator().manual_seed(seed))
-        quiet_residuals(self)
+        generator = torch.Generator().manual_seed(seed)
+        blocks = [self.stem, *(block for layer in self.layers for block in layer.children()), self.head]
+        ops = [space.stem, *(op for choices in space.layers for op in choices), space.head]
+        for block, op in zip(blocks, ops, strict=True):
+            initialize(block, op, generator)
+            quiet_residuals(block, op)
+
+    def _choice(self, op: Op) -> nn.Module:
+        return nn.Identity() if op.skips and not self.space.inherits else build(op)
 
     def path(self, arch: Arch | Sequence[int]) -> list[nn.Module]:
         """The modules that ``arch`` uses, in order, its skips among them.
@@ -59,6 +51,10 @@ class Supernet(nn.Module):
         """
         choices = choices_of(self.space, arch)
         return [self.stem, *(self.block(layer, choice) for layer, choice in enumerate(choices)), self.head]
+
+    def places(self, arch: Arch | Sequence[int]) -> list[str]:
+        """Where the modules of :meth:`path` lie in the network of ``arch``, those of skips included."""
+        return ["stem", *(f"layers.{layer}" for layer in range(len(choices_of(self.space, arch)))), "head"]
 
     def block(self, layer: int, choice: int) -> nn.Module:
         """The module of one choice."""

@@ -28,7 +28,7 @@ def parsed(model: bytes) -> ModelProto:
     return proto
 
 
-def input_chw(proto: ModelProto) -> tuple[int, int, int]:
+def input_chw(proto: ModelProto) -> tuple[int, ...]:
     """Channels, height and width of the model's input.
 
     Raises:

@@ -1,79 +1,81 @@
-"""An eval-mode module -> a clean ONNX model, node by node from its torch.fx graph.
+"""A graph and its weights -> a clean ONNX model, node by node.
 
 Why not ``torch.onnx.export``: profiling turns hundreds of Ops into ONNX, at 3 to 8 s each there; and it writes
 ReduceMean for global average pooling (which keeps ONNX Runtime from its blocked layouts), absolute source paths,
 and the opset it likes. Here a network takes milliseconds, BN is folded into its convolution, and each node is one
-layer under its own name. Only the layers below can be written; anything else is an error, never left out.
+primitive under the name of its place. A primitive without an ONNX node is an error, never left out.
 """
 
 from __future__ import annotations
 
-import copy
-import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
-import torch
 from onnx import TensorProto, helper, numpy_helper
-from torch import fx, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from hwnas.errors import ModelError
-from hwnas.onnx.opset import IR_VERSION, OPSET
+from hwnas.graph.folding import norm_behind
+from hwnas.graph.graph import Graph, Node
+from hwnas.graph.primitives import EPSILON, Activation, Add, Conv, Flatten, Linear, Multiply, Norm, Pool, Primitive
 
 INPUT = "images"
 OUTPUT = "logits"
+OPSET = 20
+IR_VERSION = 10
+"""What is written unless asked otherwise."""
+
+Weights = Mapping[str, npt.NDArray[np.floating]]
+"""Arrays by place and name, such as ``layers.3.conv1.weight``, as PyTorch's state dicts have them."""
 
 
-def to_onnx(
-    module: nn.Module, input_chw: tuple[int, int, int], *, opset: int = OPSET, ir_version: int = IR_VERSION
-) -> bytes:
-    """``module`` as a serialized ONNX model, BN folded, batch dynamic: images (batch, C, H, W) -> logits.
+def to_onnx(graph: Graph, weights: Weights, *, opset: int = OPSET, ir_version: int = IR_VERSION) -> bytes:
+    """``graph`` as a serialized ONNX model, BN folded, batch dynamic: images (batch, C, H, W) -> logits.
 
     Args:
-        module: float32; it isn't changed. Written as it computes in eval mode.
-        input_chw: channels, height, width of the input.
+        graph: of one input and one output; may hold blocks.
+        weights: of all its places, float32 or float64; BN's running statistics among them.
         opset: version of the operators.
         ir_version: of the file format.
 
     Raises:
-        ModelError: the module has a layer that can't be written, or that the opset doesn't have; or the installed onnx
-            doesn't know the versions.
+        ModelError: a primitive can't be written, or isn't in the opset; or the installed onnx doesn't know the
+            versions.
     """
-    _check_versions(opset, ir_version)
-    writer = _Writer(opset)
-    traced = layer_graph(module)
-    names: dict[fx.Node, str] = {}
-    skipped: set[fx.Node] = set()
-    result = ""
-    for node in traced.graph.nodes:
-        if node in skipped:
+    check_versions(opset, ir_version)
+    writer = _Writer(opset, weights)
+    primitives = graph.expanded
+    names = {primitives.inputs[0]: INPUT}
+    folded: set[str] = set()
+    for node in primitives:
+        inputs = [names[name] for name in node.inputs]
+        if node.place in folded:
+            names[node.place] = inputs[0]
             continue
-        inputs = [names[arg] for arg in node.all_input_nodes]
-        if node.op == "placeholder":
-            names[node] = INPUT
-        elif node.op == "output":
-            result = inputs[0]
-        elif node.op == "call_module":
-            layer = traced.get_submodule(str(node.target))
-            if isinstance(layer, nn.Conv2d) and (norm := _only_batchnorm(traced, node)):
-                layer = _folded(layer, traced.get_submodule(str(norm.target)))
-                skipped.add(norm)
-                names[norm] = names[node] = writer.layer(str(node.target), layer, inputs)
-            else:
-                names[node] = writer.layer(str(node.target), layer, inputs)
-        elif node.op == "call_function" and node.target in (operator.add, operator.mul):
-            kind = "Add" if node.target is operator.add else "Mul"
-            names[node] = writer.node(kind, node.name, inputs)
-        else:
-            raise ModelError(f"can't write {node.op} {node.target} to ONNX; use layers that hwnas.onnx.write knows")
-    return writer.model(result, input_chw, ir_version)
+        if norm := norm_behind(primitives, node):
+            folded.add(norm.place)
+        names[node.place] = writer.primitive(node, inputs, norm.place if norm else None)
+    return writer.model(names[primitives.outputs[0]], graph.in_shapes[0], ir_version)
 
 
-def _check_versions(opset: int, ir_version: int) -> None:
+def onnx_kind(op: Primitive) -> str:
+    """The operator that a primitive becomes (a BN only where no convolution takes it in).
+
+    Raises:
+        ModelError: none.
+    """
+    kind = _ACTIVATIONS.get(op.act) if isinstance(op, Activation) else _KINDS.get(type(op))
+    if kind is None:
+        raise ModelError(f"can't write {op} to ONNX; add it to hwnas.onnx.write")
+    return kind
+
+
+def check_versions(opset: int, ir_version: int) -> None:
+    """Raises:
+    ModelError: the installed onnx doesn't write them.
+    """
     newest = onnx.defs.onnx_opset_version()
     if not 1 <= opset <= newest:
         raise ModelError(f"onnx {onnx.__version__} writes opsets up to {newest}, not {opset}")
@@ -82,65 +84,48 @@ def _check_versions(opset: int, ir_version: int) -> None:
         raise ModelError(f"opset {opset} goes with IR versions {least} to {onnx.IR_VERSION} here, not {ir_version}")
 
 
-def layer_graph(module: nn.Module) -> fx.GraphModule:
-    """``module`` traced down to layers: what is written, node by node."""
-    if isinstance(module, _LEAVES):
-        module = nn.Sequential(module)  # fx looks inside its root, and a single layer mustn't be looked into
-    return fx.GraphModule(module, _LayerTracer().trace(module))
-
-
-class _LayerTracer(fx.Tracer):
-    """Stops at the layers that can be written, whichever package defines them."""
-
-    def is_leaf_module(self, module: nn.Module, qualified_name: str) -> bool:
-        return isinstance(module, _LEAVES) or super().is_leaf_module(module, qualified_name)
-
-
-def _only_batchnorm(traced: fx.GraphModule, node: fx.Node) -> fx.Node | None:
-    """The BN behind ``node`` if it is all that reads ``node``."""
-    users = [user for user in node.users if user.op == "call_module"]
-    if len(node.users) != 1 or not users:
-        return None
-    return users[0] if isinstance(traced.get_submodule(str(users[0].target)), nn.BatchNorm2d) else None
-
-
-def _folded(conv: nn.Conv2d, norm: nn.Module) -> nn.Conv2d:
-    """The convolution with BN's running statistics inside; computed in float64, so that it is rounded once."""
-    assert isinstance(norm, nn.BatchNorm2d)
-    return fuse_conv_bn_eval(copy.deepcopy(conv).double().eval(), copy.deepcopy(norm).double().eval())
-
-
 class _Writer:
     """Collects nodes and weights."""
 
-    def __init__(self, opset: int) -> None:
-        self._opset = opset
+    def __init__(self, opset: int, weights: Weights) -> None:
+        self._opset, self._given = opset, weights
         self._nodes: list[onnx.NodeProto] = []
         self._weights: list[onnx.TensorProto] = []
 
-    def node(self, kind: str, name: str, inputs: list[str], **attributes: Any) -> str:
+    def primitive(self, node: Node, inputs: list[str], norm: str | None) -> str:
+        """Write a node, with the BN at ``norm`` folded into it; returns the name of what it gives."""
+        op, name = node.op, node.place or node.op.kind
+        assert isinstance(op, Primitive)
+        kind = onnx_kind(op)
         if not onnx.defs.has(kind, max_inclusive_version=self._opset):
             schemas = onnx.defs.get_all_schemas_with_history()
             first = min(schema.since_version for schema in schemas if schema.name == kind)
             raise ModelError(f"opset {self._opset} has no {kind}, which {name} needs; use opset {first} or later")
+        arrays, attributes = _PARTS.get(kind, _nothing)(op, self._parameters(node, norm))
+        for suffix, array in arrays.items():
+            inputs = [*inputs, f"{name}.{suffix}"]
+            self._weights.append(numpy_helper.from_array(np.asarray(array, np.float32, order="C"), inputs[-1]))
         self._nodes.append(helper.make_node(kind, inputs, [name], name=name, **attributes))
         return name
 
-    def weight(self, name: str, value: torch.Tensor | npt.NDArray[np.float32]) -> str:
-        array = value.detach().float().numpy() if isinstance(value, torch.Tensor) else value
-        self._weights.append(numpy_helper.from_array(np.asarray(array, order="C"), name))
-        return name
+    def _parameters(self, node: Node, norm: str | None) -> dict[str, npt.NDArray[np.floating]]:
+        found = self._at(node.place)
+        if norm is None:
+            return found
+        bn = {key: value.astype(np.float64) for key, value in self._at(norm).items()}  # so that it is rounded once
+        scale = bn["weight"] / np.sqrt(bn["running_var"] + EPSILON)
+        bias = found.get("bias", 0.0) - bn["running_mean"]
+        return {"weight": found["weight"] * scale[:, None, None, None], "bias": bias * scale + bn["bias"]}
 
-    def layer(self, name: str, layer: nn.Module, inputs: list[str]) -> str:
-        write = _LAYERS.get(type(layer)) or next((w for t, w in _LAYERS.items() if isinstance(layer, t)), None)
-        if write is None:
-            raise ModelError(f"can't write layer {name} ({type(layer).__name__}) to ONNX")
-        return write(self, name, layer, inputs)
+    def _at(self, place: str) -> dict[str, npt.NDArray[np.floating]]:
+        prefix = f"{place}." if place else ""
+        names = ("weight", "bias", "running_mean", "running_var")
+        return {name: self._given[prefix + name] for name in names if prefix + name in self._given}
 
-    def model(self, result: str, input_chw: tuple[int, int, int], ir_version: int) -> bytes:
-        for index, out in enumerate(self._nodes[-1].output):
-            if out == result:
-                self._nodes[-1].output[index] = OUTPUT
+    def model(self, result: str, input_chw: tuple[int, ...], ir_version: int) -> bytes:
+        for node in self._nodes:
+            node.input[:] = [OUTPUT if name == result else name for name in node.input]
+            node.output[:] = [OUTPUT if name == result else name for name in node.output]
         shape: list[str | int | None] = ["batch", *input_chw]
         graph = helper.make_graph(
             self._nodes,
@@ -160,50 +145,40 @@ class _Writer:
         return data
 
 
-def _conv(writer: _Writer, name: str, layer: nn.Module, inputs: list[str]) -> str:
-    assert isinstance(layer, nn.Conv2d)
-    assert not isinstance(layer.padding, str)
-    weights = [writer.weight(f"{name}.weight", layer.weight)]
-    if layer.bias is not None:
-        weights.append(writer.weight(f"{name}.bias", layer.bias))
-    return writer.node(
-        "Conv", name, inputs + weights,
-        kernel_shape=list(layer.kernel_size), strides=list(layer.stride), pads=list(layer.padding) * 2,
-        dilations=list(layer.dilation), group=layer.groups,
-    )  # fmt: skip
+_Arrays = dict[str, npt.NDArray[np.floating]]
+_Parts = tuple[_Arrays, dict[str, Any]]  # constants behind the inputs, in order; attributes
 
 
-def _linear(writer: _Writer, name: str, layer: nn.Module, inputs: list[str]) -> str:
-    assert isinstance(layer, nn.Linear)
-    weights = [writer.weight(f"{name}.weight", layer.weight), writer.weight(f"{name}.bias", layer.bias)]
-    return writer.node("Gemm", name, inputs + weights, transB=1)
+def _nothing(op: Primitive, given: _Arrays) -> _Parts:
+    return {}, {}
 
 
-def _relu6(writer: _Writer, name: str, layer: nn.Module, inputs: list[str]) -> str:
-    bounds = [writer.weight(f"{name}.{k}", np.array(v, np.float32)) for k, v in (("min", 0), ("max", 6))]
-    return writer.node("Clip", name, inputs + bounds)
+def _conv(op: Primitive, given: _Arrays) -> _Parts:
+    assert isinstance(op, Conv)
+    return given, {
+        "kernel_shape": [op.kernel] * 2, "strides": [op.stride] * 2, "pads": [op.kernel // 2] * 4,
+        "dilations": [1, 1], "group": op.groups,
+    }  # fmt: skip
 
 
-def _pool(writer: _Writer, name: str, layer: nn.Module, inputs: list[str]) -> str:
-    assert isinstance(layer, nn.AdaptiveAvgPool2d)
-    if layer.output_size not in (1, (1, 1)):
-        raise ModelError(f"can't write layer {name} to ONNX: pooling to {layer.output_size}, not to 1")
-    return writer.node("GlobalAveragePool", name, inputs)
+def _norm(op: Primitive, given: _Arrays) -> _Parts:
+    return {name: given[name] for name in ("weight", "bias", "running_mean", "running_var")}, {"epsilon": EPSILON}
 
 
-def _simple(kind: str, **attributes: Any) -> Callable[[_Writer, str, nn.Module, list[str]], str]:
-    return lambda writer, name, layer, inputs: writer.node(kind, name, inputs, **attributes)
+def _clip(op: Primitive, given: _Arrays) -> _Parts:
+    return {"min": np.array(0, np.float32), "max": np.array(6, np.float32)}, {}
 
 
-_LAYERS: dict[type[nn.Module], Callable[[_Writer, str, nn.Module, list[str]], str]] = {
-    nn.Conv2d: _conv,
-    nn.Linear: _linear,
-    nn.ReLU: _simple("Relu"),
-    nn.ReLU6: _relu6,
-    nn.Hardswish: _simple("HardSwish"),
-    nn.Hardsigmoid: _simple("HardSigmoid", alpha=1 / 6, beta=0.5),
-    nn.AdaptiveAvgPool2d: _pool,
-    nn.Flatten: _simple("Flatten", axis=1),
+_KINDS: dict[type[Primitive], str] = {
+    Conv: "Conv", Linear: "Gemm", Norm: "BatchNormalization", Pool: "GlobalAveragePool", Flatten: "Flatten",
+    Add: "Add", Multiply: "Mul",
+}  # fmt: skip
+_ACTIVATIONS = {"relu": "Relu", "relu6": "Clip", "hswish": "HardSwish", "hsigmoid": "HardSigmoid"}
+_PARTS: dict[str, Callable[[Primitive, _Arrays], _Parts]] = {
+    "Conv": _conv,
+    "Gemm": lambda op, given: (given, {"transB": 1}),
+    "BatchNormalization": _norm,
+    "Clip": _clip,
+    "Flatten": lambda op, given: ({}, {"axis": 1}),
+    "HardSigmoid": lambda op, given: ({}, {"alpha": 1 / 6, "beta": 0.5}),
 }
-
-_LEAVES = (*_LAYERS, nn.BatchNorm2d)

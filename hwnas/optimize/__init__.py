@@ -3,7 +3,7 @@
 It sees callables and arrays, never a network::
 
     top1 = Objective("top1", supernet_top1, maximize=True)
-    latency = Objective("latency_ms", predictor.predict, free=True)
+    latency = Objective("latency_ms", predictor, free=True)
     with Store("evaluations.sqlite", space, supernet_hash) as store:
         result = search(space, [top1, latency], [Budget("latency_ms", 9.5)], evaluations=300, store=store)
     result.archs[result.front]
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from hwnas.optimize.closing import Closing, Meter, close_loop
 from hwnas.optimize.driver import SearchResult, search
-from hwnas.optimize.feasible import Extreme, FeasibleCount, FeasibleRegion, fastest
+from hwnas.optimize.feasible import Extreme, FeasibleCount, FeasibleRegion
 from hwnas.optimize.front import Front
 from hwnas.optimize.problem import Budget, Objective, Problem
 from hwnas.optimize.progress import SearchProgress
@@ -39,7 +39,6 @@ __all__ = [
     "Strategy",
     "StrategyFactory",
     "close_loop",
-    "fastest",
     "hypervolume",
     "non_dominated",
     "search",

@@ -115,7 +115,7 @@ def search(
         budgets: upper bounds on minimised objectives.
         strategy: one of the names in ``STRATEGIES``, or what makes a strategy.
         evaluations: how many different archs may be given to the objectives that aren't free (to any objective,
-            when all are free). Fewer are, when the space has no more within the budgets.
+            when all are free). Fewer are, when the strategy finds no more within the budgets.
         seed: of all random draws.
         store: keeps the values of objectives that aren't free.
         progress: called after each batch of archs, and as each of them is finished.
@@ -129,7 +129,7 @@ def search(
     Raises:
         ObjectiveError: two objectives of one name, a free one that doesn't return a finite number per arch, or too
             many failures of the others.
-        BudgetError: a budget makes no sense, or no arch can meet it.
+        BudgetError: a budget makes no sense, or no arch was found that meets it.
         InputError: unknown strategy, a number or store that doesn't fit, or a resumed search that takes another
             course, as by another version of NumPy.
         OutputError: the store can't be written.

@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,30 @@ import numpy.typing as npt
 from hwnas.arrays import Archs, Values
 from hwnas.errors import BudgetError, ObjectiveError
 from hwnas.space.space import Space
+from hwnas.space.transitions import Steps
+
+
+@runtime_checkable
+class Separable(Protocol):
+    """A cost of archs that says how it comes about, decision by decision; budgets on one are a dynamic program.
+
+    Attributes:
+        space: whose archs.
+        steps: the cost, lowered onto the space's transitions.
+    """
+
+    @property
+    def space(self) -> Space: ...
+
+    @property
+    def steps(self) -> Steps: ...
+
+
+def steps_of(fn: Callable[[Archs], npt.ArrayLike], space: Space) -> Steps | None:
+    """The steps of a cost that is separable on this space; None for any other function of archs."""
+    if isinstance(fn, Separable) and fn.space.fingerprint == space.fingerprint:
+        return fn.steps
+    return None
 
 
 @dataclass(frozen=True)
@@ -25,7 +50,8 @@ class Objective:
 
     Attributes:
         name: with its unit, as in ``latency_ms``; names of one search differ.
-        fn: archs (N, L) int64 -> (N,) finite numbers. The same arch must always get the same number.
+        fn: archs (N, L) int64 -> (N,) finite numbers. The same arch must always get the same number. Where it is
+            :class:`Separable`, as a latency predictor is, budgets on it are exact.
         maximize: larger is better.
         free: calling it costs nothing (a predictor, a counter), so a strategy may ask it as often as it likes.
         weight: how much one unit of it counts where a strategy wants a single number, per that unit; the others

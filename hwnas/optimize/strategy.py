@@ -27,7 +27,7 @@ class Strategy(Protocol):
     def ask(self, count: int) -> Archs:
         """At most ``count`` archs (≤ count, L), none of them proposed before, all of them in the region.
 
-        None at all says that there are no more.
+        None at all says that it finds no more.
         """
 
     def tell(self, archs: Archs, values: Values) -> None:

@@ -16,9 +16,9 @@ from scipy.stats import t as student_t
 
 from hwnas.arrays import Values
 from hwnas.errors import TableError
+from hwnas.graph.graph import Op
 from hwnas.prediction.lowered import LayerSum
 from hwnas.prediction.op_counts import class_members
-from hwnas.space.op import Op
 from hwnas.space.space import Space
 from hwnas.tables.table import Calibration, LatencyTable
 
@@ -95,13 +95,14 @@ def measured_networks(table: LatencyTable, space: Space, quantile: Quantile = "p
     Left out are those that have an op which couldn't be run.
     """
     both = [*((n, False) for n in table.networks), *((n, n.stabilizers) for n in table.added)]
-    whole = [(n, kept) for n, kept in both if not table.failed.keys() & set(space.lower(n.choices, kept))]
+    spaces = {False: space.plain(), True: space.inheriting()}
+    whole = [(n, kept) for n, kept in both if not table.failed.keys() & set(spaces[kept].graph(n.choices).ops)]
     archs = np.array([n.choices for n, _ in whole], dtype=np.int64).reshape(len(whole), space.num_layers)
     kept = np.array([kept for _, kept in whole], dtype=bool)
 
     def of_each(cost: Callable[[Op], float]) -> Values:
-        plain = LayerSum(space, cost)(archs)
-        return np.where(kept, LayerSum(space, cost, stabilizers=True)(archs), plain) if kept.any() else plain
+        plain = LayerSum(spaces[False], cost)(archs)
+        return np.where(kept, LayerSum(spaces[True], cost)(archs), plain) if kept.any() else plain
 
     return Networks(
         of_each(lambda op: table.ops[op].p50_ms if op in table.ops else np.nan),

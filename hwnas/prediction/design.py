@@ -1,8 +1,8 @@
 """Which whole networks to measure for a calibration: those that pin it down, not random ones.
 
-I-optimal design (Atkinson, Donev, Tobias 2007, §10.6): of a large random pool, take the networks that make the average
-variance of the calibrated predictions over the pool smallest. Multiply-adds stand for the sum of op latencies, which
-isn't known yet.
+I-optimal design (Atkinson, Donev, Tobias 2007, §10.6): of a large random pool, take one network after the other, each
+the one that makes the average variance of the calibrated predictions over the pool smallest. Multiply-adds stand for
+the sum of op latencies, which isn't known yet.
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ from hwnas.arrays import Archs
 from hwnas.errors import ConfigError
 from hwnas.prediction.lowered import madds
 from hwnas.prediction.op_counts import count_classes
-from hwnas.space.op import Stabilizer
-from hwnas.space.space import Space
+from hwnas.space.chain import ChainSpace
 
 _POOL = 2000
 _RIDGE = 1e-3
 
 
-def calibration_networks(space: Space, count: int, seed: int) -> Archs:
+def calibration_networks(space: ChainSpace, count: int, seed: int) -> Archs:
     """``count`` archs (fewer if the space is smaller) to measure: (count, L).
 
     Half of the pool is uniform over the space, half has more skips, as the archs of tight budgets do.
@@ -50,10 +49,9 @@ def calibration_networks(space: Space, count: int, seed: int) -> Archs:
     return pool[chosen]
 
 
-def _shallow(space: Space, count: int, rng: np.random.Generator) -> Archs:
+def _shallow(space: ChainSpace, count: int, rng: np.random.Generator) -> Archs:
     archs = space.sample(count, rng)
-    skips = np.full(space.num_layers, -1)
-    for layer, choices in enumerate(space.layers):
-        skips[layer] = next((i for i, op in enumerate(choices) if isinstance(op, Stabilizer)), -1)
+    transitions = space.plain().transitions()
+    skips = transitions.skips if transitions else np.full(space.num_layers, -1)
     skipped = (rng.random(archs.shape) < rng.random((count, 1)) * 0.6) & (skips >= 0)
     return np.where(skipped, skips, archs)

@@ -9,11 +9,11 @@ from scipy.stats import kendalltau, spearmanr
 
 from hwnas.arrays import Archs, Values
 from hwnas.errors import SpaceError, TableError
+from hwnas.graph.graph import Op
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.space.arch import Arch
-from hwnas.space.op import Op, Stabilizer
+from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
-from hwnas.space.space import Space
 from hwnas.tables.table import LatencyTable
 
 _EXAMPLES = 5
@@ -154,14 +154,14 @@ def _made_for(table: LatencyTable) -> str:
     return str(table.space) if table.space else "an import without a space"
 
 
-def _common_space(a: LatencyTable, b: LatencyTable) -> Space | None:
+def _common_space(a: LatencyTable, b: LatencyTable) -> ChainSpace | None:
     """The space of one of the tables that has all its ops in both."""
     for said in (a.space, b.space):
         try:
             space = get_space(said) if said else None
         except SpaceError:  # a plug-in's that isn't installed here
             continue
-        if space and all(op in a.ops and op in b.ops for op in space.distinct_ops if not isinstance(op, Stabilizer)):
+        if space and all(op in a.ops and op in b.ops for op in space.distinct_ops if not op.skips):
             return space
     return None
 
@@ -194,8 +194,8 @@ def _distinct(archs: Archs) -> Archs:
     return archs[np.sort(np.unique(archs, axis=0, return_index=True)[1])]
 
 
-def _networks(a: LatencyTable, b: LatencyTable, space: Space, archs: Archs) -> NetworkDiff:
-    a_ms, b_ms = (np.round(LatencyPredictor(table, space).predict(archs), _DECIMALS) for table in (a, b))
+def _networks(a: LatencyTable, b: LatencyTable, space: ChainSpace, archs: Archs) -> NetworkDiff:
+    a_ms, b_ms = (np.round(LatencyPredictor(table, space)(archs), _DECIMALS) for table in (a, b))
     flipped, flips = _flips(space, archs[:_MOST_PAIRED], a_ms[:_MOST_PAIRED], b_ms[:_MOST_PAIRED])
     return NetworkDiff(
         space=space.name,
@@ -207,7 +207,7 @@ def _networks(a: LatencyTable, b: LatencyTable, space: Space, archs: Archs) -> N
     )
 
 
-def _flips(space: Space, archs: Archs, a_ms: Values, b_ms: Values) -> tuple[float | None, tuple[Flip, ...]]:
+def _flips(space: ChainSpace, archs: Archs, a_ms: Values, b_ms: Values) -> tuple[float | None, tuple[Flip, ...]]:
     first, second = np.triu_indices(len(archs), k=1)
     by_a, by_b = (np.log(ms[first] / ms[second]) for ms in (a_ms, b_ms))
     ordered = (by_a != 0) & (by_b != 0)
@@ -230,10 +230,10 @@ def _flips(space: Space, archs: Archs, a_ms: Values, b_ms: Values) -> tuple[floa
     return float(len(flipped) / ordered.sum()), tuple(flips)
 
 
-def _layers(a: LatencyTable, b: LatencyTable, space: Space) -> tuple[LayerDiff, ...]:
+def _layers(a: LatencyTable, b: LatencyTable, space: ChainSpace) -> tuple[LayerDiff, ...]:
     found = []
     for layer, choices in enumerate(space.layers):
-        blocks = [op for op in choices if not isinstance(op, Stabilizer)]
+        blocks = [op for op in choices if not op.skips]
         if not blocks:
             continue
         best_a = min(blocks, key=lambda op: a.ops[op].p50_ms)

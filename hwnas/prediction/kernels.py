@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import singledispatch
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
 
 from hwnas.arrays import Values
 from hwnas.errors import MissingOpError, TableError
-from hwnas.prediction.count import cost
+from hwnas.graph.count import cost
+from hwnas.graph.graph import Op
+from hwnas.ops.mbconv import MBConv
 from hwnas.prediction.regression import MINIMUM_ENTRIES, LatencyRegression
-from hwnas.space.op import MBConv, Op
 
 
 class Estimate(NamedTuple):
@@ -53,9 +55,10 @@ class KernelModel:
         models = {}
         for key, ops in by_key.items():
             if len(ops) >= MINIMUM_ENTRIES:
-                widths = np.unique([(op.c_in, op.c_out) for op in ops], axis=0, return_inverse=True)[1].ravel()
+                widths = np.array([(op.in_shapes[0][0], op.out_shape[0]) for op in ops])
+                same = np.unique(widths, axis=0, return_inverse=True)[1].ravel()
                 measured_ms = np.array([latency_ms[op] for op in ops])
-                models[key] = LatencyRegression.fit(*_arrays(ops), measured_ms, groups=widths)
+                models[key] = LatencyRegression.fit(*_arrays(ops), measured_ms, groups=same)
         return KernelModel(models, {key: len(ops) for key, ops in by_key.items()})
 
     def predict_ms(self, op: Op) -> Estimate:
@@ -81,7 +84,7 @@ def costs(op: Op) -> tuple[float, ...]:
     Register a kind's own with ``costs.register`` where it has parts that run at different speeds.
     """
     counted = cost(op)
-    return 1, counted.madds, op.c_in * op.h_in * op.w_in, int(np.prod(op.out_shape)), counted.params
+    return 1, counted.madds, prod(op.in_shapes[0]), prod(op.out_shape), counted.params
 
 
 @costs.register

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import numpy.typing as npt
 
 from hwnas.arrays import Values
 from hwnas.errors import MissingOpError, TableError
+from hwnas.graph.graph import Op
 from hwnas.prediction.calibrate import Quantile, calibration_of
 from hwnas.prediction.kernels import Estimate, KernelModel
-from hwnas.prediction.lowered import LayerSteps, LayerSum
+from hwnas.prediction.lowered import LayerSum
 from hwnas.prediction.op_counts import ANY, op_class
-from hwnas.space.op import Op, Stabilizer
 from hwnas.space.space import Space
+from hwnas.space.transitions import Steps
 from hwnas.tables.table import Calibration, LatencyTable
 
 
@@ -26,8 +25,7 @@ class LatencyPredictor:
 
     Args:
         table: measured on the device in question.
-        space: whose archs.
-        stabilizers: see :class:`hwnas.prediction.lowered.LayerSum`.
+        space: whose archs; ``space.inheriting()`` for those of networks with inherited weights.
         quantile: ``p50`` predicts the median of a network's runs. ``p90``, what nine of ten runs stay within, is
             calibrated on the 90th percentiles of the networks that were measured beside the ops.
 
@@ -41,9 +39,7 @@ class LatencyPredictor:
         TableError: ``p90`` of a table that hasn't 3 networks to learn it from.
     """
 
-    def __init__(
-        self, table: LatencyTable, space: Space, *, stabilizers: bool = False, quantile: Quantile = "p50"
-    ) -> None:
+    def __init__(self, table: LatencyTable, space: Space, *, quantile: Quantile = "p50") -> None:
         self.table = table
         self.space = space
         calibration = table.calibration if quantile == "p50" else _calibration_p90(table, space)
@@ -51,18 +47,19 @@ class LatencyPredictor:
         self._scale = calibration.scale if calibration else 1.0
         self._per_op_ms = calibration.per_op_ms if calibration else {}
         self._fixed_ms = calibration.fixed_ms if calibration else 0.0
-        needed = [op for op in space.distinct_ops if stabilizers or not isinstance(op, Stabilizer)]
+        transitions = space.transitions()
+        needed = transitions.ops if transitions else space.distinct_ops
         unknown = [op for op in needed if op not in table.ops and op not in table.failed]
         self.interpolated: dict[Op, Estimate] = _interpolate(unknown, table, space) if unknown else {}
-        self._sum = LayerSum(space, self._op_ms, stabilizers=stabilizers)
-        self._uncertain_ms = LayerSum(space, self._op_error_ms, stabilizers=stabilizers) if self.interpolated else None
+        self._sum = LayerSum(space, self._op_ms)
+        self._uncertain_ms = LayerSum(space, self._op_error_ms) if self.interpolated else None
 
     @property
-    def steps(self) -> LayerSteps:
-        """What :meth:`predict` adds up, in ms, a layer at a time; infinite at choices that the runtime couldn't run."""
-        return replace(self._sum.steps, end=self._sum.steps.end + self._fixed_ms)
+    def steps(self) -> Steps:
+        """What a prediction adds up, in ms, a decision at a time; infinite at choices that the runtime couldn't run."""
+        return self._sum.steps.plus(self._fixed_ms)
 
-    def predict(self, archs: npt.ArrayLike) -> Values:
+    def __call__(self, archs: npt.ArrayLike) -> Values:
         """Latency in ms: archs (N, L) -> float64 (N,).
 
         Raises:
@@ -80,11 +77,11 @@ class LatencyPredictor:
         It holds for the machine's speed as it was when the table was made.
 
         Raises:
-            ArchError, MissingOpError: as :meth:`predict`.
+            ArchError, MissingOpError: as for a prediction.
         """
         if self.error_90 is None:
             return None
-        latency_ms = self.predict(archs)
+        latency_ms = self(archs)
         half_ms = self.error_90 * latency_ms
         if self._uncertain_ms:
             half_ms = np.hypot(half_ms, self._uncertain_ms(archs))
@@ -92,12 +89,11 @@ class LatencyPredictor:
 
     def interpolated_of(self, arch: npt.ArrayLike) -> tuple[Op, ...]:
         """Those of the arch's ops that the kernel model answered."""
-        return tuple(op for op in self.space.lower(arch, self._sum.stabilizers) if op in self.interpolated)
+        return tuple(op for op in self.space.graph(arch).ops if op in self.interpolated)
 
     def per_layer_ms(self, arch: npt.ArrayLike) -> dict[str, float]:
-        """What each place of the arch's walk (``stem``, ``layers.3``, …) adds, in ms; ``fixed_ms`` isn't among it."""
-        walk = self.space.walk(arch, self._sum.stabilizers)
-        return {place: self._op_ms(op) for place, op in walk}
+        """What each place of the arch's graph (``stem``, ``layers.3``, …) adds, in ms; ``fixed_ms`` isn't among it."""
+        return {node.place: self._op_ms(node.op) for node in self.space.graph(arch)}
 
     def _op_ms(self, op: Op) -> float:
         """What an op adds to a network: its latency, calibrated; infinite where the runtime can't run it."""
@@ -112,7 +108,7 @@ class LatencyPredictor:
         return self._scale * estimate.latency_ms * estimate.error_90 if estimate else 0.0
 
     def _refuse_failed(self, arch: npt.NDArray[np.int64]) -> None:
-        op = next(op for op in self.space.lower(arch, self._sum.stabilizers) if op in self.table.failed)
+        op = next(op for op in self.space.graph(arch).ops if op in self.table.failed)
         raise MissingOpError(
             f"{self.table.device.runtime} couldn't run [{op}] when the table was made: {self.table.failed[op]}; "
             f"arch {','.join(map(str, arch))} needs it"

@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from hwnas.errors import TableError
+from hwnas.graph.graph import Op
 from hwnas.prediction.calibrate import Networks, fit, measured_networks
-from hwnas.space.op import Op
 from hwnas.tables.table import Latency, LatencyTable
 
 

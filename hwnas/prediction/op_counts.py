@@ -12,8 +12,8 @@ from dataclasses import fields
 import numpy.typing as npt
 
 from hwnas.arrays import Values
+from hwnas.graph.graph import Op
 from hwnas.prediction.lowered import LayerSum
-from hwnas.space.op import Op, Stabilizer
 from hwnas.space.space import Space
 
 ANY = "op"
@@ -28,7 +28,8 @@ def op_class(op: Op) -> str:
 def class_members(space: Space) -> Mapping[str, Callable[[Op], float]]:
     """For each class, 1 for the ops that are of it and 0 for others: for all ops, and for what layers choose among."""
     members: dict[str, Callable[[Op], float]] = {ANY: lambda op: 1.0}
-    chosen = {op_class(op) for choices in space.layers for op in choices if not isinstance(op, Stabilizer)}
+    transitions = space.plain().transitions()
+    chosen = {op_class(op) for op in transitions.chosen} if transitions else set()
     for name in sorted(chosen) if len(chosen) > 1 else ():
         members[name] = lambda op, name=name: float(op_class(op) == name)  # type: ignore[misc]
     return members

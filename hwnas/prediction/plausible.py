@@ -12,8 +12,8 @@ from pathlib import Path
 from statistics import median
 
 from hwnas.errors import TableError
-from hwnas.prediction.count import cost
-from hwnas.space.op import Op
+from hwnas.graph.count import cost
+from hwnas.graph.graph import Op
 from hwnas.tables.importers.foreign import MS_PER, ForeignTable, Unit
 from hwnas.tables.table import LatencyTable
 

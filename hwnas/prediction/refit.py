@@ -57,10 +57,9 @@ class TableMeter:
 
     Args:
         table: of this machine, as :func:`check_measurable` proves.
-        space: whose archs; the table's.
+        space: whose archs; the table's, ``space.inheriting()`` for networks with inherited weights.
         runtime: the table's.
         objectives: what predictions of the table are used as: name -> which quantile of a network's runs.
-        stabilizers: whether networks have the stabilizers that can't be folded.
         effort: how long to measure in each round.
         seed: of inputs and orders.
         progress: called while loading and measuring.
@@ -79,7 +78,6 @@ class TableMeter:
         runtime: Runtime,
         objectives: Mapping[str, Quantile],
         *,
-        stabilizers: bool,
         effort: Effort | None = None,
         seed: int = 0,
         progress: Progress | None = None,
@@ -89,7 +87,7 @@ class TableMeter:
         self.latency: dict[tuple[int, ...], AddedNetwork] = {}
         self.failed: dict[tuple[int, ...], str] = {}
         self._quantiles = dict(objectives)
-        self._space, self._runtime, self._stabilizers = space, runtime, stabilizers
+        self._space, self._runtime = space, runtime
         self._effort = effort or Effort()
         self._rng = np.random.default_rng(seed)
         self._progress = progress
@@ -108,8 +106,8 @@ class TableMeter:
         self._rounds += 1
         wanted = [tuple(arch) for arch in archs.tolist()]
         own = [network.choices for network in self.table.networks[:_REFERENCES]]
-        models = {(c, False): partial(self._model, c, self._stabilizers) for c in wanted}  # choices, the table's own?
-        models |= {(c, True): partial(self._model, c, False) for c in own}
+        models = {(c, False): partial(self._model, self._space, c) for c in wanted}  # choices, the table's own?
+        models |= {(c, True): partial(self._model, self._space.plain(), c) for c in own}
         started = datetime.now(UTC).isoformat(timespec="seconds")
         measured = measure_models(
             models, self._runtime, self.table.device.conditions, effort=self._effort, rng=self._rng,
@@ -129,8 +127,7 @@ class TableMeter:
     def predict(self, archs: Archs) -> Values:
         """(N, J) ms of (N, L) archs by the refitted table."""
         columns = [
-            LatencyPredictor(self.table, self._space, stabilizers=self._stabilizers, quantile=quantile).predict(archs)
-            for quantile in self._quantiles.values()
+            LatencyPredictor(self.table, self._space, quantile=quantile)(archs) for quantile in self._quantiles.values()
         ]
         return np.stack(columns, axis=1)
 
@@ -148,9 +145,8 @@ class TableMeter:
         assert self._progress is not None
         self._progress(f"{what} (round {self._rounds})", done, total, note)
 
-    def _model(self, choices: tuple[int, ...], stabilizers: bool) -> Model:
-        plain = network_model(self._space, choices, stabilizers=stabilizers)
-        return reader(prepared(plain, self._runtime, self.table.device.precision))()
+    def _model(self, space: Space, choices: tuple[int, ...]) -> Model:
+        return reader(prepared(network_model(space, choices), self._runtime, self.table.device.precision))()
 
     def _comparable(self, choices: tuple[int, ...], raw: Latency, drift: float, started: str) -> AddedNetwork:
         return AddedNetwork(
@@ -160,7 +156,7 @@ class TableMeter:
             p90_ms=round(raw.p90_ms / drift, 6),
             count=raw.count,
             confidence_95=round(raw.confidence_95 or 0.0, 6),
-            stabilizers=self._stabilizers,
+            stabilizers=self._space.inherits,
             drift=round(drift, 6),
             started=started,
         )

@@ -138,7 +138,7 @@ def compare(
 ) -> Validation:
     """Predictions for archs (N, L) against two measurements of each, both (N,)."""
     measured_ms = (first_ms + again_ms) / 2
-    predicted_ms = predictor.predict(archs)
+    predicted_ms = predictor(archs)
     interval = predictor.interval(archs)
     counted = madds(predictor.space)(archs)
     by_madds = fit(Networks(counted, {}, measured_ms))

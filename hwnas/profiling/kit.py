@@ -23,7 +23,7 @@ from hwnas.profiling.result import Failure, KitDescription, KitModel, KitRuntime
 from hwnas.profiling.run import Model
 from hwnas.progress import Progress
 from hwnas.runtimes.base import Runtime
-from hwnas.space.space import Space
+from hwnas.space.chain import ChainSpace
 
 SOURCES = (
     "hwnas/arrays.py",
@@ -76,7 +76,7 @@ class Kit:
     failed: int
 
 
-def build_kit(plan: Plan, space: Space, runtime: Runtime, *, progress: Progress | None = None) -> Kit:
+def build_kit(plan: Plan, space: ChainSpace, runtime: Runtime, *, progress: Progress | None = None) -> Kit:
     """Write the kit of a plan of ``space`` for ``runtime``.
 
     Raises:

@@ -17,7 +17,7 @@ from hwnas.profiling.run import Model, measure_loaded, run_plan
 from hwnas.profiling.timer import Effort
 from hwnas.progress import Progress
 from hwnas.runtimes.base import Runtime
-from hwnas.space.space import Space
+from hwnas.space.chain import ChainSpace
 from hwnas.tables.device import Conditions, Device
 from hwnas.tables.table import Latency, LatencyTable
 
@@ -78,7 +78,7 @@ def measure_models(
     )
 
 
-def measure_plan(plan: Plan, space: Space, runtime: Runtime, *, progress: Progress | None = None) -> LatencyTable:
+def measure_plan(plan: Plan, space: ChainSpace, runtime: Runtime, *, progress: Progress | None = None) -> LatencyTable:
     """The table of a plan of ``space``, ops and whole networks in the same rounds; not calibrated.
 
     Raises:

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar
+from math import prod
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from hwnas.errors import ConfigError, ModelError
+from hwnas.graph.graph import Graph, Op, expanded
+from hwnas.graph.primitives import Norm, Primitive
+from hwnas.onnx.write import to_onnx
 from hwnas.profiling.run import Model
 from hwnas.profiling.timer import Effort
 from hwnas.progress import Progress
 from hwnas.record import Record
 from hwnas.runtimes.base import Runtime
-from hwnas.space.op import Op
 from hwnas.space.ref import SpaceRef
 from hwnas.space.space import Space
 from hwnas.tables.device import Conditions
 from hwnas.tables.ops import OpField
 from hwnas.version import __version__
-
-if TYPE_CHECKING:
-    from torch import nn
 
 _Kept = TypeVar("_Kept")
 _Choices = tuple[Annotated[int, Field(ge=0)], ...]
@@ -143,26 +143,38 @@ def _distinct(space: Space, archs: npt.ArrayLike) -> tuple[tuple[int, ...], ...]
 
 def op_model(op: Op) -> Model:
     """``op`` alone as an fp32 ONNX model: latency doesn't depend on the weights' values."""
-    import torch
-
-    from hwnas.nn.blocks import build
-    from hwnas.onnx.write import to_onnx
-
-    with torch.device("meta"):
-        block = build(op)
-    block = block.to_empty(device="cpu")
-    shape = (op.c_in, op.h_in, op.w_in)
-    return Model(to_onnx(_filled(block), shape), shape)
+    return _model(expanded(op))
 
 
-def network_model(space: Space, arch: Sequence[int], *, stabilizers: bool = False) -> Model:
-    """``arch``'s network as an fp32 ONNX model; with the ``stabilizers`` that can't be folded, if asked for."""
-    from hwnas.nn.derive import Network
-    from hwnas.onnx.write import to_onnx
+def network_model(space: Space, arch: Sequence[int]) -> Model:
+    """``arch``'s network as an fp32 ONNX model."""
+    return _model(space.graph(arch))
 
-    network = Network(space, arch, stabilizers=stabilizers)
-    shape = (space.stem.c_in, space.resolution, space.resolution)
-    return Model(to_onnx(_filled(network), shape), shape)
+
+def _model(graph: Graph) -> Model:
+    return Model(to_onnx(graph, stand_in_weights(graph)), graph.in_shapes[0])
+
+
+def stand_in_weights(graph: Graph) -> dict[str, npt.NDArray[np.float32]]:
+    """Weights that keep activations finite, for measuring.
+
+    They repeat after 16 KiB, so that a kit of hundreds of megabytes packs into a few.
+    """
+    pattern = np.random.default_rng(0).standard_normal(4096, dtype=np.float32)
+    found: dict[str, npt.NDArray[np.float32]] = {}
+    for place, op, _ in graph.expanded:
+        assert isinstance(op, Primitive)
+        prefix = f"{place}." if place else ""
+        for name, shape in op.parameters.items():
+            if name == "weight" and len(shape) > 1:
+                size, inputs = prod(shape), prod(shape[1:])
+                found[prefix + name] = np.resize(pattern, size).reshape(shape) * np.float32((2 / inputs) ** 0.5)
+            else:
+                found[prefix + name] = np.full(shape, float(name == "weight"), np.float32)
+        if isinstance(op, Norm):
+            found[f"{prefix}running_mean"] = np.zeros(op.shape[:1], np.float32)
+            found[f"{prefix}running_var"] = np.ones(op.shape[:1], np.float32)
+    return found
 
 
 def models(
@@ -213,24 +225,3 @@ def reader(model: Model | str) -> Callable[[], Model]:
         return model
 
     return read
-
-
-def _filled(module: nn.Module) -> nn.Module:
-    """``module`` in eval mode, with weights that keep activations finite.
-
-    They repeat after 16 KiB, so that a kit of hundreds of megabytes packs into a few.
-    """
-    import torch
-    from torch import nn
-
-    pattern = torch.from_numpy(np.random.default_rng(0).standard_normal(4096, dtype=np.float32))
-    for layer in module.modules():
-        if isinstance(layer, nn.BatchNorm2d):
-            layer.reset_parameters()
-        elif isinstance(layer, nn.Conv2d | nn.Linear):
-            weight = layer.weight.detach()
-            weight.copy_(pattern.repeat(-(-weight.numel() // 4096))[: weight.numel()].view_as(weight))
-            weight.mul_((2 / weight[0].numel()) ** 0.5)
-            if layer.bias is not None:
-                layer.bias.detach().zero_()
-    return module.eval()

@@ -12,13 +12,13 @@ from pydantic import AfterValidator, Field
 
 from hwnas.errors import InputError, KitError, SpaceError
 from hwnas.files import read_json
+from hwnas.graph.graph import Op
 from hwnas.profiling.kit_file import KIT_SCHEMA, canonical, seal
 from hwnas.profiling.plan import Entry, Plan, Whole
 from hwnas.profiling.run import RESULT_SCHEMA
 from hwnas.record import FileRecord, Record
-from hwnas.space.op import Op
+from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
-from hwnas.space.space import Space
 from hwnas.tables.device import Device
 from hwnas.tables.protocol import MachineState, Protocol, Share
 from hwnas.tables.table import Latency, LatencyTable, MeasuredNetwork
@@ -81,7 +81,7 @@ class KitModel(Record):
     file: str
     sha256: str
     bytes: Annotated[int, Field(ge=0)]
-    input_chw: tuple[int, int, int]
+    input_chw: tuple[int, ...]
 
 
 class KitRuntime(Record):
@@ -122,7 +122,7 @@ class Returned(NamedTuple):
     """
 
     table: LatencyTable
-    space: Space
+    space: ChainSpace
     kit_sha256: str
     remarks: tuple[str, ...]
 

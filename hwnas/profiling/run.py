@@ -32,7 +32,7 @@ class Model(NamedTuple):
     """A model as a runtime's ``prepare`` gave it, and the (C, H, W) of its input."""
 
     data: bytes
-    input_chw: tuple[int, int, int]
+    input_chw: tuple[int, ...]
 
 
 class Measured(NamedTuple):

@@ -4,7 +4,8 @@ The work folder:
 
 settings.json     what decides the accuracies
 truth.csv         one row per finished training, as :mod:`hwnas.ranking.truth` reads it
-training-N/       the run folder of the one that is under way, removed when its row is written
+training-N.json   the arch of the one that is under way, as an arch.json; removed when its row is written
+training-N/       its run folder, likewise
 """
 
 from __future__ import annotations
@@ -20,21 +21,15 @@ from hwnas.files import read_json, to_json, write_atomic
 from hwnas.progress import Progress
 from hwnas.ranking.truth import read_truth, write_truth
 from hwnas.space.arch import Arch
-from hwnas.space.space import Space
+from hwnas.space.chain import ChainSpace
 from hwnas.training.config import TrainConfig
-from hwnas.training.loop import train
-
-
-def settings_of_networks(config: TrainConfig, space: Space) -> TrainConfig:
-    """A supernet's configuration as one for networks of ``space``, trained by themselves."""
-    return config.model_copy(
-        update={"network": str(Arch(space, (0,) * space.num_layers)), "resolution": space.resolution,
-                "distillation": None}
-    )  # fmt: skip
+from hwnas.training.learners.network import NetworkConfig
+from hwnas.training.loop import run_training
+from hwnas.training.run import changed_key
 
 
 def train_standalone(
-    config: TrainConfig, space: Space, count: int, work: Path, *, seed: int, progress: Progress | None = None
+    config: TrainConfig, space: ChainSpace, count: int, work: Path, *, seed: int, progress: Progress | None = None
 ) -> Path:
     """Train ``count`` random archs of ``space``, one after the other, and write their test accuracies.
 
@@ -42,7 +37,7 @@ def train_standalone(
     the same call resumes, and one with a greater ``count`` adds to it.
 
     Args:
-        config: of each training; its ``network`` is put in here.
+        config: of each training; its learner is put in here.
         space: whose archs.
         count: of different archs.
         work: a folder, made where it isn't there.
@@ -55,27 +50,29 @@ def train_standalone(
     Raises:
         ConfigError: ``work`` was begun with other settings.
         SpaceError: the space hasn't as many archs.
-        DataError, OutputError, CheckpointError, TrainingError: as :func:`hwnas.training.loop.train`.
+        DataError, OutputError, CheckpointError, TrainingError: as :func:`hwnas.training.loop.run_training`.
     """
     archs = draw(space, count, seed)
-    _begin(work, {"space": space.source, "space_sha256": space.fingerprint, "archs_seed": seed, **_fixed(config)})
+    _begin(work, {**config.plain(), "learner": "network", "space": space.ref.plain(), "archs_seed": seed})
     path = work / "truth.csv"
     done: dict[tuple[int, ...], float] = {}
     if path.exists():
         truth = read_truth(path, space)
         done = dict(zip(map(tuple, truth.archs.tolist()), truth.accuracies[:, 0].tolist(), strict=True))
     for index, arch in enumerate(archs):
-        run = work / f"training-{index}"
+        run, file = work / f"training-{index}", work / f"training-{index}.json"
         if arch not in done:
-            one = config.model_copy(update={"network": str(Arch(space, arch))})
-            found = train(one, run, resume=True, progress=_overall(progress, index, count))
+            write_atomic(file, to_json(Arch(space, arch).to_dict()))  # so that the space's YAML file needn't be there
+            one = config.model_copy(update={"learner": NetworkConfig(network=str(file))})
+            found = run_training(one, run, resume=True, progress=_overall(progress, index, count))
             done[arch] = found.accuracy["test"]
             write_truth(path, space, done)
         shutil.rmtree(run, ignore_errors=True)  # also of a training that was killed between its row and this
+        file.unlink(missing_ok=True)
     return path
 
 
-def draw(space: Space, count: int, seed: int) -> list[tuple[int, ...]]:
+def draw(space: ChainSpace, count: int, seed: int) -> list[tuple[int, ...]]:
     """``count`` different random archs; with the same seed, more archs begin with the fewer.
 
     Raises:
@@ -90,10 +87,6 @@ def draw(space: Space, count: int, seed: int) -> list[tuple[int, ...]]:
     return list(drawn)
 
 
-def _fixed(config: TrainConfig) -> dict[str, Any]:
-    return {key: value for key, value in config.settings().items() if key != "network"}
-
-
 def _begin(work: Path, settings: dict[str, Any]) -> None:
     path = work / "settings.json"
     if not path.exists():
@@ -102,10 +95,9 @@ def _begin(work: Path, settings: dict[str, Any]) -> None:
     begun = read_json(path, ConfigError)
     if not isinstance(begun, dict):
         raise ConfigError(f"{path} isn't the settings of stand-alone trainings; give another --work folder")
-    changed = [key for key in {**settings, **begun} if begun.get(key) != settings.get(key)]
-    if changed:
+    if (key := changed_key(begun, settings)) is not None:
         raise ConfigError(
-            f"{path}: the trainings there were begun with another {changed[0]!r}; take the same, or another --work"
+            f"{path}: the trainings there were begun with another {key!r}; take the same, or another --work"
         )
 
 

@@ -29,8 +29,8 @@ from hwnas.arrays import Archs, Values
 from hwnas.errors import ArchError, DataError, SpaceError
 from hwnas.files import write_atomic
 from hwnas.space.arch import Arch
+from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
-from hwnas.space.space import Space
 
 _SIZES = ("c_in", "h_in", "w_in", "c_out")
 _Row = tuple[str, str, list[float]]
@@ -55,7 +55,7 @@ class Truth:
         return Truth(archs=self.archs[rows], accuracies=self.accuracies[rows])
 
 
-def read_truth(path: Path, space: Space) -> Truth:
+def read_truth(path: Path, space: ChainSpace) -> Truth:
     """The accuracies of archs of ``space`` that a file holds.
 
     Raises:
@@ -86,7 +86,7 @@ def read_truth(path: Path, space: Space) -> Truth:
     )
 
 
-def write_truth(path: Path, space: Space, accuracies: dict[tuple[int, ...], float]) -> None:
+def write_truth(path: Path, space: ChainSpace, accuracies: dict[tuple[int, ...], float]) -> None:
     """Write choices -> accuracy of one training as CSV, in lexicographic order.
 
     Raises:
@@ -105,12 +105,12 @@ def to_csv(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return text.getvalue()
 
 
-def same_choices(a: Space, b: Space) -> bool:
+def same_choices(a: ChainSpace, b: ChainSpace) -> bool:
     """Whether the archs of two spaces are the same, layer by layer; channels and resolution may differ."""
     return _kinds(a) == _kinds(b)
 
 
-def _kinds(space: Space) -> list[list[dict[str, Any]]]:
+def _kinds(space: ChainSpace) -> list[list[dict[str, Any]]]:
     return [
         [{key: value for key, value in op.to_dict().items() if key not in _SIZES} for op in choices]
         for choices in space.layers
@@ -190,7 +190,7 @@ def _accuracy(value: Any, field: str, *, percent: bool = False) -> float:
     return value / most
 
 
-def _archs(rows: list[_Row], space: Space, path: Path) -> list[tuple[int, ...]]:
+def _archs(rows: list[_Row], space: ChainSpace, path: Path) -> list[tuple[int, ...]]:
     """The choices of all rows; what doesn't fit ``space`` is told with how many don't."""
     spaces: dict[str, str | None] = {"": None, space.source: None, space.name: None}  # -> what is wrong with it
     archs: list[tuple[int, ...]] = []
@@ -205,7 +205,7 @@ def _archs(rows: list[_Row], space: Space, path: Path) -> list[tuple[int, ...]]:
     return archs
 
 
-def _choices(text: str, space: Space, spaces: dict[str, str | None]) -> tuple[int, ...]:
+def _choices(text: str, space: ChainSpace, spaces: dict[str, str | None]) -> tuple[int, ...]:
     source, _, digits = text.rpartition(":")
     if source not in spaces:
         try:

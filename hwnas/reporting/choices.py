@@ -8,11 +8,11 @@ import numpy as np
 import plotly.graph_objects as go
 
 from hwnas.arrays import Values
+from hwnas.graph.graph import Op
 from hwnas.reporting.content import SearchContent
 from hwnas.reporting.markup import Html, table
 from hwnas.reporting.theme import SCARLET, TEMPLATE, label
 from hwnas.reporting.units import number
-from hwnas.space.op import MBConv, Op, Stabilizer
 
 _ROW_PX, _AROUND_PX = 26, 90
 
@@ -95,12 +95,4 @@ def _labels(search: SearchContent) -> list[str]:
 
 
 def _choice_label(ops: Sequence[Op]) -> str:
-    return " or ".join(dict.fromkeys(map(_op_label, ops)))
-
-
-def _op_label(op: Op) -> str:
-    if isinstance(op, Stabilizer):
-        return "skip"
-    if isinstance(op, MBConv):
-        return f"{op.kernel}×{op.kernel} e{op.expansion:g}{' SE' if op.se else ''}"
-    return op.kind
+    return " or ".join(dict.fromkeys(op.short for op in ops))

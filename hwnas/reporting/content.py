@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hwnas.arrays import Archs, Values
+from hwnas.graph.graph import Op
 from hwnas.space.arch import Arch
-from hwnas.space.op import Op
-from hwnas.space.space import Space
+from hwnas.space.chain import ChainSpace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,7 @@ class SearchContent:
         failed: archs that couldn't be evaluated; they aren't among ``archs``.
     """
 
-    space: Space
+    space: ChainSpace
     objectives: tuple[ObjectiveContent, ...]
     archs: Archs
     values: Values
@@ -166,7 +166,7 @@ class WinnerContent:
 
     Attributes:
         arch: its choices.
-        walk: (place, Op) as ``Space.walk`` gives them; a skipped layer is absent.
+        walk: (place, Op) as ``ChainSpace.walk`` gives them; a skipped layer is absent.
         predicted_ms: place -> what the predictor says that it adds; empty without a table.
         stabilizers: layer -> what became of its stabilizer, in a few words.
         madds, params: of the derived network at batch 1.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from hwnas.prediction.count import cost
+from hwnas.graph.count import cost
 from hwnas.reporting.charts import latency_figure
 from hwnas.reporting.content import LatencyContent, WinnerContent
 from hwnas.reporting.embed import chart
 from hwnas.reporting.headline import compared
 from hwnas.reporting.markup import Html, card, code, details, facts, join, lead, table
-from hwnas.reporting.network import describe, draw_network, shape
+from hwnas.reporting.network import draw_network, shape
 from hwnas.reporting.units import large, milliseconds, percent
 
 
@@ -45,7 +45,7 @@ def _layer_table(winner: WinnerContent) -> Html:
         rows.append(
             [
                 place,
-                describe(op),
+                op.label,
                 " → ".join(shape(op)),
                 large(op_madds),
                 large(op_params),

@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from hwnas.arrays import Indices, Values
-from hwnas.prediction.count import cost
+from hwnas.graph.count import cost
 from hwnas.prediction.lowered import LayerSum
 from hwnas.reporting.content import ObjectiveContent, SearchContent
 from hwnas.reporting.theme import AMBER, BLUE, GREY, HAIRLINE, TEMPLATE, WINNER, draw_budget, label, padded_range

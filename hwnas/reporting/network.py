@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import log
 
+from hwnas.graph.folding import is_linear
+from hwnas.graph.graph import Op, expanded
+from hwnas.graph.primitives import Conv, Multiply
 from hwnas.reporting.content import WinnerContent
 from hwnas.reporting.markup import Html, escape
 from hwnas.reporting.units import milliseconds
-from hwnas.space.op import Head, MBConv, Op, Stabilizer, Stem
 
 _WIDTH, _NARROW, _HEIGHT = 88, 54, 246
 _AXIS = 74  # y of the line that the data flows along
@@ -29,7 +31,7 @@ def draw_network(winner: WinnerContent) -> Html:
     cells = []
     for place in ("stem", *(f"layers.{layer}" for layer in range(winner.arch.space.num_layers)), "head"):
         op, ms = ops.get(place), winner.predicted_ms.get(place)
-        what = f"{describe(op)}, {' to '.join(shape(op))}" if op else "skipped"
+        what = f"{op.label}, {' to '.join(shape(op))}" if op else "skipped"
         title = f"{place.replace('layers.', 'layer ')}: {what}"
         if place.startswith("layers.") and (note := winner.stabilizers.get(int(place.removeprefix("layers.")))):
             title += f"; stabilizer: {note}"
@@ -37,7 +39,7 @@ def draw_network(winner: WinnerContent) -> Html:
         if ms is not None and total_ms > 0:
             title += f"; predicted {milliseconds(ms)}, {_share(ms / total_ms)} of the latency"
             column = _column(_width(op), ms, ms / most_ms, ms / total_ms)
-        drawn = _block(op, height_of) if op else _skip()
+        drawn = _block(op, place.startswith("layers."), height_of) if op else _skip()
         cells.append(_cell(_width(op), place.removeprefix("layers."), title, drawn + column))
     count = sum(place.startswith("layers.") for place in ops)
     label = f"The network: stem, {count} of {winner.arch.space.num_layers} layers, head"
@@ -51,27 +53,32 @@ def kernel_shade(kernel: int) -> str:
 
 def shape(op: Op) -> tuple[str, str]:
     """Input and output shape, channels first."""
-    return f"{op.c_in}×{op.h_in}×{op.w_in}", "×".join(map(str, op.out_shape))
-
-
-def describe(op: Op) -> str:
-    """What an Op is, without its shapes."""
-    words = [op.kind]
-    if isinstance(op, MBConv):
-        words = [f"mbconv {op.kernel}×{op.kernel}", f"expansion {op.expansion:g}", *(["with SE"] if op.se else [])]
-    elif isinstance(op, Head):
-        words = [f"head, {op.width} wide"]
-    if _stride(op) > 1:
-        words.append(f"stride {_stride(op)}")
-    return ", ".join(words)
+    source, target = ("×".join(map(str, values)) for values in (op.in_shapes[0], op.out_shape))
+    return source, target
 
 
 def _stride(op: Op) -> int:
-    return int(getattr(op, "stride", 1))
+    """By what its images are divided."""
+    return 1 if _is_last(op) else round(op.in_shapes[0][1] / op.out_shape[1])
+
+
+def _is_last(op: Op) -> bool:
+    """Whether what comes out are no images any more."""
+    return len(op.out_shape) == 1
+
+
+def _kernel(op: Op) -> int:
+    """The largest of its convolutions."""
+    return max((node.op.kernel for node in expanded(op) if isinstance(node.op, Conv)), default=1)
+
+
+def _gates(op: Op) -> bool:
+    """Whether it has squeeze-and-excitation."""
+    return any(isinstance(node.op, Multiply) for node in expanded(op))
 
 
 def _height_scale(winner: WinnerContent) -> Callable[[int], float]:
-    channels = [op.c_out for _, op in winner.walk if not isinstance(op, Head)] or [1]
+    channels = [op.out_shape[0] for _, op in winner.walk if not _is_last(op)] or [1]
     low, high = log(min(channels)), log(max(channels))
 
     def height(count: int) -> float:
@@ -82,7 +89,7 @@ def _height_scale(winner: WinnerContent) -> Callable[[int], float]:
 
 
 def _width(op: Op | None) -> int:
-    return _NARROW if op is None or isinstance(op, Stabilizer) else _WIDTH
+    return _NARROW if op is None or op.skips else _WIDTH
 
 
 def _cell(width: int, name: str, title: str, content: str) -> str:
@@ -98,11 +105,12 @@ def _text(x: float, y: float, text: str, kind: str) -> str:
     return f'<text x="{x:g}" y="{y:g}" class="{kind}">{escape(text)}</text>'
 
 
-def _block(op: Op, height_of: Callable[[int], float]) -> str:
+def _block(op: Op, chosen: bool, height_of: Callable[[int], float]) -> str:
     width = _width(op)
     left, right, middle = 8, width - 8, width / 2
-    into, out = height_of(op.c_in), height_of(op.c_in if isinstance(op, Head) else op.c_out)
-    kind, big, small = _labels(op)
+    channels = op.in_shapes[0][0], (op.in_shapes[0] if _is_last(op) else op.out_shape)[0]
+    into, out = map(height_of, channels)
+    kind, big, small = _labels(op, chosen)
     outline = (
         f"M{left} {_AXIS - into / 2:.1f}L{right} {_AXIS - out / 2:.1f}V{_AXIS + out / 2:.1f}"
         f"L{left} {_AXIS + into / 2:.1f}Z"
@@ -117,22 +125,21 @@ def _block(op: Op, height_of: Callable[[int], float]) -> str:
         _text(middle, 158, f"→ {target}", "shape") if width == _WIDTH else "",
     ]
     average = (into + out) / 2
-    if isinstance(op, MBConv) and op.se:
+    if _gates(op):
         parts.append(_badge(middle, _AXIS - average / 2, "SE", "se"))
     if _stride(op) > 1:
         parts.append(_badge(middle, _AXIS + average / 2, f"↓{_stride(op)}", "stride"))
     return "".join(parts)
 
 
-def _labels(op: Op) -> tuple[str, str, str]:
+def _labels(op: Op, chosen: bool) -> tuple[str, str, str]:
     """CSS class, big label and small label of a block."""
-    if isinstance(op, MBConv):
-        return kernel_shade(op.kernel), f"{op.kernel}×{op.kernel}", f"expand {op.expansion:g}"
-    if isinstance(op, Stem):
-        return "fixed", "3×3", ""
-    if isinstance(op, Head):
-        return "fixed", "head", f"{op.width} wide"
-    return ("fixed narrow", "1×1", "") if isinstance(op, Stabilizer) else ("fixed", "1×1", op.kind)
+    size = f"{_kernel(op)}×{_kernel(op)}"
+    if op.skips:
+        return "fixed narrow", size, ""
+    if _is_last(op):
+        return "fixed", op.kind, op.caption
+    return kernel_shade(_kernel(op)) if chosen and not is_linear(op) else "fixed", size, op.caption
 
 
 def _badge(x: float, y: float, text: str, kind: str) -> str:
@@ -164,9 +171,10 @@ def _share(part: float) -> str:
 
 def _legend(winner: WinnerContent) -> str:
     ops = [op for _, op in winner.walk]
-    kernels = sorted({op.kernel for op in ops if isinstance(op, MBConv)})
+    layers = [op for place, op in winner.walk if place.startswith("layers.")]
+    kernels = sorted({_kernel(op) for op in layers if not is_linear(op)})
     items = [f'<span><i class="swatch {kernel_shade(k)}"></i>{k}×{k} kernel</span>' for k in kernels]
-    if any(isinstance(op, MBConv) and op.se for op in ops):
+    if any(map(_gates, ops)):
         items.append('<span><i class="pill se">SE</i>squeeze-and-excitation</span>')
     for stride in sorted({_stride(op) for op in ops} - {1}):
         items.append(f'<span><i class="pill stride">↓{stride}</i>height and width divided by {stride}</span>')

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator, Mapping
-from math import isnan
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
+from hwnas.records.rank import Correlations, Estimate, Part, Ranking, RankRecord
 from hwnas.reporting.embed import chart
 from hwnas.reporting.html import page
 from hwnas.reporting.markup import Html, card, code, details, facts, join, lead, side_by_side, table, tile
@@ -17,48 +17,65 @@ from hwnas.reporting.units import large, percent, words
 from hwnas.version import __version__
 
 if TYPE_CHECKING:  # the report is drawn from plain data; it needs no training to be there
-    from hwnas.ranking.ranking import Agreement, Estimate, Evidence, Part, Ranking
+    from hwnas.ranking.compare import Evidence
 
 _SHALLOW_TO_DEEP = [[0.0, "#f5c542"], [0.5, "#14a38b"], [1.0, "#2b3f9e"]]
 _MINUS = "\N{MINUS SIGN}"
+_UNDEFINED = -2.0  # less than any correlation
 
 
-def render_ranking(found: Ranking, evidence: Evidence, known: Mapping[str, str]) -> str:
+def render_ranking(found: RankRecord, evidence: Evidence) -> str:
     """The text of one HTML file; the same ranking gives the same text.
 
     Args:
-        found: what :func:`hwnas.ranking.ranking.rank` found of ``evidence``.
-        evidence: what was ranked.
-        known: how it came about, name -> value.
+        found: what is known of the supernets.
+        evidence: what was ranked, arch by arch.
     """
-    tiles = join(_tiles(found))
+    ranking = found.by_accuracy
+    truth = f"{found.truth}: {found.truth_archs:,} archs, trained {found.truth_trainings}×"
     return page(
-        title=f"How supernets rank {found.whole.archs} archs",
+        title=f"How supernets rank {ranking.whole.archs} archs",
         eyebrow="hwnas rank",
-        created=f"against {known['truth']}" if "truth" in known else "",
-        top=Html(f'<section aria-label="Numbers"><div class="tiles">{tiles}</div></section>'),
+        created=f"against {truth}",
+        top=Html(f'<section aria-label="Numbers"><div class="tiles">{join(_tiles(ranking))}</div></section>'),
         sections={
-            "order": ("The order", _order_section(found)),
+            "order": ("The order", _order_section(ranking)),
             "archs": ("Arch by arch", _archs_section(evidence)),
-            "how": ("How it was made", facts(known)),
+            "how": ("How it was made", facts({"truth": truth, **_conditions(found)})),
         },
         footer=Html(f"<p>Made by hwnas {__version__}.</p>"),
     )
 
 
+def _conditions(found: RankRecord) -> dict[str, str]:
+    space = found.space
+    others = {"by loss": found.by_loss, "by loss, additive": found.by_loss_additive}
+    return {
+        "space": f"{space.name} at {space.resolution} px, {space.classes} classes",
+        "images": f"{found.images:,} of the validation part at most, {found.recalibration_images:,} for BN statistics",
+        **{
+            f"{name}, {how}": f"τ {_value(tau)}. {_interval(tau)}"
+            for name in found.by_accuracy.whole.leads
+            for how, ranking in others.items()
+            for tau in [ranking.whole.correlations[name].kendall_tau]
+        },
+        "seed": str(found.seed),
+    }
+
+
 def _best_run(found: Ranking) -> str:
-    taus = {name: found.whole.agreements[name].kendall_tau.value for name in found.whole.leads}
-    return max(taus, key=lambda name: (not isnan(taus[name]), taus[name]))
+    taus = {name: found.whole.correlations[name].kendall_tau.value for name in found.whole.leads}
+    return max(taus, key=lambda name: _UNDEFINED if (tau := taus[name]) is None else tau)
 
 
 def _tiles(found: Ranking) -> Iterator[Html]:
     name, whole = _best_run(found), found.whole
-    agreement, picks = whole.agreements[name], found.picks[name]
+    correlations, picks = whole.correlations[name], found.picks[name]
     whose = "" if len(whole.leads) == 1 else f" Of {name}, the highest."
     yield tile(
-        "Kendall's τ", _value(agreement.kendall_tau), _interval(agreement.kendall_tau),
+        "Kendall's τ", _value(correlations.kendall_tau), _interval(correlations.kendall_tau),
         f"Of two archs the more accurate is told in (1 + τ) / 2 of all pairs.{whose}",
-        f"Spearman's ρ: {_value(agreement.spearman)}.",
+        f"Spearman's ρ: {_value(correlations.spearman)}.",
     )  # fmt: skip
     over = whole.leads[name]
     yield tile(
@@ -66,7 +83,7 @@ def _tiles(found: Ranking) -> Iterator[Html]:
         "What the supernet knows beyond the best of the baselines.",
     )  # fmt: skip
     if found.top:
-        top = found.top.agreements[name].kendall_tau
+        top = found.top.correlations[name].kendall_tau
         yield tile(f"τ, best {found.top.archs} archs", _value(top), _interval(top), "Where a search has to decide.")
     if whole.ceiling:
         ceiling = whole.ceiling.kendall_tau
@@ -78,11 +95,11 @@ def _tiles(found: Ranking) -> Iterator[Html]:
 
 
 def _value(estimate: Estimate) -> str:
-    return "not defined" if isnan(estimate.value) else f"{estimate.value:.3f}".replace("-", _MINUS)
+    return "not defined" if estimate.value is None else f"{estimate.value:.3f}".replace("-", _MINUS)
 
 
 def _interval(estimate: Estimate) -> str:
-    if isnan(estimate.low):
+    if estimate.low is None:
         return "All are equal."
     return f"95 %: {estimate.low:.3f} to {estimate.high:.3f}.".replace("-", _MINUS)
 
@@ -97,8 +114,8 @@ def _order_section(found: Ranking) -> Html:
         for index, (title, part) in enumerate(parts.items())
     ]  # fmt: skip
     head = ["ordered by", "Kendall's τ", "95 %", "Spearman's ρ", "95 %", "first pick", "best of 10 picks"]
-    rows = [[*_row(name, agreement), percent(found.picks[name].top_1), percent(found.picks[name].top_10)]
-            for name, agreement in found.whole.agreements.items()]  # fmt: skip
+    rows = [[*_row(name, correlations), percent(found.picks[name].top_1), percent(found.picks[name].top_10)]
+            for name, correlations in found.whole.correlations.items()]  # fmt: skip
     if found.whole.ceiling:
         rows.append([*_row("another training", found.whole.ceiling), "", ""])
     few = "" if found.top else " There are too few archs to rank the best fifth by itself."
@@ -111,36 +128,37 @@ def _order_section(found: Ranking) -> Html:
 
 
 def _note(part: Part) -> str:
-    if part.ceiling is None or isnan(part.ceiling.kendall_tau.value):
+    if part.ceiling is None or part.ceiling.kendall_tau.value is None:
         return "Supernets in blue, orders that need no training in grey."
     return "Supernets in blue, orders that need no training in grey; dashed, what one training tells of another."
 
 
-def _row(name: str, agreement: Agreement) -> list[str]:
+def _row(name: str, found: Correlations) -> list[str]:
     cells = [words(name)]
-    for estimate in (agreement.kendall_tau, agreement.spearman):
-        span = "" if isnan(estimate.low) else f"{estimate.low:.3f} to {estimate.high:.3f}".replace("-", _MINUS)
+    for estimate in (found.kendall_tau, found.spearman):
+        span = "" if estimate.low is None else f"{estimate.low:.3f} to {estimate.high:.3f}".replace("-", _MINUS)
         cells += [_value(estimate), span]
     return cells
 
 
 def _height_px(part: Part) -> int:
-    return 90 + 44 * len(part.agreements)
+    return 90 + 44 * len(part.correlations)
 
 
 def tau_figure(part: Part) -> go.Figure:
     """A bar for the τ of each supernet and baseline, with its interval; the ceiling is a dashed line."""
-    shown = {name: a.kendall_tau for name, a in part.agreements.items() if not isnan(a.kendall_tau.value)}
+    taus = {name: found.kendall_tau for name, found in part.correlations.items()}
+    shown = {name: (tau.value, tau.low, tau.high) for name, tau in taus.items() if tau.value is not None}
     figure = go.Figure(layout={"template": TEMPLATE})
     figure.add_bar(
         orientation="h",
-        x=[tau.value for tau in shown.values()],
+        x=[value for value, _, _ in shown.values()],
         y=list(range(len(shown))),
         error_x={
             "type": "data",
             "symmetric": False,
-            "array": [tau.high - tau.value for tau in shown.values()],
-            "arrayminus": [tau.value - tau.low for tau in shown.values()],
+            "array": [0 if high is None else high - value for value, _, high in shown.values()],
+            "arrayminus": [0 if low is None else value - low for value, low, _ in shown.values()],
             "color": "#64748b",
             "thickness": 1.5,
             "width": 5,
@@ -151,7 +169,7 @@ def tau_figure(part: Part) -> go.Figure:
         hovertemplate="%{text}: τ %{x:.3f}<extra></extra>",
         width=0.62,
     )
-    if part.ceiling and not isnan(part.ceiling.kendall_tau.value):
+    if part.ceiling and part.ceiling.kendall_tau.value is not None:
         figure.add_vline(x=part.ceiling.kendall_tau.value, line={"color": AMBER, "width": 1.5, "dash": "dash"})
     figure.update_xaxes(title="Kendall's τ", zeroline=True, zerolinecolor=GREY)
     labels = [_label(_short(words(name))) for name in shown]

@@ -8,48 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from string import ascii_uppercase
-from typing import TypedDict
 
 import numpy as np
 
+from hwnas.records.similarity import LayerSimilarity, RunSimilarity, SimilarityRecord
 from hwnas.reporting.html import page
 from hwnas.reporting.markup import Html, card, details, escape, join, lead, table, tile
 from hwnas.reporting.picture import photograph
 from hwnas.version import __version__
-
-
-class LayerFigures(TypedDict):
-    """One layer: names of its C choices, their cosine similarities (C, C), and means of the skip and the blocks."""
-
-    layer: int
-    choices: list[str]
-    similarity: list[list[float]]
-    skip: float | None
-    blocks: float | None
-
-
-class RunFigures(TypedDict):
-    """One supernet: its layers, and both means over those that have a skip (over all where none has).
-
-    Layers without a skip have no residual either: their blocks agree less, and would make the skip look better.
-    """
-
-    run: str
-    stabilizers: bool
-    layers: list[LayerFigures]
-    skip_mean: float | None
-    blocks_mean: float | None
-
-
-class SimilarityFigures(TypedDict):
-    """What ``hwnas similarity --json`` prints: supernets of one space, on the same images and prefixes."""
-
-    space: str
-    images: int
-    prefixes: int
-    seed: int
-    runs: list[RunFigures]
-
 
 _COLORS = {-1.0: (185, 28, 38), 0.0: (246, 247, 249), 0.4: (190, 216, 252), 0.7: (80, 143, 240), 0.9: (28, 78, 190),
            1.0: (10, 24, 66)}  # fmt: skip
@@ -68,7 +34,7 @@ _HOW_TO_READ = (
 )
 
 
-def render_similarity(found: SimilarityFigures) -> str:
+def render_similarity(found: SimilarityRecord) -> str:
     """The text of one HTML file; the same figures give the same text."""
     numbers = Html(f'<section aria-label="Numbers"><div class="tiles">{join(_tiles(found))}</div></section>')
     drawn, (width_px, _) = draw_similarity(found)
@@ -76,7 +42,7 @@ def render_similarity(found: SimilarityFigures) -> str:
     maps = card("Cosine similarity of the choices' features", "Point at a cell for its value.", scrolling)
     means = details("The means of each layer, as a table", _means_table(found))
     return page(
-        title=f"{found['space']}: how alike the choices' features are",
+        title=f"{found.space}: how alike the choices' features are",
         eyebrow="hwnas similarity",
         created=_conditions(found),
         top=numbers,
@@ -85,7 +51,7 @@ def render_similarity(found: SimilarityFigures) -> str:
     )
 
 
-def save_picture(found: SimilarityFigures, path: Path) -> None:
+def save_picture(found: SimilarityRecord, path: Path) -> None:
     """The heat maps as a PNG, two dots for each px of :func:`draw_similarity`; takes chromium.
 
     Raises:
@@ -98,17 +64,17 @@ def save_picture(found: SimilarityFigures, path: Path) -> None:
     photograph(body, width_px + 2 * margin_px, height_px + 2 * margin_px, path, dots_per_px=2)
 
 
-def draw_similarity(found: SimilarityFigures, widest_px: int = _PAGE_PX) -> tuple[Html, tuple[int, int]]:
+def draw_similarity(found: SimilarityRecord, widest_px: int = _PAGE_PX) -> tuple[Html, tuple[int, int]]:
     """All heat maps as one SVG, and its width and height in px.
 
     Layers go from left to right and wrap at ``widest_px``; in each, the RUNs stand side by side as A, B, ….
     """
-    runs = found["runs"]
-    layers = runs[0]["layers"]
-    most = max(len(layer["choices"]) for layer in layers)
+    runs = found.runs
+    layers = runs[0].layers
+    most = max(len(layer.choices) for layer in layers)
     cell_px = 40 if most <= 4 else 28 if most <= 8 else 13
     panel_px = max(most * cell_px + _SKIP_GAP_PX, 118)  # a line of two means needs that
-    label_px = max(round(7.2 * max(len(name) for layer in layers for name in layer["choices"])) + 8, 76)
+    label_px = max(round(7.2 * max(len(name) for layer in layers for name in layer.choices)) + 8, 76)
     group_px = label_px + len(runs) * (panel_px + _PANELS_PX) - _PANELS_PX
     across = max(1, (widest_px + _BESIDE_PX) // (group_px + _BESIDE_PX))
     down = -(-len(layers) // across)
@@ -123,7 +89,7 @@ def draw_similarity(found: SimilarityFigures, widest_px: int = _PAGE_PX) -> tupl
     for index in range(len(layers)):
         left = index % across * (group_px + _BESIDE_PX)
         top = legend_px + index // across * row_px
-        parts += _layer([run["layers"][index] for run in runs], left, top, label_px, panel_px + _PANELS_PX, cell_px)
+        parts += _layer([run.layers[index] for run in runs], left, top, label_px, panel_px + _PANELS_PX, cell_px)
     svg = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width_px} {height_px}" role="img" '
         f'aria-label="{escape(_conditions(found))}" style="display:block;width:100%;max-width:{width_px}px;{_FONT}">'
@@ -133,14 +99,14 @@ def draw_similarity(found: SimilarityFigures, widest_px: int = _PAGE_PX) -> tupl
 
 
 def _layer(
-    panels: Sequence[LayerFigures], left: float, top: float, label_px: int, step_px: int, cell_px: int
+    panels: Sequence[LayerSimilarity], left: float, top: float, label_px: int, step_px: int, cell_px: int
 ) -> Iterator[Html]:
     """One layer of all RUNs: its number, the choices' names, and a heat map for each RUN."""
     first = panels[0]
-    names, skip = first["choices"], _skip_of(first["choices"])
+    names, skip = first.choices, _skip_of(first.choices)
     offsets = [_offset(i, skip, cell_px) for i in range(len(names))]
     y0 = top + _HEAD_PX
-    yield _text(left, top + 14, f"layer {first['layer']}", 13, _INK, weight=650)
+    yield _text(left, top + 14, f"layer {first.layer}", 13, _INK, weight=650)
     for name, offset in zip(names, offsets, strict=True):
         y = y0 + offset + cell_px / 2 + 4
         yield _text(left + label_px - 7, y, name, 11, _SOFT, anchor="end")
@@ -148,10 +114,10 @@ def _layer(
         x0 = left + label_px + index * step_px
         if len(panels) > 1:
             yield _text(x0, top + 14, _letter(index), 13, _INK, weight=650)
-        yield _text(x0, y0 - 8, _means(panel["skip"], panel["blocks"]), 10.5, _SOFT)
-        for i, row in enumerate(panel["similarity"]):
+        yield _text(x0, y0 - 8, _means(panel.skip, panel.blocks), 10.5, _SOFT)
+        for i, row in enumerate(panel.similarity):
             for j, value in enumerate(row):
-                what = f"layer {panel['layer']}, {names[i]} and {names[j]}: {value:.3f}"
+                what = f"layer {panel.layer}, {names[i]} and {names[j]}: {value:.3f}"
                 yield _cell(x0 + offsets[j], y0 + offsets[i], cell_px, value, what)
 
 
@@ -169,22 +135,22 @@ def _cell(x: float, y: float, size_px: int, value: float, what: str) -> Html:
     return Html(square + _text(x + middle, y + middle + 4, number, 10 if size_px < 34 else 12, style, anchor="middle"))
 
 
-def _legend(found: SimilarityFigures) -> list[str]:
+def _legend(found: SimilarityRecord) -> list[str]:
     """A line for each RUN, with its means, and one that says what was compared."""
     lines = []
     for letter, name, run in _lettered(found):
-        label = f"{letter}: {name}" if len(found["runs"]) > 1 else name
-        means = _means(run["skip_mean"], run["blocks_mean"])
+        label = f"{letter}: {name}" if len(found.runs) > 1 else name
+        means = _means(run.skip_mean, run.blocks_mean)
         lines.append(f"{label}, {_how(run)}; mean over {_over(run)}: {means}")
     what = "skip: the skip against each block; blocks: each block against the others"
     return [*lines, f"{_conditions(found)}. {what}"]
 
 
-def _scale(found: SimilarityFigures) -> Html:
+def _scale(found: SimilarityRecord) -> Html:
     """The colours and what they stand for, under the legend; below 0 only where something clearly is."""
-    values = [v for run in found["runs"] for layer in run["layers"] for row in layer["similarity"] for v in row]
+    values = [v for run in found.runs for layer in run.layers for row in layer.similarity for v in row]
     low = -1.0 if min(values) < -0.05 else 0.0
-    top, left, bar_px = 18 + (len(found["runs"]) + 1) * _LINE_PX, 124, 240
+    top, left, bar_px = 18 + (len(found.runs) + 1) * _LINE_PX, 124, 240
     steps = np.linspace(low, 1, 81)
     step_px = bar_px / len(steps)
     parts = [_text(0, top, "cosine similarity", 12, _SOFT)]
@@ -201,23 +167,23 @@ def _scale(found: SimilarityFigures) -> Html:
     return join(parts)
 
 
-def _tiles(found: SimilarityFigures) -> Iterator[Html]:
+def _tiles(found: SimilarityRecord) -> Iterator[Html]:
     for letter, name, run in _lettered(found):
         label = f"{letter}: {name}, {_how(run)}"
-        if run["skip_mean"] is not None:
-            yield tile(label, _number(run["skip_mean"]), f"The skip against each block, mean over {_over(run)}.")
-        if run["blocks_mean"] is not None:
-            yield tile(label, _number(run["blocks_mean"]), f"Each block against the others, mean over {_over(run)}.")
+        if run.skip_mean is not None:
+            yield tile(label, _number(run.skip_mean), f"The skip against each block, mean over {_over(run)}.")
+        if run.blocks_mean is not None:
+            yield tile(label, _number(run.blocks_mean), f"Each block against the others, mean over {_over(run)}.")
 
 
-def _means_table(found: SimilarityFigures) -> Html:
-    runs = found["runs"]
+def _means_table(found: SimilarityRecord) -> Html:
+    runs = found.runs
     columns = [f"{letter}: {what}" for letter, _, _ in _lettered(found) for what in ("skip to blocks", "blocks")]
     rows = []
-    for layers in zip(*(run["layers"] for run in runs), strict=True):
-        means = [value for layer in layers for value in (layer["skip"], layer["blocks"])]
-        rows.append([str(layers[0]["layer"]), *map(_number, means)])
-    means = [value for run in runs for value in (run["skip_mean"], run["blocks_mean"])]
+    for layers in zip(*(run.layers for run in runs), strict=True):
+        means = [value for layer in layers for value in (layer.skip, layer.blocks)]
+        rows.append([str(layers[0].layer), *map(_number, means)])
+    means = [value for run in runs for value in (run.skip_mean, run.blocks_mean)]
     rows.append([f"mean over {_over(runs[0])}", *map(_number, means)])
     return table(["layer", *columns], rows, align="l" + "r" * len(columns), marked=len(rows) - 1)
 
@@ -235,16 +201,16 @@ def _short(value: float) -> str:
     return f"{value:z.2f}".replace("-", "\N{MINUS SIGN}")
 
 
-def _how(run: RunFigures) -> str:
-    return "with stabilizers" if run["stabilizers"] else "without stabilizers"
+def _how(run: RunSimilarity) -> str:
+    return "with stabilizers" if run.stabilizers else "without stabilizers"
 
 
-def _over(run: RunFigures) -> str:
-    return "all layers" if run["skip_mean"] is None else "layers with a skip"
+def _over(run: RunSimilarity) -> str:
+    return "all layers" if run.skip_mean is None else "layers with a skip"
 
 
-def _conditions(found: SimilarityFigures) -> str:
-    return f"{found['space']}; {found['images']} validation images, {found['prefixes']} random prefixes"
+def _conditions(found: SimilarityRecord) -> str:
+    return f"{found.space}; {found.images} validation images, {found.prefixes} random prefixes"
 
 
 def _skip_of(names: Sequence[str]) -> int | None:
@@ -257,12 +223,12 @@ def _offset(index: int, skip: int | None, cell_px: int) -> int:
     return index * cell_px + gaps * _SKIP_GAP_PX
 
 
-def _lettered(found: SimilarityFigures) -> list[tuple[str, str, RunFigures]]:
+def _lettered(found: SimilarityRecord) -> list[tuple[str, str, RunSimilarity]]:
     """Each RUN with the letter that the heat maps call it by, and its folder's name (the path where names repeat)."""
-    runs = found["runs"]
-    names = [Path(run["run"]).name for run in runs]
+    runs = found.runs
+    names = [run.run.name for run in runs]
     if len(set(names)) < len(names):
-        names = [run["run"] for run in runs]
+        names = [str(run.run) for run in runs]
     return [(_letter(index), name, run) for index, (name, run) in enumerate(zip(names, runs, strict=True))]
 
 

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.prediction.validate import Validation
-from hwnas.reporting.agreement import Agreement, agreement_figure, by_madds, by_table, common_range
 from hwnas.reporting.embed import chart
 from hwnas.reporting.html import page
 from hwnas.reporting.markup import Html, card, code, details, escape, facts, join, lead, side_by_side, table, tile
+from hwnas.reporting.predictions import Predictions, by_madds, by_table, common_range, predictions_figure
 from hwnas.reporting.units import milliseconds, percent
-from hwnas.space.space import Space
+from hwnas.space.chain import ChainSpace
 from hwnas.tables.table import LatencyTable
 
 _HOW_TO_READ = (
@@ -49,7 +49,7 @@ def render_validation(found: Validation, validated: LatencyTable) -> str:
     )
 
 
-def _lead(found: Validation, validated: LatencyTable, space: Space) -> str:
+def _lead(found: Validation, validated: LatencyTable, space: ChainSpace) -> str:
     count = len(found.networks)
     when = (
         "each measured twice in the same rounds as the table's ops"
@@ -121,7 +121,7 @@ def _correlation(value: float | None) -> str:
     return "not defined" if value is None else f"{value:.3f}"
 
 
-def _networks_section(found: Validation, validated: LatencyTable, space: Space) -> Html:
+def _networks_section(found: Validation, validated: LatencyTable, space: ChainSpace) -> Html:
     """Both scatters with the same axes, so that the eye can compare, and all numbers as a table."""
     ours, baseline = by_table(found, LatencyPredictor(validated, space)), by_madds(found, space)
     ends_ms = common_range(ours, baseline)
@@ -153,8 +153,8 @@ def _networks_section(found: Validation, validated: LatencyTable, space: Space) 
     )
 
 
-def _scatter(title: str, note: str, agreement: Agreement, ends_ms: Sequence[float], name: str) -> Html:
-    figure = agreement_figure(agreement, ends_ms)
+def _scatter(title: str, note: str, predictions: Predictions, ends_ms: Sequence[float], name: str) -> Html:
+    figure = predictions_figure(predictions, ends_ms)
     return card(title, note, chart(figure, name, height_px=470, description=f"{title}, against measured"))
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from hwnas.errors import ArchError
 from hwnas.files import validated
+from hwnas.space.chain import ChainSpace
 from hwnas.space.ref import SpaceDefinition, SpaceRef
 from hwnas.space.registry import get_space, made
 from hwnas.space.scarlet import released_archs
-from hwnas.space.space import Space
 
 _KEYS = ("space", "choices", "resolution", "classes", "definition")
 
@@ -25,7 +25,7 @@ class Arch:
         ArchError: the choices aren't an arch of the space.
     """
 
-    space: Space
+    space: ChainSpace
     choices: tuple[int, ...]
 
     def __post_init__(self) -> None:

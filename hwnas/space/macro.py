@@ -6,8 +6,12 @@ import re
 from collections.abc import Callable
 from functools import partial
 
-from hwnas.space.op import Downsample, MBConv, Op, Stabilizer, Stem
-from hwnas.space.space import Space, Stage, assemble
+from hwnas.graph.graph import Op
+from hwnas.ops.downsample import Downsample
+from hwnas.ops.mbconv import MBConv
+from hwnas.ops.stabilizer import Stabilizer
+from hwnas.ops.stem import Stem
+from hwnas.space.chain import ChainSpace, Stage, assemble
 
 
 def _choices(c_in: int, size: int, c_out: int, stride: int) -> tuple[Op, ...]:
@@ -26,7 +30,7 @@ WIDTH = 32
 _NARROWER = re.compile(r"macro-w([1-9]\d{0,3})")
 
 
-def macro(resolution: int | None = None, classes: int | None = None, width: int = WIDTH) -> Space:
+def macro(resolution: int | None = None, classes: int | None = None, width: int = WIDTH) -> ChainSpace:
     """8 layers of 3 choices: 0 identity, 1 mbconv k3 e3, 2 mbconv k5 e6; 6,561 archs, input 32.
 
     With another ``width`` all channels scale alike: the same archs, cheaper to train.
@@ -49,7 +53,7 @@ def macro(resolution: int | None = None, classes: int | None = None, width: int 
     )
 
 
-def narrower_macro(name: str) -> Callable[[int | None, int | None], Space] | None:
+def narrower_macro(name: str) -> Callable[[int | None, int | None], ChainSpace] | None:
     """The maker of ``macro-w12`` and the like, macro with a stem of 12 channels; None for other names."""
     if match := _NARROWER.fullmatch(name):
         return partial(macro, width=int(match[1]))

@@ -101,5 +101,10 @@ class SpaceRef(Record):
     fingerprint: str
     definition: SpaceDefinition | None = None
 
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return self.definition.name if self.definition else self.source
+
     def __str__(self) -> str:
         return f"{self.source} at {self.resolution} px with {self.classes} classes"

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from hwnas.errors import SpaceError
 from hwnas.files import read_yaml, validated
+from hwnas.ops.stem import Stem
 from hwnas.registry import Registry
+from hwnas.space.chain import ChainSpace, Stage, assemble
 from hwnas.space.macro import macro, narrower_macro
-from hwnas.space.op import Stem
 from hwnas.space.ref import SpaceDefinition, SpaceRef
 from hwnas.space.scarlet import mbconv_choices, scarlet_s1, scarlet_s2, scarlet_tiny
-from hwnas.space.space import Space, Stage, assemble
 
-SPACES = Registry[Callable[[int | None, int | None], Space]](
+SPACES = Registry[Callable[[int | None, int | None], ChainSpace]](
     "hwnas.spaces",
     "space",
     {"scarlet-s1": scarlet_s1, "scarlet-s2": scarlet_s2, "scarlet-tiny": scarlet_tiny, "macro": macro},
@@ -24,7 +24,7 @@ SPACES = Registry[Callable[[int | None, int | None], Space]](
 """What makes a space of a resolution in pixels and a number of classes; None are the space's own."""
 
 
-def get_space(source: str | SpaceRef, resolution: int | None = None, classes: int | None = None) -> Space:
+def get_space(source: str | SpaceRef, resolution: int | None = None, classes: int | None = None) -> ChainSpace:
     """A space.
 
     Args:
@@ -53,7 +53,7 @@ def get_space(source: str | SpaceRef, resolution: int | None = None, classes: in
     return made(source, None, resolution, classes)
 
 
-def made(source: str, definition: SpaceDefinition | None, resolution: int | None, classes: int | None) -> Space:
+def made(source: str, definition: SpaceDefinition | None, resolution: int | None, classes: int | None) -> ChainSpace:
     """The space of a name, or of a definition that came from the path ``source``.
 
     Raises:

@@ -7,9 +7,12 @@ from itertools import product
 
 from hwnas.errors import ArchError
 from hwnas.files import read_json
+from hwnas.graph.graph import Op
+from hwnas.ops.mbconv import MBConv
+from hwnas.ops.stabilizer import Stabilizer
+from hwnas.ops.stem import Stem
 from hwnas.shipped import shipped
-from hwnas.space.op import MBConv, Op, Stabilizer, Stem
-from hwnas.space.space import Choices, Space, Stage, assemble
+from hwnas.space.chain import ChainSpace, Choices, Stage, assemble
 
 
 def mbconv_choices(
@@ -31,7 +34,7 @@ def mbconv_choices(
     return choices
 
 
-def _scarlet(name: str, se: Sequence[bool], resolution: int, classes: int) -> Space:
+def _scarlet(name: str, se: Sequence[bool], resolution: int, classes: int) -> ChainSpace:
     return assemble(
         name=name,
         source=name,
@@ -51,17 +54,17 @@ def _scarlet(name: str, se: Sequence[bool], resolution: int, classes: int) -> Sp
     )
 
 
-def scarlet_s1(resolution: int | None = None, classes: int | None = None) -> Space:
+def scarlet_s1(resolution: int | None = None, classes: int | None = None) -> ChainSpace:
     """S1: kernel (3, 5, 7) × expansion (3, 6), index ``2·ki + ei``; skip = 6."""
     return _scarlet("scarlet-s1", (False,), resolution or 224, classes or 1000)
 
 
-def scarlet_s2(resolution: int | None = None, classes: int | None = None) -> Space:
+def scarlet_s2(resolution: int | None = None, classes: int | None = None) -> ChainSpace:
     """S2: S1 with SE off and on, index ``4·ki + 2·ei + se``; skip = 12."""
     return _scarlet("scarlet-s2", (False, True), resolution or 224, classes or 1000)
 
 
-def scarlet_tiny(resolution: int | None = None, classes: int | None = None) -> Space:
+def scarlet_tiny(resolution: int | None = None, classes: int | None = None) -> ChainSpace:
     """S1's choices in a small network for 32-pixel images (digits, CIFAR-10): 8 choice layers, 6 of them skippable.
 
     The stem ends in the width of the first stage, so that only two layers have no residual: with a choice's own

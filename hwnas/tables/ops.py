@@ -1,33 +1,14 @@
-"""Ops in files: as plain values, those included that only somebody else's table has."""
+"""Ops in files, as plain values."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 from pydantic import PlainSerializer, PlainValidator
 
+import hwnas.ops  # noqa: F401  (so that all kinds of Ops are known)
 from hwnas.errors import SpaceError
-from hwnas.space.op import Op
-
-
-@dataclass(frozen=True, kw_only=True)
-class ForeignOp(Op):
-    """Kept in a table so that nothing of it is lost; no space has it, and nothing is known of it but its input.
-
-    Attributes:
-        text: how its own table names it.
-    """
-
-    kind: ClassVar[str] = "foreign"
-    text: str
-
-    @property
-    def out_shape(self) -> tuple[int, int, int]:
-        raise TypeError(f"the output's size of [{self}] isn't known")
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.text}"
+from hwnas.graph.graph import Op
 
 
 def _of_plain(data: Any) -> Op:

@@ -109,7 +109,7 @@ def check_networks(table: LatencyTable) -> SumCheck:
     if table.space is None:
         raise TableError("the table says no space, so its networks' sums aren't known")
     space = get_space(table.space)
-    lowered = [space.lower(network.choices) for network in table.networks]
+    lowered = [space.graph(network.choices).ops for network in table.networks]
     if missing := [op for ops in lowered for op in ops if op not in table.ops]:
         raise TableError(f"the table has a network with {missing[0]}, but no entry for that op; profile it")
     sums_ms = [sum(table.ops[op].p50_ms for op in ops) for ops in lowered]

@@ -33,11 +33,11 @@ from pydantic import Field, model_validator
 
 from hwnas.errors import InputError, TableError
 from hwnas.files import read_yaml, write_atomic
+from hwnas.graph.graph import Op
 from hwnas.record import FileRecord, Record
-from hwnas.space.op import Op
+from hwnas.space.chain import ChainSpace
 from hwnas.space.ref import SpaceRef
 from hwnas.space.registry import get_space
-from hwnas.space.space import Space
 from hwnas.tables.device import Device
 from hwnas.tables.ops import OpField
 from hwnas.tables.protocol import Protocol, Provenance, Share
@@ -219,7 +219,7 @@ class LatencyTable:
             calibration=file.calibration,
         )
 
-    def get_space(self) -> Space:
+    def get_space(self) -> ChainSpace:
         """The space that the table was made for.
 
         Raises:

@@ -19,10 +19,13 @@ from hwnas.artifacts.formats.structure import graph_structure
 from hwnas.artifacts.precision import in_precision
 from hwnas.artifacts.target import Target
 from hwnas.errors import ConfigError, ModelError
-from hwnas.nn.blocks import build, initialize
+from hwnas.graph.graph import chain
+from hwnas.nn.layers import GraphModule, initialize, weights_of
 from hwnas.onnx.write import to_onnx
+from hwnas.ops.head import Head
+from hwnas.ops.mbconv import MBConv
+from hwnas.ops.stem import Stem
 from hwnas.runtimes.base import Session
-from hwnas.space.op import Head, MBConv, Stem
 
 _CHW = (3, 24, 24)
 _OPS = (
@@ -154,10 +157,15 @@ class FormatContract:
 @cache
 def _example() -> tuple[nn.Module, bytes, Images]:
     """A network with random weights, its ONNX graph, and images for it."""
-    network = nn.Sequential(*map(build, _OPS)).eval()
-    for block in network:
-        initialize(block, torch.Generator().manual_seed(0))
-    return network, to_onnx(network, _CHW), np.random.default_rng(1).standard_normal((3, *_CHW), dtype=np.float32)
+    graph = chain(_CHW, tuple((str(index), op) for index, op in enumerate(_OPS)))
+    network = GraphModule(graph).eval()
+    for node in graph:
+        initialize(network.get_submodule(node.place), node.op, torch.Generator().manual_seed(0))
+    return (
+        network,
+        to_onnx(graph, weights_of(network)),
+        np.random.default_rng(1).standard_normal((3, *_CHW), dtype=np.float32),
+    )
 
 
 def _reference(network: nn.Module, images: Images) -> Images:

@@ -16,10 +16,14 @@ from torch import nn
 
 from hwnas.arrays import Images
 from hwnas.errors import ModelError
-from hwnas.nn.blocks import build, initialize
+from hwnas.graph.graph import Op, expanded
+from hwnas.nn.layers import build, initialize, weights_of
 from hwnas.onnx.write import to_onnx
+from hwnas.ops.head import Head
+from hwnas.ops.mbconv import MBConv
+from hwnas.ops.stabilizer import Stabilizer
+from hwnas.ops.stem import Stem
 from hwnas.runtimes.base import Runtime, Session
-from hwnas.space.op import Head, MBConv, Op, Stabilizer, Stem
 
 _OPS: Mapping[str, Op] = {
     "stem": Stem(c_in=3, h_in=32, w_in=32, c_out=16, width=8, stride=2, separable=True, act="relu6"),
@@ -171,12 +175,12 @@ def _example(name: str, batch: int = 1) -> tuple[nn.Module, bytes, Images]:
     """A block with random weights, its ONNX model, and images for it."""
     op = _OPS[name]
     module = build(op).eval()
-    initialize(module, torch.Generator().manual_seed(0))
+    initialize(module, op, torch.Generator().manual_seed(0))
     rng = np.random.default_rng(1)
     return (
         module,
-        to_onnx(module, (op.c_in, op.h_in, op.w_in)),
-        rng.standard_normal((batch, op.c_in, op.h_in, op.w_in), dtype=np.float32),
+        to_onnx(expanded(op), weights_of(module)),
+        rng.standard_normal((batch, *op.in_shapes[0]), dtype=np.float32),
     )
 
 

@@ -13,8 +13,8 @@ from hwnas.arrays import Archs, Values
 from hwnas.optimize.feasible import FeasibleRegion
 from hwnas.optimize.problem import Budget, Objective, Problem
 from hwnas.optimize.strategy import StrategyFactory
+from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
-from hwnas.space.space import Space
 
 Fails = Callable[[int], bool]
 """How many archs were asked for before -> whether this one's evaluation fails."""
@@ -23,7 +23,7 @@ _MACRO = get_space("macro")
 _ALL_MACRO: Archs = np.indices((3,) * 8, dtype=np.int64).reshape(8, -1).T
 
 
-def _sum(space: Space, seed: int) -> Callable[[Archs], Values]:
+def _sum(space: ChainSpace, seed: int) -> Callable[[Archs], Values]:
     """A number per layer and choice, 1 for the first, added up over the layers."""
     per_choice = np.random.default_rng(seed).uniform(1, 5, (space.num_layers, int(space.num_choices.max())))
     per_choice[:, 0] = 1
@@ -31,7 +31,7 @@ def _sum(space: Space, seed: int) -> Callable[[Archs], Values]:
     return lambda archs: np.asarray(per_choice[layers, archs].sum(axis=1))
 
 
-def _problem(free: tuple[bool, ...], space: Space = _MACRO, budget: tuple[int, float] | None = None) -> Problem:
+def _problem(free: tuple[bool, ...], space: ChainSpace = _MACRO, budget: tuple[int, float] | None = None) -> Problem:
     """A quality to maximise and costs to minimise, ``free`` saying of each whether it costs nothing."""
     objectives = [
         Objective(f"objective{index}", _sum(space, index), maximize=index == 0, free=is_free)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,35 +17,35 @@ from safetensors.torch import save
 from torch import nn
 
 from hwnas.errors import CheckpointError
-from hwnas.files import write_atomic
-from hwnas.nn.derive import load_strictly
-from hwnas.training.average import WeightAverage
+from hwnas.files import validated, write_atomic
+from hwnas.nn.network import load_strictly
+from hwnas.record import Record
+from hwnas.training.weights import WeightAverage
 
-_SCHEMA = "hwnas-checkpoint/2"
+_SCHEMA = "hwnas-checkpoint/3"
 _WEIGHT, _AVERAGE, _OPTIMIZER = "weight.", "average.", "optimizer."
 
 
-@dataclass(frozen=True, kw_only=True)
-class Position:
+class Position(Record):
     """How far a training has come.
 
     Attributes:
-        subject: hash of the space, or of the network, that is trained.
+        fingerprint: of the learner.
         epoch, step: the next ones to do.
         loss_sum: of the steps of this epoch that are done.
         best: the highest validation accuracy of an epoch so far.
         threads: of the CPU; another count adds up floating-point numbers in another order.
-        paths: state of the path sampler; None when one network is trained.
+        learner: what decides its updates to come; None where nothing does.
         scaler: state of the loss scaler of fp16.
     """
 
-    subject: str
+    fingerprint: str
     epoch: int = 0
     step: int = 0
     loss_sum: float = 0.0
     best: float | None = None
     threads: int
-    paths: dict[str, Any] | None = None
+    learner: dict[str, Any] | None = None
     scaler: dict[str, Any] | None = None
 
 
@@ -70,7 +69,7 @@ def save_checkpoint(
     }
     averages = {} if average is None else average.tensors
     tensors = _prefixed(_WEIGHT, module.state_dict()) | _prefixed(_AVERAGE, averages) | _prefixed(_OPTIMIZER, states)
-    write_atomic(path, save(tensors, {_SCHEMA: json.dumps(asdict(position))}))
+    write_atomic(path, save(tensors, {_SCHEMA: json.dumps(position.plain())}))
 
 
 def _prefixed(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -78,7 +77,7 @@ def _prefixed(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, tor
 
 
 def load_checkpoint(
-    path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, average: WeightAverage | None, subject: str
+    path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, average: WeightAverage | None, fingerprint: str
 ) -> Position:
     """Put everything back where it was; returns the position.
 
@@ -95,10 +94,11 @@ def load_checkpoint(
         found = next((key for key in header if key.startswith("hwnas-")), "none of hwnas's")
         raise CheckpointError(f"{path}: its schema is {found}, this version reads {_SCHEMA}; train anew")
     try:
-        position = Position(**json.loads(header[_SCHEMA]))
-    except (ValueError, TypeError) as error:
+        header_data = json.loads(header[_SCHEMA])
+    except ValueError as error:
         raise CheckpointError(f"{path} has a damaged header: {error}; train anew") from None
-    if position.subject != subject:
+    position = validated(Position, header_data, f"{path}: header", CheckpointError)
+    if position.fingerprint != fingerprint:
         raise CheckpointError(f"{path} is of another space or network than the configuration's; train anew")
     parts: dict[str, dict[str, torch.Tensor]] = {_WEIGHT: {}, _AVERAGE: {}, _OPTIMIZER: {}}
     for name, tensor in tensors.items():

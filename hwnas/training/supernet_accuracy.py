@@ -16,7 +16,7 @@ import numpy.typing as npt
 from hwnas.errors import CheckpointError
 from hwnas.evaluation.accuracy import Evaluator
 from hwnas.nn.threads import threads
-from hwnas.training.run import TrainedSupernet, load_supernet, read_supernet_info
+from hwnas.training.trained import TrainedSupernet, load_supernet, read_supernet_info
 
 _HASH_LENGTH = 12
 
@@ -71,7 +71,7 @@ class SupernetAccuracy:
     def key(self) -> str:
         """All that decides its values: weights, images and how many of them."""
         info = read_supernet_info(self.run)
-        data = [info.data_sha256, info.held_out, info.corrupt_images, info.preprocessing]
+        data = [info.data.sha256, info.data.held_out, info.data.corrupt_images, info.data.preprocessing]
         data_sha256 = hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
         return (
             f"supernet {self._weights_sha256[:_HASH_LENGTH]}, data {data_sha256[:_HASH_LENGTH]}, "
@@ -85,7 +85,6 @@ def _load(accuracy: SupernetAccuracy) -> tuple[TrainedSupernet, Evaluator]:
         trained = load_supernet(accuracy.run)
         if trained.sha256 != accuracy._weights_sha256:
             raise CheckpointError(f"{accuracy.run} holds another supernet than when the search began; search anew")
-        return trained, Evaluator(
-            trained.supernet, trained.data,
-            recalibration_images=accuracy.recalibration_images, evaluation_images=accuracy.evaluation_images,
-        )  # fmt: skip
+        return trained, trained.evaluator(
+            evaluation_images=accuracy.evaluation_images, recalibration_images=accuracy.recalibration_images
+        )

@@ -1,16 +1,28 @@
-"""The gradient of one update: every path on one batch, in parts where memory is short."""
+"""The gradient of an update that is a sum over paths: every path on one batch, in pieces where memory is short."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 
 from hwnas.evaluation.batchnorm import Forward
-from hwnas.training.loss import Loss
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Criterion(Protocol):
+    """What is minimised. Both are means over a batch, so that a batch in pieces has the same."""
+
+    def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """How far a network's outputs are from what its images show."""
+        ...
+
+    def compare(self, outputs: torch.Tensor, taught: torch.Tensor) -> torch.Tensor:
+        """How far a network's outputs are from a teacher's."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +31,7 @@ class TrainedPath:
 
     Attributes:
         name: for messages.
-        forward: x_NCHW -> logits.
+        forward: x_NCHW -> outputs.
         taught: whether it learns from the output of the update's first path.
     """
 
@@ -32,16 +44,34 @@ def _plainly(loss: torch.Tensor) -> torch.Tensor:
     return loss
 
 
+@dataclass(frozen=True, kw_only=True)
+class Passes:
+    """How forward and backward passes are computed.
+
+    Attributes:
+        pieces: how many the batch goes through in. The gradient is that of the whole batch, but for BN, whose
+            statistics are of a piece.
+        precision: of forward passes: fp32, bf16 or fp16.
+        scale: applied to each loss before its backward pass (of fp16).
+    """
+
+    pieces: int = 1
+    precision: str = "fp32"
+    scale: Callable[[torch.Tensor], torch.Tensor] = _plainly
+
+
+_PLAINLY = Passes()
+
+
 def accumulate(
     paths: Sequence[TrainedPath],
     x_NCHW: torch.Tensor,
-    labels: torch.Tensor,
-    loss: Loss,
+    targets: torch.Tensor,
+    criterion: Criterion,
+    passes: Passes = _PLAINLY,
     *,
-    parts: int = 1,
+    distillation: float = 0.0,
     teacher: Forward | None = None,
-    precision: str = "fp32",
-    scale: Callable[[torch.Tensor], torch.Tensor] = _plainly,
 ) -> list[float]:
     """Add the gradient of each path's mean loss on one batch to ``.grad``; returns the losses.
 
@@ -51,29 +81,38 @@ def accumulate(
     Args:
         paths: what to train; all see the same images.
         x_NCHW: the batch.
-        labels: (N,) int64.
-        loss: of logits, labels and a teacher's logits.
-        parts: how many pieces the batch goes through in. The gradient is that of the whole batch, but for BN, whose
-            statistics are of a piece.
-        teacher: x_NCHW -> logits that all paths learn from.
-        precision: of forward passes: fp32, bf16 or fp16.
-        scale: applied to each loss before its backward pass (of fp16).
+        targets: what it shows, such as labels (N,) int64.
+        criterion: the loss, and how outputs are compared with a teacher's.
+        passes: how to compute.
+        distillation: the teacher's share of the loss, in [0, 1], of paths that have a teacher.
+        teacher: x_NCHW -> outputs that all paths learn from.
     """
-    device, half = x_NCHW.device.type, _DTYPES.get(precision)
+    device, half = x_NCHW.device.type, _DTYPES.get(passes.precision)
     sums = [x_NCHW.new_zeros(()) for _ in paths]
-    for x_part, labels_part in zip(x_NCHW.chunk(parts), labels.chunk(parts), strict=True):
-        share = len(x_part) / len(x_NCHW)
+    for x_piece, targets_piece in zip(x_NCHW.chunk(passes.pieces), targets.chunk(passes.pieces), strict=True):
+        share = len(x_piece) / len(x_NCHW)
         with torch.autocast(device, half, enabled=half is not None):
             taught = None
             if teacher is not None:
                 with torch.no_grad():
-                    taught = teacher(x_part)
+                    taught = teacher(x_piece)
             for index, path in enumerate(paths):
-                logits = path.forward(x_part)
-                value = loss(logits, labels_part, taught if teacher is not None or path.taught else None) * share
+                outputs = path.forward(x_piece)
+                learns = distillation > 0 and (teacher is not None or path.taught)
+                value = _loss(criterion, outputs, targets_piece, taught if learns else None, distillation) * share
                 with torch.autocast(device, enabled=False):
-                    scale(value).backward()  # type: ignore[no-untyped-call]
+                    passes.scale(value).backward()  # type: ignore[no-untyped-call]
                 sums[index] += value.detach()
                 if index == 0 and teacher is None:
-                    taught = logits.detach()
+                    taught = outputs.detach()
     return [float(value) for value in torch.stack(sums).tolist()]
+
+
+def _loss(
+    criterion: Criterion, outputs: torch.Tensor, targets: torch.Tensor, taught: torch.Tensor | None, distillation: float
+) -> torch.Tensor:
+    if taught is None:
+        return criterion.loss(outputs, targets)
+    if distillation == 1:
+        return criterion.compare(outputs, taught)
+    return torch.lerp(criterion.loss(outputs, targets), criterion.compare(outputs, taught), distillation)

@@ -14,13 +14,14 @@ import pytest
 
 from hwnas.artifacts.export import export
 from hwnas.data.load import Data, load_data
-from hwnas.nn.derive import Network, derive
+from hwnas.nn.derive import derive
 from hwnas.nn.model_folder import ModelInfo
+from hwnas.nn.network import Network
 from hwnas.nn.origin import OnDevice, Searched
 from hwnas.nn.supernet import Supernet
 from hwnas.space.registry import get_space
 from tests.conftest import SMALL_SPACE
-from tests.nn.test_derive import lived_in
+from tests.nn.weights import lived_in
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Shipped:
     root = tmp_path_factory.mktemp("shipped")
     (root / "small.yaml").write_text(SMALL_SPACE)
     space = get_space(str(root / "small.yaml"))
-    network = derive(lived_in(Supernet(space)), [0, 3, 1, 2, 4, 1]).eval()
+    network = derive(lived_in(Supernet(space.inheriting())), [0, 3, 1, 2, 4, 1]).eval()
     data = load_data("digits", 16)
     info = ModelInfo(
         data="digits", labels=data.classes, preprocessing=data.preprocessing, accuracy={"test": 0.9},

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -21,18 +21,13 @@ from hwnas.artifacts.formats.registry import get_format
 from hwnas.artifacts.sidecar import read_sidecar
 from hwnas.artifacts.target import get_target
 from hwnas.files import to_json
-from hwnas.nn.derive import Network
 from hwnas.nn.model_folder import load_model, save_model
+from hwnas.nn.network import Network
 from hwnas.onnx.precision.half import to_half
-from hwnas.onnx.write import to_onnx
 from hwnas.space.registry import get_space
 from tests.artifacts.conftest import Shipped
-from tests.profiling.test_result_fuzz import ODD, damage, mutate, one_line_or_nothing
-
-FUZZ = settings(
-    max_examples=500, deadline=None, database=None, derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
-)  # fmt: skip
+from tests.fuzzing import FUZZ, ODD, damage, mutate, one_line_or_nothing
+from tests.onnx_models import onnx_of
 
 
 @dataclass(frozen=True)
@@ -74,7 +69,7 @@ def kinds(shipped: Shipped, tmp_path_factory: pytest.TempPathFactory) -> dict[st
 
     sidecar = root / "engine.json"
     rtx = get_target("tensorrt-rtx-fp16")
-    graph = to_half(to_onnx(nn.Flatten(), (3, 4, 4)))
+    graph = to_half(onnx_of(nn.Flatten(), (3, 4, 4)))
     sidecar.write_bytes(get_format("tensorrt-rtx").write(graph, rtx)[".json"])
 
     def manifest() -> None:

@@ -12,13 +12,13 @@ from hwnas.artifacts.bench import Bench, BenchResult, bench
 from hwnas.artifacts.bundle import Artifact, load_artifact
 from hwnas.artifacts.export import export
 from hwnas.errors import ConfigError, RuntimeMissingError
-from hwnas.nn.derive import Network
+from hwnas.nn.network import Network
 from hwnas.profiling.timer import Effort
 from hwnas.runtimes.onnxruntime import OnnxRuntimeSession
+from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
-from hwnas.space.space import Space
 from hwnas.tables.table import Latency
-from tests.artifacts.test_memory import crashing
+from tests.artifacts.faults import crashing
 from tests.conftest import SMALL_SPACE
 
 EFFORT = Effort(rounds=3, runs_per_round=2, warmup_runs=1, at_least_s=0, at_most_s=0)
@@ -33,14 +33,14 @@ tolerance: {relative: 1.0e-4, top1: 0.99}
 
 
 @pytest.fixture(scope="module")
-def space(tmp_path_factory: pytest.TempPathFactory) -> Space:
+def space(tmp_path_factory: pytest.TempPathFactory) -> ChainSpace:
     path = tmp_path_factory.mktemp("space") / "small.yaml"
     path.write_text(SMALL_SPACE)
     return get_space(str(path))
 
 
 @pytest.fixture(scope="module")
-def artifact(space: Space, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+def artifact(space: ChainSpace, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     folder = tmp_path_factory.mktemp("shipped")
     (folder / "fixed.yaml").write_text(FIXED)
     targets = ["onnx-fp32", str(folder / "fixed.yaml"), "openvino-fp32", "tensorrt-rtx-fp16"]
@@ -130,7 +130,7 @@ def test_a_file_that_crashes_is_never_loaded_here(
 
 
 @pytest.mark.usefixtures("quick")
-def test_wrong_requests(artifact: Artifact, space: Space, tmp_path: Path) -> None:
+def test_wrong_requests(artifact: Artifact, space: ChainSpace, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="batch must be at least 1"):
         bench([artifact], batches=(1, 0))
     with pytest.raises(ConfigError, match="threads must be"):

@@ -14,8 +14,8 @@ from hwnas.artifacts.target import get_target
 from hwnas.artifacts.timing import Timing
 from hwnas.artifacts.verify import random_textures
 from hwnas.errors import ModelError
-from hwnas.nn.derive import Network
-from hwnas.space.space import Space
+from hwnas.nn.network import Network
+from hwnas.space.chain import ChainSpace
 from hwnas.tables.table import Latency
 
 CHW = (3, 16, 16)
@@ -23,7 +23,7 @@ FP32, INT8 = get_target("onnx-fp32"), get_target("onnx-int8-cpu")
 
 
 @pytest.fixture
-def network(small_space: Space) -> Network:
+def network(small_space: ChainSpace) -> Network:
     return Network(small_space, [1] * 6).eval()
 
 

@@ -21,8 +21,8 @@ from hwnas.artifacts.export import export
 from hwnas.artifacts.reference import Normalization, read_reference, reference_of
 from hwnas.data.load import load_data
 from hwnas.errors import ConfigError, HwnasError, ModelError, SpaceError
-from hwnas.nn.derive import Network
 from hwnas.nn.model_folder import ModelInfo, load_model, save_model
+from hwnas.nn.network import Network
 from hwnas.space.registry import get_space
 from tests.artifacts.conftest import Copy, Shipped
 
@@ -166,7 +166,7 @@ def test_the_model_card_says_what_is_known(shipped: Shipped) -> None:
     assert "Random weights" not in card
     page = MarkdownIt().enable("table").render(card)
     assert page.count("<table>") == 2
-    assert page.count("<tr>") == 2 + 2 + 1 + len(shipped.network.ops) - 1  # two heads, two files, the layers
+    assert page.count("<tr>") == 2 + 2 + 1 + len(shipped.network.graph.ops) - 1  # two heads, two files, the layers
 
 
 def test_the_model_card_is_honest(tmp_path: Path) -> None:

@@ -17,13 +17,13 @@ from hwnas.artifacts.entry import Normalization
 from hwnas.artifacts.export import export
 from hwnas.artifacts.verify import random_textures
 from hwnas.errors import ConfigError, ModelError
-from hwnas.nn.derive import Network
 from hwnas.nn.model_folder import ModelInfo
+from hwnas.nn.network import Network
 from hwnas.onnx.precision.half import to_half
 from hwnas.onnx.precision.int8 import ONNXRUNTIME, quantize
-from hwnas.onnx.write import to_onnx
 from hwnas.runtimes.registry import get_runtime
-from hwnas.space.space import Space
+from hwnas.space.chain import ChainSpace
+from tests.onnx_models import onnx_of
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 NORMALIZATION = Normalization(MEAN, STD)
@@ -40,7 +40,7 @@ tolerance: {{relative: {relative}, top1: 0.5}}
 
 
 @pytest.fixture
-def network(small_space: Space) -> Network:
+def network(small_space: ChainSpace) -> Network:
     return Network(small_space, [1] * small_space.num_layers).eval()
 
 
@@ -80,7 +80,7 @@ def test_images_are_what_pytorch_normalises() -> None:
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 def test_a_graph_of_any_precision_takes_bytes(network: Network, precision: str) -> None:
-    model = to_onnx(network, (3, 16, 16))
+    model = onnx_of(network, (3, 16, 16))
     images = normalised_by_torch(pixels()).numpy()
     if precision == "fp16":
         model = to_half(model)

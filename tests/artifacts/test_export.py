@@ -16,13 +16,14 @@ from hwnas.artifacts.export import export
 from hwnas.artifacts.target import Tolerance, get_target, target_names
 from hwnas.artifacts.verify import compare, misses, random_textures, shortfall
 from hwnas.errors import CheckpointError, ConfigError, CountError, DataError, ModelError, OutputError, ParityError
-from hwnas.nn.derive import Network, derive
+from hwnas.graph.count import count
+from hwnas.nn.derive import derive
 from hwnas.nn.model_folder import ModelInfo, load_model, save_model
+from hwnas.nn.network import Network
 from hwnas.nn.supernet import Supernet
-from hwnas.onnx.write import to_onnx
-from hwnas.prediction.count import count
-from hwnas.space.space import Space
-from tests.nn.test_derive import lived_in
+from hwnas.space.chain import ChainSpace
+from tests.nn.weights import lived_in
+from tests.onnx_models import onnx_of
 
 INFO = ModelInfo(
     data="digits", labels=("zero", "one"), accuracy={"test": 0.9},
@@ -32,8 +33,8 @@ INFO = ModelInfo(
 
 
 @pytest.fixture
-def network(small_space: Space) -> Network:
-    return derive(lived_in(Supernet(small_space)), [0, 3, 1, 2, 4, 1]).eval()
+def network(small_space: ChainSpace) -> Network:
+    return derive(lived_in(Supernet(small_space.inheriting())), [0, 3, 1, 2, 4, 1]).eval()
 
 
 def test_the_folder_holds_what_the_manifest_says(network: Network, tmp_path: Path) -> None:
@@ -43,7 +44,7 @@ def test_the_folder_holds_what_the_manifest_says(network: Network, tmp_path: Pat
         "parity.safetensors", "onnx-fp32.onnx",
     }  # fmt: skip
     manifest = artifact.manifest
-    assert (manifest.madds, manifest.params) == (count(network.ops).madds, count(network.ops).params)
+    assert (manifest.madds, manifest.params) == (count(network.graph).madds, count(network.graph).params)
     assert manifest.stabilizers == {"4": "kept as layers.4: a residual on both sides"}
     assert json.loads((artifact.path / "labels.json").read_text()) == ["zero", "one"]
     assert json.loads((artifact.path / "preprocessing.json").read_text()) == INFO.preprocessing
@@ -77,12 +78,12 @@ def test_export_leaves_the_network_as_it_was(network: Network, tmp_path: Path) -
 def test_a_wrong_export_is_caught_and_leaves_nothing(
     network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = Network(network.space, network.choices, stabilizers=True, seed=5)
-    monkeypatch.setattr(make_module, "to_onnx", lambda _, shape, **versions: to_onnx(other, shape, **versions))
+    other = Network(network.space.inheriting(), network.choices, seed=5)
+    monkeypatch.setattr(make_module, "to_onnx", lambda _, __, **versions: onnx_of(other, **versions))
     with pytest.raises(ParityError, match="differs from PyTorch"):
         export(network, ["onnx-fp32"], tmp_path / "artifact")
     smaller = Network(network.space, [0] * 6)
-    monkeypatch.setattr(make_module, "to_onnx", lambda _, shape, **versions: to_onnx(smaller, shape, **versions))
+    monkeypatch.setattr(make_module, "to_onnx", lambda _, __, **versions: onnx_of(smaller, **versions))
     with pytest.raises(CountError, match="graph isn't the arch"):
         export(network, ["onnx-fp32"], tmp_path / "artifact")
     assert [path.name for path in tmp_path.glob("*artifact*")] == ["artifact.failed"]
@@ -185,7 +186,7 @@ def test_a_users_target_is_checked(tmp_path: Path, line: str, words: str) -> Non
 @pytest.mark.parametrize("change", ["weights", "no weights", "json", "arch", "no json"])
 def test_an_altered_model_folder_is_refused(network: Network, tmp_path: Path, change: str) -> None:
     folder = tmp_path / "model"
-    counted = count(network.ops)
+    counted = count(network.graph)
     save_model(network, folder, INFO, madds=counted.madds, params=counted.params)
     weights, description = folder / "weights.safetensors", folder / "model.json"
     if change == "weights":

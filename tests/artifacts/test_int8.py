@@ -18,10 +18,10 @@ from hwnas.artifacts.precision import in_precision
 from hwnas.artifacts.target import Quantization, Target, get_target
 from hwnas.artifacts.verify import compare, logits_of, misses, random_textures, sqnr_db
 from hwnas.errors import DataError, HwnasError
-from hwnas.nn.derive import Network
-from hwnas.onnx.write import to_onnx
+from hwnas.nn.network import Network
 from hwnas.runtimes.registry import get_runtime
-from hwnas.space.space import Space
+from hwnas.space.chain import ChainSpace
+from tests.onnx_models import onnx_of
 
 CHW = (3, 16, 16)
 
@@ -32,7 +32,7 @@ def asked(keep: str | tuple[str, ...], name: str = "onnx-int8-cpu") -> Target:
 
 
 @pytest.fixture
-def network(small_space: Space) -> Network:
+def network(small_space: ChainSpace) -> Network:
     return Network(small_space, [1] * small_space.num_layers).eval()
 
 
@@ -156,7 +156,7 @@ def test_accuracy_first_then_latency(
 
 
 def test_auto_takes_one_of_what_it_tried_and_says_why(network: Network) -> None:
-    model = to_onnx(network, CHW)
+    model = onnx_of(network, CHW)
     images, kind = random_textures(32, CHW), get_format("onnx")
     found = in_precision(model, asked("auto"), kind, images)
     choices: tuple[tuple[str, ...], ...] = ((), ("se",), ("depthwise",), ("first", "last"), ("se", "first", "last"))
@@ -182,12 +182,12 @@ def test_auto_takes_one_of_what_it_tried_and_says_why(network: Network) -> None:
 )
 def test_images_that_calibrate_nothing(network: Network, images: Images | None, words: str) -> None:
     with pytest.raises(HwnasError, match=words) as caught:
-        in_precision(to_onnx(network, CHW), asked("auto"), get_format("onnx"), images)
+        in_precision(onnx_of(network, CHW), asked("auto"), get_format("onnx"), images)
     assert "\n" not in str(caught.value)
     if words != r"\(3, 16, 16\)":
         assert isinstance(caught.value, DataError)
 
 
 def test_one_image_is_enough(network: Network) -> None:
-    found = in_precision(to_onnx(network, CHW), asked(("se",)), get_format("onnx"), random_textures(1, CHW))
+    found = in_precision(onnx_of(network, CHW), asked(("se",)), get_format("onnx"), random_textures(1, CHW))
     assert found.notes[1] == "kept in float: se, as asked"

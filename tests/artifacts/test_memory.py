@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from hwnas.artifacts import memory
 from hwnas.artifacts.memory import peak_memory_mb
 from hwnas.artifacts.target import get_target
 from hwnas.errors import ModelError
+from tests.artifacts.faults import crashing
 
 CHW = (1, 10, 10)
 TARGET = get_target("onnx-fp32")
@@ -66,13 +66,6 @@ def test_a_crash_stays_in_its_own_process(tmp_path: Path, monkeypatch: pytest.Mo
     crashing("onnxruntime", tmp_path, monkeypatch)
     with pytest.raises(ModelError, match="SIGSEGV"):
         peak_memory_mb(linear(10), TARGET, CHW, batch=1)
-
-
-def crashing(package: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From now on, processes that import ``package`` anew are killed."""
-    (folder / package).mkdir()
-    (folder / package / "__init__.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n")
-    monkeypatch.setenv("PYTHONPATH", f"{folder}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
 
 
 def test_the_process_leaves_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

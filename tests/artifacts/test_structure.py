@@ -14,16 +14,18 @@ from hwnas.artifacts.structure import check_structure, check_versions, layers_of
 from hwnas.artifacts.target import get_target
 from hwnas.artifacts.verify import random_textures
 from hwnas.errors import CountError
-from hwnas.nn.derive import Network, derive, load_scarlet
+from hwnas.graph.count import cost
+from hwnas.nn.checkpoints import load_scarlet
+from hwnas.nn.derive import derive
+from hwnas.nn.network import Network
 from hwnas.nn.supernet import Supernet
 from hwnas.onnx.precision.half import to_half
 from hwnas.onnx.precision.int8 import ONNXRUNTIME, OPENVINO, TENSORRT, quantize
-from hwnas.onnx.write import to_onnx
-from hwnas.prediction.count import cost
-from hwnas.space.op import MBConv
+from hwnas.ops.mbconv import MBConv
+from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
-from hwnas.space.space import Space
-from tests.nn.test_derive import lived_in
+from tests.nn.weights import lived_in
+from tests.onnx_models import onnx_of
 
 NORMALIZATION = Normalization((0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
 
@@ -42,13 +44,13 @@ def chw(network: Network) -> tuple[int, int, int]:
 
 @pytest.fixture(scope="module")
 def model(network: Network, chw: tuple[int, int, int]) -> bytes:
-    return to_onnx(network, chw)
+    return onnx_of(network, chw)
 
 
 @pytest.mark.parametrize("name", ["scarlet-a", "scarlet-b", "scarlet-c"])
 def test_released_archs_pass(name: str) -> None:
     network = load_scarlet(name, resolution=64)
-    check_structure(to_onnx(network, (3, 64, 64)), network)
+    check_structure(onnx_of(network, (3, 64, 64)), network.graph)
 
 
 def test_every_precision_passes(network: Network, model: bytes, chw: tuple[int, int, int]) -> None:
@@ -57,14 +59,14 @@ def test_every_precision_passes(network: Network, model: bytes, chw: tuple[int, 
     graphs = [to_half(model), to_half(model, kept)]
     graphs += [quantize(model, [images], preset) for preset in (ONNXRUNTIME, OPENVINO, TENSORRT)]
     for graph in graphs:
-        check_structure(graph, network)
-        check_structure(NORMALIZATION.inside(graph), network)
+        check_structure(graph, network.graph)
+        check_structure(NORMALIZATION.inside(graph), network.graph)
 
 
-def test_a_network_with_stabilizers_that_stay_passes(small_space: Space) -> None:
-    network = derive(lived_in(Supernet(small_space)), [0, 3, 1, 2, 4, 1]).eval()
+def test_a_network_with_stabilizers_that_stay_passes(small_space: ChainSpace) -> None:
+    network = derive(lived_in(Supernet(small_space.inheriting())), [0, 3, 1, 2, 4, 1]).eval()
     assert any("kept" in note for note in network.stabilizer_notes.values())
-    check_structure(to_onnx(network, (3, 16, 16)), network)
+    check_structure(onnx_of(network, (3, 16, 16)), network.graph)
 
 
 @pytest.mark.parametrize("name", ["scarlet-s2", "macro"])
@@ -181,7 +183,7 @@ def test_what_is_not_the_arch_is_named(
     del proto.graph.value_info[:]
     onnx.checker.check_model(proto, full_check=True)  # each is a sound ONNX model
     with pytest.raises(CountError, match=words) as caught:
-        check_structure(proto.SerializeToString(), network)
+        check_structure(proto.SerializeToString(), network.graph)
     assert "\n" not in str(caught.value)
 
 
@@ -190,7 +192,7 @@ def test_another_arch_of_the_space_is_not_this_one(network: Network, chw: tuple[
         other = list(network.choices)
         other[layer] = choice - 1
         with pytest.raises(CountError, match="isn't the arch"):
-            check_structure(to_onnx(Network(network.space, other).eval(), chw), network)
+            check_structure(onnx_of(Network(network.space, other).eval(), chw), network.graph)
 
 
 def test_opset_and_ir_version_are_held_against_the_target(model: bytes) -> None:

@@ -41,7 +41,7 @@ def flow(tmp_path_factory: pytest.TempPathFactory) -> Flow:
     )  # fmt: skip
     flow.space.write_text(SMALL_SPACE)
     config = root / "supernet-config.yaml"
-    config.write_text(f"data: digits\nspace: {flow.space}\nepochs: 2\nbatch: 64\nwarmup_epochs: 0.5\n")
+    config.write_text(f"data: digits\nlearner: {{space: {flow.space}}}\nepochs: 2\nbatch: 64\nwarmup_epochs: 0.5\n")
     for words in [
         ["profile", "--space", flow.space, "-o", flow.table, "--networks", "6"],
         ["train", config, "-o", flow.supernet],

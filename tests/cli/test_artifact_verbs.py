@@ -56,7 +56,9 @@ def test_the_interval_is_that_of_predict(hwnas: Shell, flow: Flow) -> None:
 
 def test_the_chain_goes_on_when_it_is_trained(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:
     config = tmp_path / "tune.yaml"
-    config.write_text(f"data: digits\nnetwork: {flow.model}\nepochs: 1\nwarmup_epochs: 0.5\nbatch: 256\n")
+    config.write_text(
+        f"data: digits\nlearner: {{kind: network, network: {flow.model}}}\nepochs: 1\nwarmup_epochs: 0.5\nbatch: 256\n"
+    )
     assert hwnas("train", config, "-o", tmp_path / "run").status == 0
     before = json.loads((flow.model / "model.json").read_text())
     after = json.loads((tmp_path / "run" / "model" / "model.json").read_text())

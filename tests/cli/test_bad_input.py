@@ -91,7 +91,7 @@ def test_budgets_that_make_no_sense(hwnas: Shell, flow: Flow, tmp_path: Path, bu
 
 def test_a_budget_in_microseconds_gets_a_hint(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:
     table, space = LatencyTable.load(flow.table), get_space(str(flow.space))
-    budget_us = 1000 * float(np.median(LatencyPredictor(table, space).predict(space.sample(100, 0))))
+    budget_us = 1000 * float(np.median(LatencyPredictor(table, space)(space.sample(100, 0))))
     message = hwnas.refused(
         "search", "--supernet", flow.supernet, "--table", f"{flow.table}:{budget_us}", "-o", tmp_path / "search"
     )
@@ -190,7 +190,7 @@ def test_a_search_in_which_too_much_fails(
 
 def test_data_folders(hwnas: Shell, tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
-    config.write_text(f"data: {tmp_path / 'photos'}\nspace: scarlet-tiny\n")
+    config.write_text(f"data: {tmp_path / 'photos'}\nlearner: {{space: scarlet-tiny}}\n")
     run = tmp_path / "run"
     assert "photos" in hwnas.refused("train", config, "-o", run)
     (tmp_path / "photos" / "train").mkdir(parents=True)

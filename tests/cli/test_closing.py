@@ -20,8 +20,8 @@ from hwnas.prediction.calibrate import calibrate
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.prediction.lowered import madds
 from hwnas.profiling.timer import Effort
+from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
-from hwnas.space.space import Space
 from hwnas.tables.table import LatencyTable
 from tests.prediction.recording import Recording
 from tests.tables.make import measured_table
@@ -30,12 +30,12 @@ QUICK = Effort(rounds=6, runs_per_round=2, warmup_runs=1, at_least_s=0, at_most_
 
 
 @pytest.fixture(scope="module")
-def tiny() -> Space:
+def tiny() -> ChainSpace:
     return get_space("scarlet-tiny", 16, classes=10)
 
 
 @pytest.fixture(scope="module")
-def table(tiny: Space) -> LatencyTable:
+def table(tiny: ChainSpace) -> LatencyTable:
     found = measured_table(tiny, tiny.sample(8, 0), QUICK)
     return calibrate(found, tiny)
 
@@ -53,17 +53,17 @@ def quality(archs: Archs) -> np.ndarray:
     return np.log1p(madds(get_space("scarlet-tiny", 16, classes=10))(archs)) + 0.01 * archs.sum(axis=1)
 
 
-def searched(table: LatencyTable, space: Space, *, share: float | None, p90: bool = False) -> SearchResult:
+def searched(table: LatencyTable, space: ChainSpace, *, share: float | None, p90: bool = False) -> SearchResult:
     """With a budget that ``share`` of random archs is predicted to meet."""
-    predictor = LatencyPredictor(table, space, stabilizers=True)
+    predictor = LatencyPredictor(table, space.inheriting())
     objectives = [
         Objective("accuracy", quality, maximize=True),
-        Objective("latency_ms", predictor.predict, free=True),
+        Objective("latency_ms", predictor, free=True),
     ]
     if p90:
-        slow = LatencyPredictor(table, space, stabilizers=True, quantile="p90")
+        slow = LatencyPredictor(table, space.inheriting(), quantile="p90")
         objectives.append(Objective("latency_p90_ms", slow.predict, free=True))
-    at_most = None if share is None else float(np.quantile(predictor.predict(space.sample(500, 0)), share))
+    at_most = None if share is None else float(np.quantile(predictor(space.sample(500, 0)), share))
     budgets = [] if at_most is None else [Budget("latency_ms", at_most)]
     return search(space, objectives, budgets, evaluations=25, seed=0)
 
@@ -91,8 +91,8 @@ def check(closed: Closed, result: SearchResult, table: LatencyTable, folder: Pat
         assert times == [added.p10_ms, added.p50_ms, added.p90_ms] == sorted(times)
         assert (point["drift"], point["confidence_95"]) == (added.drift, added.confidence_95)
         assert point["predicted_ms"] == result.values[index, names.index(objective)]
-        predictor = LatencyPredictor(refitted, space, stabilizers=True, quantile=quantile)  # type: ignore[arg-type]
-        assert point["refitted_ms"] == pytest.approx(predictor.predict(arch)[0], rel=1e-12)
+        predictor = LatencyPredictor(refitted, space.inheriting(), quantile=quantile)  # type: ignore[arg-type]
+        assert point["refitted_ms"] == pytest.approx(predictor(arch)[0], rel=1e-12)
         assert point["budget_ms"] == budgets.get(objective)
         assert point["within"] == (objective not in budgets or point["measured_ms"] <= budgets[objective])
         assert point["on_front"] == (index in plain["front"])
@@ -129,7 +129,7 @@ def check(closed: Closed, result: SearchResult, table: LatencyTable, folder: Pat
 
 @pytest.mark.parametrize("p90", [False, True])
 def test_a_front_is_measured_and_its_table_refitted(
-    table: LatencyTable, tiny: Space, tmp_path: Path, p90: bool
+    table: LatencyTable, tiny: ChainSpace, tmp_path: Path, p90: bool
 ) -> None:
     result = searched(table, tiny, share=0.5, p90=p90)
     found = closed(result, table, tmp_path, p90=p90)
@@ -139,7 +139,7 @@ def test_a_front_is_measured_and_its_table_refitted(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["table.yaml"]
 
 
-def test_what_is_over_budget_when_measured_is_replaced(table: LatencyTable, tiny: Space, tmp_path: Path) -> None:
+def test_what_is_over_budget_when_measured_is_replaced(table: LatencyTable, tiny: ChainSpace, tmp_path: Path) -> None:
     """Predictions are half of what is true: the search went over its budget, the closed front doesn't."""
     wrong = believing(table, 0.5)
     result = searched(wrong, tiny, share=0.5)
@@ -153,7 +153,7 @@ def test_what_is_over_budget_when_measured_is_replaced(table: LatencyTable, tiny
     assert any("left the front" in line for line in told(found.plain))
 
 
-def test_it_says_what_a_cautious_predictor_kept_out(table: LatencyTable, tiny: Space, tmp_path: Path) -> None:
+def test_it_says_what_a_cautious_predictor_kept_out(table: LatencyTable, tiny: ChainSpace, tmp_path: Path) -> None:
     cautious = believing(table, 2.0)
     result = searched(cautious, tiny, share=0.5)
     found = closed(result, cautious, tmp_path)
@@ -163,7 +163,7 @@ def test_it_says_what_a_cautious_predictor_kept_out(table: LatencyTable, tiny: S
     assert any("search again" in line for line in told(found.plain))
 
 
-def test_nothing_within_budget_is_left_and_said(table: LatencyTable, tiny: Space, tmp_path: Path) -> None:
+def test_nothing_within_budget_is_left_and_said(table: LatencyTable, tiny: ChainSpace, tmp_path: Path) -> None:
     wrong = believing(table, 0.01)
     result = searched(wrong, tiny, share=0.3)
     found = closed(result, wrong, tmp_path)
@@ -172,7 +172,7 @@ def test_nothing_within_budget_is_left_and_said(table: LatencyTable, tiny: Space
     assert any("no arch" in line for line in told(found.plain))
 
 
-def test_a_second_table_of_this_machine_has_its_own_file(table: LatencyTable, tiny: Space, tmp_path: Path) -> None:
+def test_a_second_table_of_this_machine_has_its_own_file(table: LatencyTable, tiny: ChainSpace, tmp_path: Path) -> None:
     result = searched(table, tiny, share=None, p90=True)
     options = [TableOption(Path(f"somewhere/{name}.yaml"), replace(table), None) for name in ("a", "b")]
     predicted = [Predicted("latency_ms", options[0]), Predicted("latency_p90_ms", options[1], "p90")]
@@ -182,7 +182,7 @@ def test_a_second_table_of_this_machine_has_its_own_file(table: LatencyTable, ti
     assert all(p["budget_ms"] is None and p["within"] for p in found.plain["points"])
 
 
-def test_only_tables_of_this_machine_are_measured(table: LatencyTable, tiny: Space, tmp_path: Path) -> None:
+def test_only_tables_of_this_machine_are_measured(table: LatencyTable, tiny: ChainSpace, tmp_path: Path) -> None:
     elsewhere = replace(table, device=table.device.model_copy(update={"hardware": "a board"}))
     here, there = TableOption(Path("a.yaml"), table, None), TableOption(Path("b.yaml"), elsewhere, None)
     assert measurable([there, here]) == [here]
@@ -199,7 +199,7 @@ def test_only_tables_of_this_machine_are_measured(table: LatencyTable, tiny: Spa
 
 
 def test_networks_that_cannot_be_run_are_reported(
-    table: LatencyTable, tiny: Space, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    table: LatencyTable, tiny: ChainSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hwnas.cli.closing.check_measurable", lambda table: Recording(broken=(0, 2)))
     result = searched(table, tiny, share=0.5)

@@ -11,7 +11,7 @@ import pytest
 
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.prediction.lowered import madds
-from hwnas.prediction.memory import peak_activation_mb
+from hwnas.prediction.size import peak_activation_mb
 from hwnas.shipped import shipped
 from hwnas.space.registry import get_space
 from hwnas.tables.table import LatencyTable
@@ -41,11 +41,11 @@ def test_one_budget(hwnas: Shell) -> None:
     predictor = LatencyPredictor(LatencyTable.load(S2), space)
     latency = found["extremes"]["latency_ms"]
     for end in ("least", "most", "least_of_space", "most_of_space"):
-        assert predictor.predict(latency[end]["choices"])[0] == latency[end]["value"]
-    assert latency["most_of_space"]["value"] > predictor.predict(space.sample(10_000, 0)).max()
+        assert predictor(latency[end]["choices"])[0] == latency[end]["value"]
+    assert latency["most_of_space"]["value"] > predictor(space.sample(10_000, 0)).max()
     largest = found["extremes"]["madds"]["most"]
     assert madds(space)(largest["choices"])[0] == largest["value"]
-    assert predictor.predict(largest["choices"])[0] <= 9
+    assert predictor(largest["choices"])[0] <= 9
     assert largest["value"] <= largest["bound"] <= 1.01 * largest["value"]
     text = hwnas("space", "feasible", "scarlet-s2", "--table", f"{S2}:9").out
     assert "of 904,380,222,282,761,981,952 archs (24.82 %)" in text
@@ -82,11 +82,17 @@ def test_several_devices_and_a_limit_that_is_no_sum(hwnas: Shell) -> None:
     space = get_space("scarlet-s2")
     archs = space.sample(50_000, 0)
     within = (
-        (LatencyPredictor(LatencyTable.load(S2), space).predict(archs) <= 9)
-        & (LatencyPredictor(LatencyTable.load(other), space).predict(archs) <= 8)
+        (LatencyPredictor(LatencyTable.load(S2), space)(archs) <= 9)
+        & (LatencyPredictor(LatencyTable.load(other), space)(archs) <= 8)
         & (peak_activation_mb(space)(archs) <= 4)
     )
     assert found["share"] == pytest.approx(within.mean(), abs=4 * np.sqrt(within.mean() / 50_000))
+    peaks = found["extremes"]["peak_activation_mb"]
+    for end in ("least_of_space", "most_of_space"):
+        assert peaks[end]["exact"]
+        assert peak_activation_mb(space)(peaks[end]["choices"])[0] == peaks[end]["value"] == peaks[end]["bound"]
+    drawn = peak_activation_mb(space)(archs)
+    assert peaks["least_of_space"]["value"] <= drawn.min() < drawn.max() <= peaks["most_of_space"]["value"]
 
 
 @pytest.mark.parametrize(
@@ -107,7 +113,7 @@ def test_budgets_that_cant_be_met(hwnas: Shell, budget: str, limit: list[str], p
 def test_a_limit_on_the_90th_percentile(hwnas: Shell) -> None:
     found = hwnas("space", "feasible", "scarlet-s2", "--table", S2, "--limit", "latency_p90_ms=9", "--json").json
     space = get_space("scarlet-s2")
-    p90 = LatencyPredictor(LatencyTable.load(S2), space, quantile="p90").predict(space.sample(20_000, 0))
+    p90 = LatencyPredictor(LatencyTable.load(S2), space, quantile="p90")(space.sample(20_000, 0))
     assert found["share"] == pytest.approx((p90 <= 9).mean(), abs=0.01)
     assert found["extremes"]["latency_p90_ms"]["most"]["value"] <= 9
 

@@ -13,12 +13,12 @@ from PIL import Image
 
 from hwnas.cli.models import real_images
 from hwnas.data.load import load_data
-from hwnas.nn.derive import Network
 from hwnas.nn.model_folder import ModelInfo, load_model
+from hwnas.nn.network import Network
 from hwnas.space.registry import get_space
 from tests.cli.conftest import Flow
 from tests.cli.run import Shell
-from tests.nn.test_official import official_state, write
+from tests.nn.official import official_state, write
 
 pytestmark = pytest.mark.xdist_group("flow")  # so that the flow is made once
 

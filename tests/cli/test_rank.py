@@ -11,13 +11,13 @@ import torch
 from scipy.stats import kendalltau, spearmanr
 
 from hwnas.evaluation.accuracy import Evaluator
-from hwnas.ranking.additive import additive_fit
+from hwnas.ranking.compare import additive_fit
 from hwnas.ranking.standalone import draw
 from hwnas.ranking.truth import read_truth, write_truth
 from hwnas.space.arch import parse_arch
 from hwnas.space.registry import get_space
-from hwnas.training.loop import train
-from hwnas.training.run import load_supernet, save_supernet
+from hwnas.training.loop import run_training
+from hwnas.training.trained import load_supernet, save_supernet
 from tests.cli.run import Shell
 from tests.conftest import SMALL_SPACE
 from tests.training.training_cases import short
@@ -33,7 +33,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     space = get_space(str(root / "small.yaml"))
     for name, source, seed in (("one", space.source, 0), ("two", space.source, 1), ("macro", "macro-w4", 0)):
         changes = {"resolution": 16} if name == "macro" else {}
-        train(short(source, batch=80, paths_per_update=1, seed=seed, **changes), root / name)
+        run_training(short(source, batch=80, paths_per_update=1, seed=seed, **changes), root / name)
     rng = np.random.default_rng(0)
     write_truth(root / "truth.csv", space, {arch: float(rng.uniform()) for arch in draw(space, 60, seed=5)})
     return root
@@ -196,7 +196,7 @@ def test_refused(
         "few": "".join(lines[:10]),
         "same": "".join([lines[0], *(f"{line.rpartition(',')[0]},0.5\n" for line in lines[1:])]),
         "other": "".join([lines[0], *(f"macro:0000000{i % 3},0.{i}\n" for i in range(10))]),
-        "network": "data: digits\nnetwork: macro:0,0,0,0,0,0,0,0\n",
+        "network": "data: digits\nlearner: {kind: network, network: 'macro:0,0,0,0,0,0,0,0'}\n",
     }
     files.mkdir()
     names = {name: root / name for name in ("one", "macro")} | {"truth": root / "truth.csv"}

@@ -16,8 +16,8 @@ from hwnas.cli.tables import TableOption
 from hwnas.files import to_json
 from hwnas.optimize import Budget, Objective, SearchResult, search
 from hwnas.prediction.latency import LatencyPredictor
+from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
-from hwnas.space.space import Space
 from hwnas.tables.table import LatencyTable
 from tests.cli.run import Shell
 from tests.optimize.problems import quality_and_cost
@@ -32,21 +32,21 @@ def hwnas(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
     return Shell(monkeypatch, capsys)
 
 
-def saved(folder: Path, name: str, seed: int, space: Space = MACRO) -> Path:
+def saved(folder: Path, name: str, seed: int, space: ChainSpace = MACRO) -> Path:
     path = folder / name
     made_up_table(space, seed).save(path)
     return path
 
 
 def predict_ms(table: Path, archs: list[list[int]]) -> np.ndarray:
-    return LatencyPredictor(LatencyTable.load(table), MACRO, stabilizers=True).predict(archs)
+    return LatencyPredictor(LatencyTable.load(table), MACRO.inheriting())(archs)
 
 
 def search_folder(folder: Path, tables: dict[Path, float | None], **more: Any) -> dict[str, Any]:
     """A real search of macro, as ``search.json`` of the first version tells it; with ``more`` keys."""
     quality, _ = quality_and_cost(1)
     names = ["latency_ms"] if len(tables) == 1 else [f"latency_ms {path.stem}" for path in tables]
-    predictors = [LatencyPredictor(LatencyTable.load(path), MACRO, stabilizers=True) for path in tables]
+    predictors = [LatencyPredictor(LatencyTable.load(path), MACRO.inheriting()) for path in tables]
     result: SearchResult = search(
         MACRO,
         [

@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 
 from hwnas.data.load import load_data
-from hwnas.evaluation.similarity import choice_name, feature_similarity
+from hwnas.evaluation.similarity import feature_similarity
 from hwnas.nn.supernet import Supernet
 from hwnas.space.registry import get_space
-from hwnas.training.loop import train
-from hwnas.training.run import load_supernet, save_supernet
+from hwnas.training.loop import run_training
+from hwnas.training.trained import load_supernet, save_supernet
 from tests.cli.run import Shell
 from tests.conftest import SMALL_SPACE
-from tests.reporting.test_browser import pytestmark as needs_browser
+from tests.reporting.browser import needs_browser
+from tests.spaces import keeping
 from tests.training.training_cases import short
 
 pytestmark = pytest.mark.xdist_group("similarity")  # so that the runs are made once
@@ -44,7 +45,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     space = root / "small.yaml"
     space.write_text(SMALL_SPACE)
     runs = Runs(root / "trained", root / "plain", root / "other-space")
-    train(short(space), runs.trained)
+    run_training(short(space), runs.trained)
     fresh(runs.plain, str(space), stabilizers=False)
     fresh(runs.other_space, "macro-w2")
     return runs
@@ -53,7 +54,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
 def fresh(run: Path, space: str, stabilizers: bool = True) -> None:
     """The run folder of a supernet that was never trained."""
     run.mkdir()
-    supernet = Supernet(get_space(space, 16, 10), stabilizers=stabilizers)
+    supernet = Supernet(keeping(get_space(space, 16, 10), stabilizers))
     save_supernet(run, supernet, load_data("digits", 16), short(space), {})
 
 
@@ -72,7 +73,7 @@ def test_json_holds_every_matrix_and_its_means(hwnas: Shell, runs: Runs) -> None
         expected = feature_similarity(trained.supernet, trained.data, images=30, prefixes=2, seed=3)
         assert [layer["layer"] for layer in run["layers"]] == list(range(6))
         for layer, matrix, ops in zip(run["layers"], expected, trained.supernet.space.layers, strict=True):
-            assert layer["choices"] == [choice_name(op) for op in ops]
+            assert layer["choices"] == [op.short for op in ops]
             assert layer["similarity"] == matrix.tolist()
         skips = [layer["skip"] for layer in run["layers"] if "skip" in layer["choices"]]
         assert [layer["skip"] for layer in run["layers"] if layer["skip"] is not None] == skips
@@ -124,11 +125,12 @@ def test_runs_of_two_spaces_are_refused(hwnas: Shell, runs: Runs, tmp_path: Path
 
 
 def test_runs_of_other_data_or_another_split_are_refused(hwnas: Shell, runs: Runs, tmp_path: Path) -> None:
-    for field, value, what in (("data_sha256", "0" * 64, "data"), ("held_out", 0.2, "held_out")):
+    for field, value, what in (("sha256", "0" * 64, "data"), ("held_out", 0.2, "held_out")):
         altered = tmp_path / field
         shutil.copytree(runs.plain, altered)
         info = json.loads((altered / "supernet.json").read_text())
-        (altered / "supernet.json").write_text(json.dumps(info | {field: value}))
+        info["data"][field] = value
+        (altered / "supernet.json").write_text(json.dumps(info))
         assert f"{altered} has another {what} than {runs.plain}" in hwnas.refused("similarity", runs.plain, altered)
 
 

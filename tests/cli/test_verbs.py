@@ -14,7 +14,7 @@ from hwnas.cli.objectives import COSTS
 from hwnas.optimize import hypervolume
 from hwnas.optimize.strategies import STRATEGIES
 from hwnas.prediction.latency import LatencyPredictor
-from hwnas.prediction.memory import model_mb, peak_activation_mb
+from hwnas.prediction.size import model_mb, peak_activation_mb
 from hwnas.space.arch import parse_arch
 from hwnas.space.registry import get_space
 from hwnas.tables.table import LatencyTable
@@ -79,8 +79,8 @@ def test_table_validate(hwnas: Shell, flow: Flow) -> None:
 
 def test_search_never_leaves_the_budget(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:
     table, space = LatencyTable.load(flow.table), get_space(str(flow.space))
-    predictor = LatencyPredictor(table, space, stabilizers=True)
-    budget_ms = round(float(np.quantile(predictor.predict(space.sample(500, 0)), 0.3)), 6)
+    predictor = LatencyPredictor(table, space.inheriting())
+    budget_ms = round(float(np.quantile(predictor(space.sample(500, 0)), 0.3)), 6)
     found = hwnas(
         "search", "--supernet", flow.supernet, "--table", f"{flow.table}:{budget_ms}", "--evaluations", "10",
         "-o", tmp_path / "search", "--json",
@@ -89,7 +89,7 @@ def test_search_never_leaves_the_budget(hwnas: Shell, flow: Flow, tmp_path: Path
     assert found["front"]
     for point in found["front"]:
         assert point["latency_ms"] <= budget_ms
-        assert predictor.predict(point["choices"])[0] == pytest.approx(point["latency_ms"], rel=1e-12)
+        assert predictor(point["choices"])[0] == pytest.approx(point["latency_ms"], rel=1e-12)
     everything = json.loads((tmp_path / "search" / "search.json").read_text())
     assert max(values[1] for values in everything["values"]) <= budget_ms
 
@@ -97,7 +97,7 @@ def test_search_never_leaves_the_budget(hwnas: Shell, flow: Flow, tmp_path: Path
 def test_a_search_keeps_to_limits_of_size_and_memory(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:
     space = get_space(str(flow.space))
     archs = space.sample(500, 0)
-    costs = {"model_mb": model_mb(space, stabilizers=True), "peak_activation_mb": peak_activation_mb(space)}
+    costs = {"model_mb": model_mb(space.inheriting()), "peak_activation_mb": peak_activation_mb(space)}
     limits = {name: round(float(np.quantile(cost(archs), 0.4)), 6) for name, cost in costs.items()}
     words = [word for name, at_most in limits.items() for word in ("--limit", f"{name}={at_most}")]
     found = hwnas(
@@ -250,7 +250,9 @@ def test_report_of_a_search_folder_alone(hwnas: Shell, flow: Flow, tmp_path: Pat
 
 def test_fine_tuning_a_derived_network(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:
     config = tmp_path / "tune.yaml"
-    config.write_text(f"data: digits\nnetwork: {flow.model}\nepochs: 2\nwarmup_epochs: 0.5\nbatch: 64\n")
+    config.write_text(
+        f"data: digits\nlearner: {{kind: network, network: {flow.model}}}\nepochs: 2\nwarmup_epochs: 0.5\nbatch: 64\n"
+    )
     found = hwnas("train", config, "-o", tmp_path / "run", "--json").json
     before = json.loads((flow.model / "model.json").read_text())["accuracy"]["inherited, test"]
     assert found["accuracy"]["test"] > before

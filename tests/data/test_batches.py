@@ -20,7 +20,7 @@ from hwnas.data.batches import Batches
 from hwnas.data.images import SourceImages
 from hwnas.data.load import Data, load_data
 from hwnas.errors import ConfigError, DataError
-from tests.data.test_shards import sharded
+from tests.data.make import sharded
 from tests.interrupts import heed_ctrl_c
 from tests.training.training_cases import folder_of_images
 

@@ -16,25 +16,12 @@ from hwnas.data.images import Images, SourceImages
 from hwnas.data.load import load_data
 from hwnas.data.shards import ShardSource, read_shards
 from hwnas.errors import DataError
+from tests.data.make import sharded
 from tests.training.training_cases import folder_of_images
 
 
 def all_pixels(images: Images) -> torch.Tensor:
     return images.pixels(torch.arange(len(images.labels)))
-
-
-def sharded(folder: Path, shards: Path) -> Path:
-    """The images of ``folder`` in shards, as the documentation has it: a train shard per class, one test shard."""
-    (shards / "train").mkdir(parents=True)
-    (shards / "test").mkdir()
-    for name, part, classes in (
-        ("000", "train", ["blue"]),
-        ("001", "train", ["red"]),
-        ("000", "test", ["blue", "red"]),
-    ):
-        command = ["tar", "--sort=name", "-cf", shards / part / f"{name}.tar", "-C", folder / part, *classes]
-        subprocess.run(command, check=True)
-    return shards
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from onnx import TensorProto, helper
 
 from hwnas.artifacts.bundle import Artifact
 from hwnas.artifacts.verify import random_textures
-from hwnas.nn.derive import Network
+from hwnas.nn.network import Network
 from tests.deploy.conftest import LABELS
 
 pytestmark = pytest.mark.xdist_group("cpp")

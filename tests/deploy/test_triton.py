@@ -19,8 +19,8 @@ from hwnas.artifacts.export import export
 from hwnas.artifacts.pbtxt import to_pbtxt
 from hwnas.artifacts.triton import write_repository
 from hwnas.errors import ConfigError, ModelError, OutputError
-from hwnas.nn.derive import Network
 from hwnas.nn.model_folder import ModelInfo
+from hwnas.nn.network import Network
 from tests.cli.run import Shell
 from tests.deploy.artifacts import retargeted
 from tests.deploy.conftest import LABELS

@@ -10,9 +10,9 @@ from torch import nn
 
 from hwnas.errors import DataError
 from hwnas.evaluation.batchnorm import recalibrate, recalibrated
-from hwnas.nn.derive import Network
+from hwnas.nn.network import Network
 from hwnas.nn.supernet import Supernet
-from hwnas.space.space import Space
+from hwnas.space.chain import ChainSpace
 from tests.training.training_cases import state_bytes
 
 
@@ -36,7 +36,7 @@ def captured_inputs(network: nn.Module, run: Callable[[], object]) -> dict[str, 
     return inputs
 
 
-def test_one_batch_gives_the_statistics_of_the_population(small_space: Space) -> None:
+def test_one_batch_gives_the_statistics_of_the_population(small_space: ChainSpace) -> None:
     network = Network(small_space, small_space.sample(1, seed=0)[0])
     inputs = captured_inputs(network, lambda: recalibrate(network, [images(64, 0)]))
     assert len(inputs) > 5
@@ -47,7 +47,7 @@ def test_one_batch_gives_the_statistics_of_the_population(small_space: Space) ->
         np.testing.assert_allclose(norm.running_var.numpy(), values.var(axis=1, ddof=1), rtol=1e-4, atol=1e-5)
 
 
-def test_several_batches_count_the_same(small_space: Space) -> None:
+def test_several_batches_count_the_same(small_space: ChainSpace) -> None:
     network = Network(small_space, small_space.sample(1, seed=1)[0])
     batches = [images(16, seed) * (1 + seed) for seed in range(3)]
     inputs = captured_inputs(network, lambda: recalibrate(network, batches))
@@ -59,7 +59,7 @@ def test_several_batches_count_the_same(small_space: Space) -> None:
         np.testing.assert_allclose(norm.running_var.numpy(), np.mean(variances, axis=0), rtol=1e-4, atol=1e-5)
 
 
-def test_what_was_there_before_plays_no_part(small_space: Space) -> None:
+def test_what_was_there_before_plays_no_part(small_space: ChainSpace) -> None:
     network = Network(small_space, small_space.sample(1, seed=2)[0])
     recalibrate(network, [images(8, 0)])
     once = state_bytes(network)
@@ -69,7 +69,7 @@ def test_what_was_there_before_plays_no_part(small_space: Space) -> None:
     assert state_bytes(network) == once
 
 
-def test_recalibrate_keeps_momentum_and_ends_in_eval_mode(small_space: Space) -> None:
+def test_recalibrate_keeps_momentum_and_ends_in_eval_mode(small_space: ChainSpace) -> None:
     network = Network(small_space, small_space.sample(1, seed=0)[0]).train()
     recalibrate(network, [images(8, 0)])
     assert not any(layer.training for layer in network.modules())
@@ -81,8 +81,8 @@ def _flags(module: nn.Module) -> list[bool]:
 
 
 @pytest.mark.parametrize("where", ["nowhere", "inside", "while recalibrating"])
-def test_nothing_leaks_into_the_supernet(small_space: Space, where: str) -> None:
-    supernet = Supernet(small_space)
+def test_nothing_leaks_into_the_supernet(small_space: ChainSpace, where: str) -> None:
+    supernet = Supernet(small_space.inheriting())
     first, other = (tuple(row) for row in small_space.sample(2, seed=3).tolist())
     recalibrate_all = [images(8, 5)]
     with recalibrated(supernet.path(other), partial(supernet, arch=other), recalibrate_all):
@@ -114,8 +114,8 @@ def test_nothing_leaks_into_the_supernet(small_space: Space, where: str) -> None
     assert {m.momentum for m in supernet.modules() if isinstance(m, nn.BatchNorm2d)} == {0.1}
 
 
-def test_training_goes_on_after_a_recalibration(small_space: Space) -> None:
-    supernet = Supernet(small_space).train()
+def test_training_goes_on_after_a_recalibration(small_space: ChainSpace) -> None:
+    supernet = Supernet(small_space.inheriting()).train()
     arch = tuple(small_space.sample(1, seed=3)[0].tolist())
     with recalibrated(supernet.path(arch), partial(supernet, arch=arch), [images(8, 0)]):
         pass
@@ -123,7 +123,7 @@ def test_training_goes_on_after_a_recalibration(small_space: Space) -> None:
     assert supernet.stem.conv[0].weight.grad is not None
 
 
-def test_no_batch_is_an_error(small_space: Space) -> None:
+def test_no_batch_is_an_error(small_space: ChainSpace) -> None:
     network = Network(small_space, small_space.sample(1, seed=0)[0])
     with pytest.raises(DataError, match="at least one batch"):
         recalibrate(network, [])

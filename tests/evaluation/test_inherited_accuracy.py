@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -9,10 +10,11 @@ import torch
 from hwnas.data.images import spread
 from hwnas.data.load import Data, load_data
 from hwnas.errors import ArchError, ConfigError
-from hwnas.evaluation.accuracy import Evaluator, accuracy, batch_for, scores
-from hwnas.nn.derive import Network
+from hwnas.evaluation.accuracy import Evaluator, accuracy, batch_for, metrics_of
+from hwnas.evaluation.metrics import Tally
+from hwnas.nn.network import Network
 from hwnas.nn.supernet import Supernet
-from hwnas.space.space import Space
+from hwnas.space.chain import ChainSpace
 from tests.training.training_cases import state_bytes
 
 
@@ -22,9 +24,9 @@ def digits() -> Data:
 
 
 @pytest.fixture
-def supernet(small_space: Space) -> Supernet:
+def supernet(small_space: ChainSpace) -> Supernet:
     """Random weights everywhere, so that no choice is an identity by chance."""
-    supernet = Supernet(small_space, seed=1).train()
+    supernet = Supernet(small_space.inheriting(), seed=1).train()
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in supernet.parameters():
@@ -56,19 +58,19 @@ def test_accuracy_is_the_share_of_right_answers(digits: Data, right: int) -> Non
     assert network.training
 
 
-def test_scores_are_of_all_images_and_top1_is_the_accuracy(small_space: Space, digits: Data) -> None:
+def test_scores_are_of_all_images_and_top1_is_the_accuracy(small_space: ChainSpace, digits: Data) -> None:
     network = Network(small_space, small_space.sample(1, seed=2)[0], seed=3).train()
-    found = scores(network, digits, digits.test, k=3)
+    found = metrics_of(network, digits, digits.test, partial(Tally, 10, 3))
     assert network.training
-    assert found.top1 == accuracy(network, digits, digits.test)
-    assert found.k == 3
+    assert found["top1"] == accuracy(network, digits, digits.test)
+    assert found["k"] == 3
     with torch.inference_mode():
         everything = torch.arange(len(digits.test.labels))
         logits = network.eval()(digits.normalize(digits.test.pixels(everything)))
     labels = digits.test.labels
-    assert found.loss == pytest.approx(float(torch.nn.functional.cross_entropy(logits, labels)), rel=1e-5)
+    assert found["loss"] == pytest.approx(float(torch.nn.functional.cross_entropy(logits, labels)), rel=1e-5)
     near = (logits.topk(3).indices == labels[:, None]).any(dim=1).double().mean()
-    assert found.top_k == pytest.approx(float(near), abs=2 / len(labels))  # rounding
+    assert found["top_k"] == pytest.approx(float(near), abs=2 / len(labels))  # rounding
 
 
 def test_an_arch_gets_the_same_accuracy_each_time_and_the_supernet_stays(supernet: Supernet, digits: Data) -> None:
@@ -105,10 +107,10 @@ def test_archs_at_once_are_as_archs_alone(
     assert values.tolist() == [int(one.sum()) / len(chosen) for one in right]
     assert len(set(values.tolist())) > 2
     assert [evaluator(arch)[0] for arch in archs] == values.tolist()
-    found = evaluator.scores(archs, k=2)
-    assert [one.top1 for one in found] == values.tolist()
+    found = evaluator.metrics(archs, partial(Tally, 10, 2))
+    assert [one["top1"] for one in found] == values.tolist()
     assert found[5] == found[0]
-    assert all(one.top1 <= one.top_k and one.k == 2 for one in found)
+    assert all(one["top1"] <= one["top_k"] and one["k"] == 2 for one in found)
 
 
 def test_a_small_memory_changes_nothing_but_what_is_kept(supernet: Supernet, digits: Data) -> None:

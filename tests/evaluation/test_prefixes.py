@@ -15,7 +15,8 @@ from hwnas.errors import ConfigError
 from hwnas.evaluation.batchnorm import norms_of, recalibrated
 from hwnas.evaluation.prefixes import End, SharedPaths
 from hwnas.nn.supernet import Supernet
-from hwnas.space.space import Space
+from hwnas.space.chain import ChainSpace
+from tests.spaces import keeping
 from tests.training.training_cases import state_bytes
 
 BATCH = 8
@@ -37,15 +38,15 @@ def shaken(supernet: Supernet) -> Supernet:
 
 
 @pytest.fixture(params=[True, False], ids=["stabilizers", "plain skips"])
-def supernet(small_space: Space, request: pytest.FixtureRequest) -> Supernet:
-    return shaken(Supernet(small_space, stabilizers=request.param))
+def supernet(small_space: ChainSpace, request: pytest.FixtureRequest) -> Supernet:
+    return shaken(Supernet(keeping(small_space, request.param)))
 
 
 def distinct(archs: np.ndarray) -> Rows:
     return [tuple(row) for row in np.unique(archs, axis=0).tolist()]
 
 
-def related(space: Space, count: int, seed: int) -> Rows:
+def related(space: ChainSpace, count: int, seed: int) -> Rows:
     """Archs with common beginnings, as in an evolved population."""
     rng = np.random.default_rng(seed)
     archs = space.sample(3, rng)[rng.integers(0, 3, count)]
@@ -141,9 +142,9 @@ def test_each_distinct_prefix_runs_once_a_batch_and_less_memory_costs_more_work(
     assert work[3] == len(rows) * len(supernet.path(rows[0])) * batches
 
 
-def test_what_is_kept_for_two_archs(small_space: Space) -> None:
+def test_what_is_kept_for_two_archs(small_space: ChainSpace) -> None:
     """Statistics of each module that runs, and the one output where they fork."""
-    supernet = shaken(Supernet(small_space))
+    supernet = shaken(Supernet(small_space.inheriting()))
     first, second = (0, 1, 2, 3, 0, 1), (0, 1, 3, 3, 0, 1)  # layer 2 has the input that layer 1 puts out
     paths = SharedPaths(supernet, BATCH)
     shared(paths, [first, second])
@@ -185,8 +186,8 @@ class _InPlace(nn.Module):
         return x_NCHW.mul_(0.9).add_(0.1)
 
 
-def test_modules_may_work_in_place(small_space: Space) -> None:
-    supernet = shaken(Supernet(small_space, stabilizers=False))
+def test_modules_may_work_in_place(small_space: ChainSpace) -> None:
+    supernet = shaken(Supernet(small_space.inheriting()))
     for choices in supernet.layers[:-1]:
         choices[1] = nn.Sequential(_InPlace(), choices[1])
     rows = distinct(np.array([[a, b, c, 4, 1, 1] for a in (0, 1, 4) for b in (1, 4) for c in (0, 1)]))
@@ -199,8 +200,8 @@ class _Stop(BaseException):
 
 @pytest.mark.parametrize("stage", ["recalibration", "images", "nowhere"])
 @pytest.mark.parametrize("fault", [RuntimeError, KeyboardInterrupt, _Stop])
-def test_the_supernet_comes_back_unchanged(small_space: Space, stage: str, fault: type[BaseException]) -> None:
-    supernet = shaken(Supernet(small_space)).train()
+def test_the_supernet_comes_back_unchanged(small_space: ChainSpace, stage: str, fault: type[BaseException]) -> None:
+    supernet = shaken(Supernet(small_space.inheriting())).train()
     supernet.head.eval()  # flags that differ must come back as they were
     supernet.layers[0][0].bn1.momentum = 0.3
     before = state_bytes(supernet)

@@ -11,25 +11,25 @@ import pytest
 from hwnas.errors import ArchError, TableError
 from hwnas.flow.predict import predict
 from hwnas.prediction.latency import LatencyPredictor
-from hwnas.prediction.memory import model_mb, peak_activation_mb
+from hwnas.prediction.size import model_mb, peak_activation_mb
 from hwnas.space.arch import Arch
+from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
-from hwnas.space.space import Space
 from hwnas.tables.table import LatencyTable
 from tests.tables.make import calibration, made_up_table
 
 
 @pytest.fixture(scope="module")
-def tiny() -> Space:
+def tiny() -> ChainSpace:
     return get_space("scarlet-tiny")
 
 
 @pytest.fixture(scope="module")
-def table(tiny: Space) -> LatencyTable:
+def table(tiny: ChainSpace) -> LatencyTable:
     return replace(made_up_table(tiny), calibration=calibration(scale=0.9))
 
 
-def test_archs_as_people_have_them(table: LatencyTable, tiny: Space, tmp_path: Path) -> None:
+def test_archs_as_people_have_them(table: LatencyTable, tiny: ChainSpace, tmp_path: Path) -> None:
     table.save(tmp_path / "t.yaml")
     archs = tiny.sample(4, 0)
     arch = Arch(tiny, tuple(archs[0].tolist()))
@@ -50,7 +50,7 @@ def test_archs_as_people_have_them(table: LatencyTable, tiny: Space, tmp_path: P
         assert predict(table, one).latency_ms.tolist() == found.latency_ms[:1].tolist()
 
 
-def test_several_tables_are_merged(table: LatencyTable, tiny: Space) -> None:
+def test_several_tables_are_merged(table: LatencyTable, tiny: ChainSpace) -> None:
     other = made_up_table(get_space("scarlet-tiny", resolution=64), seed=1)
     found = predict([other, table], tiny.sample(2, 0))
     assert found.space.resolution == 64
@@ -59,7 +59,7 @@ def test_several_tables_are_merged(table: LatencyTable, tiny: Space) -> None:
     assert at.space == tiny
 
 
-def test_what_is_no_arch_of_the_table(table: LatencyTable, tiny: Space) -> None:
+def test_what_is_no_arch_of_the_table(table: LatencyTable, tiny: ChainSpace) -> None:
     with pytest.raises(ArchError, match="different spaces"):
         predict(table, [tiny.sample(1, 0), Arch(get_space("scarlet-tiny", resolution=64), (0,) * 8)])
     with pytest.raises(ArchError, match="choices"):

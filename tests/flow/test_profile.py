@@ -11,12 +11,12 @@ from hwnas.flow.kit import kit
 from hwnas.flow.profile import profile
 from hwnas.profiling.kit_file import KitFile
 from hwnas.profiling.timer import Effort
-from hwnas.space.space import Space
+from hwnas.space.chain import ChainSpace
 from hwnas.tables.device import Conditions
 from hwnas.tables.table import LatencyTable
 
 
-def test_a_space_is_profiled_and_calibrated(small_yaml: Path, small_space: Space, tmp_path: Path) -> None:
+def test_a_space_is_profiled_and_calibrated(small_yaml: Path, small_space: ChainSpace, tmp_path: Path) -> None:
     seen: set[str] = set()
     table = profile(
         small_yaml, networks=5, held_out=2, seconds=0.2, output=tmp_path / "t.yaml",
@@ -48,7 +48,7 @@ def test_a_space_is_profiled_and_calibrated(small_yaml: Path, small_space: Space
         ({"on": "board"}, ConfigError, "neither ssh://"),
     ],
 )
-def test_refused(small_space: Space, asked: dict[str, object], error: type[HwnasError], words: str) -> None:
+def test_refused(small_space: ChainSpace, asked: dict[str, object], error: type[HwnasError], words: str) -> None:
     with pytest.raises(error, match=words) as caught:
         profile(small_space, **asked)  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)

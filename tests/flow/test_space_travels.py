@@ -14,8 +14,8 @@ from hwnas.flow.table import diff_tables, import_table, validate_table
 from hwnas.profiling import kit_main
 from hwnas.profiling.timer import Effort
 from hwnas.space.arch import Arch
+from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
-from hwnas.space.space import Space
 from hwnas.tables.sum_check import check_networks
 from hwnas.tables.table import LatencyTable
 from tests.cli.run import Shell
@@ -48,7 +48,7 @@ def elsewhere(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytes
     return tmp_path
 
 
-def test_a_result_is_taken_in_and_its_table_used(result: Path, elsewhere: Path, small_space: Space) -> None:
+def test_a_result_is_taken_in_and_its_table_used(result: Path, elsewhere: Path, small_space: ChainSpace) -> None:
     table = import_table(result, elsewhere / "table.yaml")
     assert table == LatencyTable.load("table.yaml")
     assert table.get_space().fingerprint == small_space.fingerprint

@@ -9,30 +9,14 @@ import pytest
 import torch
 from torch import nn
 
-from hwnas.nn.derive import Network, derive
+from hwnas.graph.count import count
+from hwnas.nn.derive import derive, fold_after, fold_before
 from hwnas.nn.model_folder import ModelInfo, load_model, save_model
-from hwnas.nn.stabilizer import StabilizerConv, fold_after, fold_before, matrix
+from hwnas.nn.network import Network
 from hwnas.nn.supernet import Supernet
-from hwnas.prediction.count import count
+from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
-from hwnas.space.space import Space
-
-
-def lived_in(supernet: Supernet, seed: int = 0) -> Supernet:
-    """As after training: BN statistics and affine parameters, and stabilizers, that aren't trivial."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for layer in supernet.modules():
-            if isinstance(layer, nn.BatchNorm2d):
-                assert layer.running_mean is not None
-                assert layer.running_var is not None
-                layer.running_mean.normal_(0, 0.3, generator=generator)
-                layer.running_var.uniform_(0.3, 3, generator=generator)
-                layer.weight.normal_(1, 0.2, generator=generator)
-                layer.bias.normal_(0, 0.2, generator=generator)
-            elif isinstance(layer, StabilizerConv):
-                layer.weight += 0.3 * torch.randn(layer.weight.shape, generator=generator)
-    return supernet.eval()
+from tests.nn.weights import lived_in
 
 
 def relative_error(a: torch.Tensor, b: torch.Tensor) -> float:
@@ -40,9 +24,9 @@ def relative_error(a: torch.Tensor, b: torch.Tensor) -> float:
 
 
 @pytest.mark.parametrize("name", ["small", "scarlet-s2", "scarlet-tiny", "macro"])
-def test_derived_equals_the_path(name: str, small_space: Space) -> None:
+def test_derived_equals_the_path(name: str, small_space: ChainSpace) -> None:
     space = small_space if name == "small" else get_space(name, 32)
-    supernet = lived_in(Supernet(space)).double()  # so that only the algebra is tested, not rounding
+    supernet = lived_in(Supernet(space.inheriting())).double()  # so that only the algebra is tested, not rounding
     x = torch.randn(2, 3, space.resolution, space.resolution, dtype=torch.float64)
     archs = space.sample(25, seed=0)
     archs[5:] = [[c - 1 if i % 3 else 0 for i, c in enumerate(space.num_choices)]]  # runs of skips where allowed
@@ -51,12 +35,12 @@ def test_derived_equals_the_path(name: str, small_space: Space) -> None:
     for arch in archs[[0, 1, 2, 3, 4, 5, 15, 20]]:
         network = derive(supernet, arch).eval()
         assert relative_error(network(x), supernet(x, arch)) < 1e-10
-        assert count(network.ops).params == sum(p.numel() for p in network.parameters())
+        assert count(network.graph).params == sum(p.numel() for p in network.parameters())
 
 
-def test_each_case_of_folding_happens_and_is_said(small_space: Space) -> None:
+def test_each_case_of_folding_happens_and_is_said(small_space: ChainSpace) -> None:
     """Layer 0 has a residual; layer 2 strides; layers 1, 3, 4, 5 keep their shape."""
-    supernet = lived_in(Supernet(small_space))
+    supernet = lived_in(Supernet(small_space.inheriting()))
     x = torch.randn(2, 3, 16, 16)
     cases = {
         (4, 0, 0, 0, 0, 0): {0: "folded into stem"},
@@ -71,13 +55,13 @@ def test_each_case_of_folding_happens_and_is_said(small_space: Space) -> None:
     for arch, notes in cases.items():
         network = derive(supernet, arch).eval()
         assert network.stabilizer_notes == notes
-        kept = [m for m in network.modules() if isinstance(m, StabilizerConv)]
+        kept = [node for node in network.graph if node.op.skips]
         assert len(kept) == sum("kept" in note for note in notes.values())
         assert relative_error(network(x), supernet(x, arch)) < 2e-5
 
 
-def test_deriving_leaves_the_supernet_alone(small_space: Space) -> None:
-    supernet = lived_in(Supernet(small_space))
+def test_deriving_leaves_the_supernet_alone(small_space: ChainSpace) -> None:
+    supernet = lived_in(Supernet(small_space.inheriting()))
     before = copy.deepcopy(supernet.state_dict())
     network = derive(supernet, [0, 4, 0, 4, 4, 0])
     with torch.no_grad():
@@ -86,8 +70,8 @@ def test_deriving_leaves_the_supernet_alone(small_space: Space) -> None:
     assert all(torch.equal(v, before[k]) for k, v in supernet.state_dict().items())
 
 
-def test_without_stabilizers_nothing_is_folded(small_space: Space) -> None:
-    supernet = lived_in(Supernet(small_space, stabilizers=False))
+def test_without_stabilizers_nothing_is_folded(small_space: ChainSpace) -> None:
+    supernet = lived_in(Supernet(small_space.inheriting()))
     arch = [0, 4, 0, 0, 4, 0]
     network = derive(supernet, arch).eval()
     x = torch.randn(1, 3, 16, 16)
@@ -96,19 +80,21 @@ def test_without_stabilizers_nothing_is_folded(small_space: Space) -> None:
 
 
 def test_fold_before_is_exact_in_training_too() -> None:
-    stabilizer, conv = StabilizerConv(6), nn.Conv2d(6, 10, 1, bias=False)
+    stabilizer, conv = nn.Conv2d(6, 6, 1, bias=False), nn.Conv2d(6, 10, 1, bias=False)
     nn.init.normal_(stabilizer.weight)
     bn = nn.BatchNorm2d(10).train()
     x = torch.randn(8, 6, 5, 5)
     expected = bn(conv(stabilizer(x)))
-    fold_before(matrix(stabilizer), conv)
+    fold_before(stabilizer.weight[:, :, 0, 0].detach().double(), conv)
     assert torch.allclose(bn(conv(x)), expected, atol=1e-5)
 
 
 def test_fold_after_is_exact_in_eval_and_near_in_training() -> None:
     torch.manual_seed(0)
-    stabilizer, conv, bn = StabilizerConv(6), nn.Conv2d(10, 6, 1, bias=False), nn.BatchNorm2d(6, momentum=None)
+    stabilizer, conv = nn.Conv2d(6, 6, 1, bias=False), nn.Conv2d(10, 6, 1, bias=False)
+    bn = nn.BatchNorm2d(6, momentum=None)
     with torch.no_grad():
+        nn.init.dirac_(stabilizer.weight)
         stabilizer.weight += 0.1 * torch.randn(6, 6, 1, 1)
         nn.init.orthogonal_(conv.weight)
         bn.weight.uniform_(0.5, 2)
@@ -116,15 +102,15 @@ def test_fold_after_is_exact_in_eval_and_near_in_training() -> None:
     x = torch.randn(512, 10, 3, 3)
     bn.train()(conv(x))  # statistics of x
     expected = stabilizer(bn.eval()(conv(x)))
-    fold_after(matrix(stabilizer), conv, bn)
+    fold_after(stabilizer.weight[:, :, 0, 0].detach().double(), conv, bn)
     assert torch.allclose(bn.eval()(conv(x)), expected, atol=1e-4)
     assert relative_error(bn.train()(conv(x)), expected) < 0.1
 
 
-def test_model_folder_round_trip(small_space: Space, tmp_path_factory: pytest.TempPathFactory) -> None:
-    network = derive(lived_in(Supernet(small_space)), [0, 0, 0, 0, 4, 0]).eval()
+def test_model_folder_round_trip(small_space: ChainSpace, tmp_path_factory: pytest.TempPathFactory) -> None:
+    network = derive(lived_in(Supernet(small_space.inheriting())), [0, 0, 0, 0, 4, 0]).eval()
     folder = tmp_path_factory.mktemp("models") / "model"
-    counted = count(network.ops)
+    counted = count(network.graph)
     info = ModelInfo(data="digits", labels=("a", "b"), accuracy={"test": 0.5}, made_from={"supernet": "abc"})
     save_model(network, folder, info, madds=counted.madds, params=counted.params)
     loaded, loaded_info = load_model(folder)
@@ -136,6 +122,6 @@ def test_model_folder_round_trip(small_space: Space, tmp_path_factory: pytest.Te
     assert not loaded.training
 
 
-def test_networks_of_one_seed_are_equal(small_space: Space) -> None:
+def test_networks_of_one_seed_are_equal(small_space: ChainSpace) -> None:
     a, b = Network(small_space, [0] * 6, seed=4), Network(small_space, [0] * 6, seed=4)
     assert all(torch.equal(p, q) for p, q in zip(a.parameters(), b.parameters(), strict=True))

@@ -1,4 +1,4 @@
-"""Sums over layers on spaces that are small enough to enumerate, with and without the stabilizers that stay."""
+"""Sums and maxima over layers of a space that is small enough to enumerate, with stabilizers or without."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from itertools import product
 import numpy as np
 
 from hwnas.arrays import Archs
-from hwnas.prediction.lowered import LayerSum
-from hwnas.space.op import Op, Stem
+from hwnas.graph.graph import Op
+from hwnas.ops.stem import Stem
+from hwnas.prediction.lowered import LayerMax, LayerSum
+from hwnas.space.chain import Stage, assemble
 from hwnas.space.scarlet import mbconv_choices
-from hwnas.space.space import Space, Stage, assemble
+from hwnas.space.space import Space
+from tests.spaces import keeping
 
 SMALL = assemble(
     name="small",
@@ -35,4 +38,12 @@ def random_sum(seed: int, *, kind: str = "real", stabilizers: bool = True, space
         costs[op] = float(rng.uniform(0.1, 1) if kind == "real" else rng.integers(1, 12))
     if kind == "tenths":
         costs = {op: cost / 10 for op, cost in costs.items()}
-    return LayerSum(space, costs.__getitem__, stabilizers=stabilizers)
+    return LayerSum(keeping(space, stabilizers), costs.__getitem__)
+
+
+def random_max(seed: int) -> LayerMax:
+    """The largest of random costs in tenths, one for each op; stem and head cost least."""
+    rng = np.random.default_rng(seed)
+    costs = {op: float(rng.integers(1, 30)) / 10 for op in SMALL.distinct_ops}
+    costs |= {SMALL.stem: 0.1, SMALL.head: 0.1}
+    return LayerMax(SMALL.inheriting(), costs.__getitem__)

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from hwnas.errors import TableError
 from hwnas.prediction.calibrate import Networks, calibrate, calibration_of, fit
 from hwnas.prediction.latency import LatencyPredictor
+from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
-from hwnas.space.space import Space
 from hwnas.tables.table import AddedNetwork, LatencyTable, MeasuredNetwork
+from tests.spaces import keeping
 from tests.tables.make import latency, made_up_table
 
 
@@ -89,17 +90,17 @@ def test_held_out_errors_are_those_of_refitting_without_each_network() -> None:
     assert fit(Networks(sums_ms, {}, measured_ms)).held_out_mape == pytest.approx(np.mean(errors))
 
 
-def _measured(table: LatencyTable, space: Space, archs: np.ndarray, scale: float) -> tuple[MeasuredNetwork, ...]:
+def _measured(table: LatencyTable, space: ChainSpace, archs: np.ndarray, scale: float) -> tuple[MeasuredNetwork, ...]:
     return tuple(
         MeasuredNetwork(
             choices=tuple(arch.tolist()),
-            **latency(scale * sum(table.ops[op].p50_ms for op in space.lower(arch))).model_dump(),
+            **latency(scale * sum(table.ops[op].p50_ms for op in space.graph(arch).ops)).model_dump(),
         )
         for arch in archs
     )
 
 
-def test_calibrate_finds_the_factor(small_space: Space) -> None:
+def test_calibrate_finds_the_factor(small_space: ChainSpace) -> None:
     table = made_up_table(small_space)
     networks = _measured(table, small_space, small_space.sample(10, seed=3), 0.8)
     calibration = calibrate(replace(table, networks=networks), small_space).calibration
@@ -108,24 +109,26 @@ def test_calibrate_finds_the_factor(small_space: Space) -> None:
     assert calibration.networks == 10
 
 
-def test_networks_with_an_op_that_failed_are_not_fitted(small_space: Space) -> None:
+def test_networks_with_an_op_that_failed_are_not_fitted(small_space: ChainSpace) -> None:
     table = made_up_table(small_space)
     networks = _measured(table, small_space, small_space.sample(12, seed=3), 0.8)
     broken = small_space.layers[0][0]
     ops = {op: value for op, value in table.ops.items() if op != broken}
     calibration = calibrate(replace(table, ops=ops, failed={broken: "why"}, networks=networks), small_space).calibration
     assert calibration is not None
-    assert calibration.networks == sum(broken not in small_space.lower(network.choices) for network in networks) < 12
+    assert (
+        calibration.networks == sum(broken not in small_space.graph(network.choices).ops for network in networks) < 12
+    )
     assert calibration.scale == pytest.approx(0.8, rel=1e-3)
 
 
-def test_networks_added_later_count_with_their_stabilizers(small_space: Space) -> None:
+def test_networks_added_later_count_with_their_stabilizers(small_space: ChainSpace) -> None:
     """Every op adds 0.1 ms to 0.8 × itself: exact only if the stabilizers that stay are in sums and counts."""
     table = made_up_table(small_space)
     archs = small_space.sample(60, seed=3)
     added = []
     for arch, stabilizers in zip(archs, [True, True, False] * 20, strict=True):
-        ops = small_space.lower(arch, stabilizers)
+        ops = keeping(small_space, stabilizers).graph(arch).ops
         true = latency(sum(0.8 * table.ops[op].p50_ms + 0.1 for op in ops))
         added.append(
             AddedNetwork(choices=tuple(arch.tolist()), stabilizers=stabilizers, drift=1.1, started="2000-01-01",
@@ -136,13 +139,13 @@ def test_networks_added_later_count_with_their_stabilizers(small_space: Space) -
     assert (found.calibration.networks, list(found.calibration.per_op_ms)) == (60, ["op"])
     assert found.calibration.held_out_mape < 1e-9
     for stabilizers in (False, True):
-        predicted_ms = LatencyPredictor(found, small_space, stabilizers=stabilizers).predict(archs[:5])
+        predicted_ms = LatencyPredictor(found, keeping(small_space, stabilizers))(archs[:5])
         for arch, ms in zip(archs[:5], predicted_ms, strict=True):
-            ops = small_space.lower(arch, stabilizers)
+            ops = keeping(small_space, stabilizers).graph(arch).ops
             assert ms == pytest.approx(sum(0.8 * table.ops[op].p50_ms + 0.1 for op in ops))
 
 
-def test_the_90th_percentile_is_fitted_on_that_of_networks(small_space: Space) -> None:
+def test_the_90th_percentile_is_fitted_on_that_of_networks(small_space: ChainSpace) -> None:
     table = made_up_table(small_space)  # its networks' 90th percentile is 1.2 × their median
     table = replace(table, networks=_measured(table, small_space, small_space.sample(10, seed=3), 0.8))
     assert calibration_of(table, small_space).scale == pytest.approx(0.8, rel=1e-9)
@@ -164,7 +167,7 @@ def test_what_a_fit_says_of_its_networks_and_without_one() -> None:
     }
 
 
-def test_calibrate_refuses_what_it_cannot_use(small_space: Space) -> None:
+def test_calibrate_refuses_what_it_cannot_use(small_space: ChainSpace) -> None:
     table = made_up_table(small_space)
     with pytest.raises(TableError, match="needs 3"):
         calibrate(table, small_space)

@@ -12,8 +12,8 @@ from hwnas.errors import ConfigError
 from hwnas.prediction.design import calibration_networks
 from hwnas.prediction.lowered import madds
 from hwnas.prediction.op_counts import count_classes
+from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import SPACES, get_space
-from hwnas.space.space import Space
 
 
 @pytest.mark.parametrize("name", SPACES.names())
@@ -38,12 +38,12 @@ def test_a_space_with_fewer_archs_gives_them_all(tmp_path: Path) -> None:
     assert len(calibration_networks(space, 20, seed=0)) == space.size == 8
 
 
-def _terms(space: Space, archs: Archs) -> np.ndarray:
+def _terms(space: ChainSpace, archs: Archs) -> np.ndarray:
     counts = [count for name, count in count_classes(space, archs).items() if name in ("op", "mbconv se")]
     return np.stack([madds(space)(archs) / 1e6, np.ones(len(archs)), *counts], axis=1)
 
 
-def _average_variance(space: Space, archs: Archs) -> float:
+def _average_variance(space: ChainSpace, archs: Archs) -> float:
     """Of calibrated predictions of random networks, relative, for noise of 1: by refitting on simulated data."""
     rng = np.random.default_rng(5)
     rows, test = (_terms(space, a) for a in (archs, space.sample(300, 9)))

@@ -13,10 +13,14 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 from hwnas.errors import MissingOpError, TableError
-from hwnas.prediction.count import cost
+from hwnas.graph.count import cost
+from hwnas.graph.graph import Op
+from hwnas.ops.downsample import Downsample
+from hwnas.ops.head import Head
+from hwnas.ops.mbconv import MBConv
+from hwnas.ops.stem import Stem
 from hwnas.prediction.kernels import KernelModel, costs
 from hwnas.shipped import shipped
-from hwnas.space.op import Downsample, Head, MBConv, Op, Stem
 from hwnas.space.registry import get_space
 from hwnas.tables.table import LatencyTable
 
@@ -52,7 +56,7 @@ def test_a_resolution_that_was_never_profiled() -> None:
     errors = {op: abs(estimates[op].latency_ms / true_ms[op] - 1) for op in space.distinct_ops}
     assert np.mean(list(errors.values())) <= 0.05
     assert np.mean([errors[op] <= estimates[op].error_90 for op in errors]) > 0.85
-    networks = [space.lower(arch) for arch in space.sample(200, seed=0)]
+    networks = [space.graph(arch).ops for arch in space.sample(200, seed=0)]
     predicted_ms = np.array([sum(estimates[op].latency_ms for op in ops) for ops in networks])
     networks_ms = np.array([sum(true_ms[op] for op in ops) for ops in networks])
     assert np.abs(predicted_ms / networks_ms - 1).mean() <= 0.03

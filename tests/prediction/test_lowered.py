@@ -11,19 +11,25 @@ from hypothesis import strategies as st
 
 from hwnas.arrays import Archs
 from hwnas.errors import ArchError
+from hwnas.graph.graph import Op
+from hwnas.ops.downsample import Downsample
+from hwnas.ops.head import Head
+from hwnas.ops.mbconv import MBConv
+from hwnas.ops.stabilizer import Stabilizer
+from hwnas.ops.stem import Stem
 from hwnas.prediction.lowered import LayerSum
-from hwnas.space.op import Downsample, Head, MBConv, Op, Stabilizer, Stem
+from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import SPACES, get_space
-from hwnas.space.space import Space
+from tests.spaces import keeping
 
 
-def _random_costs(space: Space, seed: int) -> dict[Op, float]:
+def _random_costs(space: ChainSpace, seed: int) -> dict[Op, float]:
     values = np.random.default_rng(seed).uniform(0.01, 1, len(space.distinct_ops))
     return dict(zip(space.distinct_ops, values.tolist(), strict=True))
 
 
-def _by_hand(space: Space, costs: dict[Op, float], archs: Archs, stabilizers: bool) -> list[float]:
-    return [sum(costs[op] for op in space.lower(arch, stabilizers)) for arch in archs]
+def _by_hand(space: ChainSpace, costs: dict[Op, float], archs: Archs, stabilizers: bool) -> list[float]:
+    return [sum(costs[op] for op in keeping(space, stabilizers).graph(arch).ops) for arch in archs]
 
 
 def _block(size: int, c_in: int, c_out: int, expansion: int) -> MBConv:
@@ -36,14 +42,14 @@ def _skip(channels: int) -> Stabilizer:
     return Stabilizer(c_in=channels, h_in=4, w_in=4, c_out=channels)
 
 
-def _space(layers: list[tuple[Op, ...]], c_out: int, separable: bool = True) -> Space:
+def _space(layers: list[tuple[Op, ...]], c_out: int, separable: bool = True) -> ChainSpace:
     stem = Stem(c_in=3, h_in=8, w_in=8, c_out=4, width=4, stride=2, separable=separable, act="relu")
     head = Head(c_in=c_out, h_in=4, w_in=4, c_out=2, width=8, act="relu")
-    return Space(name="made", source="made", stem=stem, layers=tuple(layers), head=head)
+    return ChainSpace(name="made", source="made", stem=stem, layers=tuple(layers), head=head)
 
 
 @st.composite
-def _spaces(draw: st.DrawFn) -> Space:
+def _spaces(draw: st.DrawFn) -> ChainSpace:
     """1 to 9 layers of 1 to 5 choices: blocks with and without residual or expansion, downsamplings, skips anywhere."""
     layers: list[tuple[Op, ...]] = []
     channels = 4
@@ -65,25 +71,25 @@ def test_shipped_spaces(name: str, stabilizers: bool) -> None:
     archs = space.sample(300, seed=2)
     archs[:100][archs[:100] % 2 == 0] = -1  # many skips next to each other
     archs = np.where(archs < 0, space.num_choices - 1, archs)
-    sums = LayerSum(space, costs.__getitem__, stabilizers=stabilizers)
+    sums = LayerSum(keeping(space, stabilizers), costs.__getitem__)
     np.testing.assert_allclose(sums(archs), _by_hand(space, costs, archs, stabilizers), rtol=1e-12, atol=0)
 
 
 @settings(deadline=None)
 @given(_spaces(), st.integers(0, 2**32), st.booleans())
-def test_random_spaces(space: Space, seed: int, stabilizers: bool) -> None:
+def test_random_spaces(space: ChainSpace, seed: int, stabilizers: bool) -> None:
     costs = _random_costs(space, seed)
     archs = space.sample(60, seed)
     if space.size <= 60:
         archs = np.array(list(product(*(range(n) for n in space.num_choices))))
-    sums = LayerSum(space, costs.__getitem__, stabilizers=stabilizers)
+    sums = LayerSum(keeping(space, stabilizers), costs.__getitem__)
     np.testing.assert_allclose(sums(archs), _by_hand(space, costs, archs, stabilizers), rtol=1e-12, atol=0)
 
 
 @settings(deadline=None)
 @given(_spaces(), st.integers(0, 2**32), st.booleans())
-def test_steps_add_up_to_the_sum(space: Space, seed: int, stabilizers: bool) -> None:
-    sums = LayerSum(space, _random_costs(space, seed).__getitem__, stabilizers=stabilizers)
+def test_steps_add_up_to_the_sum(space: ChainSpace, seed: int, stabilizers: bool) -> None:
+    sums = LayerSum(keeping(space, stabilizers), _random_costs(space, seed).__getitem__)
     for arch in space.sample(20, seed):
         state, total = 0, 0.0
         for layer in reversed(range(space.num_layers)):
@@ -97,7 +103,7 @@ def test_more_choices_than_two_layers_can_share_a_table_for() -> None:
     costs = _random_costs(space, seed=3)
     archs = space.sample(200, seed=4)
     for stabilizers in (False, True):
-        sums = LayerSum(space, costs.__getitem__, stabilizers=stabilizers)
+        sums = LayerSum(keeping(space, stabilizers), costs.__getitem__)
         np.testing.assert_allclose(sums(archs), _by_hand(space, costs, archs, stabilizers), rtol=1e-12, atol=0)
 
 
@@ -106,14 +112,14 @@ def test_more_choices_than_two_layers_can_share_a_table_for() -> None:
 def test_skips_behind_the_stem(separable: bool, skips: int) -> None:
     """One stabilizer for the whole run, which only a stem that ends in a convolution takes in."""
     space = _space([*[(_skip(4),)] * skips, (_block(4, 4, 4, 2),)], 4, separable)
-    assert LayerSum(space, lambda _: 1.0, stabilizers=True)([0] * (skips + 1)).tolist() == [4 - separable]
+    assert LayerSum(space.inheriting(), lambda _: 1.0)([0] * (skips + 1)).tolist() == [4 - separable]
 
 
 @pytest.mark.parametrize("stabilizers", [False, True])
 def test_a_sum_depends_on_its_arch_alone(stabilizers: bool) -> None:
     """To the last bit: not on the batch, its layout, or the integers' width."""
     space = get_space("scarlet-s2")
-    sums = LayerSum(space, _random_costs(space, seed=5).__getitem__, stabilizers=stabilizers)
+    sums = LayerSum(keeping(space, stabilizers), _random_costs(space, seed=5).__getitem__)
     archs = space.sample(20_000, seed=6)  # more than one block
     expected = sums(archs)
     for dtype in (np.int8, np.uint8, np.int16, np.uint64, ">i4"):
@@ -134,7 +140,7 @@ def test_a_choice_out_of_range_anywhere(dtype: type[np.integer], row: int, layer
     archs = space.sample(20_000, seed=7).astype(dtype)
     archs[row, layer] = np.array(choice).astype(dtype)
     for stabilizers in (False, True):
-        sums = LayerSum(space, lambda _: 1.0, stabilizers=stabilizers)
+        sums = LayerSum(keeping(space, stabilizers), lambda _: 1.0)
         with pytest.raises(ArchError, match=f"choice {archs[row, layer]} .*at layer {layer} of"):
             sums(archs)
 

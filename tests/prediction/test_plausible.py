@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from hwnas.errors import TableError
-from hwnas.prediction.count import cost
+from hwnas.graph.count import cost
+from hwnas.graph.graph import Op
+from hwnas.ops.foreign import ForeignOp
+from hwnas.ops.mbconv import MBConv
 from hwnas.prediction.plausible import check_unit
-from hwnas.space.op import MBConv, Op
 from hwnas.tables.importers.foreign import ForeignEntry, ForeignTable
 from hwnas.tables.importers.read import import_foreign
-from hwnas.tables.ops import ForeignOp
 
 PUBLISHED = ["ofa_note10_224_lookup_table.yaml", "proxylessnas_mobile_lookup_table.yaml"]
 

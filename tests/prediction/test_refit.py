@@ -9,39 +9,40 @@ import numpy as np
 import pytest
 
 from hwnas.errors import ConfigError, HwnasError, ModelError, RuntimeMissingError, TableError
+from hwnas.ops.stabilizer import Stabilizer
 from hwnas.prediction.calibrate import calibrate, calibration_of
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.prediction.refit import TableMeter, check_measurable
 from hwnas.profiling.plan import network_model
 from hwnas.profiling.timer import Effort
 from hwnas.runtimes.onnxruntime import OnnxRuntime
-from hwnas.space.op import Stabilizer
+from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
-from hwnas.space.space import Space
 from hwnas.tables.table import LatencyTable
 from tests.prediction.recording import Recording, convolutions
+from tests.spaces import keeping
 from tests.tables.make import measured_table
 
 QUICK = Effort(rounds=4, runs_per_round=2, warmup_runs=1, at_least_s=0, at_most_s=0)
 
 
 @pytest.fixture(scope="module")
-def tiny() -> Space:
+def tiny() -> ChainSpace:
     return get_space("scarlet-tiny", 16, classes=10)
 
 
 @pytest.fixture(scope="module")
-def table(tiny: Space) -> LatencyTable:
+def table(tiny: ChainSpace) -> LatencyTable:
     found = measured_table(tiny, tiny.sample(6, 0), QUICK)
     return calibrate(found, tiny)
 
 
-def meter_of(table: LatencyTable, space: Space, runtime: OnnxRuntime, *, stabilizers: bool = True) -> TableMeter:
+def meter_of(table: LatencyTable, space: ChainSpace, runtime: OnnxRuntime, *, stabilizers: bool = True) -> TableMeter:
     objectives: dict[str, Any] = {"latency_ms": "p50", "latency_p90_ms": "p90"}
-    return TableMeter(table, space, runtime, objectives, stabilizers=stabilizers, effort=QUICK, seed=3)
+    return TableMeter(table, keeping(space, stabilizers), runtime, objectives, effort=QUICK, seed=3)
 
 
-def test_what_is_measured_is_added_and_fitted(table: LatencyTable, tiny: Space) -> None:
+def test_what_is_measured_is_added_and_fitted(table: LatencyTable, tiny: ChainSpace) -> None:
     meter, archs = meter_of(table, tiny, OnnxRuntime()), tiny.sample(5, 7)
     first = meter.measure(archs[:3])
     second = meter.measure(archs[3:])
@@ -58,11 +59,11 @@ def test_what_is_measured_is_added_and_fitted(table: LatencyTable, tiny: Space) 
     assert meter.table.calibration is not None
     assert meter.table.calibration.networks == 6 + 5
     for column, quantile in enumerate(("p50", "p90")):
-        expected = LatencyPredictor(meter.table, tiny, stabilizers=True, quantile=quantile).predict(archs)
+        expected = LatencyPredictor(meter.table, tiny.inheriting(), quantile=quantile)(archs)
         assert meter.predict(archs)[:, column].tolist() == expected.tolist()
 
 
-def test_the_drift_is_that_of_the_tables_own_networks(table: LatencyTable, tiny: Space) -> None:
+def test_the_drift_is_that_of_the_tables_own_networks(table: LatencyTable, tiny: ChainSpace) -> None:
     """A table that says its networks took a tenth: all that is measured now is divided by 10 times the drift."""
     then = [
         n.model_copy(update={k: getattr(n, k) / 1000 for k in ("p50_ms", "p10_ms", "p90_ms")}) for n in table.networks
@@ -73,7 +74,7 @@ def test_the_drift_is_that_of_the_tables_own_networks(table: LatencyTable, tiny:
     assert (values < max(n.p90_ms for n in table.networks) / 10).all()
 
 
-def test_an_arch_measured_again_later_replaces_what_was_added(table: LatencyTable, tiny: Space) -> None:
+def test_an_arch_measured_again_later_replaces_what_was_added(table: LatencyTable, tiny: ChainSpace) -> None:
     archs = tiny.sample(3, 7)
     meter = meter_of(table, tiny, OnnxRuntime())
     meter.measure(archs)
@@ -85,9 +86,9 @@ def test_an_arch_measured_again_later_replaces_what_was_added(table: LatencyTabl
     assert again.left_out_ms("latency_ms").keys() == again.latency.keys()
 
 
-def test_networks_have_their_stabilizers_and_the_tables_own_have_none(small_space: Space) -> None:
+def test_networks_have_their_stabilizers_and_the_tables_own_have_none(small_space: ChainSpace) -> None:
     def kept(arch: np.ndarray) -> int:
-        return sum(isinstance(op, Stabilizer) for op in small_space.lower(arch, True))
+        return sum(isinstance(op, Stabilizer) for op in small_space.inheriting().graph(arch).ops)
 
     archs = small_space.sample(40, 1)
     archs = np.array(sorted(archs.tolist(), key=kept))  # from none at all to several
@@ -104,7 +105,9 @@ def test_networks_have_their_stabilizers_and_the_tables_own_have_none(small_spac
         assert {network.stabilizers for network in meter.table.added} == {stabilizers}
 
 
-def test_a_network_that_the_runtime_cannot_run_is_told_and_the_rest_goes_on(table: LatencyTable, tiny: Space) -> None:
+def test_a_network_that_the_runtime_cannot_run_is_told_and_the_rest_goes_on(
+    table: LatencyTable, tiny: ChainSpace
+) -> None:
     archs = tiny.sample(4, 7)
     meter = meter_of(table, tiny, Recording(broken=(1, 4)))  # the second network, and the table's first
     values = meter.measure(archs)
@@ -113,19 +116,19 @@ def test_a_network_that_the_runtime_cannot_run_is_told_and_the_rest_goes_on(tabl
     assert len(meter.table.added) == len(meter.latency) == 3
 
 
-def test_no_network_runs_and_the_table_stays(table: LatencyTable, tiny: Space) -> None:
+def test_no_network_runs_and_the_table_stays(table: LatencyTable, tiny: ChainSpace) -> None:
     meter = meter_of(table, tiny, Recording(broken=(0, 1)))
     assert np.isnan(meter.measure(tiny.sample(2, 7))).all()
     assert (meter.table, meter.left_out_ms("latency_ms")) == (table, {})
 
 
-def test_without_the_tables_own_networks_nothing_can_be_compared(table: LatencyTable, tiny: Space) -> None:
+def test_without_the_tables_own_networks_nothing_can_be_compared(table: LatencyTable, tiny: ChainSpace) -> None:
     meter = meter_of(table, tiny, Recording(broken=tuple(range(2, 8))))
     with pytest.raises(ModelError, match="own networks"):
         meter.measure(tiny.sample(2, 7))
 
 
-def test_left_out_predictions_are_those_of_a_table_without_the_network(table: LatencyTable, tiny: Space) -> None:
+def test_left_out_predictions_are_those_of_a_table_without_the_network(table: LatencyTable, tiny: ChainSpace) -> None:
     meter = meter_of(table, tiny, OnnxRuntime())
     archs = tiny.sample(6, 7)
     meter.measure(archs)
@@ -134,8 +137,8 @@ def test_left_out_predictions_are_those_of_a_table_without_the_network(table: La
         for index, arch in enumerate(archs):
             rest = tuple(n for i, n in enumerate(meter.table.added) if i != index)
             without = calibrate(replace(meter.table, added=rest), tiny)
-            predictor = LatencyPredictor(without, tiny, stabilizers=True, quantile=quantile)  # type: ignore[arg-type]
-            assert found[tuple(arch.tolist())] == pytest.approx(predictor.predict(arch)[0], rel=1e-9)
+            predictor = LatencyPredictor(without, tiny.inheriting(), quantile=quantile)  # type: ignore[arg-type]
+            assert found[tuple(arch.tolist())] == pytest.approx(predictor(arch)[0], rel=1e-9)
 
 
 def test_a_table_of_this_machine_is_measurable(table: LatencyTable) -> None:

@@ -8,19 +8,19 @@ from pathlib import Path
 import pytest
 
 from hwnas.profiling.kit import Kit
+from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
-from hwnas.space.space import Space
 from tests.profiling.kits import make_device, small_kit
 from tests.profiling.ssh_server import Server, running_server
 
 
 @pytest.fixture(scope="session")
-def tiny() -> Space:
+def tiny() -> ChainSpace:
     return get_space("scarlet-tiny", resolution=32)
 
 
 @pytest.fixture(scope="session")
-def kit(tiny: Space) -> Kit:
+def kit(tiny: ChainSpace) -> Kit:
     return small_kit(tiny)
 
 

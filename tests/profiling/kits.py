@@ -13,17 +13,19 @@ from hwnas.profiling.measure import conditions_of
 from hwnas.profiling.plan import Plan
 from hwnas.profiling.timer import Effort
 from hwnas.runtimes.registry import get_runtime
-from hwnas.space.space import Space
+from hwnas.space.chain import ChainSpace
 
 ROOT = Path(__file__).parents[2]
 
 
-def small_plan(space: Space, *, seconds: float = 2.0, networks: int = 4, held_out: int = 5, threads: int = 1) -> Plan:
+def small_plan(
+    space: ChainSpace, *, seconds: float = 2.0, networks: int = 4, held_out: int = 5, threads: int = 1
+) -> Plan:
     conditions, effort = conditions_of(get_runtime("onnxruntime"), threads=threads), Effort(1e-4, at_most_s=seconds)
     return plan(space, conditions, networks=networks, held_out=held_out, effort=effort)
 
 
-def small_kit(space: Space, **options: float) -> Kit:
+def small_kit(space: ChainSpace, **options: float) -> Kit:
     return build_kit(small_plan(space, **options), space, get_runtime("onnxruntime"))  # type: ignore[arg-type]
 
 

@@ -24,7 +24,7 @@ from hwnas.profiling.kit import RUNTIMES, SOURCES, Kit, build_kit
 from hwnas.profiling.result import read_result
 from hwnas.profiling.timer import Effort, Round, measure
 from hwnas.runtimes.onnxruntime import OnnxRuntime
-from hwnas.space.space import Space
+from hwnas.space.chain import ChainSpace
 from tests.interrupts import heed_ctrl_c
 from tests.profiling.kits import ROOT, run_kit, small_kit, small_plan
 
@@ -32,12 +32,14 @@ Here = Callable[..., tuple[int, str]]
 KIT_SOURCES = [*SOURCES, *(f"hwnas/runtimes/{name}.py" for name in RUNTIMES)]
 
 
-def test_equal_plans_give_equal_bytes(kit: Kit, tiny: Space) -> None:
+def test_equal_plans_give_equal_bytes(kit: Kit, tiny: ChainSpace) -> None:
     assert small_kit(tiny).data == kit.data
     assert small_kit(tiny, seconds=3.0).sha256 != kit.sha256
 
 
-def test_each_distinct_model_is_there_once_and_the_code_is_this_code(kit: Kit, kit_path: Path, tiny: Space) -> None:
+def test_each_distinct_model_is_there_once_and_the_code_is_this_code(
+    kit: Kit, kit_path: Path, tiny: ChainSpace
+) -> None:
     with zipfile.ZipFile(kit_path) as archive:
         names = archive.namelist()
         models = json.loads(archive.read("kit.json"))["models"]
@@ -73,7 +75,7 @@ def test_a_kit_that_was_altered_does_not_measure(
     assert os.listdir(tmp_path) == ["kit.pyz"]
 
 
-def test_a_runtime_that_needs_more_has_no_kit(tiny: Space) -> None:
+def test_a_runtime_that_needs_more_has_no_kit(tiny: ChainSpace) -> None:
     class Other(OnnxRuntime):
         name = "torch"
 
@@ -81,7 +83,7 @@ def test_a_runtime_that_needs_more_has_no_kit(tiny: Space) -> None:
         build_kit(small_plan(tiny), tiny, Other())
 
 
-def test_a_bare_python_measures(device: Path, kit: Kit, kit_path: Path, tiny: Space, tmp_path: Path) -> None:
+def test_a_bare_python_measures(device: Path, kit: Kit, kit_path: Path, tiny: ChainSpace, tmp_path: Path) -> None:
     for absent in ("hwnas", "torch", "onnx", "pydantic", "yaml"):
         command = [device, "-I", "-c", f"import {absent}"]
         assert subprocess.run(command, cwd=tmp_path, capture_output=True).returncode == 1
@@ -251,7 +253,7 @@ def test_wrong_requests(
     here: Here,
     kit_path: Path,
     tmp_path: Path,
-    tiny: Space,
+    tiny: ChainSpace,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -307,7 +309,7 @@ def test_whoever_waited_for_the_journal_does_not_measure_again(
 
 
 def test_what_fails_here_or_there_is_recorded(
-    tiny: Space, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: ChainSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # fmt: skip
     """One op that the runtime can't prepare, one whose model it can't load, and networks of which one can't run."""
     calls = iter(range(10_000))

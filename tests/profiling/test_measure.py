@@ -12,8 +12,8 @@ from hwnas.prediction.validate import validate, validate_held_out
 from hwnas.profiling.machine import usable_cores
 from hwnas.profiling.timer import Effort
 from hwnas.runtimes.registry import get_runtime
+from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
-from hwnas.space.space import Space
 from hwnas.tables.table import LatencyTable
 from tests.tables.make import measured_table
 
@@ -21,18 +21,18 @@ QUICK = Effort(rounds=4, runs_per_round=3, warmup_runs=1, at_least_s=0, at_most_
 
 
 @pytest.fixture(scope="module")
-def macro() -> Space:
+def macro() -> ChainSpace:
     return get_space("macro")
 
 
 @pytest.fixture(scope="module")
-def table(macro: Space) -> LatencyTable:
+def table(macro: ChainSpace) -> LatencyTable:
     networks, held_out = macro.sample(6, 0), macro.sample(8, 1)
     found = measured_table(macro, networks, QUICK, held_out=held_out)
     return calibrate(found, macro)
 
 
-def test_every_op_is_measured(table: LatencyTable, macro: Space) -> None:
+def test_every_op_is_measured(table: LatencyTable, macro: ChainSpace) -> None:
     assert set(table.ops) == set(macro.distinct_ops)
     assert {entry.count for entry in table.ops.values()} == {12}
     assert len(table.networks) == 6
@@ -51,13 +51,13 @@ def test_the_device_and_the_protocol_say_how(table: LatencyTable) -> None:
     assert table.space.fingerprint == get_space("macro").fingerprint
 
 
-def test_cost_follows_work(table: LatencyTable, macro: Space) -> None:
+def test_cost_follows_work(table: LatencyTable, macro: ChainSpace) -> None:
     """k5 e6 does several times the work of k3 e3 on the same shape; no noise turns that around."""
     for _, small, large in macro.layers:
         assert table.ops[large].p50_ms > table.ops[small].p50_ms
 
 
-def test_validation_reports_consistent_numbers(table: LatencyTable, macro: Space) -> None:
+def test_validation_reports_consistent_numbers(table: LatencyTable, macro: ChainSpace) -> None:
     found = validate(table, macro, get_runtime("onnxruntime"), networks=12, seed=3, effort=QUICK)
     known = {n.choices for n in table.networks}
     predictor = LatencyPredictor(table, macro)
@@ -65,7 +65,7 @@ def test_validation_reports_consistent_numbers(table: LatencyTable, macro: Space
     assert not known & {n.choices for n in found.networks}
     errors = []
     for network in found.networks:
-        assert predictor.predict(network.choices)[0] == network.predicted_ms
+        assert predictor(network.choices)[0] == network.predicted_ms
         errors.append(network.predicted_ms * 2 / (network.measured_ms + network.measured_again_ms) - 1)
     assert found.mape == pytest.approx(np.abs(errors).mean())
     assert found.within_10 == pytest.approx((np.abs(errors) <= 0.1).mean())
@@ -75,7 +75,7 @@ def test_validation_reports_consistent_numbers(table: LatencyTable, macro: Space
     assert found.spearman > 0.5  # macro's latencies spread over a factor of 5: only a broken table ranks them badly
 
 
-def test_validation_needs_new_networks(table: LatencyTable, macro: Space) -> None:
+def test_validation_needs_new_networks(table: LatencyTable, macro: ChainSpace) -> None:
     with pytest.raises(TableError, match="too few"):
         validate(table, macro, get_runtime("onnxruntime"), networks=6560, seed=0)
     with pytest.raises(MissingOpError):
@@ -83,6 +83,6 @@ def test_validation_needs_new_networks(table: LatencyTable, macro: Space) -> Non
 
 
 @pytest.mark.parametrize("threads", [0, -1, usable_cores() + 1])
-def test_threads_this_machine_has_not(macro: Space, threads: int) -> None:
+def test_threads_this_machine_has_not(macro: ChainSpace, threads: int) -> None:
     with pytest.raises(ConfigError, match="threads must be"):
         measured_table(macro, [], QUICK, threads=threads)

@@ -22,8 +22,8 @@ from hwnas.profiling.kit import Kit
 from hwnas.profiling.remote import check_python, clean_up, measure_on
 from hwnas.profiling.result import read_result
 from hwnas.profiling.transports import Adb, Remote, Ssh
+from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
-from hwnas.space.space import Space
 from hwnas.tables.table import LatencyTable
 from tests.profiling.kits import make_device, small_kit
 from tests.profiling.ssh_server import Server, client_config, free_port, make_key
@@ -32,7 +32,7 @@ HOME = Path(pwd.getpwuid(os.getuid()).pw_dir)  # sshd begins there, whatever $HO
 pytestmark = pytest.mark.xdist_group("ssh")  # one folder of kits, in the home of whoever runs the tests
 
 
-def test_profile_on_another_machine(server: Server, device: Path, tiny: Space, tmp_path: Path) -> None:
+def test_profile_on_another_machine(server: Server, device: Path, tiny: ChainSpace, tmp_path: Path) -> None:
     table = tmp_path / "table.yaml"
     words = ["profile", "--space", "scarlet-tiny", "--resolution", "32", "--networks", "4", "--held-out", "5"]
     words += ["--seconds", "1", "--on", server.address, "--python", device, "--ssh-config", server.config, "-o", table]
@@ -66,7 +66,7 @@ def test_a_space_of_ones_own_comes_back_with_its_table(
 
 @pytest.mark.parametrize("other", [False, True], ids=["damaged", "of another kit"])
 def test_a_bad_result_there_is_not_found_again(
-    server: Server, kit: Kit, device: Path, tiny: Space, tmp_path: Path, other: bool
+    server: Server, kit: Kit, device: Path, tiny: ChainSpace, tmp_path: Path, other: bool
 ) -> None:
     """It is removed, so that the same command measures again."""
     folder = HOME / ".cache" / "hwnas-kits" / kit.sha256[:16]
@@ -115,7 +115,7 @@ def sessions_of(sshd: int) -> list[int]:
     return [int(child) for child in children]
 
 
-def test_a_connection_that_drops(server: Server, device: Path, tiny: Space, tmp_path: Path) -> None:
+def test_a_connection_that_drops(server: Server, device: Path, tiny: ChainSpace, tmp_path: Path) -> None:
     slow = small_kit(tiny, seconds=6.0)
     kept = server.home / "kits" / slow.sha256[:16] / "result.json.journal"
 

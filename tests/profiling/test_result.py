@@ -14,12 +14,12 @@ from hwnas.profiling import kit_main
 from hwnas.profiling.kit import Kit
 from hwnas.profiling.kit_file import seal
 from hwnas.profiling.result import read_result
-from hwnas.space.space import Space
+from hwnas.space.chain import ChainSpace
 from tests.profiling.kits import small_kit
 
 
 @pytest.fixture(scope="session")
-def returned(tiny: Space, tmp_path_factory: pytest.TempPathFactory) -> tuple[Kit, Path]:
+def returned(tiny: ChainSpace, tmp_path_factory: pytest.TempPathFactory) -> tuple[Kit, Path]:
     """A kit and its result, measured by this process."""
     folder = tmp_path_factory.mktemp("returned")
     kit = small_kit(tiny, seconds=0.2)
@@ -49,7 +49,7 @@ def resealed(data: dict[str, Any]) -> str:
     return json.dumps(data)
 
 
-def test_a_result_is_a_table(returned: tuple[Kit, Path], tiny: Space, result: dict[str, Any]) -> None:
+def test_a_result_is_a_table(returned: tuple[Kit, Path], tiny: ChainSpace, result: dict[str, Any]) -> None:
     kit, path = returned
     found = read_result(path)
     assert (found.kit_sha256, found.space, found.remarks) == (kit.sha256, tiny, ())
@@ -129,7 +129,7 @@ def test_a_wrong_wall_clock_is_remarked(result: dict[str, Any], tmp_path: Path, 
     assert found.remarks == (f"by the device's own clock it was {year}-01-01; durations don't depend on that",)
 
 
-def test_an_op_that_failed_there(result: dict[str, Any], tiny: Space, tmp_path: Path) -> None:
+def test_an_op_that_failed_there(result: dict[str, Any], tiny: ChainSpace, tmp_path: Path) -> None:
     result["entries"][2] = {"failed": "no such operator"}
     (tmp_path / "r.json").write_text(resealed(result))
     table = read_result(tmp_path / "r.json").table

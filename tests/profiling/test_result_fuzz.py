@@ -2,45 +2,29 @@
 
 from __future__ import annotations
 
-import copy
 import io
 import json
-import math
 import zipfile
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hwnas.errors import HwnasError, KitError
+from hwnas.errors import KitError
 from hwnas.prediction.calibrate import calibrate_if_enough
 from hwnas.profiling import kit_main
 from hwnas.profiling.kit_file import KitFile, seal
 from hwnas.profiling.result import Returned, read_result
+from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
-from hwnas.space.space import Space
 from hwnas.tables.table import LatencyTable
 from tests.conftest import SMALL_SPACE
+from tests.fuzzing import FUZZ, damage, mutate, one_line_or_nothing
 from tests.profiling.kits import small_kit
-
-FUZZ = settings(
-    max_examples=1000, deadline=None, database=None, derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
-)  # fmt: skip
-
-ODD = st.one_of(
-    st.sampled_from(
-        [None, True, False, 0, -1, 1, 2, 7, 10**30, -(10**30), 0.0, -0.0, 0.5, 1e-300, 1e300, math.inf, -math.inf,
-         math.nan, "", "1", "1e9", "nan", "../../etc/passwd", "/dev/null.yaml", "a\0b.yaml", "\ud800", "x" * 5000, [],
-         {}, [[]], [None], {"": None}, {"kind": "mbconv"}, [0, 0]]
-    ),
-    st.integers(), st.floats(), st.text(max_size=5),
-)  # fmt: skip
 
 
 class World:
@@ -48,7 +32,7 @@ class World:
 
     def __init__(self, folder: Path) -> None:
         (folder / "small.yaml").write_text(SMALL_SPACE)
-        self.space: Space = get_space(str(folder / "small.yaml"))
+        self.space: ChainSpace = get_space(str(folder / "small.yaml"))
         self.kit = small_kit(self.space, seconds=0.05, networks=3, held_out=2).data
         (folder / "kit.pyz").write_bytes(self.kit)
         self.path = folder / "result.json"
@@ -72,71 +56,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     return World(tmp_path_factory.mktemp("fuzz"))
 
 
-class one_line_or_nothing:  # noqa: N801  (reads as a sentence where it is used)
-    """Lets typed errors of one line pass, and nothing else."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
-        if isinstance(error, HwnasError):
-            assert error.exit_status == 2
-            assert len(str(error).splitlines()) == 1, error
-            return True
-        return False
-
-
-def damage(draw: st.DrawFn, content: bytes) -> bytes:
-    """A few bytes flipped, cut, inserted, doubled or swapped for others."""
-    changed = bytearray(content)
-    for _ in range(draw(st.integers(1, 3))):
-        if not changed:
-            break
-        at = draw(st.integers(0, len(changed) - 1))
-        match draw(st.integers(0, 4)):
-            case 0:
-                changed[at] ^= 1 << draw(st.integers(0, 7))
-            case 1:
-                del changed[at:]
-            case 2:
-                del changed[at : at + draw(st.integers(1, 50))]
-            case 3:
-                changed[at:at] = draw(st.binary(min_size=1, max_size=8))
-            case _:
-                changed[at:at] = changed[at : at + draw(st.integers(1, 200))]
-    return bytes(changed)
-
-
-def places(data: Any) -> Iterator[tuple[Any, Any]]:
-    """(container, key or index) of everything inside."""
-    for key, value in list(data.items() if isinstance(data, dict) else enumerate(data)):
-        yield data, key
-        if isinstance(value, dict | list) and value:
-            yield from places(value)
-
-
-def mutate(draw: st.DrawFn, original: dict[str, Any]) -> dict[str, Any]:
-    """One to three values replaced, removed, repeated, renamed or scaled."""
-    data = copy.deepcopy(original)
-    for _ in range(draw(st.integers(1, 3))):
-        found = list(places(data))
-        if not found:
-            break
-        container, key = found[draw(st.integers(0, len(found) - 1))]
-        match draw(st.integers(0, 5)):
-            case 0:
-                del container[key]
-            case 1 if isinstance(container, list):
-                container.insert(key, copy.deepcopy(container[key]))
-            case 1:
-                container[draw(st.text(max_size=5))] = container.pop(key)
-            case 2 if isinstance(container[key], int | float) and not isinstance(container[key], bool):
-                container[key] = container[key] * draw(st.sampled_from([-1, 0, 1000, 0.001, 1.0000001, 2]))
-            case _:
-                container[key] = copy.deepcopy(draw(ODD))
-    return data
-
-
 def check_numbers(table: LatencyTable) -> None:
     """What every table that is taken in must be."""
     networks = [*table.networks, *(network for pair in table.held_out for network in pair)]
@@ -147,14 +66,14 @@ def check_numbers(table: LatencyTable) -> None:
     assert LatencyTable.from_dict(yaml.safe_load(table.to_yaml()), "again") == table
 
 
-@FUZZ
+@settings(FUZZ, max_examples=1000)
 @given(st.data())
 def test_results_damaged_on_their_way(world: World, data: st.DataObject) -> None:
     found = world.read(damage(data.draw, world.raw))  # type: ignore[arg-type]
     assert found is None or found == world.returned
 
 
-@FUZZ
+@settings(FUZZ, max_examples=1000)
 @given(st.data())
 def test_results_edited(world: World, data: st.DataObject) -> None:
     changed = mutate(data.draw, world.result)  # type: ignore[arg-type]
@@ -162,7 +81,7 @@ def test_results_edited(world: World, data: st.DataObject) -> None:
     assert found is None or (found == world.returned and changed == world.result)
 
 
-@FUZZ
+@settings(FUZZ, max_examples=1000)
 @given(st.data())
 def test_results_edited_and_sealed_again(world: World, data: st.DataObject) -> None:
     changed = mutate(data.draw, world.result)  # type: ignore[arg-type]
@@ -174,7 +93,7 @@ def test_results_edited_and_sealed_again(world: World, data: st.DataObject) -> N
         assert {*found.table.ops, *found.table.failed} == set(world.space.distinct_ops)
 
 
-@FUZZ
+@settings(FUZZ, max_examples=1000)
 @given(st.data())
 def test_tables_edited(world: World, data: st.DataObject) -> None:
     changed = mutate(data.draw, world.table)  # type: ignore[arg-type]

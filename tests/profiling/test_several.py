@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hwnas.space.space import Space
+from hwnas.space.chain import ChainSpace
 from hwnas.tables.table import LatencyTable
 from tests.cli.run import Shell
 from tests.profiling.ssh_server import Server, free_port
@@ -38,7 +38,7 @@ def profile(*words: object) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.xdist_group("ssh")
 def test_each_device_has_its_table_and_a_failure_stops_no_other(
-    server: Server, device: Path, tiny: Space, tmp_path: Path, hwnas: Shell
+    server: Server, device: Path, tiny: ChainSpace, tmp_path: Path, hwnas: Shell
 ) -> None:
     """Three devices that share a home, the third of them off at first."""
     folder, config = tmp_path / "tables", tmp_path / "ssh config"
@@ -76,7 +76,7 @@ def test_each_device_has_its_table_and_a_failure_stops_no_other(
 
 
 @pytest.mark.xdist_group("ray")
-def test_the_machines_of_a_cluster(tiny: Space, tmp_path: Path) -> None:
+def test_the_machines_of_a_cluster(tiny: ChainSpace, tmp_path: Path) -> None:
     folder = tmp_path / "tables"
     done = profile("--workers", "ray", *SMALL, "-o", folder, "--json")
     assert done.returncode == 0, done.stderr

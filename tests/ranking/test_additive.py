@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hwnas.ranking.additive import additive_fit
+from hwnas.ranking.compare import additive_fit
 from hwnas.space.registry import get_space
 
 

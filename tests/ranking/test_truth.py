@@ -16,12 +16,13 @@ import pytest
 from hwnas.errors import ConfigError, DataError, SpaceError
 from hwnas.nn.model_folder import load_model
 from hwnas.ranking import standalone
-from hwnas.ranking.standalone import draw, settings_of_networks, train_standalone
+from hwnas.ranking.standalone import draw, train_standalone
 from hwnas.ranking.truth import Truth, read_truth, same_choices, write_truth
+from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
-from hwnas.space.space import Space
 from hwnas.training.config import TrainConfig
-from hwnas.training.loop import train
+from hwnas.training.learners.network import NetworkConfig
+from hwnas.training.loop import run_training
 from tests.training.training_cases import short
 
 _ROOT = Path(__file__).parents[2]
@@ -33,7 +34,7 @@ def written(folder: Path, name: str, text: str) -> Path:
     return path
 
 
-def test_what_is_written_reads_back_the_same(small_space: Space, tmp_path: Path) -> None:
+def test_what_is_written_reads_back_the_same(small_space: ChainSpace, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     accuracies = {tuple(arch): float(rng.uniform()) for arch in small_space.sample(30, 0).tolist()}
     path = tmp_path / "truth.csv"
@@ -83,7 +84,7 @@ def test_the_published_table_is_of_no_other_space(shared_data: Path) -> None:
             read_truth(path, get_space(source))
 
 
-def test_spaces_have_the_same_choices_whatever_their_channels(small_space: Space) -> None:
+def test_spaces_have_the_same_choices_whatever_their_channels(small_space: ChainSpace) -> None:
     assert same_choices(get_space("macro"), get_space("macro-w8", 64, 3))
     assert same_choices(get_space("scarlet-s2"), get_space("scarlet-s2", 192))
     assert not same_choices(get_space("scarlet-s1"), get_space("scarlet-s2"))
@@ -160,7 +161,7 @@ def test_samples_grow_and_hold_each_archs_own_accuracy() -> None:
     assert truth.sample(20, seed=5).archs.tolist() != small.archs.tolist()
 
 
-def test_drawn_archs_differ_and_more_begin_with_the_fewer(small_space: Space) -> None:
+def test_drawn_archs_differ_and_more_begin_with_the_fewer(small_space: ChainSpace) -> None:
     few, many = draw(small_space, 5, seed=1), draw(small_space, 50, seed=1)
     assert many[:5] == few
     assert len(set(many)) == 50
@@ -170,14 +171,14 @@ def test_drawn_archs_differ_and_more_begin_with_the_fewer(small_space: Space) ->
 
 
 @pytest.fixture
-def networks(small_yaml: Path) -> tuple[TrainConfig, Space]:
-    """The configuration of a supernet, as one of networks."""
+def networks(small_yaml: Path) -> tuple[TrainConfig, ChainSpace]:
+    """How to train them, and their space."""
     space = get_space(str(small_yaml))
-    return settings_of_networks(short(small_yaml, epochs=1, warmup_epochs=0.5), space), space
+    return short(small_yaml, epochs=1, warmup_epochs=0.5), space
 
 
 def test_each_arch_is_trained_by_the_one_loop_and_its_test_accuracy_kept(
-    networks: tuple[TrainConfig, Space], tmp_path: Path
+    networks: tuple[TrainConfig, ChainSpace], tmp_path: Path
 ) -> None:
     config, space = networks
     calls: list[tuple[int, int]] = []
@@ -193,7 +194,10 @@ def test_each_arch_is_trained_by_the_one_loop_and_its_test_accuracy_kept(
     truth = read_truth(path, space)
     for arch, accuracy in zip(truth.archs.tolist(), truth.accuracies[:, 0], strict=True):
         text = f"{space.source}:{','.join(map(str, arch))}"
-        found = train(config.model_copy(update={"network": text}), tmp_path / f"alone{accuracy}")
+        found = run_training(
+            config.model_copy(update={"learner": NetworkConfig(network=text, resolution=space.resolution)}),
+            tmp_path / f"alone{accuracy}",
+        )
         network, _ = load_model(found.result)
         assert list(network.choices) == arch
         assert found.accuracy["test"] == accuracy
@@ -205,7 +209,7 @@ import os, signal, sys
 from pathlib import Path
 from hwnas.space.registry import get_space
 from hwnas.training import loop
-from hwnas.ranking.standalone import settings_of_networks, train_standalone
+from hwnas.ranking.standalone import train_standalone
 from tests.training.training_cases import short
 
 loop.CHECKPOINT_SECONDS = 0.0
@@ -218,13 +222,13 @@ def progress(what, done, total, note):
     if left == 0:
         os.kill(os.getpid(), signal.SIGKILL)
 
-config = settings_of_networks(short(sys.argv[1], epochs=1, warmup_epochs=0.5), space)
+config = short(sys.argv[1], epochs=1, warmup_epochs=0.5)
 train_standalone(config, space, 3, Path(sys.argv[2]), seed=3, progress=progress)
 """
 
 
 def test_killed_in_the_second_training_it_ends_in_the_same_bytes(
-    networks: tuple[TrainConfig, Space], small_yaml: Path, tmp_path: Path
+    networks: tuple[TrainConfig, ChainSpace], small_yaml: Path, tmp_path: Path
 ) -> None:
     config, space = networks
     whole = train_standalone(config, space, 3, tmp_path / "whole", seed=3)
@@ -244,7 +248,7 @@ def test_killed_in_the_second_training_it_ends_in_the_same_bytes(
 
 
 def test_stopped_before_tidying_up_it_trains_nothing_twice(
-    networks: tuple[TrainConfig, Space], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    networks: tuple[TrainConfig, ChainSpace], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config, space = networks
     tidy = shutil.rmtree
@@ -265,7 +269,7 @@ def test_stopped_before_tidying_up_it_trains_nothing_twice(
     assert not (tmp_path / "work" / "training-0").exists()
 
 
-def test_more_archs_add_to_those_that_are_done(networks: tuple[TrainConfig, Space], tmp_path: Path) -> None:
+def test_more_archs_add_to_those_that_are_done(networks: tuple[TrainConfig, ChainSpace], tmp_path: Path) -> None:
     config, space = networks
     train_standalone(config, space, 1, tmp_path, seed=3)
     calls: list[tuple[int, int]] = []
@@ -274,7 +278,9 @@ def test_more_archs_add_to_those_that_are_done(networks: tuple[TrainConfig, Spac
     assert len(read_truth(path, space).archs) == 2
 
 
-def test_other_settings_are_refused_in_the_same_folder(networks: tuple[TrainConfig, Space], tmp_path: Path) -> None:
+def test_other_settings_are_refused_in_the_same_folder(
+    networks: tuple[TrainConfig, ChainSpace], tmp_path: Path
+) -> None:
     config, space = networks
     train_standalone(config, space, 1, tmp_path, seed=3)
     kept = (tmp_path / "truth.csv").read_bytes()

@@ -7,7 +7,7 @@ import hashlib
 
 import numpy as np
 
-from hwnas.prediction.count import cost, count
+from hwnas.graph.count import cost, count
 from hwnas.prediction.lowered import LayerSum
 from hwnas.reporting.content import (
     ArtifactContent,
@@ -29,7 +29,6 @@ from hwnas.reporting.content import (
     WinnerContent,
 )
 from hwnas.space.arch import Arch
-from hwnas.space.op import Stabilizer
 from hwnas.space.registry import get_space
 
 _RATE = {"scarlet-tiny": 3.1e-7, "scarlet-s2": 3.4e-8}  # ms a multiply-add
@@ -156,9 +155,10 @@ def _op_ms(name: str):
 
 
 def _winner(arch: Arch, op_ms) -> WinnerContent:
-    walk = tuple(arch.space.walk(arch.choices))
-    total = count(op for _, op in walk)
-    skipped = [i for i, c in enumerate(arch.choices) if isinstance(arch.space.layers[i][c], Stabilizer)]
+    graph = arch.space.graph(arch.choices)
+    walk = tuple((node.place, node.op) for node in graph)
+    total = count(graph)
+    skipped = [i for i, c in enumerate(arch.choices) if arch.space.layers[i][c].skips]
     return WinnerContent(
         arch=arch,
         walk=walk,

@@ -14,7 +14,6 @@ from hwnas.reporting.headline import headline
 from hwnas.reporting.html import render
 from hwnas.reporting.units import milliseconds
 from hwnas.space.arch import Arch
-from hwnas.space.op import Stabilizer
 from tests.reporting.parsed import Page
 from tests.reporting.samples import report, search_content
 from tests.reporting.test_search_section import small_search
@@ -239,7 +238,7 @@ def test_network_has_one_labelled_block_a_layer(name: str) -> None:
     assert len(labels) == winner.arch.space.num_layers + 2
     for layer, choice in enumerate(winner.arch.choices):
         op, label = winner.arch.space.layers[layer][choice], labels[layer + 1]
-        if isinstance(op, Stabilizer):
+        if op.skips:
             assert label == f"layer {layer}: skipped; stabilizer: folded into the block after layer {layer}"
         else:
             assert f"mbconv {op.kernel}×{op.kernel}, expansion {op.expansion:g}" in label
@@ -257,8 +256,8 @@ def test_network_without_predictions_has_no_columns() -> None:
 
 def test_a_stabilizer_that_stays_is_a_block() -> None:
     winner = report("scarlet-s2").winner
-    walk = tuple(winner.arch.space.walk(winner.arch.choices, stabilizers=True))
-    kept = [place.removeprefix("layers.") for place, op in walk if isinstance(op, Stabilizer)]
+    walk = tuple((n.place, n.op) for n in winner.arch.space.inheriting().graph(winner.arch.choices))
+    kept = [place.removeprefix("layers.") for place, op in walk if op.skips]
     page = Page(render(bare(winner=dataclasses.replace(winner, walk=walk, stabilizers={}))))
     assert kept
     for layer in kept:

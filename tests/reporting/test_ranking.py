@@ -7,15 +7,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hwnas.ranking.ranking import Evidence, Ranking, baselines, rank
+from hwnas.ranking.compare import Evidence, baselines, compare
+from hwnas.records.rank import Ranking, RankRecord
 from hwnas.reporting.ranking import render_ranking, scatter_figure, tau_figure
 from hwnas.space.registry import get_space
+from tests.reporting.browser import needs_browser, opened, overhang_px
 from tests.reporting.parsed import Page
-from tests.reporting.test_browser import opened, overhang_px
-from tests.reporting.test_browser import pytestmark as needs_browser
 
 EVIL = '<script>alert(1)</script><img src=x onerror="alert(2)">'
-_KNOWN = {"truth": f"a table {EVIL}", "seed": "0"}
+
+
+def record(evidence: Evidence, resamples: int) -> RankRecord:
+    """As ``rank`` makes it, of a supernet whose losses order archs as its accuracies do."""
+    found = compare(evidence, seed=0, resamples=resamples)
+    return RankRecord(
+        runs=tuple(map(Path, evidence.supernets)), space=get_space("macro").ref, by_accuracy=found, by_loss=found,
+        by_loss_additive=found, truth=Path(f"a table {EVIL}"), truth_archs=len(evidence.archs),
+        truth_trainings=evidence.truth.shape[1], images=5000, recalibration_images=512, seed=0,
+    )  # fmt: skip
 
 
 def made_up(names: tuple[str, ...] = ("runs/first", "runs/second"), archs: int = 60, trainings: int = 2) -> Evidence:
@@ -36,31 +45,36 @@ def evidence() -> Evidence:
 
 
 @pytest.fixture(scope="module")
-def found(evidence: Evidence) -> Ranking:
-    return rank(evidence, seed=0, resamples=200)
+def known(evidence: Evidence) -> RankRecord:
+    return record(evidence, 200)
 
 
 @pytest.fixture(scope="module")
-def html(found: Ranking, evidence: Evidence) -> str:
-    return render_ranking(found, evidence, _KNOWN)
+def found(known: RankRecord) -> Ranking:
+    return known.by_accuracy
+
+
+@pytest.fixture(scope="module")
+def html(known: RankRecord, evidence: Evidence) -> str:
+    return render_ranking(known, evidence)
 
 
 def test_numbers_are_there_with_their_intervals(found: Ranking, html: str) -> None:
     text = Page(html).text.replace("−", "-")
     assert found.top is not None
     assert found.whole.ceiling is not None
-    best = max(found.whole.leads, key=lambda name: found.whole.agreements[name].kendall_tau.value)
+    best = max(found.whole.leads, key=lambda name: found.whole.correlations[name].kendall_tau.value or 0)
     for estimate in (
-        found.whole.agreements[best].kendall_tau,
+        found.whole.correlations[best].kendall_tau,
         found.whole.leads[best],
-        found.top.agreements[best].kendall_tau,
+        found.top.correlations[best].kendall_tau,
         found.whole.ceiling.kendall_tau,
     ):
         assert f"{estimate.value:.3f} 95 %: {estimate.low:.3f} to {estimate.high:.3f}." in text
     assert f"Of {best}, the highest." in text
     assert f"τ, best {found.top.archs} archs" in text
-    for name, agreement in found.whole.agreements.items():
-        tau, label = agreement.kendall_tau, {"madds": "multiply-adds", "params": "parameters"}.get(name, name)
+    for name, correlations in found.whole.correlations.items():
+        tau, label = correlations.kendall_tau, {"madds": "multiply-adds", "params": "parameters"}.get(name, name)
         assert f"{label} {tau.value:.3f} {tau.low:.3f} to {tau.high:.3f}" in text
         assert f"{100 * found.picks[name].top_1:.2f} % {100 * found.picks[name].top_10:.2f} %" in text
 
@@ -87,7 +101,7 @@ def test_bars_end_at_tau_and_their_lines_at_the_intervals(found: Ranking) -> Non
         assert part is not None
         figure = tau_figure(part)
         (bars,) = figure.data
-        taus = [agreement.kendall_tau for agreement in part.agreements.values()]
+        taus = [found.kendall_tau for found in part.correlations.values()]
         np.testing.assert_allclose(bars.x, [tau.value for tau in taus])
         np.testing.assert_allclose(np.add(bars.x, bars.error_x.array), [tau.high for tau in taus])
         np.testing.assert_allclose(np.subtract(bars.x, bars.error_x.arrayminus), [tau.low for tau in taus])
@@ -105,8 +119,8 @@ def test_what_is_not_there_is_not_drawn() -> None:
     evidence = made_up(("equal",), archs=20, trainings=1)
     evidence = Evidence(archs=evidence.archs, truth=evidence.truth, baselines=evidence.baselines,
                         supernets={"equal": np.full(20, 0.1)})  # fmt: skip
-    found = rank(evidence, seed=0, resamples=50)
-    html = render_ranking(found, evidence, {})
+    known = record(evidence, 50)
+    found, html = known.by_accuracy, render_ranking(known, evidence)
     text = Page(html).text
     assert "too few archs to rank the best fifth" in text
     assert "another training" not in text
@@ -120,15 +134,15 @@ def test_what_is_not_there_is_not_drawn() -> None:
 
 def test_markup_stays_text_and_nothing_is_fetched(evidence: Evidence) -> None:
     evil = made_up((EVIL,))
-    found = rank(evil, seed=0, resamples=20)
-    html = render_ranking(found, evil, _KNOWN)
+    known = record(evil, 20)
+    html = render_ranking(known, evil)
     assert "<script>alert" not in html
     assert "<img" not in html
     page = Page(html)
     assert EVIL in page.text
     assert all("src" not in a and a.get("href", "#").startswith("#") for _, a in page.tags)
     assert len(page.ids()) == len(set(page.ids()))
-    assert render_ranking(found, evil, _KNOWN) == html
+    assert render_ranking(known, evil) == html
 
 
 @needs_browser

@@ -13,54 +13,53 @@ import numpy as np
 import pytest
 
 from hwnas.errors import OutputError, RuntimeMissingError
-from hwnas.reporting.similarity import (
-    LayerFigures,
-    RunFigures,
-    SimilarityFigures,
-    draw_similarity,
-    render_similarity,
-    save_picture,
-)
+from hwnas.records.similarity import LayerSimilarity, RunSimilarity, SimilarityRecord
+from hwnas.reporting.similarity import draw_similarity, render_similarity, save_picture
+from tests.reporting.browser import needs_browser, opened, overhang_px
 from tests.reporting.parsed import Page
-from tests.reporting.test_browser import opened, overhang_px
-from tests.reporting.test_browser import pytestmark as needs_browser
 
 EVIL = '<script>alert(1)</script>"&<img src=x>'
 S2 = [f"k{k} e{e}{se}" for k in (3, 5, 7) for e in (3, 6) for se in ("", " se")]
 _SVG = "{http://www.w3.org/2000/svg}"
 
 
-def layer(index: int, choices: list[str], rng: np.random.Generator) -> LayerFigures:
+def layer(index: int, choices: list[str], rng: np.random.Generator) -> LayerSimilarity:
     random = rng.uniform(0.1, 0.9, (len(choices), len(choices)))
     similarity = (random + random.T) / 2
     np.fill_diagonal(similarity, 1)
     skip = 0.123 if "skip" in choices else None
-    return {"layer": index, "choices": choices, "similarity": similarity.tolist(), "skip": skip, "blocks": 0.456}
+    return LayerSimilarity(
+        layer=index, choices=tuple(choices), similarity=matrix(similarity.tolist()), skip=skip, blocks=0.456
+    )
 
 
-def figures(kinds: list[list[str]], names: list[str]) -> SimilarityFigures:
+def matrix(rows: list[list[float]]) -> tuple[tuple[float, ...], ...]:
+    return tuple(map(tuple, rows))
+
+
+def figures(kinds: list[list[str]], names: list[str]) -> SimilarityRecord:
     rng = np.random.default_rng(0)
-    runs: list[RunFigures] = [
-        {
-            "run": name, "stabilizers": index == 0, "skip_mean": 0.1 + index / 1000, "blocks_mean": 0.4 + index / 1000,
-            "layers": [layer(i, choices, rng) for i, choices in enumerate(kinds)],
-        }
+    runs = tuple(
+        RunSimilarity(
+            run=Path(name), stabilizers=index == 0, skip_mean=0.1 + index / 1000, blocks_mean=0.4 + index / 1000,
+            layers=tuple(layer(i, choices, rng) for i, choices in enumerate(kinds)),
+        )
         for index, name in enumerate(names)
-    ]  # fmt: skip
-    return {"space": "a space", "images": 77, "prefixes": 9, "seed": 0, "runs": runs}
+    )  # fmt: skip
+    return SimilarityRecord(space="a space", images=77, prefixes=9, seed=0, runs=runs)
 
 
 @pytest.fixture(scope="module")
-def macro() -> SimilarityFigures:
+def macro() -> SimilarityRecord:
     return figures([["downsample", "k3 e3", "k5 e6"], *[["skip", "k3 e3", "k5 e6"]] * 2], ["runs/els", "runs/plain"])
 
 
 @pytest.fixture(scope="module")
-def s2() -> SimilarityFigures:
+def s2() -> SimilarityRecord:
     return figures([S2, *[[*S2, "skip"]] * 18], ["runs/els", "runs/plain"])
 
 
-def parsed(found: SimilarityFigures) -> ElementTree.Element:
+def parsed(found: SimilarityRecord) -> ElementTree.Element:
     return ElementTree.fromstring(draw_similarity(found)[0])
 
 
@@ -84,21 +83,21 @@ def luminance(color: str) -> float:
 
 @pytest.mark.parametrize("name", ["macro", "s2"])
 def test_every_pair_of_every_run_is_a_square_of_its_own(name: str, request: pytest.FixtureRequest) -> None:
-    found: SimilarityFigures = request.getfixturevalue(name)
+    found: SimilarityRecord = request.getfixturevalue(name)
     by_title = cells(parsed(found))
-    assert len(by_title) == sum(len(figures["choices"]) ** 2 for figures in found["runs"][0]["layers"])
+    assert len(by_title) == sum(len(one.choices) ** 2 for one in found.runs[0].layers)
     places = set()
-    for run_index, run in enumerate(found["runs"]):
-        for one in run["layers"]:
-            for i, a in enumerate(one["choices"]):
-                for j, b in enumerate(one["choices"]):
-                    rect = by_title[f"layer {one['layer']}, {a} and {b}"][run_index]
-                    assert rect[0].text.endswith(f": {one['similarity'][i][j]:.3f}")
+    for run_index, run in enumerate(found.runs):
+        for one in run.layers:
+            for i, a in enumerate(one.choices):
+                for j, b in enumerate(one.choices):
+                    rect = by_title[f"layer {one.layer}, {a} and {b}"][run_index]
+                    assert rect[0].text.endswith(f": {one.similarity[i][j]:.3f}")
                     places.add(corner(rect))
     assert len(places) == 2 * len(by_title)  # none lies on another
 
 
-def test_nothing_hangs_over_the_edge(macro: SimilarityFigures, s2: SimilarityFigures) -> None:
+def test_nothing_hangs_over_the_edge(macro: SimilarityRecord, s2: SimilarityRecord) -> None:
     for found, widest_px in ((macro, 1060), (s2, 1060), (s2, 1400)):
         svg, (width_px, height_px) = draw_similarity(found, widest_px)
         assert width_px <= widest_px
@@ -108,7 +107,7 @@ def test_nothing_hangs_over_the_edge(macro: SimilarityFigures, s2: SimilarityFig
             assert 0 <= y <= y + float(rect.get("height", "")) <= height_px
 
 
-def test_runs_stand_side_by_side_and_a_gap_sets_the_skip_apart(macro: SimilarityFigures, s2: SimilarityFigures) -> None:
+def test_runs_stand_side_by_side_and_a_gap_sets_the_skip_apart(macro: SimilarityRecord, s2: SimilarityRecord) -> None:
     for found, skip, ordinary in (
         (macro, ("skip", "k3 e3"), ("k3 e3", "k5 e6")),
         (s2, (S2[-1], "skip"), tuple(S2[:2])),
@@ -126,14 +125,15 @@ def test_runs_stand_side_by_side_and_a_gap_sets_the_skip_apart(macro: Similarity
         assert step(skip) > step(ordinary) > 0
 
 
-def one_cell(value: float) -> SimilarityFigures:
+def one_cell(value: float) -> SimilarityRecord:
     return figures_of([[1.0, value], [value, 1.0]])
 
 
-def figures_of(similarity: list[list[float]]) -> SimilarityFigures:
+def figures_of(similarity: list[list[float]]) -> SimilarityRecord:
     found = figures([["k3 e3", "skip"]], ["run"])
-    found["runs"][0]["layers"][0]["similarity"] = similarity
-    return found
+    (run,) = found.runs
+    only = run.layers[0].model_copy(update={"similarity": matrix(similarity)})
+    return found.model_copy(update={"runs": (run.model_copy(update={"layers": (only,)}),)})
 
 
 def test_a_colour_means_the_same_in_every_picture_and_darkens_with_similarity() -> None:
@@ -170,7 +170,7 @@ def test_large_squares_hold_their_number(value: float, shown: str) -> None:
     assert abs(fills[ink.group()] - square) > 75  # legible
 
 
-def test_the_page_says_all_means_and_conditions(macro: SimilarityFigures) -> None:
+def test_the_page_says_all_means_and_conditions(macro: SimilarityRecord) -> None:
     text = Page(render_similarity(macro)).text
     assert "77 validation images, 9 random prefixes" in text
     assert "A: els, with stabilizers" in text
@@ -181,7 +181,7 @@ def test_the_page_says_all_means_and_conditions(macro: SimilarityFigures) -> Non
     assert "mean over layers with a skip 0.100 0.400 0.101 0.401" in text
 
 
-def test_the_same_figures_give_the_same_page(macro: SimilarityFigures) -> None:
+def test_the_same_figures_give_the_same_page(macro: SimilarityRecord) -> None:
     assert render_similarity(macro) == render_similarity(macro)
 
 
@@ -193,7 +193,7 @@ def test_runs_of_one_name_are_told_apart_by_their_path() -> None:
 
 def test_without_a_skip_only_blocks_are_spoken_of() -> None:
     found = figures([["k3 e3", "k5 e3"]], ["run"])
-    found["runs"][0]["skip_mean"] = None
+    found = found.model_copy(update={"runs": (found.runs[0].model_copy(update={"skip_mean": None}),)})
     tiles = [attributes for tag, attributes in Page(render_similarity(found)).tags if attributes.get("class") == "tile"]
     assert len(tiles) == 1
     text = Page(render_similarity(found)).text
@@ -202,8 +202,8 @@ def test_without_a_skip_only_blocks_are_spoken_of() -> None:
 
 
 def test_markup_in_names_stays_text() -> None:
-    found = figures([[EVIL, "skip"]], [EVIL, "b"]) | {"space": EVIL}
-    page = Page(render_similarity(found))  # type: ignore[arg-type]
+    found = figures([[EVIL, "skip"]], [EVIL, "b"]).model_copy(update={"space": EVIL})
+    page = Page(render_similarity(found))
     assert not [tag for tag, _ in page.tags if tag == "img"]
     assert not any("alert" in script for script in page.scripts)
     assert EVIL in page.text
@@ -211,14 +211,14 @@ def test_markup_in_names_stays_text() -> None:
 
 @needs_browser
 @pytest.mark.parametrize("width", [420, 1280])
-def test_the_page_stays_within_a_phone(s2: SimilarityFigures, width: int, tmp_path: Path) -> None:
+def test_the_page_stays_within_a_phone(s2: SimilarityRecord, width: int, tmp_path: Path) -> None:
     page, console = opened(render_similarity(s2), tmp_path, width)
     assert console == []
     assert overhang_px(page) == 0
 
 
 @needs_browser
-def test_the_picture_is_a_whole_png_of_twice_the_size(macro: SimilarityFigures, tmp_path: Path) -> None:
+def test_the_picture_is_a_whole_png_of_twice_the_size(macro: SimilarityRecord, tmp_path: Path) -> None:
     save_picture(macro, tmp_path / "new" / "maps.png")
     content = (tmp_path / "new" / "maps.png").read_bytes()
     assert content[:8] == b"\x89PNG\r\n\x1a\n"
@@ -235,7 +235,7 @@ def browser_that(does: str, folder: Path) -> None:
 
 
 def test_without_a_browser_it_says_what_to_do(
-    macro: SimilarityFigures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    macro: SimilarityRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(RuntimeMissingError, match=r"none of chromium, .* is on the PATH"):
@@ -244,7 +244,7 @@ def test_without_a_browser_it_says_what_to_do(
 
 @pytest.mark.parametrize("does", ["exit 3", "exit 0"], ids=["fails", "makes nothing"])
 def test_a_browser_that_takes_no_picture_leaves_no_file(
-    macro: SimilarityFigures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, does: str
+    macro: SimilarityRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, does: str
 ) -> None:
     (tmp_path / "bin").mkdir()
     browser_that(does, tmp_path / "bin")

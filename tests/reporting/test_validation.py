@@ -11,36 +11,35 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
+from hwnas.ops.mbconv import MBConv
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.prediction.lowered import madds
 from hwnas.prediction.validate import Validation, validate_held_out
-from hwnas.reporting.agreement import agreement_figure, by_madds, by_table, common_range
+from hwnas.reporting.predictions import by_madds, by_table, common_range, predictions_figure
 from hwnas.reporting.validation import render_validation
-from hwnas.space.op import MBConv
+from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
-from hwnas.space.space import Space
 from hwnas.tables.protocol import Provenance
 from hwnas.tables.table import LatencyTable, MeasuredNetwork
+from tests.reporting.browser import needs_browser, opened, overhang_px
 from tests.reporting.parsed import Page
-from tests.reporting.test_browser import opened, overhang_px
-from tests.reporting.test_browser import pytestmark as needs_browser
 from tests.tables.make import calibration, made_up_table
 
 EVIL = '<script>alert(1)</script><img src=x onerror="alert(2)">'
 
 
 @pytest.fixture(scope="module")
-def space() -> Space:
+def space() -> ChainSpace:
     return get_space("scarlet-tiny")
 
 
 @pytest.fixture(scope="module")
-def table(space: Space) -> LatencyTable:
+def table(space: ChainSpace) -> LatencyTable:
     """40 held-out networks, off by about 6 %, against an interval of ±8 %: some lie outside of everything."""
     made = dataclasses.replace(made_up_table(space), calibration=calibration(1.1, 0.002, -0.03, error_90=0.08))
     rng = np.random.default_rng(3)
     archs = space.sample(40, rng)
-    measured_ms = LatencyPredictor(made, space).predict(archs) * (1 + 0.06 * rng.standard_normal(40))
+    measured_ms = LatencyPredictor(made, space)(archs) * (1 + 0.06 * rng.standard_normal(40))
     pairs_ms = measured_ms[:, None] * (1 + 0.01 * rng.standard_normal((40, 2)))
     held_out = tuple(
         (network(arch, first_ms), network(arch, again_ms))
@@ -54,7 +53,7 @@ def network(arch: list[int], p50_ms: float) -> MeasuredNetwork:
 
 
 @pytest.fixture(scope="module")
-def found(table: LatencyTable, space: Space) -> Validation:
+def found(table: LatencyTable, space: ChainSpace) -> Validation:
     return validate_held_out(table, space)
 
 
@@ -94,22 +93,22 @@ def test_all_numbers_are_there_with_their_meaning(found: Validation, html: str) 
     assert len(tiles) == len(meanings) == 9
 
 
-def test_dots_and_bars_are_the_measurements(found: Validation, table: LatencyTable, space: Space) -> None:
-    agreement = by_table(found, LatencyPredictor(table, space))
-    dots = trace(agreement_figure(agreement, common_range(agreement)), "networks")
+def test_dots_and_bars_are_the_measurements(found: Validation, table: LatencyTable, space: ChainSpace) -> None:
+    predictions = by_table(found, LatencyPredictor(table, space))
+    dots = trace(predictions_figure(predictions, common_range(predictions)), "networks")
     ends = np.stack([dots.y - dots.error_y.array, dots.y + dots.error_y.array], axis=1)
     pairs = [sorted((first.p50_ms, again.p50_ms)) for first, again in table.held_out]
     np.testing.assert_allclose(ends, pairs)
-    np.testing.assert_allclose(dots.x, LatencyPredictor(table, space).predict([n.choices for n, _ in table.held_out]))
+    np.testing.assert_allclose(dots.x, LatencyPredictor(table, space)([n.choices for n, _ in table.held_out]))
     for text, (first, again) in zip(dots.text, table.held_out, strict=True):
         assert text.startswith(",".join(map(str, first.choices)) + "<br>")
         assert f"measured {first.p50_ms:.2f}\xa0ms and {again.p50_ms:.2f}\xa0ms" in text
 
 
-def test_bands_hold_the_share_that_is_said(found: Validation, table: LatencyTable, space: Space) -> None:
-    agreement = by_table(found, LatencyPredictor(table, space))
-    figure = agreement_figure(agreement, common_range(agreement))
-    x, y = agreement.predicted_ms, measured_ms(found)
+def test_bands_hold_the_share_that_is_said(found: Validation, table: LatencyTable, space: ChainSpace) -> None:
+    predictions = by_table(found, LatencyPredictor(table, space))
+    figure = predictions_figure(predictions, common_range(predictions))
+    x, y = predictions.predicted_ms, measured_ms(found)
     for name, tolerance, share in (("±5 %", 0.05, found.within_5), ("±10 %", 0.10, found.within_10)):
         band = trace(figure, name)
         corners = np.stack([band.x, band.y], axis=1)
@@ -128,28 +127,28 @@ def test_bands_hold_the_share_that_is_said(found: Validation, table: LatencyTabl
     assert list(diagonal.x) == list(diagonal.y) == list(figure.layout.xaxis.range) == list(figure.layout.yaxis.range)
 
 
-def test_interval_widens_where_ops_were_not_measured(table: LatencyTable, space: Space) -> None:
+def test_interval_widens_where_ops_were_not_measured(table: LatencyTable, space: ChainSpace) -> None:
     """With some ops left to the kernel model, intervals differ by network: the lines follow them."""
     absent = [op for op in table.ops if isinstance(op, MBConv)][::10]
     sparse = dataclasses.replace(table, ops={op: t for op, t in table.ops.items() if op not in absent})
     predictor = LatencyPredictor(sparse, space)
     assert set(predictor.interpolated) == set(absent)
     found = validate_held_out(sparse, space)
-    agreement = by_table(found, predictor)
-    line = trace(agreement_figure(agreement, common_range(agreement)), "90 % interval")
+    predictions = by_table(found, predictor)
+    line = trace(predictions_figure(predictions, common_range(predictions)), "90 % interval")
     gap = list(line.x).index(None)
     low, high = predictor.interval([n.choices for n, _ in table.held_out])
-    np.testing.assert_allclose(np.interp(agreement.predicted_ms, line.x[:gap], line.y[:gap]), low)
-    np.testing.assert_allclose(np.interp(agreement.predicted_ms, line.x[gap + 1 :], line.y[gap + 1 :]), high)
+    np.testing.assert_allclose(np.interp(predictions.predicted_ms, line.x[:gap], line.y[:gap]), low)
+    np.testing.assert_allclose(np.interp(predictions.predicted_ms, line.x[gap + 1 :], line.y[gap + 1 :]), high)
 
 
-def test_baseline_is_the_one_whose_error_is_said(found: Validation, space: Space) -> None:
-    agreement = by_madds(found, space)
-    error = np.abs(agreement.predicted_ms / measured_ms(found) - 1)
+def test_baseline_is_the_one_whose_error_is_said(found: Validation, space: ChainSpace) -> None:
+    predictions = by_madds(found, space)
+    error = np.abs(predictions.predicted_ms / measured_ms(found) - 1)
     assert error.mean() == pytest.approx(found.madds_mape, rel=1e-12)
     counted = madds(space)([n.choices for n in found.networks])
-    assert np.corrcoef(counted, agreement.predicted_ms)[0, 1] == pytest.approx(1)
-    assert agreement.interval_ms is None
+    assert np.corrcoef(counted, predictions.predicted_ms)[0, 1] == pytest.approx(1)
+    assert predictions.interval_ms is None
 
 
 def test_both_charts_have_the_same_axes(found: Validation, table: LatencyTable) -> None:
@@ -209,7 +208,7 @@ def test_device_measuring_and_calibration_are_in_words(html: str, table: Latency
     assert "1.100 × the sum of its ops +0.0020 ms per op -0.030 ms, ±8.0% (90 %), by 12 networks" in text
 
 
-def test_without_calibration_there_is_no_interval(table: LatencyTable, space: Space) -> None:
+def test_without_calibration_there_is_no_interval(table: LatencyTable, space: ChainSpace) -> None:
     plain = dataclasses.replace(table, calibration=None)
     found = validate_held_out(plain, space)
     text = Page(html := render_validation(found, plain)).text

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from hwnas.errors import ModelError, first_line
-from hwnas.nn.derive import load_scarlet
+from hwnas.nn.checkpoints import load_scarlet
 from hwnas.onnx.wire import check_self_contained
-from hwnas.onnx.write import to_onnx
 from hwnas.runtimes.base import nvidia_gpu
+from tests.onnx_models import onnx_of
 
 
 def external() -> TensorProto:
@@ -64,7 +64,7 @@ def test_finds_data_elsewhere_wherever_it_is_named(make: object) -> None:
 
 
 def test_whole_models_pass() -> None:
-    model = to_onnx(load_scarlet("scarlet-c", resolution=32), (3, 32, 32))
+    model = onnx_of(load_scarlet("scarlet-c", resolution=32), (3, 32, 32))
     check_self_contained(model)
     weight = numpy_helper.from_array(np.arange(3, dtype=np.float32), "here")
     weight.data_location = TensorProto.DEFAULT

@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 import vermin
 
+import hwnas.arrays
 import hwnas.errors
+import hwnas.onnx.wire
 import hwnas.runtimes.base
 
 _RUNTIMES = Path(hwnas.runtimes.base.__file__).parent
-FILES = [Path(hwnas.errors.__file__), *(_RUNTIMES / f"{name}.py" for name in ("base", "onnxruntime", "openvino"))]
-_OURS = {"hwnas.errors", "hwnas.runtimes.base"}
+FILES = [Path(m.__file__) for m in (hwnas.arrays, hwnas.errors, hwnas.onnx.wire)]
+FILES += [_RUNTIMES / f"{name}.py" for name in ("base", "onnxruntime", "openvino")]
+_OURS = {"hwnas.arrays", "hwnas.errors", "hwnas.onnx.wire", "hwnas.runtimes.base"}
 _THEIRS = {"numpy", "onnxruntime", "openvino"}
 _ON_THE_HOST = {"hwnas.onnx.precision.half", "hwnas.onnx.precision.int8"}  # imported inside prepare
 

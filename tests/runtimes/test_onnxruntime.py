@@ -9,11 +9,11 @@ import onnxruntime as ort
 import pytest
 
 from hwnas.errors import ModelError, RuntimeMissingError
-from hwnas.nn.derive import Network
-from hwnas.onnx.write import to_onnx
+from hwnas.nn.network import Network
 from hwnas.runtimes.onnxruntime import OnnxRuntime
-from hwnas.space.space import Space
+from hwnas.space.chain import ChainSpace
 from hwnas.testing import RuntimeContract
+from tests.onnx_models import onnx_of
 
 PROVIDERS = [
     ("cuda", "CUDAExecutionProvider", "onnxruntime-gpu"),
@@ -24,8 +24,8 @@ AVAILABLE = [provider for provider, name, _ in PROVIDERS if name in ort.get_avai
 
 
 @pytest.fixture
-def network(small_space: Space) -> bytes:
-    return to_onnx(Network(small_space, [1] * small_space.num_layers).eval(), (3, 16, 16))
+def network(small_space: ChainSpace) -> bytes:
+    return onnx_of(Network(small_space, [1] * small_space.num_layers).eval(), (3, 16, 16))
 
 
 class TestContract(RuntimeContract):

@@ -13,12 +13,12 @@ import onnx
 import pytest
 
 from hwnas.errors import ConfigError, ModelError, RuntimeMissingError
-from hwnas.nn.derive import Network
+from hwnas.nn.network import Network
 from hwnas.onnx.precision.int8 import OPENVINO, quantize_by, random_images, ranges_of
 from hwnas.onnx.precision.parts import nodes_of
-from hwnas.onnx.write import to_onnx
-from hwnas.space.space import Space
+from hwnas.space.chain import ChainSpace
 from hwnas.testing import RuntimeContract
+from tests.onnx_models import onnx_of
 
 openvino = pytest.importorskip("openvino", reason="the extra openvino isn't installed")
 
@@ -43,8 +43,8 @@ class TestContract(RuntimeContract):
 
 
 @pytest.fixture
-def network(small_space: Space) -> bytes:
-    return to_onnx(Network(small_space, [1] * small_space.num_layers).eval(), (3, 16, 16))
+def network(small_space: ChainSpace) -> bytes:
+    return onnx_of(Network(small_space, [1] * small_space.num_layers).eval(), (3, 16, 16))
 
 
 def test_refuses_a_model_that_isnt_computed_as_asked(network: bytes) -> None:

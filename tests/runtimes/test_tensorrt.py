@@ -16,16 +16,17 @@ import pytest
 from onnx import TensorProto, helper
 
 from hwnas.errors import ConfigError, ModelError, RuntimeMissingError
-from hwnas.nn.derive import Network, load_scarlet
+from hwnas.nn.checkpoints import load_scarlet
+from hwnas.nn.network import Network
 from hwnas.onnx.precision.half import to_half
 from hwnas.onnx.precision.int8 import ONNXRUNTIME, TENSORRT, quantize, random_images
-from hwnas.onnx.write import to_onnx
 from hwnas.runtimes.gpu import gpu_here
 from hwnas.runtimes.registry import get_runtime
 from hwnas.runtimes.tensorrt import TensorRt
 from hwnas.runtimes.tensorrt_build import WEIGHTED, BatchProfile
-from hwnas.space.space import Space
+from hwnas.space.chain import ChainSpace
 from hwnas.testing import RuntimeContract
+from tests.onnx_models import onnx_of
 
 pytest.importorskip("tensorrt_rtx", reason="the extra tensorrt-rtx isn't installed")
 no_gpu = pytest.mark.skipif(gpu_here() is not None, reason="is about a machine without a GPU")
@@ -75,8 +76,8 @@ def building_for(capability: str) -> TensorRt:
 
 
 @pytest.fixture
-def network(small_space: Space) -> bytes:
-    return to_onnx(Network(small_space, [1] * small_space.num_layers).eval(), (3, 16, 16))
+def network(small_space: ChainSpace) -> bytes:
+    return onnx_of(Network(small_space, [1] * small_space.num_layers).eval(), (3, 16, 16))
 
 
 @pytest.mark.parametrize("capability", CAPABILITIES)
@@ -95,7 +96,7 @@ def test_builds(network: bytes, capability: str, precision: str) -> None:
 
 @cache
 def released(name: str, precision: str) -> bytes:
-    model = to_onnx(load_scarlet(name), (3, 224, 224))
+    model = onnx_of(load_scarlet(name), (3, 224, 224))
     return {"fp32": model, "fp16": to_half(model)}.get(precision) or quantize(model, random_images(model), TENSORRT)
 
 

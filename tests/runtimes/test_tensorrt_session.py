@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from hwnas.errors import ModelError
-from hwnas.nn.derive import Network
-from hwnas.onnx.write import to_onnx
+from hwnas.nn.network import Network
 from hwnas.runtimes.tensorrt_build import BatchProfile, BuildSettings, build
 from hwnas.runtimes.tensorrt_cache import Cache, cache_path
 from hwnas.runtimes.tensorrt_session import check_images, weight_precisions
-from hwnas.space.space import Space
+from hwnas.space.chain import ChainSpace
+from tests.onnx_models import onnx_of
 
 LEAST, MOST = (1, 3, 16, 16), (8, 3, 16, 16)
 
@@ -108,14 +108,14 @@ def test_each_gpu_and_version_has_its_own_file(tmp_path: Path, monkeypatch: pyte
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("before", [None, b"not a timing cache"])
-def test_a_build_reads_and_keeps_timings(small_space: Space, tmp_path: Path, before: bytes | None) -> None:
+def test_a_build_reads_and_keeps_timings(small_space: ChainSpace, tmp_path: Path, before: bytes | None) -> None:
     """By the calls that TensorRT has too; TensorRT-RTX times nothing, so all that is kept is the cache's head."""
     trt = pytest.importorskip("tensorrt_rtx", reason="the extra tensorrt-rtx isn't installed")
     path = tmp_path / "timings"
     if before:
         path.write_bytes(before)
     settings = BuildSettings(level=0, workspace_mib=None, capability="86", timings=Cache(path))
-    graph = to_onnx(Network(small_space, [1] * small_space.num_layers).eval(), (3, 16, 16))
+    graph = onnx_of(Network(small_space, [1] * small_space.num_layers).eval(), (3, 16, 16))
     assert build(trt, "tensorrt-rtx", graph, BatchProfile(), settings).engine
     kept = path.read_bytes()
     assert kept

@@ -12,11 +12,11 @@ from onnx import helper, numpy_helper
 from torch import nn
 
 from hwnas.errors import ConfigError, ModelError, RuntimeMissingError
-from hwnas.nn.derive import Network
-from hwnas.onnx.write import to_onnx
+from hwnas.nn.network import Network
 from hwnas.runtimes.torch import Torch, _has_bf16
-from hwnas.space.space import Space
+from hwnas.space.chain import ChainSpace
 from hwnas.testing import RuntimeContract
+from tests.onnx_models import onnx_of
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 
@@ -46,7 +46,7 @@ class TestContractOnCuda(RuntimeContract):
 def test_compiled_computes_the_same() -> None:
     layer = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.Hardswish()).eval()
     images = np.random.default_rng(0).standard_normal((1, 3, 8, 8), dtype=np.float32)
-    session = Torch({"mode": "compiled"}).load(to_onnx(layer, (3, 8, 8)), threads=1, precision="fp32")
+    session = Torch({"mode": "compiled"}).load(onnx_of(layer, (3, 8, 8)), threads=1, precision="fp32")
     assert isinstance(session._module, torch._dynamo.eval_frame.OptimizedModule)
     expected = layer(torch.from_numpy(images)).detach().numpy()
     np.testing.assert_allclose(session.run(images), expected, atol=1e-5)
@@ -74,8 +74,8 @@ def test_refuses_bf16_where_the_processor_has_none(network: onnx.ModelProto, mon
 
 
 @pytest.fixture
-def network(small_space: Space) -> onnx.ModelProto:
-    return onnx.load_from_string(to_onnx(Network(small_space, [1] * small_space.num_layers).eval(), (3, 16, 16)))
+def network(small_space: ChainSpace) -> onnx.ModelProto:
+    return onnx.load_from_string(onnx_of(Network(small_space, [1] * small_space.num_layers).eval(), (3, 16, 16)))
 
 
 def _first(model: onnx.ModelProto, kind: str) -> onnx.NodeProto:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from hwnas.errors import ArchError
+from hwnas.ops.stabilizer import Stabilizer
 from hwnas.shipped import shipped
 from hwnas.space.arch import Arch, parse_arch
-from hwnas.space.op import Stabilizer
 from hwnas.space.scarlet import released_archs
 
 

@@ -9,11 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hwnas.arrays import Archs
 from hwnas.errors import ArchError, SpaceError
-from hwnas.space.op import Downsample, MBConv, Stabilizer
+from hwnas.graph.graph import Op
+from hwnas.ops.downsample import Downsample
+from hwnas.ops.head import Head
+from hwnas.ops.mbconv import MBConv
+from hwnas.ops.stabilizer import Stabilizer
+from hwnas.ops.stem import Stem
+from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import SPACES, get_space
 from hwnas.space.scarlet import released_archs
-from hwnas.space.space import Space
 
 SIZES = {
     "scarlet-s1": 6**6 * 7**13,
@@ -61,7 +67,7 @@ def test_macro_choices() -> None:
 
 def test_skips_only_where_the_shape_stays() -> None:
     space = get_space("scarlet-s2")
-    barred = [layer for layer, choices in enumerate(space.layers) if not isinstance(choices[-1], Stabilizer)]
+    barred = [layer for layer, choices in enumerate(space.layers) if not choices[-1].skips]
     assert barred == [0, 2, 6, 10, 14, 18]
     strided = [layer for layer, choices in enumerate(space.layers) if getattr(choices[0], "stride", 1) == 2]
     assert strided == [0, 2, 6, 14]
@@ -73,7 +79,7 @@ def test_shapes_chain(name: str, resolution: int) -> None:
     """Each Op takes what the one before it gives, for every arch."""
     space = get_space(name, resolution)
     for arch in space.sample(20, seed=0):
-        ops = space.lower(arch)
+        ops = space.graph(arch).ops
         assert (ops[0].c_in, ops[0].h_in, ops[0].w_in) == (3, resolution, resolution)
         for first, second in itertools.pairwise(ops):
             assert first.out_shape == (second.c_in, second.h_in, second.w_in)
@@ -122,7 +128,7 @@ def test_sampling_is_uniform_seeded_and_leaves_global_state() -> None:
 )
 def test_wrong_archs(choices: list[object], words: str) -> None:
     with pytest.raises(ArchError, match=words):
-        get_space("scarlet-s2").lower(choices)
+        get_space("scarlet-s2").graph(choices)
 
 
 def test_released_archs_skip_where_the_paper_says() -> None:
@@ -130,18 +136,26 @@ def test_released_archs_skip_where_the_paper_says() -> None:
     assert skips == {"scarlet-a": [], "scarlet-b": [8, 16], "scarlet-c": [3, 4, 15]}
 
 
-def _kept_slowly(space: Space, arch: list[int]) -> list[int]:
+def _absorbs_before(op: Op) -> bool:
+    return isinstance(op, Head) or (isinstance(op, MBConv) and op.expansion != 1 and not op.residual)
+
+
+def _absorbs_after(op: Op) -> bool:
+    return (isinstance(op, MBConv) and not op.residual) or (isinstance(op, Stem) and op.separable)
+
+
+def _kept_slowly(space: ChainSpace, arch: list[int]) -> list[int]:
     """The folding rule again, by hand on one arch: a run is kept iff no neighbour absorbs it."""
     kept, layer = [], 0
     ops = [space.layers[i][c] for i, c in enumerate(arch)]
     while layer < len(ops):
-        if isinstance(ops[layer], Stabilizer):
+        if ops[layer].skips:
             end = layer
-            while end < len(ops) and isinstance(ops[end], Stabilizer):
+            while end < len(ops) and ops[end].skips:
                 end += 1
             before = ops[layer - 1] if layer else space.stem
             after = ops[end] if end < len(ops) else space.head
-            if not before.absorbs_after and not after.absorbs_before:
+            if not _absorbs_after(before) and not _absorbs_before(after):
                 kept.append(layer)
             layer = end
         layer += 1
@@ -154,13 +168,17 @@ def test_kept_stabilizers_agree_with_the_rule_by_hand(choices: list[int]) -> Non
 
     space = _small(SMALL_SPACE)
     arch = np.minimum(choices, space.num_choices - 1)
-    kept = space.kept_stabilizers(arch[None])[0]
-    assert list(np.flatnonzero(kept)) == _kept_slowly(space, arch.tolist())
-    extra = len(space.lower(arch, stabilizers=True)) - len(space.lower(arch))
-    assert extra == kept.sum()
+    assert _kept(space, arch) == _kept_slowly(space, arch.tolist())
+    assert not any(op.skips for op in space.graph(arch).ops)
 
 
-def _small(text: str, cache: dict[str, Space] = {}) -> Space:  # noqa: B006  (a cache on purpose)
+def _kept(space: ChainSpace, arch: Archs) -> list[int]:
+    """The layers whose stabilizer a network with inherited weights has."""
+    graph = space.inheriting().graph(arch)
+    return [int(node.place.removeprefix("layers.")) for node in graph if node.op.skips]
+
+
+def _small(text: str, cache: dict[str, ChainSpace] = {}) -> ChainSpace:  # noqa: B006  (a cache on purpose)
     import tempfile
     from pathlib import Path
 
@@ -176,6 +194,12 @@ def test_a_residual_on_both_sides_keeps_a_stabilizer() -> None:
     space = get_space("scarlet-s2")
     arch = np.zeros(19, dtype=np.int64)
     arch[4] = 12
-    assert np.flatnonzero(space.kept_stabilizers(arch[None])[0]).tolist() == [4]
+    assert _kept(space, arch) == [4]
     arch[3] = 12  # now the run touches layer 2, which has no residual
-    assert not space.kept_stabilizers(arch[None]).any()
+    assert _kept(space, arch) == []
+
+
+def test_no_archs_have_no_features() -> None:
+    space = get_space("scarlet-tiny")
+    some, none = space.encode(space.sample(3, 0)), space.encode(space.sample(0, 0))
+    assert [part.shape for part in none] == [(0, *part.shape[1:]) for part in some]

@@ -9,7 +9,7 @@ from hwnas.profiling.measure import conditions_of, measure_plan
 from hwnas.profiling.plan import plan_space
 from hwnas.profiling.timer import Effort
 from hwnas.runtimes.registry import get_runtime
-from hwnas.space.space import Space
+from hwnas.space.chain import ChainSpace
 from hwnas.tables.device import Device
 from hwnas.tables.protocol import MachineState, Protocol
 from hwnas.tables.table import Calibration, Latency, LatencyTable
@@ -37,7 +37,7 @@ def calibration(
     )
 
 
-def made_up_table(space: Space, seed: int = 0) -> LatencyTable:
+def made_up_table(space: ChainSpace, seed: int = 0) -> LatencyTable:
     """Random latencies between 0.1 and 1 ms for every Op of ``space``; no networks, no calibration."""
     rng = np.random.default_rng(seed)
     return LatencyTable(
@@ -67,7 +67,7 @@ def made_up_table(space: Space, seed: int = 0) -> LatencyTable:
 
 
 def measured_table(
-    space: Space, networks: npt.ArrayLike, effort: Effort, *, held_out: npt.ArrayLike = (), threads: int = 1
+    space: ChainSpace, networks: npt.ArrayLike, effort: Effort, *, held_out: npt.ArrayLike = (), threads: int = 1
 ) -> LatencyTable:
     """Of this machine, by ONNX Runtime; not calibrated."""
     runtime = get_runtime("onnxruntime")

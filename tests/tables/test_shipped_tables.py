@@ -33,7 +33,7 @@ def test_table(path: Path) -> None:
     assert len(table.networks) == table.calibration.networks >= 8
     assert min(entry.count for entry in table.ops.values()) >= 30
     archs = space.sample(300, seed=0)
-    predicted_ms = LatencyPredictor(table, space).predict(archs)
+    predicted_ms = LatencyPredictor(table, space)(archs)
     assert np.corrcoef(predicted_ms, madds(space)(archs))[0, 1] > 0.6
 
 
@@ -44,9 +44,9 @@ def test_the_90th_percentile_of_networks_that_were_held_out() -> None:
     first_ms, again_ms = (np.array([pair[copy].p90_ms for pair in table.held_out]) for copy in (0, 1))
     measured_ms = (first_ms + again_ms) / 2
     predictor = LatencyPredictor(table, table.get_space(), quantile="p90")
-    error = np.abs(predictor.predict(archs) / measured_ms - 1).mean()
+    error = np.abs(predictor(archs) / measured_ms - 1).mean()
     assert error < 0.012 < np.abs(first_ms / again_ms - 1).mean()
-    median = LatencyPredictor(table, table.get_space()).predict(archs)
+    median = LatencyPredictor(table, table.get_space())(archs)
     assert np.abs(median / measured_ms - 1).mean() > 3 * error  # the median isn't the 90th percentile
     interval = predictor.interval(archs)
     assert interval is not None

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from hwnas.errors import TableError
 from hwnas.shipped import shipped
-from hwnas.space.space import Space
+from hwnas.space.chain import ChainSpace
 from hwnas.tables.importers.tflite_csv import read_networks, read_ops
 from hwnas.tables.sum_check import check_networks, sums_of_table
 from hwnas.tables.table import LatencyTable, MeasuredNetwork
@@ -92,22 +92,22 @@ def test_what_cannot_be_compared(measured: list[float], sums: list[float], messa
         sums_of_table(measured, sums)
 
 
-def _with_networks(space: Space, noise: float) -> LatencyTable:
+def _with_networks(space: ChainSpace, noise: float) -> LatencyTable:
     table, rng = made_up_table(space), np.random.default_rng(1)
     networks = []
     for arch in space.sample(30, seed=2):
-        total_ms = sum(table.ops[op].p50_ms for op in space.lower(arch)) * (1 + noise * rng.normal())
+        total_ms = sum(table.ops[op].p50_ms for op in space.graph(arch).ops) * (1 + noise * rng.normal())
         networks.append(MeasuredNetwork(choices=tuple(arch.tolist()), **latency(round(total_ms, 4)).model_dump()))
     return replace(table, networks=tuple(networks))
 
 
-def test_a_tables_own_networks(small_space: Space) -> None:
+def test_a_tables_own_networks(small_space: ChainSpace) -> None:
     assert check_networks(_with_networks(small_space, noise=0)).share_exact == 1
     assert check_networks(_with_networks(small_space, noise=0)).computed
     assert not check_networks(_with_networks(small_space, noise=0.01)).computed
 
 
-def test_a_table_that_cannot_be_summed(small_space: Space) -> None:
+def test_a_table_that_cannot_be_summed(small_space: ChainSpace) -> None:
     table = _with_networks(small_space, noise=0)
     with pytest.raises(TableError, match="says no space"):
         check_networks(replace(table, space=None))

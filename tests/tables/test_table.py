@@ -12,13 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hwnas.errors import TableError
+from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
-from hwnas.space.space import Space
 from hwnas.tables.table import AddedNetwork, Latency, LatencyTable, MeasuredNetwork
 from tests.tables.make import calibration, latency, made_up_table
 
 
-def test_round_trip(small_space: Space, tmp_path: Path) -> None:
+def test_round_trip(small_space: ChainSpace, tmp_path: Path) -> None:
     network = MeasuredNetwork(choices=(0, 1, 2, 3, 0, 1), **latency(2.5).model_dump())
     table = replace(
         made_up_table(small_space),
@@ -36,7 +36,7 @@ def test_round_trip(small_space: Space, tmp_path: Path) -> None:
     assert LatencyTable.load(path).to_yaml() == path.read_text()
 
 
-def test_a_plain_safe_loader_reads_it_too(small_space: Space) -> None:
+def test_a_plain_safe_loader_reads_it_too(small_space: ChainSpace) -> None:
     data = yaml.safe_load(made_up_table(small_space).to_yaml())
     assert data["schema"] == "hwnas-latency-table/2"
     assert all("p50_ms" in entry for entry in data["ops"])
@@ -76,13 +76,13 @@ def _drop(key: str) -> Any:
         (_set("ops.3.p50", 1.0), r"ops\.3\.p50:"),
         (_set("ops.3.count", 0), r"ops\.3\.count"),
         (_set("ops.3.op.kernel", -3), r"ops\.3\.op"),
-        (_set("ops.3.op.kind", "conv"), r"ops\.3\.op: unknown op kind"),
+        (_set("ops.3.op.kind", "swin"), r"ops\.3\.op: unknown op kind"),
         (_set("ops.3.op", "mbconv_3_16"), r"ops\.3\.op"),
         (_set("networks", [{"choices": [1, -2]}]), r"networks\.0"),
         (_set("calibration", {"scale": 0.0, "error_90": 0.1, "networks": 3}), r"calibration\.scale"),
     ],
 )
-def test_mistakes_name_entry_and_field(small_space: Space, tmp_path: Path, change: Any, words: str) -> None:
+def test_mistakes_name_entry_and_field(small_space: ChainSpace, tmp_path: Path, change: Any, words: str) -> None:
     data = yaml.safe_load(made_up_table(small_space).to_yaml())
     change(data)
     path = tmp_path / "table.yaml"
@@ -93,7 +93,7 @@ def test_mistakes_name_entry_and_field(small_space: Space, tmp_path: Path, chang
     assert "\n" not in str(caught.value)
 
 
-def test_a_second_entry_for_an_op(small_space: Space, tmp_path: Path) -> None:
+def test_a_second_entry_for_an_op(small_space: ChainSpace, tmp_path: Path) -> None:
     data = yaml.safe_load(made_up_table(small_space).to_yaml())
     data["ops"].append(dict(data["ops"][2]))
     path = tmp_path / "table.yaml"
@@ -102,7 +102,7 @@ def test_a_second_entry_for_an_op(small_space: Space, tmp_path: Path) -> None:
         LatencyTable.load(path)
 
 
-def test_a_key_twice(small_space: Space, tmp_path: Path) -> None:
+def test_a_key_twice(small_space: ChainSpace, tmp_path: Path) -> None:
     path = tmp_path / "table.yaml"
     path.write_text(made_up_table(small_space).to_yaml().replace("count: 10}", "count: 10, count: 11}", 1))
     with pytest.raises(TableError, match="stands twice"):
@@ -112,7 +112,7 @@ def test_a_key_twice(small_space: Space, tmp_path: Path) -> None:
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(start=st.integers(0, 3000), length=st.integers(0, 80), junk=st.text(max_size=12))
 def test_damaged_files_are_refused_or_whole(
-    small_space: Space, tmp_path: Path, start: int, length: int, junk: str
+    small_space: ChainSpace, tmp_path: Path, start: int, length: int, junk: str
 ) -> None:
     """A file with a piece replaced is either refused with one line or still a table of positive latencies."""
     text = made_up_table(small_space).to_yaml()

@@ -34,7 +34,7 @@ BATCH, PATHS = 12, 3
 def supernet_and_archs(space_yaml: Path, seed: int = 0) -> tuple[Supernet, list[tuple[int, ...]]]:
     """A float64 supernet that no BN scale of zero makes trivial, and paths that share no choice: a fair update."""
     space = get_space(str(space_yaml))
-    supernet = Supernet(space, seed=seed).double().train().to(memory_format=torch.channels_last)
+    supernet = Supernet(space.inheriting(), seed=seed).double().train().to(memory_format=torch.channels_last)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in supernet.parameters():

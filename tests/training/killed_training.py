@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from hwnas.training import loop
-from hwnas.training.loop import train
+from hwnas.training.loop import run_training
 from tests.training.training_cases import short
 
 _replace = os.replace
@@ -46,7 +46,7 @@ def main(space: str, run: str, moment: str) -> None:
                 _die()
 
     os.replace = replace
-    train(short(space), Path(run), resume=True, progress=progress)
+    run_training(short(space), Path(run), resume=True, progress=progress)
 
 
 if __name__ == "__main__":

@@ -17,9 +17,9 @@ import torch
 from hwnas.errors import CheckpointError, DataError
 from hwnas.evaluation.accuracy import Evaluator
 from hwnas.nn.threads import threads
-from hwnas.training.loop import train
-from hwnas.training.run import load_supernet
+from hwnas.training.loop import run_training
 from hwnas.training.supernet_accuracy import SupernetAccuracy
+from hwnas.training.trained import load_supernet
 from tests.conftest import SMALL_SPACE
 from tests.training.training_cases import folder_of_images, short
 
@@ -35,7 +35,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "space.yaml").write_text(SMALL_SPACE)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        train(short("space.yaml", **_SETTINGS), Path("run"))
+        run_training(short("space.yaml", **_SETTINGS), Path("run"))
     return folder
 
 
@@ -93,19 +93,19 @@ def test_its_key_tells_whatever_decides_the_values(accuracy: SupernetAccuracy, w
     keys = {accuracy.key, SupernetAccuracy(Path("run"), 11, 8).key, SupernetAccuracy(Path("run"), 10, 9).key}
     for changes in ({"seed": 1}, {"held_out": 0.25}):
         run = tmp_path / next(iter(changes))
-        train(short("space.yaml", **_SETTINGS | changes), run)
+        run_training(short("space.yaml", **_SETTINGS | changes), run)
         keys.add(SupernetAccuracy(run, 10, 8).key)
     assert len(keys) == 5
 
 
 def test_a_supernet_that_was_trained_anew_is_refused(accuracy: SupernetAccuracy, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    train(short("space.yaml", **_SETTINGS), run)
+    run_training(short("space.yaml", **_SETTINGS), run)
     before = SupernetAccuracy(run, 10, 8)
     shutil.rmtree(run)
     with pytest.raises(CheckpointError, match="no finished supernet"):
         before([[0] * 6])
-    train(short("space.yaml", **_SETTINGS, seed=1), run)
+    run_training(short("space.yaml", **_SETTINGS, seed=1), run)
     with pytest.raises(CheckpointError, match="another supernet"):
         before([[0] * 6])
     assert np.isfinite(SupernetAccuracy(run, 10, 8)([[0] * 6])).all()
@@ -114,7 +114,7 @@ def test_a_supernet_that_was_trained_anew_is_refused(accuracy: SupernetAccuracy,
 def test_data_that_changed_is_refused(accuracy: SupernetAccuracy, tmp_path: Path) -> None:
     run = tmp_path / "run"
     data = folder_of_images(tmp_path / "photos", per_class=12)
-    train(short("space.yaml", **_SETTINGS | {"data": str(data)}), run)
+    run_training(short("space.yaml", **_SETTINGS | {"data": str(data)}), run)
     (data / "train" / "red" / "3.png").unlink()
     with pytest.raises(DataError, match="has changed"):
         _ = SupernetAccuracy(run).trained

@@ -11,8 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from hwnas.training.loop import train
-from hwnas.training.run import read_log
+from hwnas.training.log import read_log
+from hwnas.training.loop import run_training
 from tests.conftest import SMALL_SPACE
 from tests.training.training_cases import short
 
@@ -34,7 +34,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "space.yaml").write_text(SMALL_SPACE)
     config = short(folder / "space.yaml", sync_batchnorm=True, paths_per_update=3, learning_rate=0.05)
     (folder / "config.yaml").write_text(config.to_yaml())
-    return train(config, folder / "run").run
+    return run_training(config, folder / "run").run
 
 
 def assert_same_training(found: Path, expected: Path) -> None:
@@ -46,8 +46,8 @@ def assert_same_training(found: Path, expected: Path) -> None:
             scale = theirs[name].abs().max().item() + 1e-3
             torch.testing.assert_close(tensor, theirs[name], atol=5e-3 * scale, rtol=0, msg=name)
     for mine, other in zip(read_log(found), read_log(expected), strict=True):
-        assert mine["updates_per_choice"] == other["updates_per_choice"]
-        assert mine["loss"] == pytest.approx(other["loss"], rel=1e-3)
+        assert mine.updates_per_choice == other.updates_per_choice
+        assert mine.loss == pytest.approx(other.loss, rel=1e-3)
 
 
 def test_two_processes_train_what_one_does(alone: Path, tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_a_process_dies_and_one_alone_goes_on(alone: Path, tmp_path: Path) -> No
     assert not (run / "supernet.json").exists()
     seen: list[int] = []
     resumed = short(alone.parent / "space.yaml", sync_batchnorm=True, paths_per_update=3, learning_rate=0.05)
-    train(resumed, run, resume=True, progress=lambda what, done, total, note: seen.append(done))
+    run_training(resumed, run, resume=True, progress=lambda what, done, total, note: seen.append(done))
     assert seen[0] > 1  # it didn't begin anew
     assert_same_training(run, alone)
 

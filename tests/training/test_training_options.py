@@ -18,10 +18,12 @@ from hwnas.nn.model_folder import load_model
 from hwnas.space.registry import get_space
 from hwnas.training import loop
 from hwnas.training.config import TrainConfig
-from hwnas.training.loop import train
-from hwnas.training.run import load_supernet, read_log
-from hwnas.training.sampling import largest_arch
-from hwnas.training.teacher import load_teacher
+from hwnas.training.learners.network import NetworkConfig, load_teacher
+from hwnas.training.log import read_log
+from hwnas.training.loop import run_training
+from hwnas.training.sampling.sandwich import largest_arch
+from hwnas.training.tasks.classification import ClassificationConfig
+from hwnas.training.trained import load_supernet
 from tests.conftest import SMALL_SPACE
 from tests.training.training_cases import folder_of_images, short
 
@@ -34,7 +36,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "bf16": {"precision": "bf16"},
     "fp16": {"precision": "fp16"},
     "parts": {"accumulation": 3},
-    "balanced": {"class_weights": "balanced"},
+    "balanced": {"task": ClassificationConfig(class_weights="balanced")},
     "best": {"keep": "best"},
     "no augmentation": {"augment": "none"},
     "no stabilizers": {"stabilizers": False},
@@ -46,7 +48,7 @@ def test_interrupted_and_resumed_it_ends_in_the_same_bytes(
     option: str, small_yaml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = short(small_yaml, paths_per_update=3, **OPTIONS[option])
-    whole = train(config, tmp_path / "whole").run
+    whole = run_training(config, tmp_path / "whole").run
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
 
     def interrupt(what: str, done: int, total: int, note: str) -> None:
@@ -54,8 +56,8 @@ def test_interrupted_and_resumed_it_ends_in_the_same_bytes(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(config, tmp_path / "stopped", progress=interrupt)
-    train(config, tmp_path / "stopped", resume=True)
+        run_training(config, tmp_path / "stopped", progress=interrupt)
+    run_training(config, tmp_path / "stopped", resume=True)
     for name in ("supernet.safetensors", "supernet.json", "checkpoint.safetensors", "best.safetensors"):
         assert (tmp_path / "stopped" / name).read_bytes() == (whole / name).read_bytes(), name
 
@@ -64,7 +66,7 @@ def test_every_option_changes_what_comes_out(small_yaml: Path, tmp_path: Path) -
     """An option that is read and ignored would show here."""
     options = {name: value for name, value in OPTIONS.items() if name not in ("best", "balanced")} | {"none": {}}
     found = {
-        name: train(short(small_yaml, epochs=1, paths_per_update=3, **value), tmp_path / name).run
+        name: run_training(short(small_yaml, epochs=1, paths_per_update=3, **value), tmp_path / name).run
         for name, value in options.items()
     }
     assert len({(run / "supernet.safetensors").read_bytes() for run in found.values()}) == len(options)
@@ -73,17 +75,20 @@ def test_every_option_changes_what_comes_out(small_yaml: Path, tmp_path: Path) -
 def test_the_log_counts_updates_per_choice(small_yaml: Path, tmp_path: Path) -> None:
     space = get_space(str(small_yaml))
     for rule, spread in (("strict-fair", 1), ("uniform", 30)):
-        run = train(short(small_yaml, epochs=3, batch=64, sampling=rule, paths_per_update=2), tmp_path / rule).run
-        counts = read_log(run)[-1]["updates_per_choice"]
+        run = run_training(
+            short(small_yaml, epochs=3, batch=64, sampling=rule, paths_per_update=2), tmp_path / rule
+        ).run
+        counts = read_log(run)[-1].updates_per_choice
+        assert counts is not None
         assert [len(layer) for layer in counts] == space.num_choices.tolist()
         assert {sum(layer) for layer in counts} == {3 * 20 * 2}  # epochs, updates of each, paths of each
         assert max(max(layer) - min(layer) for layer in counts) <= spread
-        assert read_log(run)[-1]["spread_of_counts"] == max(max(layer) - min(layer) for layer in counts)
-    assert read_log(tmp_path / "uniform")[-1]["spread_of_counts"] > 1
+        assert read_log(run)[-1].spread_of_counts == max(max(layer) - min(layer) for layer in counts)
+    assert read_log(tmp_path / "uniform")[-1].spread_of_counts > 1
 
 
 def test_the_average_is_what_is_kept_and_the_checkpoint_has_both(small_yaml: Path, tmp_path: Path) -> None:
-    run = train(short(small_yaml, ema_decay=0.9), tmp_path / "run").run
+    run = run_training(short(small_yaml, ema_decay=0.9), tmp_path / "run").run
     checkpoint, result = load_file(run / "checkpoint.safetensors"), load_file(run / "supernet.safetensors")
     name = "stem.conv.0.weight"
     assert torch.equal(result[name], checkpoint[f"average.{name}"])
@@ -92,9 +97,9 @@ def test_the_average_is_what_is_kept_and_the_checkpoint_has_both(small_yaml: Pat
 
 def test_the_best_epoch_is_kept(small_space: object, small_yaml: Path, tmp_path: Path) -> None:
     config = short(small_yaml, epochs=4, batch=64, learning_rate=0.5, keep="best", gradient_clip_norm=1e9)
-    run = train(config, tmp_path / "run").run
+    run = run_training(config, tmp_path / "run").run
     log = read_log(run)
-    means = [float(np.mean(list(entry["accuracy"].values()))) for entry in log]
+    means = [float(np.mean(list(entry.accuracy.values()))) for entry in log]
     with safe_open(run / "best.safetensors", framework="pt") as file:
         header = json.loads(file.metadata()["hwnas-best/1"])
     assert header == {"epoch": int(np.argmax(means)), "validation_accuracy": max(means)}
@@ -107,15 +112,16 @@ def test_the_best_epoch_is_kept(small_space: object, small_yaml: Path, tmp_path:
 
 def test_an_arch_is_trained_from_scratch_and_logged_with_all_its_metrics(small_yaml: Path, tmp_path: Path) -> None:
     config = TrainConfig(
-        data="digits", network=f"{small_yaml}:0,1,2,3,0,1", epochs=8, batch=64, augment="none", threads=1, top_k=3,
-        tensorboard=True,
+        data="digits", learner=NetworkConfig(network=f"{small_yaml}:0,1,2,3,0,1"), task=ClassificationConfig(top_k=3),
+        epochs=8, batch=64, augment="none", threads=1, tensorboard=True,
     )  # fmt: skip
-    result = train(config, tmp_path / "run")
+    result = run_training(config, tmp_path / "run")
     assert result.accuracy["test"] > 0.85
     network, info = load_model(result.result)
     assert network.choices == (0, 1, 2, 3, 0, 1)
     assert info.made_from["arch"] == f"{small_yaml.name}:0,1,2,3,0,1"  # and not where it lies on this machine
-    last = read_log(result.run)[-1]["validation"]
+    last = read_log(result.run)[-1].validation
+    assert last is not None
     assert last["k"] == 3
     assert 0.8 < last["top1"] <= last["top_k"] <= 1
     assert last["balanced"] == pytest.approx(last["top1"], abs=0.05)  # digits are nearly balanced
@@ -134,7 +140,9 @@ def _scalars(folder: Path) -> dict[str, list[float]]:
 def supernet_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("supernet")
     (folder / "space.yaml").write_text(SMALL_SPACE)
-    return train(short(folder / "space.yaml", epochs=6, batch=64, warmup_epochs=1, augment="none"), folder / "run").run
+    return run_training(
+        short(folder / "space.yaml", epochs=6, batch=64, warmup_epochs=1, augment="none"), folder / "run"
+    ).run
 
 
 def test_the_largest_of_a_supernet_teaches(supernet_run: Path, tmp_path: Path) -> None:
@@ -143,9 +151,10 @@ def test_the_largest_of_a_supernet_teaches(supernet_run: Path, tmp_path: Path) -
     assert teacher.choices == largest_arch(trained.supernet.space)
     assert not any(p.requires_grad for p in teacher.parameters())
     student = f"{supernet_run.parent / 'space.yaml'}:0,0,0,0,0,0"
-    settings = {"data": "digits", "network": student, "epochs": 2, "batch": 64, "augment": "none", "threads": 1}
-    taught = train(TrainConfig(**settings, teacher=supernet_run, distillation=1.0), tmp_path / "taught")
-    alone = train(TrainConfig(**settings), tmp_path / "alone")
+    settings: dict[str, Any] = {"data": "digits", "epochs": 2, "batch": 64, "augment": "none", "threads": 1}
+    learner = NetworkConfig(network=student, teacher=supernet_run, distillation=1.0)
+    taught = run_training(TrainConfig(**settings, learner=learner), tmp_path / "taught")
+    alone = run_training(TrainConfig(**settings, learner=NetworkConfig(network=student)), tmp_path / "alone")
     images = trained.data.normalize(trained.data.validation.pixels(torch.arange(100)))
     with torch.inference_mode():
         agreement = [
@@ -161,15 +170,16 @@ def test_the_largest_of_a_supernet_teaches(supernet_run: Path, tmp_path: Path) -
 def test_a_teacher_of_other_classes_is_refused(supernet_run: Path, tmp_path: Path) -> None:
     images = folder_of_images(tmp_path / "images", per_class=10)
     student = f"{supernet_run.parent / 'space.yaml'}:0,0,0,0,0,0"
-    config = TrainConfig(data=str(images), network=student, teacher=supernet_run, epochs=2, batch=4, threads=1)
+    learner = NetworkConfig(network=student, teacher=supernet_run)
+    config = TrainConfig(data=str(images), learner=learner, epochs=2, batch=4, threads=1)
     with pytest.raises(ConfigError, match="wasn't trained on the classes of"):
-        train(config, tmp_path / "run")
+        run_training(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_a_network_that_is_neither_a_folder_nor_an_arch(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no MODEL folder modle, and as an arch: no arch 'modle'"):
-        train(TrainConfig(data="digits", network="modle"), tmp_path / "run")
+        run_training(TrainConfig(data="digits", learner=NetworkConfig(network="modle")), tmp_path / "run")
 
 
 TINY_SPACE = """
@@ -191,7 +201,9 @@ def test_compiled_blocks_train_as_the_others_do(tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(TINY_SPACE)
     options = {"epochs": 1, "batch": 320, "warmup_epochs": 0, "augment": "none"}
     plain, compiled = (
-        load_file(train(short(tmp_path / "tiny.yaml", **options, compile=wanted), tmp_path / str(wanted)).run / RESULT)
+        load_file(
+            run_training(short(tmp_path / "tiny.yaml", **options, compile=wanted), tmp_path / str(wanted)).run / RESULT
+        )
         for wanted in (False, True)
     )
     assert plain.keys() == compiled.keys()
@@ -207,7 +219,7 @@ def _begun(config: TrainConfig, run: Path, monkeypatch: pytest.MonkeyPatch) -> N
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(config, run, progress=interrupt)
+        run_training(config, run, progress=interrupt)
 
 
 def test_data_that_changed_since_the_start_is_told(
@@ -220,15 +232,15 @@ def test_data_that_changed_since_the_start_is_told(
     aside = tmp_path / "0.png"
     shutil.move(first, aside)
     with pytest.raises(DataError, match=r"isn't what .* was begun with: other train images: 22, now 21; restore it"):
-        train(config, tmp_path / "run", resume=True)
+        run_training(config, tmp_path / "run", resume=True)
     shutil.copy(images / "train" / "blue" / "0.png", first)
     with pytest.raises(DataError, match="was begun with: other sha256"):
-        train(config, tmp_path / "run", resume=True)
+        run_training(config, tmp_path / "run", resume=True)
     shutil.move(aside, first)
     for part in ("train", "test"):
         shutil.copytree(images / part / "red", images / part / "pink")
     with pytest.raises(DataError, match="was begun with: other classes, such as 'pink'; restore it"):
-        train(config, tmp_path / "run", resume=True)
+        run_training(config, tmp_path / "run", resume=True)
 
 
 def test_a_space_that_changed_since_the_start_is_told(
@@ -237,7 +249,7 @@ def test_a_space_that_changed_since_the_start_is_told(
     _begun(short(small_yaml), tmp_path / "run", monkeypatch)
     small_yaml.write_text(SMALL_SPACE.replace("kernels: [3, 5]", "kernels: [3, 7]"))
     with pytest.raises(CheckpointError, match="is of another space or network than the configuration's"):
-        train(short(small_yaml), tmp_path / "run", resume=True)
+        run_training(short(small_yaml), tmp_path / "run", resume=True)
 
 
 def test_a_checkpoint_of_another_schema_is_named(
@@ -245,11 +257,11 @@ def test_a_checkpoint_of_another_schema_is_named(
 ) -> None:
     _begun(short(small_yaml), tmp_path / "run", monkeypatch)
     path = tmp_path / "run" / "checkpoint.safetensors"
-    path.write_bytes(path.read_bytes().replace(b"hwnas-checkpoint/2", b"hwnas-checkpoint/1"))
-    with pytest.raises(CheckpointError, match=r"its schema is hwnas-checkpoint/1, this version reads"):
-        train(short(small_yaml), tmp_path / "run", resume=True)
+    path.write_bytes(path.read_bytes().replace(b"hwnas-checkpoint/3", b"hwnas-checkpoint/2"))
+    with pytest.raises(CheckpointError, match=r"its schema is hwnas-checkpoint/2, this version reads"):
+        run_training(short(small_yaml), tmp_path / "run", resume=True)
 
 
 def test_the_configuration_of_a_run_can_be_read_back(small_yaml: Path, tmp_path: Path) -> None:
-    run = train(short(small_yaml, epochs=1), tmp_path / "run").run
+    run = run_training(short(small_yaml, epochs=1), tmp_path / "run").run
     assert json.loads((run / "data.json").read_text())["classes"] == list("0123456789")

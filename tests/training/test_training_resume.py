@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from hwnas.records.train import LogLine
 from hwnas.training import loop
-from hwnas.training.loop import train
-from hwnas.training.run import read_log
+from hwnas.training.log import read_log
+from hwnas.training.loop import run_training
 from tests.conftest import SMALL_SPACE
 from tests.training.training_cases import short
 
@@ -35,20 +36,20 @@ def kill(space: Path, run: Path, moment: str) -> None:
 
 
 def test_a_run_killed_again_and_again_ends_in_the_same_bytes(small_yaml: Path, tmp_path: Path) -> None:
-    whole = train(short(small_yaml), tmp_path / "whole")
+    whole = run_training(short(small_yaml), tmp_path / "whole")
     run = tmp_path / "killed"
     for moment in MOMENTS:
         kill(small_yaml, run, moment)
         assert not (run / "supernet.json").exists()
-    resumed = train(short(small_yaml), run, resume=True)
+    resumed = run_training(short(small_yaml), run, resume=True)
     assert resumed.accuracy == whole.accuracy
     for name in _FINAL:
         assert (run / name).read_bytes() == (whole.run / name).read_bytes()
     assert [_timeless(entry) for entry in read_log(run)] == [_timeless(entry) for entry in read_log(whole.run)]
 
 
-def _timeless(entry: dict[str, object]) -> dict[str, object]:
-    return {key: value for key, value in entry.items() if key != "images_per_second"}
+def _timeless(entry: LogLine) -> LogLine:
+    return entry.model_copy(update={"images_per_second": 0.0})
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +57,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A training that nothing interrupted, beside its space."""
     folder = tmp_path_factory.mktemp("whole")
     (folder / "space.yaml").write_text(SMALL_SPACE)
-    return train(short(folder / "space.yaml", paths_per_update=2), folder / "run").run
+    return run_training(short(folder / "space.yaml", paths_per_update=2), folder / "run").run
 
 
 @pytest.mark.parametrize("stop", [1, 2, 4, 5, 8])
@@ -73,8 +74,8 @@ def test_a_run_interrupted_after_an_update_ends_in_the_same_bytes(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(config, tmp_path / "stopped", progress=interrupt)
-    train(config, tmp_path / "stopped", resume=True)
+        run_training(config, tmp_path / "stopped", progress=interrupt)
+    run_training(config, tmp_path / "stopped", resume=True)
     for name in _FINAL:
         assert (tmp_path / "stopped" / name).read_bytes() == (whole / name).read_bytes()
 
@@ -87,12 +88,12 @@ def test_killed_at_random_moments_it_ends_in_the_same_bytes(
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
     config, moments = short(whole.parent / "space.yaml", paths_per_update=2), random.Random(seed)
     started = time.monotonic()
-    train(config, tmp_path / "for the clock")
+    run_training(config, tmp_path / "for the clock")
     seconds = time.monotonic() - started
     run, kills = tmp_path / "0", 0
     while kills < 5:
         # forked, since a fresh interpreter would spend most of its life importing
-        process = multiprocessing.get_context("fork").Process(target=train, args=(config, run, True))
+        process = multiprocessing.get_context("fork").Process(target=run_training, args=(config, run, True))
         process.start()
         process.join(moments.uniform(0, 0.5 * seconds))
         process.kill()
@@ -103,7 +104,7 @@ def test_killed_at_random_moments_it_ends_in_the_same_bytes(
             assert process.exitcode == 0
             _check_bytes(run, whole)
             run = tmp_path / str(kills + 1)
-    train(config, run, resume=True)
+    run_training(config, run, resume=True)
     _check_bytes(run, whole)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from hwnas.errors import HwnasError
 from hwnas.training import loop
 from hwnas.training.config import read_config
-from hwnas.training.loop import train
+from hwnas.training.loop import run_training
 
 
 def main(config: str, run: str, update: str) -> None:
@@ -25,7 +25,7 @@ def main(config: str, run: str, update: str) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     try:
-        train(read_config(Path(config)), Path(run), resume=True, progress=progress)
+        run_training(read_config(Path(config)), Path(run), resume=True, progress=progress)
     except HwnasError as error:
         print(f"hwnas: {error}", file=sys.stderr)
         sys.exit(error.exit_status)

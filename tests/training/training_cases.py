@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from hwnas.training.config import TrainConfig
+from hwnas.training.learners.supernet import SupernetConfig
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
@@ -36,11 +37,11 @@ def folder_of_images(root: Path, per_class: int = 6) -> Path:
 
 
 def short(space: Path | str, **changes: Any) -> TrainConfig:
-    """A supernet training of 2 × 4 updates on one thread."""
-    settings = {
-        "data": "digits", "epochs": 2, "batch": 320, "warmup_epochs": 0.5, "threads": 1, "recalibration_batches": 1,
-    }  # fmt: skip
-    return TrainConfig(space=str(space), **{**settings, **changes})
+    """A supernet training of 2 × 4 updates on one thread; ``changes`` are keys of the top or of the learner."""
+    settings = {"data": "digits", "epochs": 2, "batch": 320, "warmup_epochs": 0.5, "threads": 1}
+    learner = {key: changes.pop(key) for key in list(changes) if key in SupernetConfig.model_fields}
+    supernet = SupernetConfig(space=str(space), **{"recalibration_batches": 1, **learner})
+    return TrainConfig(learner=supernet, **{**settings, **changes})
 
 
 def state_bytes(module: torch.nn.Module) -> str:

@@ -5,8 +5,7 @@ other objectives are a matter of ranking (:mod:`hwnas.optimize.rank`).
 """
 
 from hwnas.optimize.feasible.count import FeasibleCount
-from hwnas.optimize.feasible.descent import fastest
 from hwnas.optimize.feasible.extremes import Extreme
 from hwnas.optimize.feasible.region import FeasibleRegion
 
-__all__ = ["Extreme", "FeasibleCount", "FeasibleRegion", "fastest"]
+__all__ = ["Extreme", "FeasibleCount", "FeasibleRegion"]

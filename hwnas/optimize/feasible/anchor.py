@@ -1,24 +1,32 @@
-"""An arch within all budgets, or one line that says why there is none and what would be possible."""
+"""An arch within all budgets, or one line that says that there is none, or none was found, and what would be possible.
+
+What is said of sums, of maxima and of what can be listed is proven. Of any other function it is told what was found.
+"""
 
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from decimal import ROUND_CEILING, Context
 from functools import cached_property
 from itertools import permutations
+from math import inf
 from typing import NoReturn
 
 import numpy as np
 
-from hwnas.arrays import Archs
+from hwnas.arrays import Archs, Values
 from hwnas.errors import BudgetError
 from hwnas.optimize.feasible.candidates import Candidates
-from hwnas.optimize.feasible.descent import descend, fastest
-from hwnas.optimize.feasible.grid import Grid, least_maximum
+from hwnas.optimize.feasible.descent import descend
+from hwnas.optimize.feasible.grid import Grid, extreme_maximum
 from hwnas.optimize.feasible.limits import Limit, Limits, steps_within
+from hwnas.space.space import Space
 
 _TIME_UNITS = {"_s": "seconds", "_ms": "milliseconds", "_us": "microseconds"}
 _DRAWN = 500
+_STARTS = 8  # so many of the best of those drawn are where a descent begins
 _ROUNDING = 1e-9
 
 
@@ -26,14 +34,20 @@ def find_anchor(limits: Limits, candidates: Candidates) -> Archs:
     """An arch (L,) within all limits.
 
     Raises:
-        BudgetError: there is none (proven for sums), or none was found; or a budget is 1,000 times what archs cost.
+        BudgetError: there is none, or none was found, as the message says; or a budget is 1,000 times what archs cost.
     """
-    alone = {limit.objective.name: _Range(limits, limit).check() for limit in limits.all}
-    # Each is an optimum of its own; from one of them all budgets are likely in reach.
-    for start in (*alone.values(), fastest(limits.space, limits.summed_excess)[0]):
-        nearest, excess = descend(limits.space, limits.largest_excess, start)
-        if excess <= 0:
-            return nearest
+    ranges = [_Range(limit, limits, candidates) for limit in limits.all]
+    for each in ranges:
+        each.check()
+    alone = {each.limit.objective.name: each.low.arch for each in ranges}
+
+    def starts() -> Iterator[Archs]:
+        yield from alone.values()  # each is an optimum of its own; from one of them all budgets are likely in reach
+        yield descend(limits.space, limits.summed_excess, _origin(limits.space))[0]
+
+    nearest, excess = _nearest(limits, starts())
+    if excess <= 0:
+        return nearest
     known = [limit for limit in limits.all if limit.steps is not None or limit.largest is not None]
     for one, other in permutations(known, 2):
         if one.steps is None and other.steps is None:
@@ -43,10 +57,33 @@ def find_anchor(limits: Limits, candidates: Candidates) -> Archs:
             _refuse_pair(limits, (one, other), alone)
         if len(found := candidates.within(near)):
             return found[:1].ravel()
-    found, _ = candidates.draw(_DRAWN, np.random.default_rng(0))
+    found, outside = candidates.draw(_DRAWN, np.random.default_rng(0))
     if len(found):
         return found[:1].ravel()
+    best = outside[np.argsort(limits.largest_excess(outside), kind="stable")[:_STARTS]]
+    nearest, excess = _nearest(limits, [nearest, *best])
+    if excess <= 0:
+        return nearest
+    for each in ranges:
+        each.refuse_unless_met(nearest)
     _refuse(limits, nearest, proven=candidates.listed is not None)
+
+
+def _origin(space: Space) -> Archs:
+    return np.zeros(space.num_layers, dtype=np.int64)
+
+
+def _nearest(limits: Limits, starts: Iterable[Archs]) -> tuple[Archs, float]:
+    """The arch (L,) nearest to the limits that a descent from any of the starts ends at, and its largest excess; the
+    first that is within ends the search."""
+    nearest, least = _origin(limits.space), inf
+    for start in starts:
+        arch, excess = descend(limits.space, limits.largest_excess, start)
+        if excess < least:
+            nearest, least = arch, excess
+        if least <= 0:
+            break
+    return nearest, least
 
 
 def _least(limits: Limits, within: Limit, of: Limit) -> tuple[float, Archs]:
@@ -72,9 +109,11 @@ def _least(limits: Limits, within: Limit, of: Limit) -> tuple[float, Archs]:
 def _refuse_pair(limits: Limits, pair: tuple[Limit, Limit], alone: dict[str, Archs]) -> NoReturn:
     nearest = []
     for word, (within, of) in {"first": pair, "second": pair[::-1]}.items():
-        near = np.concatenate([_least(limits, within, of)[1], alone[within.objective.name][None]])
-        least = of.objective.values(near[within.excess(near) <= 0]).min()
-        nearest.append(f"the least {of.objective.name} within the {word} is {_rounded_up(least)}")
+        bound, near = _least(limits, within, of)
+        near = np.concatenate([near, alone[within.objective.name][None]])
+        least = float(of.objective.values(near[within.excess(near) <= 0]).min())
+        found = "" if least - bound <= _ROUNDING * abs(least) else " found"
+        nearest.append(f"the least {of.objective.name}{found} within the {word} is {_rounded_up(least)}")
     raise BudgetError(
         f"no arch of {limits.space.name} has {pair[0]} and {pair[1]}: {', '.join(nearest)}; raise one of them to that"
     )
@@ -86,50 +125,103 @@ def _refuse(limits: Limits, arch: Archs, proven: bool) -> NoReturn:
     found = "there is" if proven else "found"
     raise BudgetError(
         f"{found} no arch of {limits.space.name} within all budgets at once, though each alone can be met: the nearest "
-        f"has {worst.objective.name} {value:.6g}, over its budget of {worst.at_most:.6g}; raise one of them"
+        f"found has {worst.objective.name} {value:.6g}, over its budget of {worst.at_most:.6g}; raise one of them"
     )
 
 
+@dataclass(frozen=True, eq=False)
+class _End:
+    """The arch (L,) of least, or most, value: of all of the space when ``proven``, else of those that were tried."""
+
+    arch: Archs
+    value: float
+    proven: bool
+
+
 class _Range:
-    """From what to what a free objective goes on a space, and whether a budget makes sense there."""
+    """From what to what a free objective goes on a space, as far as its budget needs it, and whether this makes sense.
 
-    def __init__(self, limits: Limits, limit: Limit) -> None:
-        self._limits, self._limit = limits, limit
-        self._fastest, self._low = self._lowest(1)
+    Attributes:
+        limit: the objective and its budget.
+    """
 
-    def check(self) -> Archs:
-        """The fastest arch, (L,), when the budget can be met."""
-        name, at_most = self._limit.objective.name, self._limit.at_most
-        unit = next((word for suffix, word in _TIME_UNITS.items() if name.endswith(suffix)), None)
-        if at_most < self._low:
-            hint = f"; is the budget really in {unit or 'the right unit'}?" if 100 * at_most < self._low else ""
-            raise BudgetError(
-                f"no arch of {self._limits.space.name} has {name} at most {at_most:.6g}: the "
-                f"{'fastest' if unit else 'least'} ({','.join(map(str, self._fastest))}) has {self._low:.6g}, so give "
-                f"at least {_rounded_up(self._low)}{hint}"
-            )
-        # A time budget that no arch comes near, but 1/1000 of which is a sensible one, was given in another unit:
-        # the search would run for hours without a constraint.
-        if unit and at_most > self._high and self._low <= at_most / 1000 <= self._high:
-            raise BudgetError(
-                f"every arch of {self._limits.space.name} has {name} at most {at_most:.6g} (the slowest "
-                f"{self._high:.6g}), so the budget isn't in {unit}, it seems; give {at_most / 1000:.6g}, or none"
-            )
-        return self._fastest
+    def __init__(self, limit: Limit, limits: Limits, candidates: Candidates) -> None:
+        self.limit = limit
+        self._space, self._walk, self._candidates = limits.space, limits.walk, candidates
+        self._unit = next((word for end, word in _TIME_UNITS.items() if limit.objective.name.endswith(end)), None)
 
     @cached_property
-    def _high(self) -> float:
-        return -self._lowest(-1)[1]
+    def low(self) -> _End:
+        """An arch that meets the budget, or the one with the least."""
+        return self._end(1)
 
-    def _lowest(self, sign: int) -> tuple[Archs, float]:
-        """Exact for sums, by a grid without limits, and the least of maxima; the last digit is the objective's own."""
-        space, objective, limit = self._limits.space, self._limit.objective, self._limit
-        start = np.zeros(space.num_layers, dtype=np.int64)
+    @cached_property
+    def _high(self) -> _End:
+        return self._end(-1)
+
+    def check(self) -> None:
+        """Refuse a budget that can't be met, as far as that is proven, and one that seems to be in another unit."""
+        name, at_most, low = self.limit.objective.name, self.limit.at_most, self.low
+        if low.proven:
+            self._refuse_below(low)
+        # A time budget that no arch comes near, but 1/1000 of which is a sensible one, was given in another unit:
+        # the search would run for hours without a constraint.
+        if self._unit and at_most > self._high.value and low.value <= at_most / 1000 <= self._high.value:
+            every, slowest = ("every arch", "slowest") if self._high.proven else ("every arch tried", "slowest found")
+            raise BudgetError(
+                f"{every} of {self._space.name} has {name} at most {at_most:.6g} (the {slowest} "
+                f"{self._high.value:.6g}), so the budget isn't in {self._unit}, it seems; give {at_most / 1000:.6g}, "
+                "or none"
+            )
+
+    def refuse_unless_met(self, arch: Archs) -> None:
+        """Refuse a budget that nothing was found to meet; ``arch`` (L,) was found in another way."""
+        value = float(self.limit.objective.values(arch[None])[0])
+        self._refuse_below(self.low if self.low.value <= value else _End(arch, value, proven=False))
+
+    def _refuse_below(self, low: _End) -> None:
+        name, at_most = self.limit.objective.name, self.limit.at_most
+        if low.value <= at_most:
+            return
+        none, least = "has", "fastest" if self._unit else "least"
+        if not low.proven:
+            none, least = "was found that has", f"{least} found"
+        hint = f"; is the budget really in {self._unit or 'the right unit'}?" if 100 * at_most < low.value else ""
+        raise BudgetError(
+            f"no arch of {self._space.name} {none} {name} at most {at_most:.6g}: the {least} "
+            f"({','.join(map(str, low.arch))}) has {low.value:.6g}, so give at least {_rounded_up(low.value)}{hint}"
+        )
+
+    def _end(self, sign: int) -> _End:
+        """The least, or with a ``sign`` of -1 the most.
+
+        Proven for sums, by a grid without limits, for maxima, and where all archs can be listed; the last digit is the
+        objective's own. Of any other function what several descents find. An arch that tells enough of the budget ends
+        the search: one within it, or one that isn't.
+        """
+        objective, limit, space = self.limit.objective, self.limit, self._space
+
+        def values(archs: Archs) -> Values:
+            return sign * objective.values(archs)
+
+        start, proven = _origin(space), True
         if limit.steps is not None:
-            _, (start,) = Grid(space, self._limits.walk, [], []).least(limit.steps.times(sign))
+            _, (start,) = Grid(space, self._walk, [], []).least(limit.steps.times(sign))
         elif limit.largest is not None:
-            start = least_maximum(limit.largest)
-        return descend(space, lambda archs: sign * objective.values(archs), start)
+            start = extreme_maximum(limit.largest, sign)
+        else:
+            proven = False
+        arch, value = descend(space, values, start)
+        if not proven and value > sign * limit.at_most:
+            if (archs := self._candidates.space_listed) is not None:
+                found, proven = values(archs), True
+                arch, value = archs[found.argmin()], float(found.min())
+            else:
+                drawn = space.sample(_DRAWN, 0)
+                starts = [space.num_choices - 1, *drawn[np.argsort(values(drawn), kind="stable")[:_STARTS]]]
+                descents = [(arch, value), *(descend(space, values, start) for start in starts)]
+                arch, value = min(descents, key=lambda end: end[1])
+        return _End(arch, sign * value, proven)
 
 
 def _rounded_up(value: float) -> str:

@@ -26,6 +26,7 @@ class Candidates:
 
     Attributes:
         grid: every arch within the limits is on it.
+        limited: whether there is any limit.
         complete: whether the grid knows all limits; else the others have to be looked at arch by arch.
     """
 
@@ -38,9 +39,20 @@ class Candidates:
         return self._grid_of(self._binding[:2], CELLS)
 
     @property
+    def limited(self) -> bool:
+        return bool(self._limits.all)
+
+    @property
     def complete(self) -> bool:
         known = all(limit.steps is not None or limit.largest is not None for limit in self._limits.all)
         return known and len(self._binding) <= 2
+
+    @cached_property
+    def space_listed(self) -> Archs | None:
+        """All archs of the space (N, L), within the limits or not, where there are few enough to look at each."""
+        if self.space.size > _LISTED:
+            return None
+        return np.stack(np.unravel_index(np.arange(self.space.size), self.space.num_choices), axis=1)
 
     @cached_property
     def listed(self) -> Archs | None:

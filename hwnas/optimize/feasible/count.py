@@ -11,6 +11,7 @@ from hwnas.optimize.feasible.grid import TOO_MANY
 
 _DRAWS = 2**14
 _CONFIDENCE = 0.999
+_ROUNDING = 1e-9  # above what counts that float64 adds up can round off
 
 
 @dataclass(frozen=True)
@@ -42,15 +43,17 @@ class FeasibleCount:
 def count_within(candidates: Candidates, space_size: int) -> FeasibleCount:
     """Count them.
 
-    Exact where the grid is, or where those of which it isn't certain are few enough to look at each. Else the share of
-    the candidates that are within the limits is estimated from draws: between the bounds of the discretisation error
-    with one limit on a sum, in the interval of Clopper and Pearson (1934) otherwise.
+    Exact where nothing is limited, where the grid is, or where those of which it isn't certain are few enough to look
+    at each. Else the share of the candidates that are within the limits is estimated from draws: between the bounds of
+    the discretisation error with one limit on a sum, in the interval of Clopper and Pearson (1934) otherwise.
     """
     size = candidates.grid.size
 
     def counted(count: int, low: int, high: int, confidence: float = 1.0) -> FeasibleCount:
         return FeasibleCount(count, low, high, count / space_size, count / max(size, 1), confidence)
 
+    if not candidates.limited:
+        return counted(*[space_size] * 3)
     if candidates.listed is not None:
         return counted(*[len(candidates.listed)] * 3)
     if candidates.complete and candidates.doubtful is not None and size < TOO_MANY:
@@ -58,8 +61,10 @@ def count_within(candidates: Candidates, space_size: int) -> FeasibleCount:
     draws = candidates.grid.draw(_DRAWS, np.random.default_rng(0))
     accepted = len(candidates.within(draws))
     low, high = candidates.grid.certain if candidates.complete else 1, size
+    if size >= TOO_MANY:
+        low, high = max(int(low * (1 - _ROUNDING)), 1), min(int(high * (1 + _ROUNDING)), space_size)
     estimate = min(max(round(size * (accepted / _DRAWS)), low), high)
-    if candidates.complete and candidates.grid.num_sums == 1:
+    if candidates.complete and candidates.grid.num_sums <= 1:
         return counted(estimate, low, high)
     least, most = _interval(accepted)
     return counted(estimate, max(low, int(least * size)), min(high, int(most * size) + 1), _CONFIDENCE)

@@ -10,24 +10,20 @@ from hwnas.arrays import Archs, Values
 from hwnas.space.space import Space
 
 
-def fastest(space: Space, fn: Callable[[Archs], Values]) -> tuple[Archs, float]:
-    """The arch with the lowest ``fn``, by coordinate descent: a layer after the other takes its best choice.
+def descend(space: Space, fn: Callable[[Archs], Values], start: Archs) -> tuple[Archs, float]:
+    """An arch that no single-layer change improves: a layer after the other takes its best choice, until none does.
 
-    Exact when each layer adds to ``fn`` on its own, which one sweep minimises. Otherwise the arch is a local minimum:
-    no single-layer change improves it.
+    It is the best of all where each layer adds to ``fn`` on its own, which one sweep minimises. Of any other function
+    it is a local minimum.
 
     Args:
         space: whose archs.
         fn: archs (N, L) -> (N,) finite numbers; called once for each layer and sweep.
+        start: (L,) the arch to begin at.
 
     Returns:
         The arch (L,) and its value.
     """
-    return descend(space, fn, np.zeros(space.num_layers, dtype=np.int64))
-
-
-def descend(space: Space, fn: Callable[[Archs], Values], start: Archs) -> tuple[Archs, float]:
-    """As :func:`fastest`, from an arch (L,) on."""
     arch, value = start.copy(), float(fn(start[None])[0])
     improved = True
     while improved:  # ends, because the value falls in every sweep but the last and there are finitely many archs

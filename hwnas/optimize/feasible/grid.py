@@ -21,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.arrays import Archs, Indices, Values
-from hwnas.prediction.lowered import LayerSteps
 from hwnas.space.space import Space
+from hwnas.space.transitions import Steps
 
 CELLS = 2**16
 _EXACT = 4  # times as many cells are taken where that leaves no error
@@ -54,7 +54,7 @@ class Grid:
         self,
         space: Space,
         states: npt.NDArray[np.intp],
-        sums: Sequence[LayerSteps],
+        sums: Sequence[Steps],
         limits: Sequence[float],
         cells: int = CELLS,
         allowed: npt.NDArray[np.bool_] | None = None,
@@ -112,7 +112,7 @@ class Grid:
             state, left = behind[chosen, row], rest[chosen, row]
         return archs
 
-    def least(self, steps: LayerSteps) -> tuple[float, Archs]:
+    def least(self, steps: Steps) -> tuple[float, Archs]:
         """The least value of another sum on the grid, below which no arch within the limits goes, and who comes near.
 
         Returns:
@@ -195,7 +195,7 @@ class _Axis:
     """The cells of one sum: ``cells`` (L, C, S), -1 where a choice can't be within the limit; the ``last`` cell that
     is on the grid; and the last ``doubt`` cells of these may be over the limit."""
 
-    def __init__(self, steps: LayerSteps, limit: float, cells: int, exact_cells: int) -> None:
+    def __init__(self, steps: Steps, limit: float, cells: int, exact_cells: int) -> None:
         least, reduced, scale = reduce(steps)
         is_possible = np.isfinite(reduced)
         possible = reduced[is_possible]
@@ -216,7 +216,7 @@ class _Axis:
         self.cells = np.where(in_cells <= self.last, in_cells, -1).astype(np.int64)
 
 
-def walk_of(space: Space, sums: Sequence[LayerSteps]) -> npt.NDArray[np.intp]:
+def walk_of(space: Space, sums: Sequence[Steps]) -> npt.NDArray[np.intp]:
     """(L, C, S) states of the sum that has most of them, which are those of the others as well."""
     return max(
         (steps.states for steps in sums),
@@ -225,7 +225,7 @@ def walk_of(space: Space, sums: Sequence[LayerSteps]) -> npt.NDArray[np.intp]:
     )
 
 
-def reduce(steps: LayerSteps) -> tuple[float, Values, float]:
+def reduce(steps: Steps) -> tuple[float, Values, float]:
     """A sum's least value, what each choice costs beyond the best that can follow it (L, C, S; not finite where a
     choice isn't possible), and a bound on the size of all numbers that were added up."""
     costs = np.where(np.isfinite(steps.costs), steps.costs, np.inf)
@@ -238,15 +238,14 @@ def reduce(steps: LayerSteps) -> tuple[float, Values, float]:
     return float(ahead[0]), reduced, float(scale)
 
 
-def least_maximum(steps: LayerSteps) -> Archs:
-    """The arch (L,) whose largest step is the least."""
-    costs = np.where(np.isfinite(steps.costs), steps.costs, np.inf)
+def extreme_maximum(steps: Steps, sign: int) -> Archs:
+    """The arch (L,) whose largest step is the least, or with a ``sign`` of -1 the greatest."""
     ahead, totals = steps.end, []
-    for layer, cost in enumerate(costs):
-        totals.append(np.maximum(cost, ahead[steps.states[layer]]))
-        ahead = totals[-1].min(axis=0)
-    arch, state = np.empty(len(costs), dtype=np.int64), 0
-    for layer in reversed(range(len(costs))):
-        arch[layer] = totals[layer][:, state].argmin()
+    for costs, states in zip(steps.costs, steps.states, strict=True):
+        totals.append(np.where(np.isfinite(costs), np.maximum(costs, ahead[states]), sign * np.inf))
+        ahead = sign * (sign * totals[-1]).min(axis=0)
+    arch, state = np.empty(len(totals), dtype=np.int64), 0
+    for layer in reversed(range(len(totals))):
+        arch[layer] = (sign * totals[layer][:, state]).argmin()
         state = steps.states[layer, arch[layer], state]
     return arch

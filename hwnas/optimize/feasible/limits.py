@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,11 +9,9 @@ import numpy.typing as npt
 
 from hwnas.arrays import Archs, Values
 from hwnas.optimize.feasible.grid import walk_of
-from hwnas.optimize.problem import Budget, Objective, Problem, relative_excess
-from hwnas.prediction.latency import LatencyPredictor
-from hwnas.prediction.layer_max import LayerMax
-from hwnas.prediction.lowered import LayerSteps, LayerSum
+from hwnas.optimize.problem import Budget, Objective, Problem, relative_excess, steps_of
 from hwnas.space.space import Space
+from hwnas.space.transitions import Join, Steps
 
 
 @dataclass(frozen=True)
@@ -23,8 +20,8 @@ class Limit:
 
     objective: Objective
     budget: Budget
-    steps: LayerSteps | None
-    largest: LayerSteps | None
+    steps: Steps | None
+    largest: Steps | None
 
     @property
     def at_most(self) -> float:
@@ -53,9 +50,9 @@ class Limits:
         self.space = problem.space
         pairs = [(problem.objective(budget.objective_name), budget) for budget in problem.budgets]
         self.all = tuple(
-            Limit(o, b, steps_of(o.fn, self.space), maxima_of(o.fn, self.space)) for o, b in pairs if o.free
+            Limit(o, b, joined(o, self.space, "sum"), joined(o, self.space, "max")) for o, b in pairs if o.free
         )
-        known = (of(objective.fn, self.space) for of in (steps_of, maxima_of) for objective in problem.free)
+        known = (steps_of(objective.fn, self.space) for objective in problem.free)
         self.walk = walk_of(self.space, [steps for steps in known if steps is not None])
         self.allowed = np.ones(self.walk.shape, dtype=np.bool_)
         for limit in self.all:
@@ -78,21 +75,13 @@ class Limits:
         return sum((limit.excess(archs) for limit in self.all), np.zeros(len(archs)))
 
 
-def steps_of(fn: Callable[[Archs], npt.ArrayLike], space: Space) -> LayerSteps | None:
-    """The steps of a :class:`LayerSum` or of a predictor's ``predict``; None for any other function of archs."""
-    owner = getattr(fn, "__self__", None)
-    known = owner if isinstance(owner, LatencyPredictor) and fn == owner.predict else fn
-    if isinstance(known, LayerSum | LatencyPredictor) and known.space.fingerprint == space.fingerprint:
-        return known.steps
-    return None
+def joined(objective: Objective, space: Space, join: Join) -> Steps | None:
+    """An objective's steps, where these are known and joined in that way."""
+    steps = steps_of(objective.fn, space)
+    return steps if steps is not None and steps.join == join else None
 
 
-def maxima_of(fn: Callable[[Archs], npt.ArrayLike], space: Space) -> LayerSteps | None:
-    """The steps of a :class:`LayerMax`; None for any other function of archs."""
-    return fn.steps if isinstance(fn, LayerMax) and fn.space.fingerprint == space.fingerprint else None
-
-
-def steps_within(largest: LayerSteps, at_most: float) -> npt.NDArray[np.bool_]:
+def steps_within(largest: Steps, at_most: float) -> npt.NDArray[np.bool_]:
     """(L, C, S) which steps a walk may take so that its largest is at most that; what joins at the end is one too."""
     within: npt.NDArray[np.bool_] = largest.costs <= at_most
     within[0] &= largest.end[largest.states[0]] <= at_most

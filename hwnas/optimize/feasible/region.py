@@ -45,6 +45,11 @@ class FeasibleRegion:
         """(N,) which of (N, L) archs are within the budgets."""
         return self._limits.contain(archs)
 
+    @property
+    def listed(self) -> Archs | None:
+        """All archs within the budgets (N, L), where there are few enough to look at each."""
+        return self._candidates.listed
+
     def count(self) -> FeasibleCount:
         """How many archs there are."""
         return count_within(self._candidates, self.space.size)

@@ -39,7 +39,7 @@ class BatchStrategy(ABC):
 
     @abstractmethod
     def propose(self) -> Archs:
-        """The next batch: (N, L) new archs of the region, none when there are no more."""
+        """The next batch: (N, L) new archs of the region, none when no more are found."""
 
     def ask(self, count: int) -> Archs:
         """At most ``count`` archs of the current batch."""
@@ -66,7 +66,8 @@ class BatchStrategy(ABC):
     def fill_up(self, batch: Archs, count: int) -> Archs:
         """The batch, and new neighbours of what was proposed where it has fewer than ``count`` archs.
 
-        So a strategy whose own means find nothing new still visits all of a space before it ends.
+        So a strategy whose own means find nothing new still visits all within reach before it ends; see
+        :meth:`Seen.neighbours`.
         """
         missing = count - len(batch)
         if missing <= 0:

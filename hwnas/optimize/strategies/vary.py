@@ -67,9 +67,9 @@ class Seen:
     def neighbours(self, region: FeasibleRegion, count: int, rng: np.random.Generator) -> Archs:
         """Up to ``count`` feasible archs one layer away from the remembered ones and not among them: (≤ count, L).
 
-        Fewer are returned only when there are no more, and none when everything within reach by single-layer
-        changes has been seen: without budgets, or when the budgeted objectives all fall towards the anchor, that
-        is every feasible arch. So this tells when a space is exhausted without listing it.
+        Fewer are returned only when there are no more. Where there is none at all, others are, as far as the region can
+        be listed. So none says that every feasible arch has been seen; but for a region too large to be listed, and cut
+        into parts by its budgets, which single-layer changes don't lead across.
         """
         keys = list(self._order)
         order = rng.permutation(len(keys))
@@ -81,6 +81,8 @@ class Seen:
             found = self.novel(np.concatenate([found, near[region.contains(near)]]))
             if len(found) >= count:
                 break
+        if keys and not len(found) and region.listed is not None:
+            found = self.novel(region.listed)
         return rng.permutation(found)[:count]
 
 

@@ -25,10 +25,12 @@ from pydantic import Field, RootModel, model_validator
 
 from hwnas.errors import SpaceError, TableError
 from hwnas.files import read_yaml, validated
+from hwnas.graph.graph import Op
+from hwnas.ops.foreign import ForeignOp
+from hwnas.ops.mbconv import MBConv
+from hwnas.ops.stem import Stem
 from hwnas.record import Record
-from hwnas.space.op import MBConv, Op, Stem
 from hwnas.tables.importers.foreign import MS_PER, ForeignEntry, Unit
-from hwnas.tables.ops import ForeignOp
 
 BlocksFormat = Literal["ofa", "proxylessnas"]
 
@@ -144,7 +146,7 @@ def _of_output(op: Op, fields: Mapping[str, str]) -> Op:
     return op
 
 
-def _shape(text: str) -> tuple[int, int, int]:
+def _shape(text: str) -> tuple[int, ...]:
     sizes = [_whole(size) for size in text.split("x")]
     if len(sizes) != 3:
         raise ValueError(f"expected height x width x channels, got {text!r}")

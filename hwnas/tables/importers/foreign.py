@@ -9,9 +9,9 @@ from typing import Literal
 
 from hwnas.errors import MissingOpError, TableError
 from hwnas.files import validated
-from hwnas.space.op import Op
+from hwnas.graph.graph import Op
+from hwnas.ops.foreign import ForeignOp
 from hwnas.tables.device import Device
-from hwnas.tables.ops import ForeignOp
 from hwnas.tables.protocol import Provenance
 from hwnas.tables.table import Latency, LatencyTable
 

@@ -24,9 +24,10 @@ from dataclasses import fields
 from pathlib import Path
 
 from hwnas.errors import SpaceError, TableError
-from hwnas.space.op import Op
+from hwnas.graph.graph import Op
+from hwnas.ops.block import Block
+from hwnas.ops.foreign import ForeignOp
 from hwnas.tables.importers.foreign import MS_PER, ForeignEntry, Unit
-from hwnas.tables.ops import ForeignOp
 
 
 def read_csv(path: Path, unit: Unit | None) -> tuple[Unit, tuple[ForeignEntry, ...]]:
@@ -119,7 +120,8 @@ def _entry(row: Mapping[str, str], suffix: str, ms: float) -> ForeignEntry:
 
 
 def _op(kind: str, says: Mapping[str, str], text: str) -> Op:
-    cls = next((cls for cls in Op.__subclasses__() if cls.kind == kind), ForeignOp)
+    known = Op.of_kind(kind)
+    cls = known if known is not None and issubclass(known, Block) else ForeignOp
     own = {field.name for field in fields(cls)}
     values = {name: _value(cell) for name, cell in says.items() if name in own}
     return Op.from_dict({"kind": cls.kind, **values, **({"text": text} if cls is ForeignOp else {})})

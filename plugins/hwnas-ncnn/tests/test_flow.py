@@ -11,14 +11,14 @@ pytest.importorskip("hwnas_ncnn", reason="the package of plugins/hwnas-ncnn isn'
 
 from hwnas.artifacts.bench import bench
 from hwnas.artifacts.export import export
-from hwnas.nn.derive import Network
+from hwnas.nn.network import Network
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.profiling.measure import conditions_of, measure_plan
 from hwnas.profiling.plan import plan_space
 from hwnas.profiling.timer import Effort
 from hwnas.runtimes.registry import get_runtime
+from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
-from hwnas.space.space import Space
 
 TARGETS = Path(__file__).parents[1] / "targets"
 QUICK = Effort(at_least_s=0.1, at_most_s=0.2)
@@ -38,21 +38,21 @@ head: {width: 24, act: relu6}
 
 
 @pytest.fixture
-def space(tmp_path: Path) -> Space:
+def space(tmp_path: Path) -> ChainSpace:
     (tmp_path / "space.yaml").write_text(SPACE)
     return get_space(str(tmp_path / "space.yaml"))
 
 
-def test_profile(space: Space) -> None:
+def test_profile(space: ChainSpace) -> None:
     runtime = get_runtime("ncnn")
     plan = plan_space(space, conditions_of(runtime), networks=[[0, 1], [1, 1]], effort=QUICK)
     table = measure_plan(plan, space, runtime)
     assert table.device.runtime == "ncnn"
     assert len(table.networks) == 2
-    assert LatencyPredictor(table, space).predict(np.array([[1, 0]])) > 0  # it has every op
+    assert LatencyPredictor(table, space)(np.array([[1, 0]])) > 0  # it has every op
 
 
-def test_export_and_bench(space: Space, tmp_path: Path) -> None:
+def test_export_and_bench(space: ChainSpace, tmp_path: Path) -> None:
     network = Network(space, [1, 0]).eval()
     artifact = export(network, ["onnx-fp32", str(TARGETS / "ncnn-fp32.yaml")], tmp_path / "artifact")
     (entry,) = (file for file in artifact.manifest.files if file.target == "ncnn-fp32")

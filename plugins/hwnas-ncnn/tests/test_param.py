@@ -20,10 +20,10 @@ from hwnas_ncnn.runtime import Ncnn
 from hwnas.artifacts.formats.registry import get_format
 from hwnas.artifacts.target import get_target
 from hwnas.errors import ConfigError, ModelError
-from hwnas.nn.derive import Network
-from hwnas.onnx.write import to_onnx
-from hwnas.prediction.count import count
+from hwnas.graph.count import count
+from hwnas.nn.network import Network
 from hwnas.space.registry import get_space
+from tests.onnx_models import onnx_of
 
 
 @cache
@@ -35,7 +35,7 @@ def _network() -> Network:
 @cache
 def _files() -> tuple[bytes, bytes]:
     space = _network().space
-    return to_ncnn(to_onnx(_network(), (space.stem.c_in, space.resolution, space.resolution)))
+    return to_ncnn(onnx_of(_network(), (space.stem.c_in, space.resolution, space.resolution)))
 
 
 def _load(param: bytes, weights: bytes) -> None:

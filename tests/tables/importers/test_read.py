@@ -15,10 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hwnas.errors import MissingOpError, TableError
-from hwnas.space.op import MBConv, Stem
+from hwnas.ops.foreign import ForeignOp
+from hwnas.ops.mbconv import MBConv
+from hwnas.ops.stem import Stem
 from hwnas.tables.importers.foreign import to_latency_table
 from hwnas.tables.importers.read import import_foreign
-from hwnas.tables.ops import ForeignOp
 from hwnas.tables.table import LatencyTable
 
 PROXYLESS = "expanded_conv-input:112x112x16-output:56x56x24-expand:6-kernel:5-stride:2-idskip:0"

@@ -67,7 +67,7 @@ class Param(NamedTuple):
         layers: in order.
     """
 
-    input_chw: tuple[int, int, int]
+    input_chw: tuple[int, ...]
     entry: str
     result: str
     layers: tuple[Layer, ...]
@@ -79,7 +79,7 @@ class Param(NamedTuple):
         return Structure(len(weighted), sum(x.weights for x in weighted), sum(x.madds for x in weighted))
 
 
-def with_input_shape(text: str, chw: tuple[int, int, int]) -> str:
+def with_input_shape(text: str, chw: tuple[int, ...]) -> str:
     """The text with its input's shape written down, which ncnn allows and pnnx leaves out."""
     channels, height, width = chw
     lines = text.splitlines()

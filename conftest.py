@@ -1,0 +1,27 @@
+"""What all tests share, those of the plugins too: every draw comes from a seed, the same for everyone each time.
+
+``HYPOTHESIS_PROFILE=fresh``, as ``make fuzz`` sets it, has property tests draw from fresh seeds.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+settings.register_profile("same", derandomize=True, database=None)
+settings.register_profile("fresh", print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    """Weights and inputs that a test draws from global generators don't depend on the tests before it."""
+    random.seed(0)
+    np.random.seed(0)
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(0)

@@ -1,0 +1,40 @@
+"""`train`: a supernet, or one network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hwnas.progress import Progress
+from hwnas.records.train import TrainRecord
+from hwnas.training.config import TrainConfig, read_config
+from hwnas.training.loop import run_training
+
+
+def train(
+    config: TrainConfig | Path | str,
+    output: Path | str | None = None,
+    *,
+    resume: bool = False,
+    seed: int | None = None,
+    progress: Progress | None = None,
+) -> TrainRecord:
+    """Train what ``config`` says. Started by ``torchrun``, the processes train one run together.
+
+    Args:
+        config: what to train, or a YAML file that says it.
+        output: the run folder; ``runs/`` and the file's name, or the learner's kind, when None.
+        resume: go on with a run that was stopped, or begin it where there is none.
+        seed: in place of the configuration's.
+        progress: called after each update, in the first process.
+
+    Raises:
+        InputError: the configuration, or what it names, can't be read or makes no sense, or the output exists.
+        TrainingError: the loss or the gradient stopped being a finite number, or another process stopped.
+    """
+    if isinstance(config, TrainConfig):
+        name = config.learner.kind
+    else:
+        name, config = Path(config).stem, read_config(Path(config))
+    if seed is not None:
+        config = config.model_copy(update={"seed": seed})
+    return run_training(config, Path(output or Path("runs") / name), resume=resume, progress=progress)

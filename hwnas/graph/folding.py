@@ -1,0 +1,63 @@
+"""Which linear neighbours become one when a network is deployed: BN in a convolution, a 1×1 convolution in a block."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from hwnas.graph.graph import Graph, Node, Op, expanded
+from hwnas.graph.primitives import Activation, Add, Conv, Norm
+
+
+def norm_behind(graph: Graph, conv: Node) -> Node | None:
+    """The BN that is all that reads a convolution, and so folds into it."""
+    if not isinstance(conv.op, Conv) or conv.place in graph.outputs:
+        return None
+    readers = graph.readers[conv.place]
+    return readers[0] if len(readers) == 1 and isinstance(readers[0].op, Norm) else None
+
+
+class Exit(NamedTuple):
+    """Places of the last convolution of a block and of the BN behind it."""
+
+    conv: str
+    norm: str
+
+
+def entry_of(op: Op) -> str | None:
+    """Place, in an op, of the 1×1 convolution that alone reads what goes in: one in front of the op folds into it.
+
+    So it is exact in training as well, since the BN behind it sees what it saw before.
+    """
+    graph = expanded(op)
+    readers = graph.readers[graph.inputs[0]]
+    if len(readers) != 1 or not isinstance(readers[0].op, Conv) or not readers[0].op.is_pointwise:
+        return None
+    return readers[0].place
+
+
+def exit_of(op: Op) -> Exit | None:
+    """Places, in an op, of the 1×1 convolution and the BN that its output comes from: one behind it folds into them.
+
+    That is exact in eval mode, where BN is linear.
+    """
+    graph = expanded(op)
+    norm = graph.maker(graph.outputs[0])
+    conv = graph.maker(norm.inputs[0]) if norm and isinstance(norm.op, Norm) else None
+    if norm is None or conv is None or not isinstance(conv.op, Conv) or not conv.op.is_pointwise:
+        return None
+    return Exit(conv.place, norm.place) if norm_behind(graph, conv) == norm else None
+
+
+def residual_norm_of(op: Op) -> str | None:
+    """Place, in an op, of the BN whose output is added to what went in as the last thing that happens; None without."""
+    graph = expanded(op)
+    last = graph.maker(graph.outputs[0])
+    if last is None or not isinstance(last.op, Add) or graph.inputs[0] not in last.inputs:
+        return None
+    makers = [graph.maker(name) for name in last.inputs]
+    return next((node.place for node in makers if node and isinstance(node.op, Norm)), None)
+
+
+def is_linear(op: Op) -> bool:
+    """Whether it adds no depth: a skip, or what only changes the shape."""
+    return not any(isinstance(node.op, Activation) for node in expanded(op))

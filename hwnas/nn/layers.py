@@ -1,0 +1,149 @@
+"""Graph -> nn.Module: the one builder, used for the supernet and the derived network alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from hwnas.graph.folding import residual_norm_of
+from hwnas.graph.graph import Graph, Node, Op, expanded
+from hwnas.graph.primitives import EPSILON, Activation, Add, Conv, Flatten, Linear, Multiply, Norm, Pool, Primitive
+
+_ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU, "relu6": nn.ReLU6, "hswish": nn.Hardswish, "hsigmoid": nn.Hardsigmoid,
+}  # fmt: skip
+
+Function = Callable[..., torch.Tensor]
+
+
+def layer(op: Primitive) -> nn.Module | Function:
+    """What computes a primitive: a layer, or a function where it has nothing to keep.
+
+    Raises:
+        TypeError: nobody says how.
+    """
+    if isinstance(op, Conv):
+        return nn.Conv2d(op.shape[0], op.c_out, op.kernel, op.stride, op.kernel // 2, groups=op.groups, bias=op.bias)
+    if isinstance(op, Linear):
+        return nn.Linear(op.shape[0], op.c_out)
+    if isinstance(op, Norm):
+        return nn.BatchNorm2d(op.shape[0], eps=EPSILON)
+    if isinstance(op, Activation):
+        return _ACTIVATIONS[op.act]()
+    if isinstance(op, Pool):
+        return nn.AdaptiveAvgPool2d(1)
+    if isinstance(op, Flatten):
+        return nn.Flatten()
+    if isinstance(op, Add):
+        return torch.add
+    if isinstance(op, Multiply):
+        return torch.mul
+    raise TypeError(f"no layer is known for {op.kind!r}; add one to hwnas.nn.layers")
+
+
+def build(op: Op) -> nn.Module:
+    """The module that computes ``op``: x_NCHW -> what comes out; a layer itself where the op is one."""
+    graph = expanded(op)
+    if [node.place for node in graph] == [""]:
+        found = layer(graph.nodes[0].op)  # type: ignore[arg-type]
+        assert isinstance(found, nn.Module)
+        return found
+    return GraphModule(graph)
+
+
+class GraphModule(nn.Module):
+    """Computes a graph node by node; each node's module lies at its place.
+
+    Args:
+        graph: of one input and one output; its nodes may be blocks, each of which is a module of this kind.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__()
+        self.graph = graph
+        last_use = {name: index for index, node in enumerate(graph) for name in node.inputs}
+        self._steps: list[_Step] = []
+        for index, node in enumerate(graph):
+            computes = layer(node.op) if isinstance(node.op, Primitive) else build(node.op)
+            over = [n for n in dict.fromkeys(node.inputs) if last_use[n] == index and n not in graph.outputs]
+            if isinstance(computes, nn.Module):
+                self._steps.append(_Step(node, *_put(self, node.place, computes), None, tuple(over)))
+            else:
+                self._steps.append(_Step(node, self, "", computes, tuple(over)))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        values = {self.graph.inputs[0]: x}
+        del x
+        for node, holder, name, function, over in self._steps:
+            # looked up anew, so that a layer may be replaced by another as in any module
+            computes = function or getattr(holder, name)
+            values[node.place] = computes(*[values[value] for value in node.inputs])
+            for value in over:
+                del values[value]  # frees memory as soon as it can be
+        return values[self.graph.outputs[0]]
+
+
+class _Step(NamedTuple):
+    """A node with what computes it, the attribute ``name`` of ``holder`` or a function; and the values used up then."""
+
+    node: Node
+    holder: nn.Module
+    name: str
+    function: Function | None
+    over: tuple[str, ...]
+
+
+def _put(root: nn.Module, place: str, module: nn.Module) -> tuple[nn.Module, str]:
+    """Put a module at a dotted place; returns what holds it there, and by which name."""
+    *way, name = place.split(".")
+    for step in way:
+        if not hasattr(root, step):
+            root.add_module(step, nn.Module())
+        root = root.get_submodule(step)
+    root.add_module(name, module)
+    return root, name
+
+
+def weights_of(module: nn.Module) -> dict[str, npt.NDArray[np.float32]]:
+    """All parameters and statistics by place and name, as :func:`hwnas.onnx.write.to_onnx` takes them."""
+    return {name: tensor.detach().float().cpu().numpy() for name, tensor in module.state_dict().items()}
+
+
+@torch.no_grad()
+def quiet_residuals(module: nn.Module, op: Op) -> None:
+    """Let a residual block start as the identity: its last BN's scale becomes 0 (Goyal et al. 2017, §5.1).
+
+    A supernet's paths then start shallow, which is what makes a short training of one possible.
+    """
+    if (place := residual_norm_of(op)) is not None:
+        norm = module.get_submodule(place)
+        assert isinstance(norm, nn.BatchNorm2d)
+        norm.weight.zero_()
+
+
+@torch.no_grad()
+def initialize(module: nn.Module, op: Op, generator: torch.Generator) -> None:
+    """Fresh weights from ``generator`` for every layer of ``op``'s module, built on the meta device.
+
+    Convolutions: He normal, fan out within a group (He et al. 2015, §2.2). Linear: normal, σ 0.01. What starts as the
+    identity does.
+    """
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d):
+            if op.starts_as_identity:
+                nn.init.dirac_(part.weight)
+                continue
+            fan_out = part.out_channels // part.groups * part.kernel_size[0] * part.kernel_size[1]
+            part.weight.normal_(0, (2 / fan_out) ** 0.5, generator=generator)
+            if part.bias is not None:
+                part.bias.zero_()
+        elif isinstance(part, nn.BatchNorm2d):
+            part.reset_parameters()
+        elif isinstance(part, nn.Linear):
+            part.weight.normal_(0, 0.01, generator=generator)
+            part.bias.zero_()

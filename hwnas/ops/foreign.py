@@ -1,0 +1,27 @@
+"""`ForeignOp`: an operation of somebody else's table that hwnas has no kind for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from hwnas.graph.graph import Graph
+from hwnas.ops.block import Block
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForeignOp(Block):
+    """Kept in a table so that nothing of it is lost; no space has it, and nothing is known of it but its input.
+
+    Attributes:
+        text: how its own table names it.
+    """
+
+    kind: ClassVar[str] = "foreign"
+    text: str
+
+    def expand(self) -> Graph:
+        raise TypeError(f"nothing is known of what [{self}] computes")
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.text}"

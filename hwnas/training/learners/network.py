@@ -1,0 +1,169 @@
+"""One network: of a MODEL folder, or of an arch, from scratch; alone or with a teacher."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import model_validator
+
+from hwnas.data.load import Data
+from hwnas.errors import ArchError, ConfigError
+from hwnas.evaluation.accuracy import Evaluator, channels_last, metrics_of
+from hwnas.graph.count import count
+from hwnas.nn.layers import quiet_residuals
+from hwnas.nn.model_folder import ModelInfo, load_model, save_model
+from hwnas.nn.network import Network
+from hwnas.records.train import TrainRecord
+from hwnas.space.arch import parse_arch
+from hwnas.space.chain import ChainSpace
+from hwnas.training.config import Count, Share, TrainConfig
+from hwnas.training.learners.base import Learner, LearnerConfig, TermLoss
+from hwnas.training.sampling.sandwich import largest_arch
+from hwnas.training.tasks import TASKS
+from hwnas.training.trained import load_supernet
+from hwnas.training.update import Passes, TrainedPath, accumulate
+
+
+class NetworkConfig(LearnerConfig):
+    """How to train one network.
+
+    Attributes:
+        network: a MODEL folder to fine-tune, or an arch to train from scratch.
+        resolution: input height and width in pixels of an arch; its space's own when absent.
+        teacher: a supernet's run folder (its largest network teaches) or a MODEL folder; ``network`` learns from it.
+        distillation: the teacher's share of the loss; 0.5 when absent.
+    """
+
+    kind: Literal["network"] = "network"
+    network: str
+    resolution: Count | None = None
+    teacher: Path | None = None
+    distillation: Share | None = None
+
+    @model_validator(mode="after")
+    def _somebody_teaches(self) -> NetworkConfig:
+        if self.distillation is not None and self.teacher is None:
+            raise ValueError("distillation needs a 'teacher'")
+        return self
+
+
+class NetworkLearner(Learner):
+    """One network; an update's only term is its own."""
+
+    Config = NetworkConfig
+
+    def __init__(self, config: TrainConfig) -> None:
+        own = config.learner
+        assert isinstance(own, NetworkConfig)
+        self._own = own
+        network, self._before = _network(own, config.seed)
+        self.task = TASKS.get(config.task.kind)(config, network.space.resolution)
+        self.module: Network = _with_outputs(network, self.task.outputs, config.seed)
+        self._teacher: Network | None = None
+        self._taught_by: dict[str, str] = {}
+        if own.teacher is not None:
+            self._teacher = load_teacher(own.teacher, self.task.data, config.device)
+            self._taught_by = _origin_of_teacher(own.teacher)
+        described = f"{self.module.space.fingerprint} {self.module.choices} {self.module.space.inherits}"
+        self.fingerprint = hashlib.sha256(described.encode()).hexdigest()
+
+    def gradients(self, x_NCHW: torch.Tensor, targets: torch.Tensor, done: float, passes: Passes) -> list[TermLoss]:
+        path = TrainedPath(name=f"arch {self.module.arch}", forward=self.module)
+        share = 0.5 if self._own.distillation is None else self._own.distillation
+        (loss,) = accumulate(
+            [path], x_NCHW, targets, self.task.criterion, passes, distillation=share, teacher=self._teacher
+        )
+        return [TermLoss(path.name, loss)]
+
+    def save(self, run: Path) -> None:
+        data = self.task.data
+        accuracy = {
+            name: next(iter(metrics_of(self.module, data, part, self.task.objective).values()))
+            for name, part in (("validation", data.validation), ("test", data.test))
+        }
+        info = ModelInfo(
+            data=data.spec, labels=data.classes, preprocessing=data.preprocessing, accuracy=accuracy,
+            made_from={**self._before.made_from, **self._taught_by, "data_sha256": data.fingerprint},
+            searched=self._before.searched,
+        )  # fmt: skip
+        total = count(self.module.graph)
+        save_model(self.module.cpu(), run / "model", info, madds=total.madds, params=total.params)
+
+    @staticmethod
+    def finished(run: Path) -> TrainRecord | None:
+        result = run / "model"
+        if not result.exists():
+            return None
+        return TrainRecord(run=run, result=result, accuracy=load_model(result)[1].accuracy)
+
+
+def _network(own: NetworkConfig, seed: int) -> tuple[Network, ModelInfo]:
+    """The network to begin with, and what is known of where it comes from."""
+    if os.path.isdir(own.network):
+        if own.resolution is not None:
+            raise ConfigError(f"resolution: {own.network} has one already; leave it out, or give an arch to train")
+        network, info = load_model(Path(own.network))
+        # weights that were random won't stay so
+        made_from = {name: value for name, value in info.made_from.items() if name != "weights"}
+        if info.weights_sha256:
+            made_from["initial_weights_sha256"] = info.weights_sha256
+        return network, info.model_copy(update={"made_from": made_from})
+    try:
+        arch = parse_arch(own.network, own.resolution)
+    except ArchError as error:
+        raise ConfigError(f"network: there is no MODEL folder {own.network}, and as an arch: {error}") from None
+    network = Network(arch.space, arch, seed=seed)
+    for node in network.graph:
+        quiet_residuals(network.get_submodule(node.place), node.op)  # as a supernet's paths start
+    return network, ModelInfo(made_from={"arch": Path(own.network).name})
+
+
+def _with_outputs(network: Network, outputs: int, seed: int) -> Network:
+    """``network`` itself, or with a fresh classifier where the task has another number of outputs."""
+    space = network.space
+    if space.classes == outputs:
+        return network
+    space = replace(space, head=replace(space.head, c_out=outputs))
+    fresh = Network(space, network.choices, seed=seed)
+    kept = {k: v for k, v in network.state_dict().items() if not k.startswith("head.classifier.")}
+    fresh.load_state_dict(kept, strict=False)
+    fresh.stabilizer_notes = dict(network.stabilizer_notes)
+    return fresh
+
+
+def load_teacher(folder: Path, data: Data, device: str) -> Network:
+    """A frozen network to learn from: a MODEL folder's, or a trained supernet's largest with statistics of its own.
+
+    Raises:
+        CheckpointError, ModelError: ``folder`` holds neither.
+        ConfigError: it tells other classes apart, or takes another resolution.
+    """
+    if (folder / "supernet.json").exists():
+        trained = load_supernet(folder)
+        _check(folder, trained.info.data.labels, trained.supernet.space, data)
+        teacher = Evaluator(trained.supernet, data).derive(largest_arch(trained.supernet.space))
+    else:
+        teacher, info = load_model(folder)
+        _check(folder, info.labels, teacher.space, data)
+    return channels_last(teacher.to(device)).eval().requires_grad_(False)
+
+
+def _origin_of_teacher(folder: Path) -> dict[str, str]:
+    """Name and hash of a teacher, for what a network was made from."""
+    name = "supernet.safetensors" if (folder / "supernet.json").exists() else "weights.safetensors"
+    return {
+        "teacher": folder.resolve().name,
+        "teacher_sha256": hashlib.sha256((folder / name).read_bytes()).hexdigest(),
+    }
+
+
+def _check(folder: Path, labels: tuple[str, ...] | None, space: ChainSpace, data: Data) -> None:
+    if labels != data.classes:
+        raise ConfigError(f"teacher: {folder} wasn't trained on the classes of {data.spec}; take another")
+    if space.resolution != data.resolution:
+        raise ConfigError(f"teacher: {folder} takes {space.resolution} px, the network {data.resolution}; take another")

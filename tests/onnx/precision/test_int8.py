@@ -1,0 +1,194 @@
+"""Quantized graphs: the arithmetic by hand, ONNX Runtime's quantizer as a second opinion, and where the pairs are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from onnx import ModelProto, numpy_helper
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from torch import nn
+
+from hwnas.arrays import Images
+from hwnas.errors import ModelError
+from hwnas.nn.network import Network
+from hwnas.onnx.precision.int8 import ONNXRUNTIME, OPENVINO, TENSORRT, Preset, quantize, random_images
+from hwnas.space.chain import ChainSpace
+from tests.onnx_models import onnx_of
+
+PRESETS = {"onnxruntime": ONNXRUNTIME, "openvino": OPENVINO, "tensorrt": TENSORRT}
+
+
+@pytest.fixture
+def network(small_space: ChainSpace) -> bytes:
+    return onnx_of(Network(small_space, [1] * small_space.num_layers).eval(), (3, 16, 16))
+
+
+def constants(model: bytes) -> dict[str, np.ndarray]:
+    return {w.name: numpy_helper.to_array(w) for w in onnx.load_from_string(model).graph.initializer}
+
+
+def run(model: bytes, images: Images) -> Images:
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return np.asarray(ort.InferenceSession(model, options).run(None, {"images": images})[0])
+
+
+def test_by_hand() -> None:
+    """One 1×1 convolution, two input and two output channels: every integer from the definition."""
+    layer = nn.Conv2d(2, 2, 1)
+    layer.weight.data = torch.tensor([[1.0, -2.0], [0.5, 0.25]])[:, :, None, None]
+    layer.bias.data = torch.tensor([0.3, -0.1])
+    image = np.array([-1.0, 3.0, 0.5, 2.0], np.float32).reshape(1, 2, 1, 2)
+    got = constants(quantize(onnx_of(layer, (2, 1, 2)), [image], OPENVINO))
+    scale, weight_scales = np.float32(4 / 255), np.array([2 / 127, 0.5 / 127], np.float32)
+    assert got["images.scale"] == scale
+    assert got["images.zero_point"] == 64  # -(-1) / (4 / 255) = 63.75
+    np.testing.assert_array_equal(got["0.weight.scale"], weight_scales)
+    np.testing.assert_array_equal(got["0.weight.quantized"].reshape(2, 2), [[64, -127], [127, 64]])
+    np.testing.assert_allclose(got["0.bias.scale"], scale * weight_scales, rtol=1e-6)
+    np.testing.assert_array_equal(got["0.bias.quantized"], np.round([0.3, -0.1] / (scale * weight_scales)))
+    signed = constants(quantize(onnx_of(layer, (2, 1, 2)), [image], TENSORRT))
+    assert signed["images.scale"] == np.float32(3 / 127)
+    assert signed["images.zero_point"] == 0
+    assert signed["images.zero_point"].dtype == np.int8
+    assert signed["0.bias"].dtype == np.float32
+
+
+class _Reader(CalibrationDataReader):  # type: ignore[misc]
+    def __init__(self, images: list[Images]) -> None:
+        self._images = iter(images)
+
+    def get_next(self) -> dict[str, Images] | None:
+        image = next(self._images, None)
+        return None if image is None else {"images": image}
+
+
+def test_same_integers_as_onnxruntimes_quantizer(network: bytes, tmp_path: Path) -> None:
+    images = random_images(network, 3)
+    path = tmp_path / "theirs.onnx"
+    quantize_static(
+        onnx.load_from_string(network), path, _Reader(images), quant_format=QuantFormat.QDQ, per_channel=True,
+        activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, op_types_to_quantize=["Conv", "Gemm"],
+    )  # fmt: skip
+    theirs, ours = constants(path.read_bytes()), constants(quantize(network, images, OPENVINO))
+    weights = [name.removesuffix(".quantized") for name in ours if name.endswith("weight.quantized")]
+    assert len(weights) > 20
+    for name in weights:
+        np.testing.assert_allclose(ours[f"{name}.scale"], theirs[f"{name}_scale"], rtol=1e-5)
+        difference = ours[f"{name}.quantized"].astype(int) - theirs[f"{name}_quantized"].astype(int)
+        assert np.abs(difference).max() <= 1, name  # their scales are rounded otherwise in the last bit
+        assert (difference == 0).mean() > 0.99, name
+    scales = [name for name in ours if name.endswith(".scale") and f"{name.removesuffix('.scale')}_scale" in theirs]
+    activations = [name.removesuffix(".scale") for name in scales if ".weight" not in name and ".bias" not in name]
+    assert activations
+    for name in activations:
+        np.testing.assert_allclose(ours[f"{name}.scale"], theirs[f"{name}_scale"], rtol=1e-5)
+        assert abs(int(ours[f"{name}.zero_point"]) - int(theirs[f"{name}_zero_point"])) <= 1
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_close_to_the_float_network(network: bytes, name: str) -> None:
+    images = random_images(network, 8)
+    quantized = quantize(network, images, PRESETS[name])
+    batch = np.concatenate(images)
+    expected = run(network, batch)
+    assert np.linalg.norm(run(quantized, batch) - expected) < 0.15 * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_same_input_same_bytes(network: bytes, name: str) -> None:
+    images = random_images(network)
+    assert quantize(network, images, PRESETS[name]) == quantize(network, images, PRESETS[name])
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_valid_model_with_the_same_ends(network: bytes, name: str) -> None:
+    proto = onnx.load_from_string(quantize(network, random_images(network), PRESETS[name]))
+    onnx.checker.check_model(proto, full_check=True)
+    before = onnx.load_from_string(network).graph
+    assert list(proto.graph.input) == list(before.input)
+    assert list(proto.graph.output) == list(before.output)
+    kinds, kinds_before = (Counter(n.op_type for n in graph.node) for graph in (proto.graph, before))
+    assert {k: kinds[k] for k in kinds_before} == dict(kinds_before)
+    assert set(kinds) - set(kinds_before) == {"QuantizeLinear", "DequantizeLinear"}
+
+
+def _given_by(proto: ModelProto, name: str) -> str:
+    return next((node.op_type for node in proto.graph.node if name in node.output), "")
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_layer_of_the_preset_computes_in_int8(network: bytes, name: str) -> None:
+    preset = PRESETS[name]
+    proto = onnx.load_from_string(quantize(network, random_images(network), preset))
+    for node in proto.graph.node:
+        if node.op_type in preset.ops:
+            inputs = node.input if preset.bias else node.input[:2]
+            assert {_given_by(proto, entry) for entry in inputs} == {"DequantizeLinear"}, node.name
+
+
+def test_a_clamp_needs_no_pair_before_it(network: bytes) -> None:
+    """ONNX Runtime drops a Clip or Relu behind a convolution and before a pair; a pair between them would stop it."""
+    proto = onnx.load_from_string(quantize(network, random_images(network), ONNXRUNTIME))
+    clamps = [node for node in proto.graph.node if node.op_type in ("Clip", "Relu")]
+    assert clamps
+    assert {_given_by(proto, node.input[0]) for node in clamps} == {"Conv"}
+
+
+def test_onnxruntime_leaves_no_float_convolution(network: bytes, tmp_path: Path) -> None:
+    options = ort.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    options.log_severity_level = 3
+    ort.InferenceSession(quantize(network, random_images(network), ONNXRUNTIME), options)
+    kinds = Counter(node.op_type for node in onnx.load(tmp_path / "optimized.onnx").graph.node)
+    before = Counter(node.op_type for node in onnx.load_from_string(network).graph.node)
+    assert kinds["QLinearConv"] == before["Conv"]
+    assert kinds["QGemm"] == before["Gemm"]
+    assert kinds["Conv"] == kinds["FusedConv"] == kinds["Gemm"] == 0
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    low=st.floats(-100, 0), high=st.floats(0, 100), signed=st.booleans(), weight=st.floats(-1e-6, 1e-6),
+    bias=st.floats(-1e3, 1e3),
+)  # fmt: skip
+@example(low=-1.401298464324817e-45, high=0.0, signed=False, weight=0.0, bias=1.0)
+@example(low=-1e-30, high=1e-30, signed=True, weight=1e-40, bias=0.0)
+def test_values_in_range_are_off_by_half_a_step_at_most(
+    low: float, high: float, signed: bool, weight: float, bias: float
+) -> None:
+    """The input's pair alone: a dot product with 1. And any bias survives, however small the weights beside it."""
+    layer = nn.Conv2d(1, 2, 1)
+    layer.weight.data = torch.tensor([1.0, weight]).reshape(2, 1, 1, 1)
+    layer.bias.data = torch.tensor([0.0, bias])
+    image = np.linspace(low, high, 16, dtype=np.float32).reshape(1, 1, 4, 4)
+    result = run(quantize(onnx_of(layer, (1, 4, 4)), [image], Preset(("Conv",), signed=signed)), image)
+    step = max(-low, high) / 127 if signed else (high - low) / 255
+    assert np.abs(result[0, 0] - image[0, 0]).max() <= step / 2 + 1e-4 * max(-low, high) + 1e-6
+    assert np.abs(result[0, 1] - bias).max() <= 1e-3 * abs(bias) + 1e-3
+
+
+def test_needs_images(network: bytes) -> None:
+    with pytest.raises(ModelError, match="no images to calibrate with"):
+        quantize(network, [], OPENVINO)
+    with pytest.raises(ModelError, match="calibrate"):
+        quantize(network, [np.zeros((1, 3, 8, 8, 8), np.float32)], OPENVINO)
+
+
+def test_refuses_weights_that_arent_one_layers_own(network: bytes) -> None:
+    shared = onnx.load_from_string(network)
+    convolutions = [node for node in shared.graph.node if node.op_type == "Conv"]
+    twins = [(a, b) for a in convolutions for b in convolutions if a.input[1] < b.input[1]]
+    shapes = {w.name: tuple(w.dims) for w in shared.graph.initializer}
+    first, second = next((a, b) for a, b in twins if shapes[a.input[1]] == shapes[b.input[1]])
+    second.input[1] = first.input[1]
+    with pytest.raises(ModelError, match=f"{first.input[1]} isn't a constant of its own"):
+        quantize(shared.SerializeToString(), random_images(network), OPENVINO)

@@ -1,0 +1,71 @@
+"""Parts are found by the graph's shape, and what is kept of them really stays float."""
+
+from __future__ import annotations
+
+import onnx
+import pytest
+
+from hwnas.nn.network import Network
+from hwnas.onnx.computed import computed_precisions, optimized
+from hwnas.onnx.precision.int8 import ONNXRUNTIME, OPENVINO, TENSORRT, Preset, quantize_by, random_images, ranges_of
+from hwnas.onnx.precision.parts import PARTS, nodes_of
+from hwnas.space.chain import ChainSpace
+from tests.onnx_models import onnx_of
+
+GATED, PLAIN = 1, 0  # choices of the small space: kernel 3 with and without squeeze-and-excitation
+
+
+def graph_of(space: ChainSpace, choice: int) -> bytes:
+    return onnx_of(Network(space, [choice] * space.num_layers).eval(), (3, 16, 16))
+
+
+def test_parts_are_named(small_space: ChainSpace) -> None:
+    proto = onnx.load_from_string(graph_of(small_space, GATED))
+    layers = [f"layers.{i}.mid_se" for i in range(small_space.num_layers)]
+    products = {node.name for node in proto.graph.node if node.op_type == "Mul"}
+    members = ("pool", "squeeze_conv", "relu", "excite_conv", "gate")
+    assert len(products) == len(layers)
+    assert nodes_of(proto, "se") == products | {f"{layer}.{member}" for layer in layers for member in members}
+    network = Network(small_space, [GATED] * small_space.num_layers)
+    depthwise = {name for name, module in network.named_modules() if getattr(module, "groups", 1) > 1}
+    assert nodes_of(proto, "depthwise") == depthwise
+    assert nodes_of(proto, "first") == {"stem.conv.0"}
+    assert nodes_of(proto, "last") == {"head.classifier"}
+    assert nodes_of(onnx.load_from_string(graph_of(small_space, PLAIN)), "se") == set()
+
+
+@pytest.mark.parametrize("preset", [ONNXRUNTIME, OPENVINO, TENSORRT])
+def test_what_is_kept_reads_no_int8(small_space: ChainSpace, preset: Preset) -> None:
+    model = graph_of(small_space, GATED)
+    before = onnx.load_from_string(model)
+    keep = {name for part in PARTS for name in nodes_of(before, part)}
+    ranges = ranges_of(model, random_images(model), preset, "mse")
+    after = onnx.load_from_string(quantize_by(ranges, model, preset, keep)).graph
+    givers = {name: node.op_type for node in after.node for name in node.output}
+    floats = {weight.name for weight in after.initializer if weight.data_type == onnx.TensorProto.FLOAT}
+    for node in after.node:
+        if node.op_type in ("Conv", "Gemm"):
+            assert (node.input[1] in floats) == (node.name in keep), node.name
+            assert (givers.get(node.input[1]) == "DequantizeLinear") == (node.name not in keep)
+    onnx.checker.check_model(onnx.load_from_string(quantize_by(ranges, model, preset, keep)), full_check=True)
+
+
+def test_onnxruntime_computes_what_was_asked_and_says_so(small_space: ChainSpace) -> None:
+    model = graph_of(small_space, GATED)
+    layers = sum(node.op_type in ("Conv", "Gemm") for node in onnx.load_from_string(model).graph.node)
+    gates = sum(node.op_type == "GlobalAveragePool" for node in onnx.load_from_string(model).graph.node) - 1
+    assert computed_precisions(model) == {"fp32": layers}
+    ranges = ranges_of(model, random_images(model), ONNXRUNTIME, "minmax")
+    assert computed_precisions(quantize_by(ranges, model, ONNXRUNTIME)) == {"int8": layers}
+    keep = nodes_of(onnx.load_from_string(model), "se")
+    kept = quantize_by(ranges, model, ONNXRUNTIME, keep)
+    assert computed_precisions(kept) == {"int8": layers - 2 * gates, "fp32": 2 * gates}
+    assert not any(node.op_type == "QLinearMul" for node in optimized(kept).graph.node)
+
+
+def test_int8_weights_that_are_computed_in_float_are_caught(small_space: ChainSpace) -> None:
+    """TensorRT's form is all int8 to look at, and none of its convolutions fuses on ONNX Runtime's CPU provider."""
+    model = graph_of(small_space, PLAIN)
+    foreign = quantize_by(ranges_of(model, random_images(model), TENSORRT, "minmax"), model, TENSORRT)
+    found = computed_precisions(foreign)
+    assert found["fp32"] > 10 * found.get("int8", 0)
