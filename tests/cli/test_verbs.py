@@ -22,8 +22,6 @@ from hwnas.training.supernet_accuracy import SupernetAccuracy
 from tests.cli.conftest import Flow
 from tests.cli.run import Shell
 
-pytestmark = pytest.mark.xdist_group("flow")  # so that the flow is made once
-
 
 def test_space_list_and_show(hwnas: Shell, flow: Flow) -> None:
     names = [space["name"] for space in hwnas("space", "list", "--json").json["spaces"]]
@@ -71,6 +69,7 @@ def test_predict(hwnas: Shell, flow: Flow) -> None:
     assert "p95" in hwnas("predict", "--table", flow.table, "--quantile", "p95", *archs).err
 
 
+@pytest.mark.usefixtures("quick")
 def test_table_validate(hwnas: Shell, flow: Flow) -> None:
     found = hwnas("table", "validate", flow.table, "--networks", "6", "--json").json
     assert {"mape", "within_5", "within_10", "spearman", "retest_mape", "networks"} <= found.keys()
@@ -218,6 +217,7 @@ def test_derive_says_what_it_made(hwnas: Shell, flow: Flow, tmp_path: Path) -> N
     assert "fvcore agrees" in text
 
 
+@pytest.mark.usefixtures("quick")
 def test_export_and_bench(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:
     exported = hwnas("export", flow.model, "--target", "onnx-fp32", "-o", tmp_path / "artifact", "--json").json
     assert exported["files"] == ["onnx-fp32.onnx"]
