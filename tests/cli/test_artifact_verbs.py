@@ -27,7 +27,7 @@ def test_the_chain_of_hashes(hwnas: Shell, flow: Flow) -> None:
     assert made_from == {
         "supernet": "supernet",
         "supernet_sha256": sha256(flow.supernet / "supernet.safetensors"),
-        "data_sha256": json.loads((flow.supernet / "supernet.json").read_text())["data_sha256"],
+        "data_sha256": json.loads((flow.supernet / "supernet.json").read_text())["data"]["sha256"],
         "search": "search",
         "search_sha256": sha256(flow.search / "search.json"),
         "table": "table.yaml",

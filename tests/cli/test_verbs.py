@@ -54,7 +54,7 @@ def test_profile_made_a_table_that_show_prints(hwnas: Shell, flow: Flow) -> None
 def test_predict(hwnas: Shell, flow: Flow) -> None:
     archs = [f"{flow.space}:0,1,2,3,4,1", f"{flow.space}:0,0,0,0,0,0"]
     predicted = hwnas("predict", "--table", flow.table, *archs, "--json").json
-    expected = LatencyPredictor(LatencyTable.load(flow.table), get_space(str(flow.space))).predict(
+    expected = LatencyPredictor(LatencyTable.load(flow.table), get_space(str(flow.space)))(
         [parse_arch(arch).choices for arch in archs]
     )
     assert predicted["latency_ms"] == expected.tolist()
@@ -62,7 +62,7 @@ def test_predict(hwnas: Shell, flow: Flow) -> None:
         assert low < mid < high
     slow = hwnas("predict", "--table", flow.table, "--quantile", "p90", *archs, "--json").json
     assert (predicted["quantile"], slow["quantile"]) == ("p50", "p90")
-    expected = LatencyPredictor(LatencyTable.load(flow.table), get_space(str(flow.space)), quantile="p90").predict(
+    expected = LatencyPredictor(LatencyTable.load(flow.table), get_space(str(flow.space)), quantile="p90")(
         [parse_arch(arch).choices for arch in archs]
     )
     assert slow["latency_ms"] == expected.tolist() != predicted["latency_ms"]
