@@ -22,8 +22,8 @@ _HOME = {  # public name -> module that defines it
     "calibrate": "hwnas.prediction.calibrate",
     "calibration_networks": "hwnas.prediction.design",
     "count": "hwnas.graph.count",
-    "derive": "hwnas.nn.derive",
-    "export": "hwnas.artifacts.export",
+    "derive": "hwnas.flow.derive",
+    "export": "hwnas.flow.export",
     "get_runtime": "hwnas.runtimes.registry",
     "get_space": "hwnas.space.registry",
     "load_scarlet": "hwnas.nn.checkpoints",
@@ -35,9 +35,10 @@ __all__ = ["__version__", *_HOME]
 
 if TYPE_CHECKING:
     from hwnas.errors import HwnasError as HwnasError
+    from hwnas.flow.derive import derive as derive
+    from hwnas.flow.export import export as export
     from hwnas.graph.count import count as count
     from hwnas.nn.checkpoints import load_scarlet as load_scarlet
-    from hwnas.nn.derive import derive as derive
     from hwnas.nn.network import Network as Network
     from hwnas.nn.supernet import Supernet as Supernet
     from hwnas.prediction.calibrate import calibrate as calibrate
