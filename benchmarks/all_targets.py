@@ -22,13 +22,14 @@ from pathlib import Path
 
 from common import machine
 
-from hwnas.artifacts.bench import BenchResult, bench
 from hwnas.artifacts.bundle import Artifact, load_artifact
-from hwnas.artifacts.export import export
-from hwnas.artifacts.manifest import ExportedFile
+from hwnas.artifacts.export import export_network
 from hwnas.artifacts.target import target_names
 from hwnas.errors import CheckError, HwnasError
+from hwnas.flow.bench import bench
 from hwnas.nn.checkpoints import load_scarlet
+from hwnas.records.artifact import ExportedFile
+from hwnas.records.bench import BenchRow
 from hwnas.space.scarlet import released_archs
 
 HEAD = (
@@ -59,15 +60,15 @@ def rows(arch: str, targets: Sequence[str], folder: Path) -> list[list[str]]:
     for target in targets:
         started = time.monotonic()
         try:
-            export(network, [target], folder / target)
+            export_network(network, [target], folder / target)
             made[target] = load_artifact(folder / target)  # every hash checked
         except HwnasError as error:
             failed[target] = f"{'failed' if isinstance(error, CheckError) else 'not made here'}: {error}"
         seconds[target] = time.monotonic() - started
         say(f"{arch} {target}: {seconds[target]:.1f} s {failed.get(target, '')}")
     found = bench(list(made.values()))
-    results = {result.cell.file.target: result for result in found.results}
-    lacks = {cell.file.target: why for cell, why in found.lacking}
+    results = {row.target: row for row in found.results}
+    lacks = {each.target: each.lacks for each in found.lacking}
     say(f"{arch}: the machine's speed varied by ±{found.unsteadiness_90:.1%}")
     return [
         [arch, target, *map(plain, cells(made[target].manifest.files[0], results, lacks)), f"{seconds[target]:.1f}"]
@@ -77,7 +78,7 @@ def rows(arch: str, targets: Sequence[str], folder: Path) -> list[list[str]]:
     ]
 
 
-def cells(file: ExportedFile, results: Mapping[str, BenchResult], lacks: Mapping[str, str]) -> list[str]:
+def cells(file: ExportedFile, results: Mapping[str, BenchRow], lacks: Mapping[str, str]) -> list[str]:
     """Between the target's name and the time its export took."""
     result, base = results.get(file.target), results.get("onnx-fp32")
     computes = ", ".join(f"{count} {name}" for name, count in file.precisions.items()) or "–"
@@ -86,14 +87,13 @@ def cells(file: ExportedFile, results: Mapping[str, BenchResult], lacks: Mapping
     told = [f"{file.bytes / 1e6:.2f}", memory, *parity, computes]
     if result is None:
         return [f"made, not run here: {lacks[file.target]}", *told, "–", "–", "–", "–"]
-    latency = result.latency
     return [
         "pointless" if file.pointless else "ok",
         *told,
-        f"{latency.p50_ms:.2f}",
-        f"{latency.p10_ms:.2f}–{latency.p90_ms:.2f}",
-        "–" if latency.confidence_95 is None else f"{latency.confidence_95:.1%}",
-        f"{base.latency.p50_ms / latency.p50_ms:.2f} ×" if base else "–",
+        f"{result.p50_ms:.2f}",
+        f"{result.p10_ms:.2f}–{result.p90_ms:.2f}",
+        "–" if result.confidence_95 is None else f"{result.confidence_95:.1%}",
+        f"{base.p50_ms / result.p50_ms:.2f} ×" if base else "–",
     ]
 
 

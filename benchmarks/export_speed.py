@@ -42,11 +42,10 @@ from torch.nn import functional
 
 from hwnas.arrays import Images
 from hwnas.artifacts.make import make
+from hwnas.artifacts.parity import compare, logits_of
 from hwnas.artifacts.target import get_target
-from hwnas.artifacts.verify import compare, logits_of
 from hwnas.data.load import load_data
 from hwnas.errors import HwnasError
-from hwnas.graph.count import count
 from hwnas.nn.checkpoints import load_scarlet
 from hwnas.nn.layers import weights_of
 from hwnas.nn.model_folder import load_model, save_model
@@ -95,13 +94,13 @@ def taught_network(folder: Path, epochs: int) -> Network:
         learning_rate=0.05,
         warmup_epochs=0.5,
     )
-    trained, info = load_model(run_training(small, folder / "small", progress=told).result)
+    trained = load_model(run_training(small, folder / "small", progress=told).result)
     large = Network(get_space("scarlet-s2", CHW[1], 10), trained.choices)
     large.load_state_dict(trained.state_dict())
-    counted = count(large.graph)
-    save_model(large, folder / "large", info, madds=counted.madds, params=counted.params)
+    large.info = trained.info
+    save_model(large, folder / "large")
     full = TrainConfig(**settings, learner=NetworkConfig(network=str(folder / "large")), epochs=1, learning_rate=0.02)
-    trained, _ = load_model(run_training(full, folder / "full", progress=told).result)
+    trained = load_model(run_training(full, folder / "full", progress=told).result)
     network, weights = load_scarlet("scarlet-a"), trained.state_dict()
     own = network.state_dict()
     for name in ("head.classifier.weight", "head.classifier.bias"):

@@ -19,12 +19,12 @@ import numpy as np
 import torch
 from common import machine, row, side_by_side
 
-from hwnas.artifacts.export import export
-from hwnas.artifacts.verify import Logits, logits_of, sqnr_db
-from hwnas.cli.models import RealImages, real_images
+from hwnas.artifacts.export import export_network
+from hwnas.artifacts.parity import Logits, logits_of, sqnr_db
 from hwnas.errors import ParityError
+from hwnas.flow.export import RealImages, real_images
 from hwnas.nn.layers import weights_of
-from hwnas.nn.model_folder import ModelInfo, load_model
+from hwnas.nn.model_folder import load_model
 from hwnas.nn.network import Network
 from hwnas.onnx.precision.int8 import OPENVINO, quantize_by, ranges_of
 from hwnas.onnx.write import to_onnx
@@ -46,11 +46,11 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        network, info = load_model(options.model or _trained(Path(folder)))
-        images = real_images(network, info, options.data)
+        network = load_model(options.model or _trained(Path(folder)))
+        images = real_images(network, options.data)
         assert images is not None, "name its data set: --data"
-        print(f"{machine()}, {network.arch}, {len(images.labels)} test images of {options.data or info.data}")
-        failed = [name for name in TARGETS if not _exported(network, info, images, name, Path(folder) / name)]
+        print(f"{machine()}, {network.arch}, {len(images.labels)} test images of {options.data or network.info.data}")
+        failed = [name for name in TARGETS if not _exported(network, images, name, Path(folder) / name)]
         if options.nncf:
             _beside_nncf(network, images)
     raise SystemExit(1 if failed else 0)
@@ -68,11 +68,11 @@ def _trained(folder: Path) -> Path:
     return run_training(config, folder / "training").result
 
 
-def _exported(network: Network, info: ModelInfo, images: RealImages, target: str, output: Path) -> bool:
+def _exported(network: Network, images: RealImages, target: str, output: Path) -> bool:
     begin = time.monotonic()
     try:
-        artifact = export(
-            network, [target], output, info=info, images=images.images, labels=images.labels,
+        artifact = export_network(
+            network, [target], output, images=images.images, labels=images.labels,
             calibration=images.calibration,
         )  # fmt: skip
     except ParityError as error:

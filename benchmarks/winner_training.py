@@ -49,13 +49,13 @@ def main() -> None:
         "inherited, taught by the trained largest": inherited.model_copy(update={"teacher": teacher / "model"}),
     }
     print("| way | test accuracy, mean ± deviation of the seeds |\n|---|---|")
-    print(f"| inherited, not trained | {load_model(model)[1].accuracy['inherited, test']:.2%} |")
-    print(f"| the trained largest | {load_model(teacher / 'model')[1].accuracy['test']:.2%} |")
+    print(f"| inherited, not trained | {load_model(model).info.accuracy['inherited, test']:.2%} |")
+    print(f"| the trained largest | {load_model(teacher / 'model').info.accuracy['test']:.2%} |")
     for number, (name, way) in enumerate(ways.items()):
         runs = [root / f"way{number}-seed{seed}" for seed in range(options.seeds)]
         for seed, run in enumerate(runs):
             _train(run, common, way, epochs=options.epochs, seed=seed)
-        found = np.array([load_model(run / "model")[1].accuracy["test"] for run in runs])
+        found = np.array([load_model(run / "model").info.accuracy["test"] for run in runs])
         print(f"| {name} | {found.mean():.2%} ± {100 * found.std(ddof=1):.2f} |", flush=True)
 
 

@@ -24,9 +24,10 @@ _HOME = {  # public name -> module that defines it
     "Store": "hwnas.optimize.store",
     "Supernet": "hwnas.nn.supernet",
     "TrainConfig": "hwnas.training.config",
+    "bench": "hwnas.flow.bench",
     "count": "hwnas.flow.count",
-    "derive": "hwnas.nn.derive",
-    "export": "hwnas.artifacts.export",
+    "derive": "hwnas.flow.derive",
+    "export": "hwnas.flow.export",
     "get_runtime": "hwnas.runtimes.registry",
     "get_space": "hwnas.space.registry",
     "load_scarlet": "hwnas.nn.checkpoints",
@@ -41,9 +42,11 @@ _HOME = {  # public name -> module that defines it
 __all__ = ["__version__", *_HOME]
 
 if TYPE_CHECKING:  # so that type checkers know each name, and that there are no others
-    from hwnas.artifacts.export import export as export
     from hwnas.errors import HwnasError as HwnasError
+    from hwnas.flow.bench import bench as bench
     from hwnas.flow.count import count as count
+    from hwnas.flow.derive import derive as derive
+    from hwnas.flow.export import export as export
     from hwnas.flow.predict import predict as predict
     from hwnas.flow.profile import profile as profile
     from hwnas.flow.rank import rank as rank
@@ -51,7 +54,6 @@ if TYPE_CHECKING:  # so that type checkers know each name, and that there are no
     from hwnas.graph.graph import Graph as Graph
     from hwnas.graph.graph import Op as Op
     from hwnas.nn.checkpoints import load_scarlet as load_scarlet
-    from hwnas.nn.derive import derive as derive
     from hwnas.nn.network import Network as Network
     from hwnas.nn.supernet import Supernet as Supernet
     from hwnas.optimize.driver import search as search

@@ -18,10 +18,10 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from hwnas.artifacts.bundle import checked_bytes, load_artifact, read_manifest
-from hwnas.artifacts.manifest import MANIFEST
-from hwnas.artifacts.target import PlainName
 from hwnas.errors import ModelError, OutputError
 from hwnas.files import new_folder, refuse_existing, write_atomic
+from hwnas.records.artifact import MANIFEST
+from hwnas.records.target import PlainName
 
 MAX_FILES = 1000
 MAX_BYTES = 4 * 2**30

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from hwnas.arrays import Images
 from hwnas.artifacts.make import Made, make
 from hwnas.artifacts.memory import peak_memory_mb
-from hwnas.artifacts.target import Target
 from hwnas.artifacts.timing import some_images, time_sessions
 from hwnas.errors import ModelError, RuntimeMissingError
 from hwnas.nn.network import Network
 from hwnas.profiling.timer import Effort
 from hwnas.progress import Progress
+from hwnas.records.target import Target
 from hwnas.runtimes.base import Session
 from hwnas.tables.table import Latency
 

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
-from hwnas.artifacts.manifest import MANIFEST, Manifest
 from hwnas.artifacts.predict_script import PREDICT, runnable
 from hwnas.artifacts.reference import REFERENCE
 from hwnas.graph.count import cost
-from hwnas.space.chain import ChainSpace
+from hwnas.records.artifact import MANIFEST, ArtifactRecord
+from hwnas.records.model import ModelInfo
 
 _SHOWN_LABELS = 100
 
 
-def card(manifest: Manifest, space: ChainSpace, contents: Mapping[str, bytes]) -> str:
+def card(manifest: ArtifactRecord, info: ModelInfo) -> str:
     """The card as Markdown (CommonMark with tables).
 
     Args:
         manifest: of the artifact.
-        space: of its arch.
-        contents: the other files.
+        info: of the network.
     """
-    labels, preprocessing = (json.loads(contents[f"{name}.json"]) for name in ("labels", "preprocessing"))
-    choices = tuple(manifest.arch["choices"])
     chw = "×".join(map(str, manifest.input_chw))
+    space = manifest.space
     lines = [
         f"# {literal(space.name)} for {literal(', '.join(file.target for file in manifest.files))}",
         "",
@@ -34,14 +30,14 @@ def card(manifest: Manifest, space: ChainSpace, contents: Mapping[str, bytes]) -
         f"{manifest.params / 1e6:.2f} M parameters. Written by hwnas {literal(manifest.hwnas)}.",
         "",
         *(["**Random weights: for timing only.**", ""] if _random(manifest) else []),
-        *_section("Files", _files(manifest, contents)),
+        *_section("Files", _files(manifest)),
         *_section("Run it", _run_it(manifest)),
         *_section("Accuracy", _accuracy(manifest)),
         *_section("Latency", _latency(manifest)),
         *_section("How it was made", _made(manifest)),
-        *_section("Images and labels", _images(labels, preprocessing)),
-        *_section("Limits", _limits(manifest, preprocessing)),
-        *_section("Architecture", _architecture(manifest, space, choices)),
+        *_section("Images and labels", _images(info)),
+        *_section("Limits", _limits(manifest, info)),
+        *_section("Architecture", _architecture(manifest)),
     ]
     return "\n".join(lines)
 
@@ -53,7 +49,7 @@ def literal(text: object) -> str:
     return re.sub(r"^(\d*)([-=.)])", r"\1\\\2", line)  # no list or heading where it begins a line
 
 
-def _random(manifest: Manifest) -> bool:
+def _random(manifest: ArtifactRecord) -> bool:
     return manifest.made_from.get("weights", "").startswith("random")
 
 
@@ -67,7 +63,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
     yield from (f"| {' | '.join(row)} |" for row in rows)
 
 
-def _files(manifest: Manifest, contents: Mapping[str, bytes]) -> Iterator[str]:
+def _files(manifest: ArtifactRecord) -> Iterator[str]:
     yield from _table(
         ["target", "files", "MB", "input", "layers with weights", "difference to PyTorch", "same class"],
         [
@@ -89,7 +85,7 @@ def _files(manifest: Manifest, contents: Mapping[str, bytes]) -> Iterator[str]:
     yield f"{REFERENCE}."
 
 
-def _run_it(manifest: Manifest) -> Iterator[str]:
+def _run_it(manifest: ArtifactRecord) -> Iterator[str]:
     file = runnable(manifest.files)
     if file is None or PREDICT not in manifest.sha256:
         yield "There is no predict.py: no file here runs on a processor. `hwnas bench` loads them where they do."
@@ -98,7 +94,7 @@ def _run_it(manifest: Manifest) -> Iterator[str]:
     yield "pillow and the runtime, nothing of hwnas."
 
 
-def _accuracy(manifest: Manifest) -> Iterator[str]:
+def _accuracy(manifest: ArtifactRecord) -> Iterator[str]:
     if manifest.data is None and not manifest.accuracy:
         yield "Not known: no data set belongs to these weights."
         return
@@ -114,7 +110,7 @@ def _accuracy(manifest: Manifest) -> Iterator[str]:
     )
 
 
-def _latency(manifest: Manifest) -> Iterator[str]:
+def _latency(manifest: ArtifactRecord) -> Iterator[str]:
     for known in manifest.searched.devices if manifest.searched else ():
         line = f"- predicted when searched: {known.predicted_ms:.3f} ms"
         if known.low_ms is not None and known.high_ms is not None:
@@ -134,23 +130,25 @@ def _latency(manifest: Manifest) -> Iterator[str]:
         yield line
 
 
-def _made(manifest: Manifest) -> Iterator[str]:
+def _made(manifest: ArtifactRecord) -> Iterator[str]:
     if not manifest.made_from:
         yield "Nothing is known of where the weights come from."
     for name, value in manifest.made_from.items():
         yield f"- {literal(name.replace('_', ' '))}: {literal(value)}"
     if found := manifest.searched:
         yield f"- found by {literal(found.strategy)} among {found.evaluations} archs, seed {found.seed}"
-    yield from (f"- stabilizer of layer {literal(k)}: {literal(note)}" for k, note in manifest.stabilizers.items())
+    yield from (f"- stabilizer of layer {each.layer}: {literal(each)}" for each in manifest.stabilizers)
     yield from (f"- {literal(file.target)}: {literal(note)}" for file in manifest.files for note in file.notes)
 
 
-def _images(labels: list[str] | None, preprocessing: dict[str, Any] | None) -> Iterator[str]:
-    if preprocessing is None:
+def _images(info: ModelInfo) -> Iterator[str]:
+    if info.preprocessing is None:
         yield "Nobody knows how these weights want their images prepared."
     else:
-        yield from (f"- {literal(name.replace('_', ' '))}: {literal(value)}" for name, value in preprocessing.items())
+        plain = info.preprocessing.plain()
+        yield from (f"- {literal(name.replace('_', ' '))}: {literal(value)}" for name, value in plain.items())
     yield ""
+    labels = info.labels
     if labels is None:
         yield "The classes have no names."
         return
@@ -158,7 +156,7 @@ def _images(labels: list[str] | None, preprocessing: dict[str, Any] | None) -> I
     yield f"Classes: {', '.join(map(literal, labels[:_SHOWN_LABELS]))}{more}."
 
 
-def _limits(manifest: Manifest, preprocessing: dict[str, Any] | None) -> Iterator[str]:
+def _limits(manifest: ArtifactRecord, info: ModelInfo) -> Iterator[str]:
     yield from (
         f"- {literal(file.target)} wasn't run where it was made: {literal(file.lacks)}. What was compared with PyTorch "
         "is the graph that it was made of."
@@ -171,15 +169,15 @@ def _limits(manifest: Manifest, preprocessing: dict[str, Any] | None) -> Iterato
         yield "- It was compared with PyTorch on random textures, not on photographs."
     if all(file.accuracy_after is None for file in manifest.files):
         yield "- The accuracy of the exported files wasn't measured."
-    if preprocessing is None:
+    if info.preprocessing is None:
         yield f"- {PREDICT} guesses how images are prepared."
 
 
-def _architecture(manifest: Manifest, space: ChainSpace, choices: tuple[int, ...]) -> Iterator[str]:
-    yield f"Space {literal(space.name)}, choices {', '.join(map(str, choices))}."
+def _architecture(manifest: ArtifactRecord) -> Iterator[str]:
+    yield f"Space {literal(manifest.space.name)}, choices {', '.join(map(str, manifest.choices))}."
     yield ""
-    kept = space.inheriting() if manifest.keeps_stabilizers else space
-    costs = [(node.place, node.op, cost(node.op)) for node in kept.graph(choices)]
+    graph = manifest.space_of_network().graph(manifest.choices)
+    costs = [(node.place, node.op, cost(node.op)) for node in graph]
     yield from _table(
         ["layer", "op", "M multiply-adds", "parameters"],
         [[literal(place), literal(op), f"{its.madds / 1e6:.2f}", f"{its.params:,}"] for place, op, its in costs],

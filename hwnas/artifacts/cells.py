@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from hwnas.arrays import Images
 from hwnas.artifacts.bundle import Artifact
 from hwnas.artifacts.entry import taking_images
 from hwnas.artifacts.formats.registry import get_format
-from hwnas.artifacts.manifest import ExportedFile, ParityReport
 from hwnas.artifacts.memory import peak_memory_mb
+from hwnas.artifacts.parity import compare, random_textures, run_session
 from hwnas.artifacts.timing import some_images
-from hwnas.artifacts.verify import compare, random_textures, run_session
 from hwnas.errors import ConfigError, HwnasError, RuntimeMissingError
+from hwnas.records.artifact import ExportedFile, Parity
 from hwnas.runtimes.base import Session
 
 TAKE_ONNX = ("onnxruntime", "openvino", "torch")
@@ -80,7 +80,7 @@ class Loaded:
 
     session: Session
     images: Images
-    parity: ParityReport | None
+    parity: Parity | None
     precisions: dict[str, int]
     memory_mb: float | None
 
@@ -132,7 +132,7 @@ class Loader:
         )
 
 
-def _parity_to_own(cell: Cell, session: Session) -> ParityReport | None:
+def _parity_to_own(cell: Cell, session: Session) -> Parity | None:
     try:
         own = cell.artifact.open(cell.as_exported)
     except HwnasError:
@@ -140,4 +140,4 @@ def _parity_to_own(cell: Cell, session: Session) -> ParityReport | None:
     images = random_textures(_COMPARED_IMAGES, cell.artifact.manifest.input_chw)
     reference, logits = (run_session(each, images, cell.file.settings.batch) for each in (own, session))
     inputs = f"random textures, beside {cell.as_exported.settings.runtime}"
-    return ParityReport(**asdict(compare(reference, logits, inputs)))
+    return compare(reference, logits, inputs)

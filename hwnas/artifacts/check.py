@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from hwnas.artifacts.archive import artifact_folder
-from hwnas.artifacts.bundle import CARD, Artifact, checked_bytes, read_manifest
-from hwnas.artifacts.entry import taking_images
+from hwnas.artifacts.bundle import ARCH, CARD, LABELS, PREPROCESSING, Artifact, checked_bytes, read_manifest
+from hwnas.artifacts.entry import facts_of, taking_images
 from hwnas.artifacts.formats.registry import get_format
-from hwnas.artifacts.graph_report import graph_report
-from hwnas.artifacts.manifest import MANIFEST, ExportedFile, Manifest, ParityReport
+from hwnas.artifacts.parity import compare, misses, run_session, shortfall
 from hwnas.artifacts.predict_script import PREDICT, runnable
 from hwnas.artifacts.reference import REFERENCE, Reference, read_reference
 from hwnas.artifacts.structure import check_structure
-from hwnas.artifacts.verify import Parity, compare, misses, run_session, shortfall
 from hwnas.errors import HwnasError, ModelError, RuntimeMissingError, first_line
 from hwnas.files import read_json
 from hwnas.graph.count import count
 from hwnas.progress import Progress
+from hwnas.records.artifact import MANIFEST, ArtifactRecord, CheckRecord, ExportedFile, Finding, Parity
 from hwnas.runtimes.base import Session
+from hwnas.space.arch import Arch
 
-_PARTS = (CARD, "arch.json", "preprocessing.json", "labels.json", REFERENCE)
+_PARTS = (CARD, ARCH, PREPROCESSING, LABELS, REFERENCE)
 _SLACK = 1.1
 """Another processor rounds otherwise: this much further from PyTorch than when it was exported is the same."""
 
@@ -31,22 +30,7 @@ class _NotChecked(Exception):  # noqa: N818  (nothing is wrong)
     """Why something couldn't be checked here."""
 
 
-@dataclass(frozen=True)
-class Finding:
-    """What one check gave.
-
-    Attributes:
-        about: a file, a target, or a part of the manifest.
-        passed: None where it couldn't be checked here.
-        text: what was found, in words.
-    """
-
-    about: str
-    passed: bool | None
-    text: str
-
-
-def check_artifact(path: Path, *, trusted: bool = False, progress: Progress | None = None) -> list[Finding]:
+def check_artifact(path: Path, *, trusted: bool = False, progress: Progress | None = None) -> CheckRecord:
     """Check an artifact, a folder or a zip file.
 
     Args:
@@ -59,7 +43,7 @@ def check_artifact(path: Path, *, trusted: bool = False, progress: Progress | No
     """
     with artifact_folder(path) as folder:
         manifest = read_manifest(folder)
-        found = [Finding("manifest", True, f"{manifest.schema_}, written by hwnas {manifest.hwnas}")]
+        found = [_finding("manifest", True, f"{manifest.SCHEMA}, written by hwnas {manifest.hwnas}")]
         found += [_hash(folder, name, manifest) for name in sorted(manifest.sha256)]
         found += _folder(folder, manifest)
         altered = {finding.about for finding in found if finding.passed is False}
@@ -68,25 +52,29 @@ def check_artifact(path: Path, *, trusted: bool = False, progress: Progress | No
             if progress:
                 progress("checking", index, len(manifest.files), file.target)
             if broken := altered.intersection((*file.files, REFERENCE)):
-                found.append(Finding(file.target, None, f"not checked: {min(broken)} is altered or missing"))
+                found.append(_finding(file.target, None, f"not checked: {min(broken)} is altered or missing"))
             else:
                 found += _target(Artifact(folder, manifest), file, trusted)
-    return found
+    return CheckRecord(artifact=str(path), passed=all(each.passed is not False for each in found), checks=tuple(found))
+
+
+def _finding(about: str, passed: bool | None, text: str) -> Finding:
+    return Finding(about=about, passed=passed, text=" ".join(text.split()))
 
 
 def _tried(about: str, check: Callable[[], str]) -> Finding:
     """``check`` returns what it found, or raises what it missed."""
     try:
-        return Finding(about, True, check())
+        return _finding(about, True, check())
     except (RuntimeMissingError, _NotChecked) as error:
-        return Finding(about, None, f"not checked here: {error}")
+        return _finding(about, None, f"not checked here: {error}")
     except HwnasError as error:
-        return Finding(about, False, str(error))
+        return _finding(about, False, str(error))
     except Exception as error:  # a forged model can lead a parser or a runtime to any
-        return Finding(about, False, f"can't be read: {first_line(error)}")
+        return _finding(about, False, f"can't be read: {first_line(error)}")
 
 
-def _hash(folder: Path, name: str, manifest: Manifest) -> Finding:
+def _hash(folder: Path, name: str, manifest: ArtifactRecord) -> Finding:
     def check() -> str:
         checked_bytes(folder, name, manifest.sha256)
         return f"SHA-256 {manifest.sha256[name][:12]}…"
@@ -94,15 +82,15 @@ def _hash(folder: Path, name: str, manifest: Manifest) -> Finding:
     return _tried(name, check)
 
 
-def _folder(folder: Path, manifest: Manifest) -> Iterator[Finding]:
+def _folder(folder: Path, manifest: ArtifactRecord) -> Iterator[Finding]:
     """Nothing too much, nothing too little."""
     for path in sorted(folder.iterdir()):
         if path.name not in (MANIFEST, *manifest.sha256):
-            yield Finding(ascii(path.name)[1:-1], False, "isn't listed in the manifest")
+            yield _finding(ascii(path.name)[1:-1], False, "isn't listed in the manifest")
     wanted = (*_PARTS, PREDICT) if runnable(manifest.files) else _PARTS
     for name in wanted:
         if name not in manifest.sha256:
-            yield Finding(name, False, "is missing; an artifact has one")
+            yield _finding(name, False, "is missing; an artifact has one")
 
 
 def _arch(artifact: Artifact, altered: set[str]) -> Iterator[Finding]:
@@ -121,14 +109,15 @@ def _arch(artifact: Artifact, altered: set[str]) -> Iterator[Finding]:
         return f"{counted.madds:,} multiply-adds, {counted.params:,} parameters"
 
     yield _tried("arch", counts)
-    if not altered & {"arch.json", "labels.json"}:
+    if not altered & {ARCH, LABELS}:
         yield _tried("labels", lambda: _labels(artifact))
 
 
 def _labels(artifact: Artifact) -> str:
-    if read_json(artifact.path / "arch.json", ModelError) != artifact.manifest.arch:
+    arch = Arch.from_dict(read_json(artifact.path / ARCH, ModelError), ARCH)
+    if (arch.space.ref, arch.choices) != (artifact.arch.space.ref, artifact.arch.choices):
         raise ModelError("arch.json isn't the arch of the manifest")
-    labels, classes = read_json(artifact.path / "labels.json", ModelError), artifact.arch.space.classes
+    labels, classes = read_json(artifact.path / LABELS, ModelError), artifact.arch.space.classes
     if labels is None:
         return "the classes have no names"
     if not isinstance(labels, list) or len(labels) != classes or not all(isinstance(name, str) for name in labels):
@@ -165,7 +154,7 @@ def _structure(artifact: Artifact, file: ExportedFile) -> str:
         if counted.madds != artifact.manifest.madds:
             raise ModelError(f"{counted.madds:,} multiply-adds, the arch has {artifact.manifest.madds:,}")
         return f"the arch's multiply-adds, in {counted.layers} layers with weights"
-    facts = graph_report(files[".onnx"])
+    facts = facts_of(files[".onnx"])
     if (facts.opset, facts.ir_version, facts.input) != (file.opset, file.ir_version, file.input):
         raise ModelError(
             f"opset {facts.opset}, IR version {facts.ir_version} and input {facts.input}, the manifest says "
@@ -187,7 +176,7 @@ def _parity(session: Session, file: ExportedFile, reference: Reference) -> str:
     )
 
 
-def _as_near(fresh: Parity, then: ParityReport) -> bool:
+def _as_near(fresh: Parity, then: Parity) -> bool:
     """Whether a file is as near to PyTorch as when it was exported: what passed then on many inputs passes again."""
     return (
         fresh.max_relative <= _SLACK * then.max_relative

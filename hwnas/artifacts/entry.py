@@ -1,25 +1,34 @@
 """What a graph takes: the batch a target fixes, and images of bytes where a target has the normalisation inside.
 
-Added last, on the graph in its precision: ranges and overflows are found on the network alone, with any batch.
+Both are added last, on the graph in its precision: ranges and overflows are found on the network alone, with any batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from hwnas.arrays import Images, Pixels
-from hwnas.artifacts.target import Target
-from hwnas.errors import ConfigError
+from hwnas.errors import ConfigError, ModelError
+from hwnas.onnx.read import parsed
+from hwnas.records.artifact import InputSpec
+from hwnas.records.model import Preprocessing
+from hwnas.records.target import Target
 from hwnas.runtimes.base import Session
 
 PREFIX = "preprocessing"
 """What the names of the nodes that normalise start with."""
+
+_TYPES: dict[int, Literal["float32", "float16", "uint8"]] = {
+    TensorProto.FLOAT: "float32",
+    TensorProto.FLOAT16: "float16",
+    TensorProto.UINT8: "uint8",
+}
 
 
 @dataclass(frozen=True)
@@ -30,22 +39,18 @@ class Normalization:
     std: tuple[float, ...]
 
     @classmethod
-    def of(cls, preprocessing: Mapping[str, Any] | None, channels: int) -> Normalization:
+    def of(cls, preprocessing: Preprocessing | None, channels: int) -> Normalization:
         """That of a model's preprocessing.
 
         Raises:
             ConfigError: it has no mean and deviation for each channel.
         """
-        mean, std = ((preprocessing or {}).get(name) for name in ("mean", "std"))
-        for values in (mean, std):
-            if not isinstance(values, list | tuple) or len(values) != channels or not np.isfinite(values).all():
-                raise ConfigError(
-                    f"the model's preprocessing doesn't say mean and std of its {channels} channels; take a model that "
-                    "was trained on a data set, or a target with preprocessing outside"
-                )
-        if not all(value > 0 for value in std or ()):
-            raise ConfigError(f"the model's preprocessing divides by std {std}; it must be above 0")
-        return cls(tuple(map(float, mean or ())), tuple(map(float, std or ())))
+        if preprocessing is None or {len(preprocessing.mean), len(preprocessing.std)} != {channels}:
+            raise ConfigError(
+                f"the model's preprocessing doesn't say mean and std of its {channels} channels; take a model that "
+                "was trained on a data set, or a target with preprocessing outside"
+            )
+        return cls(preprocessing.mean, preprocessing.std)
 
     def pixels(self, images: Images) -> Pixels:
         """The nearest bytes (N, H, W, C) of normalised images (N, C, H, W): exact for images made of bytes."""
@@ -89,7 +94,7 @@ class Normalization:
         return bytes(proto.SerializeToString(deterministic=True))
 
 
-def normalization_of(target: Target, preprocessing: Mapping[str, Any] | None, channels: int) -> Normalization | None:
+def normalization_of(target: Target, preprocessing: Preprocessing | None, channels: int) -> Normalization | None:
     """What ``target`` wants inside the graph; None where it stays outside.
 
     Raises:
@@ -124,3 +129,31 @@ class _PixelSession:
 
     def bind(self, images: Images) -> Callable[[], float | None]:
         return self._session.bind(self._normalization.pixels(images))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphFacts:
+    """What a graph says of itself: its input, its opset and its IR version."""
+
+    input: InputSpec
+    opset: int
+    ir_version: int
+
+
+def facts_of(model: bytes) -> GraphFacts:
+    """Read them back from a serialized graph.
+
+    Raises:
+        ModelError: not an ONNX model with one input of images.
+    """
+    proto = parsed(model)
+    entry = proto.graph.input[0]
+    type_ = _TYPES.get(entry.type.tensor_type.elem_type)
+    if type_ is None:
+        raise ModelError(f"the model's input {entry.name} is neither of floats nor of bytes")
+    last = entry.type.tensor_type.shape.dim[-1].dim_value
+    return GraphFacts(
+        input=InputSpec(name=entry.name, type=type_, layout="NHWC" if last in (1, 3) else "NCHW"),
+        opset=next(o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")),
+        ir_version=proto.ir_version,
+    )

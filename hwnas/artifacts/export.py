@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,36 +11,33 @@ import numpy.typing as npt
 
 from hwnas.arrays import Images
 from hwnas.artifacts.beside_fp32 import Cost, costs
-from hwnas.artifacts.bundle import OWN_FILES, Artifact, portable_arch, write_artifact
-from hwnas.artifacts.entry import normalization_of
+from hwnas.artifacts.bundle import ARCH, LABELS, OWN_FILES, PREPROCESSING, Artifact, hashes, write_artifact
+from hwnas.artifacts.entry import facts_of, normalization_of
 from hwnas.artifacts.formats.registry import get_format
-from hwnas.artifacts.graph_report import graph_report
-from hwnas.artifacts.judge import Evidence, Judgement, judge
 from hwnas.artifacts.make import Made, check_readable, make
-from hwnas.artifacts.manifest import SCHEMA, ExportedFile, ParityReport
+from hwnas.artifacts.parity import Evidence, compare, judge, logits_of, random_textures, run_session
 from hwnas.artifacts.predict_script import PREDICT, predict_script
 from hwnas.artifacts.reference import REFERENCE, Reference, reference_of
-from hwnas.artifacts.target import Target, get_target
-from hwnas.artifacts.verify import compare, logits_of, random_textures, run_session
+from hwnas.artifacts.target import get_target
 from hwnas.errors import ConfigError, DataError, ParityError
 from hwnas.files import new_folder, refuse_existing, to_json, write_atomic
 from hwnas.graph.count import count
-from hwnas.nn.model_folder import ModelInfo
 from hwnas.nn.network import Network
 from hwnas.profiling.measure import conditions_of, device_of
 from hwnas.progress import Progress
+from hwnas.records.artifact import ArtifactRecord, ExportedFile, FailedExport, Verdict
+from hwnas.records.target import Target
 from hwnas.version import __version__
 
 _TEXTURES = 64
 _NOT_OF_DATA = "its images are random textures: good for timing; a trained network needs images of its own (--data)"
 
 
-def export(
+def export_network(
     network: Network,
     targets: Sequence[str],
     output: str | Path,
     *,
-    info: ModelInfo | None = None,
     images: Images | None = None,
     images_of: str | None = None,
     labels: npt.NDArray[np.int64] | None = None,
@@ -50,10 +47,9 @@ def export(
     """Write ``network`` for each target, check every file against PyTorch, and bundle them.
 
     Args:
-        network: exported as it computes in eval mode.
+        network: exported as it computes in eval mode; its ``info`` goes along.
         targets: names of shipped targets, or paths of YAML files.
         output: folder to make.
-        info: data, labels, preprocessing and origin of the network.
         images: normalised inputs (N, C, H, W) for the checks, float32; random textures when None.
         images_of: the data set they are of; the network's own when None.
         labels: their classes (N,), for accuracy before and after.
@@ -76,7 +72,7 @@ def export(
     for target in chosen:
         check_readable(target)
     _refuse_clashes(chosen)
-    info = info or ModelInfo()
+    info = network.info
     chw = network.graph.in_shapes[0]
     inputs = f"images of {images_of or info.data or 'the caller'}" if images is not None else "random textures"
     if images is None:
@@ -99,38 +95,34 @@ def export(
         if progress:
             progress("exporting", index + 1, len(chosen), target.name)
     evidence = Evidence(images=images, inputs=inputs, reference=logits_of(network, images), labels=labels)
-    judged = [judge(one, evidence) for one in made]
+    judged = [judge(one.session, one.target, one.precisions, evidence) for one in made]
     _refuse_failed(output, made, judged)
     spent = costs(network, made, chw, progress)
     reference, packed = reference_of(network, images, info.preprocessing)
     files = [_entry(one, found, spent.get(one.target.name), reference) for one, found in zip(made, judged, strict=True)]
-    arch, space_file = portable_arch(network.arch)
+    space = network.space.ref
+    if space.definition:  # it says everything: where it came from is nobody's business
+        space = space.model_copy(update={"source": Path(space.source).name})
     contents: dict[str, bytes] = {
-        "arch.json": to_json(arch).encode(),
-        "preprocessing.json": to_json(info.preprocessing).encode(),
-        "labels.json": to_json(info.labels).encode(),
+        ARCH: to_json({**network.arch.to_dict(), "space": space.source}).encode(),
+        PREPROCESSING: to_json(info.preprocessing and info.preprocessing.plain()).encode(),
+        LABELS: to_json(info.labels).encode(),
         REFERENCE: packed,
-        **space_file,
     }
-    if script := predict_script(files, info.preprocessing, network.space.resolution):
+    if script := predict_script(files, info.preprocessing, space.resolution):
         contents[PREDICT] = script
     for one in made:
         contents |= one.names
     counted = count(network.graph)
-    return write_artifact(output, network.space, contents, {
-        "schema": SCHEMA,
-        "hwnas": __version__,
-        "arch": arch,
-        "input_chw": chw,
-        "madds": counted.madds,
-        "params": counted.params,
-        "accuracy": info.accuracy,
-        "data": info.data,
-        "stabilizers": {str(layer): note for layer, note in network.stabilizer_notes.items()},
-        "made_from": info.made_from | ({"weights_sha256": info.weights_sha256} if info.weights_sha256 else {}),
-        "searched": info.searched.model_dump() if info.searched else None,
-        "files": [file.model_dump(mode="json", by_alias=True) for file in files],
-    })  # fmt: skip
+    channels, height, width = chw
+    manifest = ArtifactRecord(
+        hwnas=__version__, space=space, choices=network.choices, stabilizers=network.stabilizers,
+        input_chw=(channels, height, width), madds=counted.madds, params=counted.params,
+        accuracy=info.accuracy, data=info.data,
+        made_from=info.made_from | ({"weights_sha256": info.weights_sha256} if info.weights_sha256 else {}),
+        searched=info.searched, files=tuple(files), sha256=hashes(contents),
+    )  # fmt: skip
+    return write_artifact(output, manifest, info, contents)
 
 
 def _refuse_clashes(targets: Sequence[Target]) -> None:
@@ -146,7 +138,7 @@ def _refuse_clashes(targets: Sequence[Target]) -> None:
             taken.add(name.lower())
 
 
-def _refuse_failed(output: Path, made: Sequence[Made], judged: Sequence[Judgement]) -> None:
+def _refuse_failed(output: Path, made: Sequence[Made], judged: Sequence[Verdict]) -> None:
     """Keep what failed, and say so.
 
     Raises:
@@ -164,15 +156,14 @@ def _refuse_failed(output: Path, made: Sequence[Made], judged: Sequence[Judgemen
         for one, _ in failed:
             for name, data in {**one.names, f"{one.target.name}.graph.onnx": one.graph}.items():
                 write_atomic(folder / name, data)
-        report = {one.target.name: asdict(found) for one, found in failed}
-        write_atomic(folder / "failures.json", to_json(report))
+        FailedExport(targets={one.target.name: found for one, found in failed}).write(folder / "failures.json")
     first, found = failed[0]
     raise ParityError(f"{first.target.name} {found.failures[0]}; nothing was shipped, the evidence is in {kept}")
 
 
-def _entry(one: Made, found: Judgement, cost: Cost | None, reference: Reference) -> ExportedFile:
+def _entry(one: Made, found: Verdict, cost: Cost | None, reference: Reference) -> ExportedFile:
     """The manifest's entry of one target."""
-    target, facts = one.target, graph_report(one.graph)
+    target, facts = one.target, facts_of(one.graph)
     device = None
     if one.runtime is not None:
         device = device_of(one.runtime, conditions_of(one.runtime, precision=target.precision, batch=target.batch.min))
@@ -180,9 +171,9 @@ def _entry(one: Made, found: Judgement, cost: Cost | None, reference: Reference)
     recheck = compare(reference.logits, logits, REFERENCE)
     assert found.parity is not None  # else the export has failed
     return ExportedFile(
-        target=target.name, settings=target, files=list(one.names), bytes=sum(map(len, one.files.values())),
+        target=target.name, settings=target, files=tuple(one.names), bytes=sum(map(len, one.files.values())),
         input=facts.input, opset=facts.opset, ir_version=facts.ir_version, precisions=one.precisions, notes=one.notes,
-        parity=ParityReport(**asdict(found.parity)), recheck=ParityReport(**asdict(recheck)),
+        parity=found.parity, recheck=recheck,
         accuracy_before=found.accuracy_before, accuracy_after=found.accuracy_after, lacks=one.lacks,
         latency=cost.latency if cost else None, fp32_ms=cost.fp32_ms if cost else None,
         memory_mb=cost.memory_mb if cost else None, device=device,

@@ -12,15 +12,14 @@ from dataclasses import dataclass
 import onnx
 
 from hwnas.arrays import Images
-from hwnas.artifacts.formats.base import Format
-from hwnas.artifacts.opening import open_here
-from hwnas.artifacts.target import Target
+from hwnas.artifacts.formats.base import Format, open_here
+from hwnas.artifacts.parity import Logits, run_session, sqnr_db
 from hwnas.artifacts.timing import time_sessions
-from hwnas.artifacts.verify import Logits, run_session, sqnr_db
 from hwnas.onnx.precision.int8 import quantize_by
 from hwnas.onnx.precision.parts import nodes_of
 from hwnas.onnx.precision.ranges import Ranges
 from hwnas.profiling.timer import Effort
+from hwnas.records.target import Target
 from hwnas.runtimes.base import Session
 from hwnas.runtimes.registry import get_runtime
 

@@ -6,19 +6,18 @@ from dataclasses import dataclass
 
 from hwnas.arrays import Images
 from hwnas.artifacts.entry import Normalization, taking_images, with_batch
-from hwnas.artifacts.formats.base import Files
+from hwnas.artifacts.formats.base import Files, open_here
 from hwnas.artifacts.formats.registry import get_format
-from hwnas.artifacts.opening import open_here
 from hwnas.artifacts.precision import in_precision
 from hwnas.artifacts.structure import check_structure, check_versions
-from hwnas.artifacts.target import Target
 from hwnas.errors import ConfigError, ModelError
 from hwnas.graph.graph import expanded
 from hwnas.graph.primitives import Flatten
 from hwnas.nn.layers import weights_of
 from hwnas.nn.network import Network
-from hwnas.onnx.write import IR_VERSION, OPSET, to_onnx
+from hwnas.onnx.write import to_onnx
 from hwnas.progress import Progress
+from hwnas.records.target import IR_VERSION, OPSET, Target
 from hwnas.runtimes.base import Runtime, Session
 from hwnas.runtimes.registry import get_runtime
 

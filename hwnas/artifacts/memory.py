@@ -22,10 +22,10 @@ import numpy.typing as npt
 import hwnas
 from hwnas.artifacts.formats.base import Files
 from hwnas.artifacts.formats.registry import get_format
-from hwnas.artifacts.target import Target
 from hwnas.artifacts.timing import some_images
 from hwnas.errors import ModelError
 from hwnas.files import read_json, to_json
+from hwnas.records.target import Target
 
 _STATUS = Path("/proc/self/status")
 _PEAK_STARTS_ANEW = Path("/proc/self/clear_refs")
@@ -61,7 +61,7 @@ def peak_memory_mb(
         for suffix, content in files.items():
             (folder / f"file{suffix}").write_bytes(content)
         asked = {
-            "target": target.model_dump(mode="json", by_alias=True), "suffixes": list(files),
+            "target": target.plain(), "suffixes": list(files),
             "input_chw": input_chw, "batch": batch, "threads": threads, "trusted": trusted,
         }  # fmt: skip
         (folder / "asked").write_text(to_json(asked))
@@ -80,7 +80,7 @@ def peak_memory_mb(
 
 def _measure(folder: Path) -> float:
     asked = read_json(folder / "asked", ModelError)
-    target = Target.model_validate(asked["target"])
+    target = Target.of_plain(asked["target"], "target")
     kind = get_format(target.format)
     kind.runtime(target)  # its package is in memory before the measuring begins
     files = {suffix: (folder / f"file{suffix}").read_bytes() for suffix in asked["suffixes"]}

@@ -9,10 +9,10 @@ import numpy as np
 from hwnas.arrays import Images
 from hwnas.artifacts.formats.base import Format
 from hwnas.artifacts.keep_float import best_kept, kept
-from hwnas.artifacts.target import Target
 from hwnas.errors import DataError
 from hwnas.onnx.precision.half import beyond_half, to_half
 from hwnas.onnx.precision.int8 import quantize_by, ranges_of
+from hwnas.records.target import Target
 
 _BATCH_ELEMENTS = 1 << 20  # of images; all activations of a batch are in memory together
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from hwnas.artifacts.manifest import ExportedFile
+from hwnas.records.artifact import ExportedFile
+from hwnas.records.model import Preprocessing
 from hwnas.version import __version__
 
 PREDICT = "predict.py"
@@ -61,7 +61,7 @@ logits = model(batch)[0][0].astype(np.float64)""",
 _RUNTIME_OF = {".onnx": "onnxruntime", ".xml": "openvino"}
 
 
-def predict_script(files: Sequence[ExportedFile], preprocessing: Mapping[str, Any] | None, size: int) -> bytes | None:
+def predict_script(files: Sequence[ExportedFile], preprocessing: Preprocessing | None, size: int) -> bytes | None:
     """The script for an artifact, None where no file of it runs on a processor.
 
     Args:
@@ -72,7 +72,6 @@ def predict_script(files: Sequence[ExportedFile], preprocessing: Mapping[str, An
     file = runnable(files)
     if file is None:
         return None
-    known = {"resolution", "resize_px", "mean", "std"} <= (preprocessing or {}).keys()
     guess = {"resolution": size, "resize_px": size, "mean": [0.5] * 3, "std": [0.25] * 3}
     how = 'json.loads((here / "preprocessing.json").read_text("utf-8"))'
     runtime = _runtime(file)
@@ -80,7 +79,7 @@ def predict_script(files: Sequence[ExportedFile], preprocessing: Mapping[str, An
     hint = "bf16" if file.settings.precision == "bf16" else "f32"
     return _SCRIPT.format(
         runtime=runtime, file=file.file, version=__version__,
-        how=how if known else f"{json.dumps(guess)}  # a guess",
+        how=how if preprocessing else f"{json.dumps(guess)}  # a guess",
         prepare=prepare.format(batch=file.settings.batch.min, type=file.input.type),
         run=_RUNS[runtime].format(file=file.file, hint=hint),
     ).encode()  # fmt: skip

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +11,10 @@ from safetensors.numpy import load, save
 
 from hwnas.arrays import Images
 from hwnas.artifacts.entry import Normalization
-from hwnas.artifacts.verify import Logits, logits_of
+from hwnas.artifacts.parity import Logits, logits_of
 from hwnas.errors import ModelError
 from hwnas.nn.network import Network
+from hwnas.records.model import Preprocessing
 
 REFERENCE = "parity.safetensors"
 
@@ -37,7 +36,7 @@ class Reference:
     logits: Logits
 
 
-def reference_of(network: Network, images: Images, preprocessing: Mapping[str, Any] | None) -> tuple[Reference, bytes]:
+def reference_of(network: Network, images: Images, preprocessing: Preprocessing | None) -> tuple[Reference, bytes]:
     """A few of ``images`` (N, C, H, W), float32, rounded to whole pixels, and the file that holds them.
 
     Raises:
@@ -57,7 +56,7 @@ def read_reference(data: bytes, input_chw: tuple[int, ...]) -> Reference:
     """What :func:`reference_of` wrote.
 
     Raises:
-        ModelError, ConfigError: another file, or of another network's input.
+        ModelError: another file, or of another network's input.
     """
     try:
         tensors = load(data)
@@ -69,5 +68,13 @@ def read_reference(data: bytes, input_chw: tuple[int, ...]) -> Reference:
         raise ModelError(f"{REFERENCE}: pixels must be uint8 (N, {height}, {width}, {channels})")
     if logits is None or logits.dtype != np.float32 or logits.ndim != 2 or len(logits) != len(pixels):
         raise ModelError(f"{REFERENCE}: logits must be float32 ({len(pixels)}, classes)")
-    given: dict[str, Any] = {name: tensors[name].tolist() for name in ("mean", "std") if name in tensors}
-    return Reference(pixels=pixels, images=Normalization.of(given, channels).images(pixels), logits=logits)
+    mean, std = (tensors.get(name) for name in ("mean", "std"))
+    for values in (mean, std):
+        if values is None or values.shape != (channels,) or not np.isfinite(values).all():
+            raise ModelError(f"{REFERENCE} must have mean and std of its {channels} channels")
+    assert mean is not None
+    assert std is not None
+    if not (std > 0).all():
+        raise ModelError(f"{REFERENCE}: images are divided by std {std.tolist()}; it must be above 0")
+    normalization = Normalization(tuple(map(float, mean)), tuple(map(float, std)))
+    return Reference(pixels=pixels, images=normalization.images(pixels), logits=logits)

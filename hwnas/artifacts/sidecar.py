@@ -11,26 +11,20 @@ import json
 import platform
 import sys
 from collections import Counter
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from hwnas.errors import ModelError, RuntimeMissingError
-from hwnas.files import validated
+from hwnas.record import FileRecord, Record
 from hwnas.runtimes.gpu import gpu_here
 from hwnas.runtimes.tensorrt_build import WEIGHTED
-
-SCHEMA = "hwnas-engine/1"
 
 _Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 _Shape = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1, max_length=8)]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Shapes(_Model):
+class Shapes(Record):
     """Of one input: the smallest, that it is fastest at, the largest."""
 
     min: _Shape
@@ -38,7 +32,7 @@ class Shapes(_Model):
     max: _Shape
 
 
-class EngineLayer(_Model):
+class EngineLayer(Record):
     """See :class:`hwnas.runtimes.tensorrt_build.Layer`."""
 
     name: str
@@ -46,7 +40,7 @@ class EngineLayer(_Model):
     precision: str
 
 
-class Sidecar(_Model):
+class Sidecar(FileRecord):
     """The whole of ``<target>.json``.
 
     Attributes:
@@ -59,7 +53,9 @@ class Sidecar(_Model):
         layers: that compute on images, with the precision that each was built in.
     """
 
-    schema_: Annotated[Literal["hwnas-engine/1"], Field(alias="schema")]
+    SCHEMA = "hwnas-engine/1"
+    REMEDY = "export it again"
+
     engine_sha256: _Sha256
     graph_sha256: _Sha256
     runtime: str
@@ -68,15 +64,11 @@ class Sidecar(_Model):
     platform: str
     options: dict[str, str]
     profile: dict[str, Shapes]
-    layers: list[EngineLayer]
+    layers: tuple[EngineLayer, ...]
 
     def precisions(self) -> dict[str, int]:
         """{precision: layers with weights that compute in it}."""
         return dict(Counter(layer.precision for layer in self.layers if layer.type in WEIGHTED))
-
-    def to_dict(self) -> dict[str, Any]:
-        """As the file has it."""
-        return self.model_dump(mode="json", by_alias=True)
 
 
 def this_platform() -> str:
@@ -102,7 +94,7 @@ def read_sidecar(content: bytes, where: str) -> Sidecar:
         data = json.loads(content)
     except (ValueError, RecursionError) as problem:
         raise ModelError(f"{where} isn't JSON: {problem}") from None
-    return validated(Sidecar, data, where, ModelError)
+    return Sidecar.of_plain(data, where)
 
 
 def vouching(engine: bytes, content: bytes | None, name: str) -> Sidecar:

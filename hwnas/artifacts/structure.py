@@ -16,13 +16,13 @@ import onnx
 from onnx import GraphProto, NodeProto, helper
 
 from hwnas.artifacts.entry import PREFIX
-from hwnas.artifacts.target import Target
 from hwnas.errors import CountError
 from hwnas.graph.count import cost
 from hwnas.graph.folding import norm_behind
 from hwnas.graph.graph import Graph, Op, expanded
 from hwnas.graph.primitives import Conv, Linear, Primitive
 from hwnas.onnx.write import onnx_kind
+from hwnas.records.target import Target
 
 _CONVERSIONS = ("Cast", "QuantizeLinear", "DequantizeLinear")
 """What precisions add to a graph; they hold scales and zero points, no parameters."""

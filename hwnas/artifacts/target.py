@@ -1,115 +1,13 @@
-"""`Target`: what to export to and how close it must come; a YAML file of ``export/targets/`` or of the user's."""
+"""Targets by name: those that are shipped, and people's own files."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from hwnas.errors import ConfigError
-from hwnas.files import read_yaml, validated
-from hwnas.onnx.precision.ranges import Rule
-from hwnas.onnx.write import IR_VERSION, OPSET
+from hwnas.files import read_yaml
+from hwnas.records.target import Target
 from hwnas.shipped import shipped
-
-Precision = Literal["fp32", "fp16", "bf16", "int8"]
-PlainName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=100)]
-"""Of a plain file, on every system."""
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Tolerance(_Model):
-    """How far an exported file may be from the PyTorch network.
-
-    Attributes:
-        relative: largest absolute difference of a logit, over the largest absolute logit.
-        cosine: least cosine between an input's logits and PyTorch's.
-        sqnr_db: least signal to quantization noise; see :func:`hwnas.artifacts.verify.sqnr_db`. Where it is given,
-            ``top1`` is asked of networks that beat guessing on labelled images only: what a network of random weights
-            puts first is a matter of differences smaller than int8's noise.
-        top1: least share of inputs with the same first class.
-        accuracy_points: largest loss of accuracy, in points of 100, where labels are at hand.
-    """
-
-    relative: Annotated[float, Field(gt=0, lt=1)]
-    cosine: Annotated[float, Field(gt=0, le=1)] = 0.9
-    sqnr_db: Annotated[float, Field(ge=0, le=200)] | None = None
-    top1: Annotated[float, Field(gt=0, le=1)]
-    accuracy_points: Annotated[float, Field(ge=0, le=100)] = 1.0
-
-
-class Batch(_Model):
-    """Images of one inference: any number from ``min`` to ``max``, built to be fastest at ``opt``."""
-
-    min: Annotated[int, Field(ge=1, strict=True)]  # strict: `yes` is no batch of 1
-    opt: Annotated[int, Field(ge=1, strict=True)]
-    max: Annotated[int, Field(ge=1, le=4096, strict=True)]
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Batch:
-        if not self.min <= self.opt <= self.max:
-            raise ValueError(f"a batch has min ≤ opt ≤ max, not {self.min}, {self.opt}, {self.max}")
-        return self
-
-    @property
-    def fixed(self) -> int | None:
-        """The one batch it takes, None where it takes several."""
-        return self.min if self.min == self.max else None
-
-
-def _one_batch(value: Any) -> Any:
-    return {"min": value, "opt": value, "max": value} if type(value) is int else value
-
-
-class Quantization(_Model):
-    """How int8 comes about.
-
-    Attributes:
-        images: of the train part, at most, that ranges of activations are taken from.
-        ranges: how they follow from the values; see :mod:`hwnas.onnx.precision.ranges`.
-        keep_float: parts that stay in float: squeeze-and-excitation, depthwise convolutions, the first and the last
-            layer with weights. ``auto`` tries combinations and takes the fastest of the most accurate. As they are
-            timed, it may choose otherwise the next time; the choice is in the file's notes.
-    """
-
-    images: Annotated[int, Field(ge=1, le=100_000)] = 256
-    ranges: Rule = "mse"
-    keep_float: Literal["auto"] | tuple[Literal["se", "depthwise", "first", "last"], ...] = "auto"
-
-
-class Target(_Model):
-    """One kind of file to make.
-
-    Attributes:
-        name: the YAML file's name without suffix.
-        format: of the file; see :mod:`hwnas.artifacts.formats`.
-        precision: of weights and arithmetic.
-        opset, ir_version: of the ONNX graph, which other formats are made from.
-        batch: a number, or ``min``, ``opt`` and ``max``.
-        preprocessing: ``outside``: the graph takes normalised floats (batch, C, H, W); ``inside``: it takes bytes
-            (batch, H, W, C), RGB, and normalises them itself.
-        runtime: that runs the file: it checks and times it where it can.
-        options: of the runtime.
-        quantization: of int8.
-        tolerance: a miss fails the export.
-    """
-
-    schema_: Annotated[Literal["hwnas-target/1"], Field(alias="schema")]
-    name: PlainName
-    format: str
-    precision: Precision
-    opset: Annotated[int, Field(ge=14)] = OPSET
-    ir_version: Annotated[int, Field(ge=7)] = IR_VERSION
-    batch: Annotated[Batch, BeforeValidator(_one_batch)] = Batch(min=1, opt=1, max=64)
-    preprocessing: Literal["outside", "inside"] = "outside"
-    runtime: str
-    options: dict[str, str] = {}
-    quantization: Quantization = Quantization()
-    tolerance: Tolerance
 
 
 def target_names() -> tuple[str, ...]:
@@ -130,6 +28,4 @@ def get_target(name: str) -> Target:
     else:
         raise ConfigError(f"no target {name!r}; known: {', '.join(target_names())}, or the path of a .yaml file")
     data = read_yaml(path, ConfigError)
-    if isinstance(data, dict):
-        data = {**data, "name": path.stem}
-    return validated(Target, data, path, ConfigError)
+    return Target.of_plain({**data, "name": path.stem} if isinstance(data, dict) else data, path)

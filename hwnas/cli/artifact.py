@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hwnas.cli.console import JsonOption, UnusedSeedOption, print_result
-from hwnas.errors import CheckError
 from hwnas.progress import ProgressBars
 
 if TYPE_CHECKING:  # imported when the verb runs: it loads torch
-    from hwnas.artifacts.check import Finding
+    from hwnas.records.artifact import CheckRecord
 
 app = typer.Typer(help="Finished artifacts.", no_args_is_help=True)
 
@@ -31,11 +29,13 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """Hold everything in an artifact against its manifest, its arch and PyTorch's logits."""
-    from hwnas.artifacts.check import check_artifact
+    from hwnas.flow.artifact import check as check_artifact
+    from hwnas.flow.artifact import refuse_missed
 
     with ProgressBars() as progress:
         found = check_artifact(artifact, trusted=trust, progress=progress)
-    _print(artifact, found, as_json)
+    _print(found, as_json)
+    refuse_missed(found, artifact)
 
 
 @app.command("zip")
@@ -46,7 +46,7 @@ def zip_(
     as_json: JsonOption = False,
 ) -> None:
     """Pack an artifact into one file; the same artifact gives the same bytes."""
-    from hwnas.artifacts.archive import zip_artifact
+    from hwnas.flow.artifact import zip_artifact
 
     packed = zip_artifact(artifact, output)
     print_result({"zip": str(output), "bytes": packed}, as_json, f"{packed / 1e6:.2f} MB: {output}")
@@ -61,13 +61,11 @@ def unzip(
     as_json: JsonOption = False,
 ) -> None:
     """Unpack an artifact and check it; what misses a check isn't kept."""
-    from hwnas.artifacts.archive import unzipped
-    from hwnas.artifacts.check import check_artifact
+    from hwnas.flow.artifact import unzip as unzip_artifact
 
-    with ProgressBars() as progress, unzipped(archive, output) as folder:
-        found = check_artifact(folder, trusted=trust, progress=progress)
-        _refuse_missed(archive, found)
-    _print(output, found, as_json)
+    with ProgressBars() as progress:
+        found = unzip_artifact(archive, output, trusted=trust, progress=progress)
+    _print(found, as_json)
 
 
 @app.command("triton")
@@ -82,10 +80,9 @@ def triton(
     as_json: JsonOption = False,
 ) -> None:
     """Write a model repository for NVIDIA's Triton Inference Server."""
-    from hwnas.artifacts.bundle import load_artifact
-    from hwnas.artifacts.triton import write_repository
+    from hwnas.flow.artifact import triton as write_repository
 
-    written = write_repository(load_artifact(artifact), output, name=name, queue_delay_us=queue_delay_us)
+    written = write_repository(artifact, output, name=name, queue_delay_us=queue_delay_us)
     print_result(
         {"repository": str(output), "models": written.models, "skipped": written.skipped},
         as_json,
@@ -95,18 +92,6 @@ def triton(
     )
 
 
-def _print(artifact: Path, found: Sequence[Finding], as_json: bool) -> None:
-    checks = [{"about": f.about, "passed": f.passed, "text": " ".join(f.text.split())} for f in found]
-    lines = [f"{_WORDS[f.passed]:<6} {f.about}: {' '.join(f.text.split())}" for f in found]
-    missed = sum(f.passed is False for f in found)
-    print_result({"artifact": str(artifact), "passed": not missed, "checks": checks}, as_json, *lines)
-    _refuse_missed(artifact, found)
-
-
-def _refuse_missed(path: Path, found: Sequence[Finding]) -> None:
-    """Raises:
-    CheckError: a check was missed.
-    """
-    missed = [f for f in found if f.passed is False]
-    if missed:
-        raise CheckError(f"{path} misses {len(missed)} of {len(found)} checks: {missed[0].about}: {missed[0].text}")
+def _print(found: CheckRecord, as_json: bool) -> None:
+    lines = [f"{_WORDS[each.passed]:<6} {each.about}: {each.text}" for each in found.checks]
+    print_result(found.plain(), as_json, *lines)

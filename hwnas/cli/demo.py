@@ -108,21 +108,16 @@ def _free_name() -> Path:
 
 def run_demo(folder: Path, size: Size, budget_ms: float | None, seed: int, progress: Progress) -> dict[str, Any]:
     """The whole flow into ``folder``; returns what the verb prints as JSON."""
-    from hwnas.artifacts.bench import bench
-    from hwnas.artifacts.export import export
-    from hwnas.cli.bench import result_of
-    from hwnas.cli.deriving import derive_from_supernet
     from hwnas.cli.gather import gather
-    from hwnas.cli.models import predicted_interval_ms
     from hwnas.cli.searching import SearchSettings, search_supernet
     from hwnas.cli.tables import TableOption
-    from hwnas.data.load import load_data
+    from hwnas.flow.bench import bench, predicted_interval_ms
+    from hwnas.flow.derive import derive
+    from hwnas.flow.export import export
     from hwnas.flow.profile import profile
-    from hwnas.nn.model_folder import load_model
     from hwnas.prediction.latency import LatencyPredictor
     from hwnas.profiling.timer import Effort
     from hwnas.reporting.html import render
-    from hwnas.space.arch import parse_arch
     from hwnas.space.registry import get_space
     from hwnas.training.config import TrainConfig
     from hwnas.training.learners.network import NetworkConfig
@@ -179,7 +174,7 @@ def run_demo(folder: Path, size: Size, budget_ms: float | None, seed: int, progr
 
     winner = searched / "winner.json"
     with steps.step("derive the winner", f"hwnas derive {winner} --supernet {supernet} -o {model}") as facts:
-        derived = derive_from_supernet(parse_arch(str(winner)), supernet, model, searched)
+        derived = derive(winner, supernet, output=model)
         facts |= {name: f"{value:.2%}" for name, value in derived.info.accuracy.items()}
 
     config = folder / "finetuning.yaml"
@@ -191,20 +186,17 @@ def run_demo(folder: Path, size: Size, budget_ms: float | None, seed: int, progr
         tuned = run_training(settings, finetuning, progress=progress)
         facts |= {name: f"{value:.2%}" for name, value in tuned.accuracy.items()}
 
-    network, info = load_model(tuned.result)
     with steps.step("export and check", f"hwnas export {tuned.result} --target onnx-fp32 -o {shipped}") as facts:
-        images = load_data("digits", space.resolution).test_images(64)
-        artifact = export(network, ["onnx-fp32"], shipped, info=info, images=images, progress=progress)
+        artifact = export(tuned, "onnx-fp32", shipped, progress=progress)
         parity = artifact.manifest.files[0].parity
         facts |= {"difference to PyTorch": f"{parity.max_relative:.1e}", "same class": f"{parity.top1_agreement:.1%}"}
 
     with steps.step("time it beside the table's networks", f"hwnas bench {shipped} --table {table_path}") as facts:
         interval = predicted_interval_ms(artifact, table)
         effort = Effort(at_least_s=size.measuring_s, at_most_s=size.measuring_s)
-        benched = bench([artifact], beside=table, seed=seed, effort=effort, progress=progress)
-        timed = result_of(benched, {str(shipped): interval[0]}, table.device)
-        write_atomic(folder / "bench.json", to_json(timed))
-        measured_ms, drift = timed["results"][0]["p50_ms"], benched.drift or 1.0
+        benched = bench(artifact, table=table, seed=seed, effort=effort, progress=progress)
+        benched.write(folder / "bench.json")
+        measured_ms, drift = benched.results[0].p50_ms, benched.drift or 1.0
         predicted_ms, low_ms, high_ms = (value * drift for value in interval if value is not None)
         facts |= {
             "predicted when searched": f"{interval[0]:.3f} ms",

@@ -25,34 +25,28 @@ def derive(
     """A standalone network of one arch; without --supernet and --checkpoint its weights are random."""
     if supernet and checkpoint:
         raise ConfigError("give --supernet or --checkpoint, not both")
-    from hwnas.cli.deriving import derive_from_supernet, derive_released
-    from hwnas.cli.origin import search_folder
-    from hwnas.space.arch import parse_arch
+    from hwnas.flow.derive import derive as derive_network
+    from hwnas.graph.count import count
 
-    if supernet:
-        from hwnas.training.trained import read_supernet_info
-
-        info = read_supernet_info(supernet)
-        found = parse_arch(arch, resolution or info.space.resolution, classes or info.space.classes)
-        derived = derive_from_supernet(found, supernet, output, search_folder(arch))
-    else:
-        derived = derive_released(parse_arch(arch, resolution, classes), checkpoint, output, seed)
-    notes = derived.network.stabilizer_notes
+    network = derive_network(
+        arch, supernet, checkpoint=checkpoint, output=output, resolution=resolution, classes=classes, seed=seed
+    )
+    counted, info = count(network.graph), network.info
     result = {
         "model": str(output),
-        "arch": str(derived.network.arch),
-        "madds": derived.counted.madds,
-        "params": derived.counted.params,
-        "parity": derived.parity,
-        "accuracy": derived.info.accuracy,
-        "stabilizers": {str(layer): note for layer, note in notes.items()},
+        "arch": str(network.arch),
+        "madds": counted.madds,
+        "params": counted.params,
+        "parity": info.parity,
+        "accuracy": info.accuracy,
+        "stabilizers": {str(each.layer): str(each) for each in network.stabilizers},
     }
     print_result(
         result,
         as_json,
-        f"{derived.counted.madds / 1e6:.3f} M multiply-adds (fvcore agrees), {derived.counted.params:,} parameters",
-        *(f"stabilizer of layer {layer}: {note}" for layer, note in notes.items()),
-        *(f"accuracy, {name}: {value:.2%}" for name, value in derived.info.accuracy.items()),
-        *([f"differs from the supernet's path by {derived.parity:.1e}"] if derived.parity is not None else []),
+        f"{counted.madds / 1e6:.3f} M multiply-adds (fvcore agrees), {counted.params:,} parameters",
+        *(f"stabilizer of layer {each.layer}: {each}" for each in network.stabilizers),
+        *(f"accuracy, {name}: {value:.2%}" for name, value in info.accuracy.items()),
+        *([f"differs from the supernet's path by {info.parity:.1e}"] if info.parity is not None else []),
         f"model: {output}",
     )

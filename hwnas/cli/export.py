@@ -11,7 +11,7 @@ from hwnas.cli.console import JsonOption, SeedOption, print_result
 from hwnas.progress import ProgressBars, say
 
 if TYPE_CHECKING:  # imported when the verb runs: it loads torch
-    from hwnas.artifacts.manifest import ExportedFile
+    from hwnas.records.artifact import ExportedFile
 
 
 def export(
@@ -25,19 +25,10 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     """Write a network for production runtimes, and check each file against PyTorch."""
-    from hwnas.artifacts.export import export as export_network
-    from hwnas.cli.models import open_model, real_images
+    from hwnas.flow.export import export as export_model
 
-    network, info = open_model(model, seed)
-    real = real_images(network, info, data)
     with ProgressBars() as progress:
-        artifact = export_network(
-            network, target, output, info=info, progress=progress,
-            images=real.images if real else None,
-            images_of=data,
-            labels=real.labels if real else None,
-            calibration=real.calibration if real else None,
-        )  # fmt: skip
+        artifact = export_model(model, target, output, data=data, seed=seed, progress=progress)
     files = artifact.manifest.files
     result = {
         "artifact": str(output),

@@ -133,7 +133,7 @@ def _winner(
         arch=arch,
         walk=tuple((node.place, node.op) for node in space.graph(arch.choices)),
         predicted_ms=predictor.per_layer_ms(arch.choices) if predictor else {},
-        stabilizers={int(layer): note for layer, note in artifact.manifest.stabilizers.items()} if artifact else {},
+        stabilizers={each.layer: str(each) for each in artifact.manifest.stabilizers} if artifact else {},
         madds=counted.madds,
         params=counted.params,
         accuracies=accuracies,

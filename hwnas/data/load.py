@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,7 @@ from hwnas.data.images import (
 )
 from hwnas.data.shards import has_shards, read_shards
 from hwnas.errors import DataError
+from hwnas.records.model import Preprocessing
 from hwnas.registry import Registry
 
 MEMORY_LIMIT_BYTES = 4 * 2**30
@@ -99,8 +100,8 @@ class Data:
     ignored: int
 
     @property
-    def preprocessing(self) -> dict[str, Any]:
-        """From an image file to the network's input, in plain values: what an artifact ships."""
+    def preprocessing(self) -> Preprocessing:
+        """From an image file to the network's input: what an artifact ships."""
         return preprocessing_of(self.resolution, self.resize_px, self.mean, self.std)
 
     def normalize(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -115,21 +116,11 @@ class Data:
         return self.normalize(pixels).contiguous().numpy()
 
 
-def preprocessing_of(
-    resolution: int, resize_px: int, mean: tuple[float, ...], std: tuple[float, ...]
-) -> dict[str, Any]:
-    """From an image file to a network's input, in plain values; arguments as :class:`Data` has them."""
+def preprocessing_of(resolution: int, resize_px: int, mean: tuple[float, ...], std: tuple[float, ...]) -> Preprocessing:
+    """From an image file to a network's input; arguments as :class:`Data` has them."""
     size = "the resolution" if resize_px == resolution else f"{resize_px} pixels"
-    return {
-        "resolution": resolution,
-        "resize": f"shorter side to {size} (pillow BILINEAR), then centre crop",
-        "resize_px": resize_px,
-        "channel_order": "RGB",
-        "layout": "NCHW",
-        "range": [0.0, 1.0],
-        "mean": list(mean),
-        "std": list(std),
-    }
+    resize = f"shorter side to {size} (pillow BILINEAR), then centre crop"
+    return Preprocessing(resolution=resolution, resize=resize, resize_px=resize_px, mean=mean, std=std)
 
 
 def load_data(

@@ -18,7 +18,7 @@ from hwnas.errors import ConfigError
 from hwnas.evaluation.batchnorm import recalibrated
 from hwnas.evaluation.metrics import Meter, Top1
 from hwnas.evaluation.prefixes import MEMORY_LIMIT_BYTES, End, SharedPaths
-from hwnas.nn.derive import derive
+from hwnas.nn.inherit import inherit
 from hwnas.nn.memory import keep_freed_memory
 from hwnas.nn.network import Network, choices_of
 from hwnas.nn.supernet import Supernet
@@ -165,7 +165,7 @@ class Evaluator:
         """
         choices = choices_of(self._supernet.space, arch)
         with self._recalibrated(choices):
-            return derive(self._supernet, choices)
+            return inherit(self._supernet, choices)
 
     def logits(self, arch: Arch | Sequence[int], x_NCHW: torch.Tensor) -> torch.Tensor:
         """What the supernet's path of ``arch`` says to normalised inputs, with its own BN statistics: (N, classes).

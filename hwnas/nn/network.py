@@ -9,6 +9,7 @@ from torch import nn
 
 from hwnas.errors import CheckpointError
 from hwnas.nn.layers import GraphModule, initialize
+from hwnas.records.model import ModelInfo, ResolvedStabilizers
 from hwnas.space.arch import Arch
 from hwnas.space.chain import ChainSpace
 
@@ -25,7 +26,8 @@ class Network(GraphModule):
 
     Attributes:
         graph: what it computes.
-        stabilizer_notes: what became of each run of skips, by its first layer.
+        stabilizers: what became of each run of them; the kept ones alone where no weights were inherited.
+        info: what else is known of it; it goes along into MODEL folders and artifacts.
     """
 
     def __init__(self, space: ChainSpace, arch: Arch | Sequence[int], *, seed: int = 0) -> None:
@@ -34,11 +36,16 @@ class Network(GraphModule):
             super().__init__(space.graph(choices))
         self.space = space
         self.choices = choices
-        self.stabilizer_notes: dict[int, str] = {}
+        self.info = ModelInfo()
         self.to_empty(device="cpu")
         generator = torch.Generator().manual_seed(seed)
         for node in self.graph:
             initialize(self.get_submodule(node.place), node.op, generator)
+        self.stabilizers = tuple(
+            ResolvedStabilizers(layer=layer, place=place, kept=True)
+            for layer, choice in enumerate(choices)
+            if space.layers[layer][choice].skips and (place := f"layers.{layer}") in self.graph
+        )
 
     @property
     def arch(self) -> Arch:

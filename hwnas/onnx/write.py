@@ -20,12 +20,10 @@ from hwnas.errors import ModelError
 from hwnas.graph.folding import norm_behind
 from hwnas.graph.graph import Graph, Node
 from hwnas.graph.primitives import EPSILON, Activation, Add, Conv, Flatten, Linear, Multiply, Norm, Pool, Primitive
+from hwnas.records.target import IR_VERSION, OPSET
 
 INPUT = "images"
 OUTPUT = "logits"
-OPSET = 20
-IR_VERSION = 10
-"""What is written unless asked otherwise."""
 
 Weights = Mapping[str, npt.NDArray[np.floating]]
 """Arrays by place and name, such as ``layers.3.conv1.weight``, as PyTorch's state dicts have them."""

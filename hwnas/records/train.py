@@ -10,6 +10,7 @@ from pydantic import Field, JsonValue
 
 from hwnas.errors import CheckpointError, DataError
 from hwnas.record import FileRecord, Record
+from hwnas.records.model import Preprocessing
 from hwnas.space.ref import SpaceRef
 
 _Accuracy = Annotated[float, Field(ge=0, le=1)]
@@ -121,7 +122,7 @@ class TrainedOn(Record):
     corrupt_images: Literal["fail", "skip"]
     sha256: str
     labels: tuple[str, ...]
-    preprocessing: dict[str, JsonValue]
+    preprocessing: Preprocessing
 
 
 class SupernetRecord(FileRecord):

@@ -17,7 +17,6 @@ from hwnas.arrays import Images
 from hwnas.artifacts.formats.base import Files, Format
 from hwnas.artifacts.formats.structure import graph_structure
 from hwnas.artifacts.precision import in_precision
-from hwnas.artifacts.target import Target
 from hwnas.errors import ConfigError, ModelError
 from hwnas.graph.graph import chain
 from hwnas.nn.layers import GraphModule, initialize, weights_of
@@ -25,6 +24,7 @@ from hwnas.onnx.write import to_onnx
 from hwnas.ops.head import Head
 from hwnas.ops.mbconv import MBConv
 from hwnas.ops.stem import Stem
+from hwnas.records.target import Target
 from hwnas.runtimes.base import Session
 
 _CHW = (3, 24, 24)
@@ -139,7 +139,7 @@ class FormatContract:
             "schema": "hwnas-target/1", "name": "contract", "format": kind.name, "precision": precision,
             "runtime": self.runtime, "tolerance": {"relative": 0.5, "top1": 0.5}, "quantization": {"keep_float": []},
         }  # fmt: skip
-        return Target.model_validate(settings if batch is None else {**settings, "batch": batch})
+        return Target.of_plain(settings if batch is None else {**settings, "batch": batch}, "target")
 
     def _written(self, kind: Format, precision: str, batch: int | None = None) -> Files:
         _, graph, images = _example()

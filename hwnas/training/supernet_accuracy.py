@@ -71,7 +71,7 @@ class SupernetAccuracy:
     def key(self) -> str:
         """All that decides its values: weights, images and how many of them."""
         info = read_supernet_info(self.run)
-        data = [info.data.sha256, info.data.held_out, info.data.corrupt_images, info.data.preprocessing]
+        data = [info.data.sha256, info.data.held_out, info.data.corrupt_images, info.data.preprocessing.plain()]
         data_sha256 = hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
         return (
             f"supernet {self._weights_sha256[:_HASH_LENGTH]}, data {data_sha256[:_HASH_LENGTH]}, "

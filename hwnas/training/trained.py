@@ -43,10 +43,9 @@ class TrainedSupernet:
             DataError: it can't be read, or isn't the same any more.
         """
         was = self.info.data
-        resize_px = was.preprocessing.get("resize_px")
         data = load_data(
             was.source, self.info.space.resolution, held_out=was.held_out, corrupt=was.corrupt_images,
-            resize_px=resize_px if isinstance(resize_px, int) else None,
+            resize_px=was.preprocessing.resize_px,
         )  # fmt: skip
         if data.fingerprint != was.sha256:
             raise DataError(f"{was.source} has changed since the supernet was trained on it; train it anew")

@@ -12,13 +12,12 @@ from typing import Any
 
 import pytest
 
-from hwnas.artifacts.export import export
+from hwnas.artifacts.export import export_network
 from hwnas.data.load import Data, load_data
-from hwnas.nn.derive import derive
-from hwnas.nn.model_folder import ModelInfo
+from hwnas.nn.inherit import inherit
 from hwnas.nn.network import Network
-from hwnas.nn.origin import OnDevice, Searched
 from hwnas.nn.supernet import Supernet
+from hwnas.records.model import ModelInfo, OnDevice, Searched
 from hwnas.space.registry import get_space
 from tests.conftest import SMALL_SPACE
 from tests.nn.weights import lived_in
@@ -61,7 +60,7 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Shipped:
     root = tmp_path_factory.mktemp("shipped")
     (root / "small.yaml").write_text(SMALL_SPACE)
     space = get_space(str(root / "small.yaml"))
-    network = derive(lived_in(Supernet(space.inheriting())), [0, 3, 1, 2, 4, 1]).eval()
+    network = inherit(lived_in(Supernet(space.inheriting())), [0, 3, 1, 2, 4, 1]).eval()
     data = load_data("digits", 16)
     info = ModelInfo(
         data="digits", labels=data.classes, preprocessing=data.preprocessing, accuracy={"test": 0.9},
@@ -77,9 +76,8 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Shipped:
         ),
         weights_sha256="1" * 64,
     )  # fmt: skip
-    artifact = export(
-        network, ["onnx-fp32", "openvino-fp32"], root / "artifact", info=info, images=data.test_images(64)
-    )
+    network.info = info
+    artifact = export_network(network, ["onnx-fp32", "openvino-fp32"], root / "artifact", images=data.test_images(64))
     (root / "small.yaml").unlink()  # an artifact doesn't need it any more
     return Shipped(artifact.path, network, info, data)
 

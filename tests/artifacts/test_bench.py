@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 
 from hwnas.artifacts import cells
-from hwnas.artifacts.bench import Bench, BenchResult, bench
-from hwnas.artifacts.bundle import Artifact, load_artifact
-from hwnas.artifacts.export import export
+from hwnas.artifacts.bundle import Artifact
+from hwnas.artifacts.export import export_network
 from hwnas.errors import ConfigError, RuntimeMissingError
+from hwnas.flow.bench import bench, fastest
 from hwnas.nn.network import Network
 from hwnas.profiling.timer import Effort
+from hwnas.records.bench import BenchRow
 from hwnas.runtimes.onnxruntime import OnnxRuntimeSession
 from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
-from hwnas.tables.table import Latency
 from tests.artifacts.faults import crashing
 from tests.conftest import SMALL_SPACE
 
@@ -44,7 +44,7 @@ def artifact(space: ChainSpace, tmp_path_factory: pytest.TempPathFactory) -> Art
     folder = tmp_path_factory.mktemp("shipped")
     (folder / "fixed.yaml").write_text(FIXED)
     targets = ["onnx-fp32", str(folder / "fixed.yaml"), "openvino-fp32", "tensorrt-rtx-fp16"]
-    return export(Network(space, [1] * 6).eval(), targets, folder / "artifact")
+    return export_network(Network(space, [1] * 6).eval(), targets, folder / "artifact")
 
 
 @pytest.fixture
@@ -53,8 +53,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cells, "peak_memory_mb", lambda *_, **__: 1.5)
 
 
-def conditions(result: BenchResult) -> tuple[str, str, int, int]:
-    return result.cell.file.target, result.cell.runtime, result.cell.batch, result.cell.threads
+def conditions(row: BenchRow) -> tuple[str, str, int, int]:
+    return row.target, row.runtime, row.batch, row.threads
 
 
 @pytest.mark.usefixtures("quick")
@@ -68,15 +68,15 @@ def test_every_file_is_timed_under_every_condition(artifact: Artifact, monkeypat
         *(("fixed", "onnxruntime", 4, threads) for threads in (1, 2)),
     }  # fmt: skip
     assert len(found.results) == 10
-    order = [(r.cell.batch, r.cell.threads, r.latency.p50_ms) for r in found.results]
+    order = [(r.batch, r.threads, r.p50_ms) for r in found.results]
     assert order == sorted(order)
-    assert all(r.images_per_s == pytest.approx(1000 * r.cell.batch / r.latency.p50_ms) for r in found.results)
+    assert all(r.images_per_s == pytest.approx(1000 * r.batch / r.p50_ms) for r in found.results)
     assert all(r.parity is not None and r.parity.max_relative < 1e-4 for r in found.results)
     assert all(set(r.precisions) == {"fp32"} and r.memory_mb == 1.5 for r in found.results)
-    assert {cell.file.target for cell, _ in found.lacking} == {"tensorrt-rtx-fp16"}
-    assert all("GPU" in reason for _, reason in found.lacking)
+    assert {each.target for each in found.lacking} == {"tensorrt-rtx-fp16"}
+    assert all("GPU" in each.lacks for each in found.lacking)
     assert found.drift is None
-    assert found.confidence_95 >= max(r.latency.confidence_95 or 0 for r in found.results)
+    assert found.confidence_95 >= max(r.confidence_95 or 0 for r in found.results)
 
 
 @pytest.mark.usefixtures("quick")
@@ -89,7 +89,7 @@ def test_onnx_runs_on_the_runtimes_asked_for(artifact: Artifact) -> None:
     for result in found.results:
         assert result.parity is not None
         assert result.parity.max_relative < 1e-4
-        own = result.cell.file.target == "openvino-fp32"
+        own = result.target == "openvino-fp32"
         assert result.parity.inputs == "random textures" + ("" if own else ", beside onnxruntime")
     with pytest.raises(ConfigError, match="runs on ncnn"):
         bench([artifact], runtimes=("ncnn",))
@@ -114,8 +114,8 @@ def test_a_file_that_fails_in_the_middle_loses_nothing_of_the_others(
 
     monkeypatch.setattr(OnnxRuntimeSession, "bind", failing)
     found = bench([artifact], effort=EFFORT)
-    assert {r.cell.file.target for r in found.results} == {"fixed", "openvino-fp32"}
-    assert [(cell.file.target, reason) for cell, reason in found.lacking if cell.batch == 1][-1] == (
+    assert {r.target for r in found.results} == {"fixed", "openvino-fp32"}
+    assert [(each.target, each.lacks) for each in found.lacking if each.batch == 1][-1] == (
         "onnx-fp32", "bad_alloc",
     )  # fmt: skip
 
@@ -125,8 +125,8 @@ def test_a_file_that_crashes_is_never_loaded_here(
 ) -> None:
     crashing("openvino", tmp_path, monkeypatch)
     found = bench([artifact], effort=EFFORT)
-    assert {r.cell.file.target for r in found.results} == {"onnx-fp32", "fixed"}
-    assert "SIGSEGV" in {cell.file.target: reason for cell, reason in found.lacking}["openvino-fp32"]
+    assert {r.target for r in found.results} == {"onnx-fp32", "fixed"}
+    assert "SIGSEGV" in {each.target: each.lacks for each in found.lacking}["openvino-fp32"]
 
 
 @pytest.mark.usefixtures("quick")
@@ -136,8 +136,8 @@ def test_wrong_requests(artifact: Artifact, space: ChainSpace, tmp_path: Path) -
     with pytest.raises(ConfigError, match="threads must be"):
         bench([artifact], threads=(1, 10_000))
     found = bench([artifact], batches=(1, 65), effort=EFFORT)
-    assert ("onnx-fp32", "it takes 1 to 64 images, not 65") in [(c.file.target, why) for c, why in found.lacking]
-    gpu = export(Network(space, [0] * 6).eval(), ["tensorrt-rtx-fp16"], tmp_path / "gpu")
+    assert ("onnx-fp32", "it takes 1 to 64 images, not 65") in [(each.target, each.lacks) for each in found.lacking]
+    gpu = export_network(Network(space, [0] * 6).eval(), ["tensorrt-rtx-fp16"], tmp_path / "gpu")
     with pytest.raises(RuntimeMissingError, match=r"tensorrt-rtx-fp16: .*GPU"):
         bench([gpu])
 
@@ -160,19 +160,17 @@ def test_an_engine_without_its_proof_runs_only_when_trusted(
     assert asked[4:] == [False] * 4
 
 
-def test_the_fastest_is_named_with_those_that_cant_be_told_from_it(artifact: Artifact) -> None:
-    found = load_artifact(artifact.path)
-    file = found.manifest.files[0]
+def test_the_fastest_is_named_with_those_that_cant_be_told_from_it() -> None:
+    def row(target: str, p50_ms: float, confidence_95: float, batch: int = 1) -> BenchRow:
+        return BenchRow(
+            artifact="a", target=target, runtime="x", threads=1, batch=batch, precision="fp32",
+            p50_ms=p50_ms, p10_ms=p50_ms, p90_ms=p50_ms, count=9, confidence_95=confidence_95,
+            images_per_s=1.0, bytes=1, parity=None, precisions={}, memory_mb=None, predicted_ms=None,
+        )  # fmt: skip
 
-    def result(p50_ms: float, confidence_95: float, batch: int = 1) -> BenchResult:
-        latency = Latency(p50_ms=p50_ms, p10_ms=p50_ms, p90_ms=p50_ms, count=9, confidence_95=confidence_95)
-        cell = cells.Cell(artifact=found, file=file, threads=1, batch=batch)
-        return BenchResult(cell=cell, latency=latency, parity=None, precisions={}, memory_mb=None)
-
-    best, near, far, other = result(2.0, 0.05), result(2.2, 0.05), result(2.3, 0.05), result(9.0, 0.0, batch=8)
-    results = [best, near, far, other]
-    told = Bench(results=results, lacking=[], drift=None, confidence_95=0.05, unsteadiness_90=0.0)
-    assert told.fastest() == [(best, [near]), (other, [])]  # 2.2 − 5 % is below 2.0 + 5 %, 2.3 − 5 % isn't
+    rows = [row("best", 2.0, 0.05), row("near", 2.2, 0.05), row("far", 2.3, 0.05), row("other", 9.0, 0.0, batch=8)]
+    told = [(best.target, [each.target for each in best.as_fast]) for best in fastest(rows)]
+    assert told == [("best", ["near"]), ("other", [])]  # 2.2 − 5 % is below 2.0 + 5 %, 2.3 − 5 % isn't
 
 
 def test_export_says_what_a_file_costs(artifact: Artifact) -> None:

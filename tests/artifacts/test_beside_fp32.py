@@ -10,9 +10,9 @@ import pytest
 from hwnas.artifacts import beside_fp32
 from hwnas.artifacts.beside_fp32 import costs
 from hwnas.artifacts.make import Made, make
+from hwnas.artifacts.parity import random_textures
 from hwnas.artifacts.target import get_target
 from hwnas.artifacts.timing import Timing
-from hwnas.artifacts.verify import random_textures
 from hwnas.errors import ModelError
 from hwnas.nn.network import Network
 from hwnas.space.chain import ChainSpace

@@ -17,12 +17,14 @@ from PIL import Image
 
 from hwnas.artifacts.bundle import load_artifact
 from hwnas.artifacts.card import literal
-from hwnas.artifacts.export import export
+from hwnas.artifacts.export import export_network
 from hwnas.artifacts.reference import Normalization, read_reference, reference_of
-from hwnas.data.load import load_data
+from hwnas.data.load import load_data, preprocessing_of
 from hwnas.errors import ConfigError, HwnasError, ModelError, SpaceError
-from hwnas.nn.model_folder import ModelInfo, load_model, save_model
+from hwnas.files import validated
+from hwnas.nn.model_folder import load_model, save_model
 from hwnas.nn.network import Network
+from hwnas.records.model import ModelInfo, Preprocessing
 from hwnas.space.registry import get_space
 from tests.artifacts.conftest import Copy, Shipped
 
@@ -83,7 +85,8 @@ def test_predict_prepares_images_as_hwnas_does(shipped: Shipped, tmp_path: Path)
     data = load_data(str(tmp_path / "photos"), 16, resize_px=20)
     info = ModelInfo(data="photos", labels=None, preprocessing=data.preprocessing)
     network = Network(get_space("macro-w8", 16, 10), [0, 1, 2, 0, 1, 2, 0, 1], seed=1).eval()
-    export(network, ["openvino-fp32"], tmp_path / "artifact", info=info)
+    network.info = info
+    export_network(network, ["openvino-fp32"], tmp_path / "artifact")
     wanted = expected(network, data.normalize(data.test.pixels(torch.arange(4))))
     paths = sorted((tmp_path / "photos" / "test" / "cats").iterdir())
     for path, its in zip(paths, wanted, strict=True):
@@ -111,17 +114,26 @@ def test_an_artifact_carries_its_space(shipped: Shipped) -> None:
     """The YAML file that the space was read from is gone, and its path isn't told."""
     artifact = load_artifact(shipped.path)
     assert artifact.arch.space.fingerprint == shipped.network.space.fingerprint
-    assert json.loads((shipped.path / "arch.json").read_text())["space"] == "space.yaml"
+    assert json.loads((shipped.path / "arch.json").read_text())["space"] == "small.yaml"
     folder = str(shipped.path.parent).encode()
     assert not [path.name for path in shipped.path.iterdir() if folder in path.read_bytes()]
 
 
-def test_a_space_that_changed_is_told(small_yaml: Path, tmp_path: Path) -> None:
-    network = Network(get_space(str(small_yaml)), [0] * 6)
+def test_a_model_and_an_artifact_need_no_yaml(
+    small_yaml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From any folder, whether the file was edited since or is gone."""
+    monkeypatch.chdir(tmp_path)
+    space = get_space("small.yaml")
+    save_model(Network(space, [0] * 6).eval(), tmp_path / "model")
     small_yaml.write_text(small_yaml.read_text().replace("c_out: 12", "c_out: 16"))
-    with pytest.raises(SpaceError, match="another space"):
-        export(network, ["onnx-fp32"], tmp_path / "artifact")
-    assert not (tmp_path / "artifact").exists()
+    artifact = export_network(load_model(tmp_path / "model"), ["onnx-fp32"], tmp_path / "artifact")
+    assert artifact.arch.space.fingerprint == space.fingerprint
+    small_yaml.unlink()
+    monkeypatch.chdir("/")
+    network = load_model(tmp_path / "model")
+    assert network.space.fingerprint == space.fingerprint
+    assert export_network(network, ["onnx-fp32"], tmp_path / "again").graph == artifact.graph == network.graph
 
 
 def test_the_reference_is_what_the_data_path_gives(shipped: Shipped) -> None:
@@ -148,11 +160,18 @@ def test_normalization_is_that_of_the_data(shipped: Shipped) -> None:
 
 
 @pytest.mark.parametrize(
-    "preprocessing", [{"mean": "grey"}, {"mean": [0.5, 0.5]}, {"std": [1.0, 0.0, 1.0]}, {"std": [float("nan")] * 3}]
+    "odd", [{"mean": "grey"}, {"mean": [0.5, "0.5", 0.5]}, {"std": [1.0, 0.0, 1.0]}, {"std": [float("nan")] * 3}]
 )
-def test_preprocessing_that_makes_no_sense(shipped: Shipped, preprocessing: dict[str, object]) -> None:
+def test_preprocessing_that_makes_no_sense(shipped: Shipped, odd: dict[str, object]) -> None:
+    assert shipped.info.preprocessing is not None
+    with pytest.raises(ModelError, match=next(iter(odd))):
+        validated(Preprocessing, {**shipped.info.preprocessing.plain(), **odd}, "preprocessing.json", ModelError)
+
+
+def test_preprocessing_of_other_channels(shipped: Shipped) -> None:
+    grey = preprocessing_of(16, 16, (0.5,), (0.5,))
     with pytest.raises(ConfigError, match="preprocessing"):
-        reference_of(shipped.network, shipped.data.test_images(8), preprocessing)
+        reference_of(shipped.network, shipped.data.test_images(8), grey)
 
 
 def test_the_model_card_says_what_is_known(shipped: Shipped) -> None:
@@ -171,8 +190,8 @@ def test_the_model_card_says_what_is_known(shipped: Shipped) -> None:
 
 def test_the_model_card_is_honest(tmp_path: Path) -> None:
     network = Network(get_space("macro-w8", 16, 10), [0] * 8)
-    info = ModelInfo(made_from={"weights": "random, seed 0"})
-    export(network, ["onnx-fp32"], tmp_path / "artifact", info=info)
+    network.info = ModelInfo.of_random(0)
+    export_network(network, ["onnx-fp32"], tmp_path / "artifact")
     card = (tmp_path / "artifact" / "README.md").read_text("utf-8")
     for part in ["for timing only", "no data set", "Nobody knows", "have no names", "guesses", "random textures"]:
         assert part in card
@@ -204,7 +223,7 @@ def test_weights_that_are_no_safetensors(shipped: Shipped, tmp_path: Path, conte
     if content.startswith(b"\x80"):
         content = f"cos\nsystem\n(S'touch {trace}'\ntR.".encode()
     network = Network(get_space("macro-w8", 16, 10), [0] * 8)
-    save_model(network, tmp_path / "model", ModelInfo(), madds=1, params=1)
+    save_model(network, tmp_path / "model")
     (tmp_path / "model" / "weights.safetensors").write_bytes(content)
     described = json.loads((tmp_path / "model" / "model.json").read_text())
     described["weights_sha256"] = hashlib.sha256(content).hexdigest()
@@ -235,9 +254,10 @@ def test_a_manifest_that_names_a_file_outside(copy: Copy, name: str, words: str)
 
 
 def test_a_manifest_whose_space_lies_outside(copy: Copy, small_yaml: Path) -> None:
-    copy.edit(lambda manifest: manifest["arch"].update(space=str(small_yaml)))
+    """A path is only where a space came from: it is never read."""
+    copy.edit(lambda manifest: manifest["space"].update(source=str(small_yaml), definition=None))
     artifact = load_artifact(copy.path)
-    with pytest.raises(ModelError, match=r"isn't a space of the folder"):
+    with pytest.raises(SpaceError, match="no space"):
         _ = artifact.arch
 
 
@@ -259,4 +279,4 @@ def test_what_isnt_a_file_is_not_read(copy: Copy, kind: str) -> None:
 
 def test_an_artifact_is_written_once(shipped: Shipped) -> None:
     with pytest.raises(HwnasError, match="exists already"):
-        export(shipped.network, ["onnx-fp32"], shipped.path)
+        export_network(shipped.network, ["onnx-fp32"], shipped.path)

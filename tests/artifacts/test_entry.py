@@ -14,20 +14,21 @@ from hypothesis import strategies as st
 from onnx import TensorProto
 
 from hwnas.artifacts.entry import Normalization
-from hwnas.artifacts.export import export
-from hwnas.artifacts.verify import random_textures
+from hwnas.artifacts.export import export_network
+from hwnas.artifacts.parity import random_textures
+from hwnas.data.load import preprocessing_of
 from hwnas.errors import ConfigError, ModelError
-from hwnas.nn.model_folder import ModelInfo
 from hwnas.nn.network import Network
 from hwnas.onnx.precision.half import to_half
 from hwnas.onnx.precision.int8 import ONNXRUNTIME, quantize
+from hwnas.records.model import ModelInfo, Preprocessing
 from hwnas.runtimes.registry import get_runtime
 from hwnas.space.chain import ChainSpace
 from tests.onnx_models import onnx_of
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 NORMALIZATION = Normalization(MEAN, STD)
-INFO = ModelInfo(preprocessing={"mean": list(MEAN), "std": list(STD)})
+INFO = ModelInfo(preprocessing=preprocessing_of(16, 16, MEAN, STD))
 TARGET = """
 schema: hwnas-target/1
 format: {format}
@@ -41,7 +42,9 @@ tolerance: {{relative: {relative}, top1: 0.5}}
 
 @pytest.fixture
 def network(small_space: ChainSpace) -> Network:
-    return Network(small_space, [1] * small_space.num_layers).eval()
+    network = Network(small_space, [1] * small_space.num_layers).eval()
+    network.info = INFO
+    return network
 
 
 def target(folder: Path, **changes: object) -> str:
@@ -106,7 +109,7 @@ def test_an_exported_file_takes_bytes_and_gives_pytorchs_answers(
     runtime = "onnxruntime" if format_ == "onnx" else "openvino"
     pytest.importorskip(runtime)
     name = target(tmp_path, format=format_, runtime=runtime)
-    artifact = export(network, [name], tmp_path / "artifact", info=INFO)
+    artifact = export_network(network, [name], tmp_path / "artifact")
     (file,) = artifact.manifest.files
     assert file.file.endswith(suffix)
     assert file.settings.preprocessing == "inside"
@@ -121,7 +124,7 @@ def test_an_exported_file_takes_bytes_and_gives_pytorchs_answers(
 
 def test_files_with_and_without_are_held_against_the_same_images(network: Network, tmp_path: Path) -> None:
     names = [target(tmp_path), target(tmp_path, preprocessing="outside")]
-    artifact = export(network, names, tmp_path / "artifact", info=INFO, images=random_textures(4, (3, 16, 16)))
+    artifact = export_network(network, names, tmp_path / "artifact", images=random_textures(4, (3, 16, 16)))
     assert all(file.parity.max_relative < 1e-4 for file in artifact.manifest.files)
 
 
@@ -148,30 +151,23 @@ def test_a_wrong_normalisation_is_caught(
 
     monkeypatch.setattr(Normalization, "inside", faulty)
     with pytest.raises(Exception, match="differs from PyTorch"):
-        export(network, [target(tmp_path)], tmp_path / "artifact", info=INFO)
+        export_network(network, [target(tmp_path)], tmp_path / "artifact")
     assert not (tmp_path / "artifact").exists()
 
 
 @pytest.mark.parametrize(
-    "preprocessing",
-    [
-        None,
-        {},
-        {"mean": [0.5] * 3},
-        {"mean": [0.5], "std": [0.5]},
-        {"mean": [0.5] * 3, "std": [1, 0, 1]},
-        {"mean": "a"},
-    ],
+    "preprocessing", [None, preprocessing_of(16, 16, (0.5,), (0.5,)), preprocessing_of(16, 16, MEAN, (0.5,))]
 )
 def test_a_model_that_does_not_say_how_it_normalises_is_refused(
-    network: Network, tmp_path: Path, preprocessing: dict[str, object] | None
+    network: Network, tmp_path: Path, preprocessing: Preprocessing | None
 ) -> None:
-    with pytest.raises(ConfigError, match=r"mean and std|divides by std"):
-        export(network, [target(tmp_path)], tmp_path / "artifact", info=ModelInfo(preprocessing=preprocessing))
+    network.info = ModelInfo(preprocessing=preprocessing)
+    with pytest.raises(ConfigError, match="mean and std"):
+        export_network(network, [target(tmp_path)], tmp_path / "artifact")
 
 
 def test_a_fixed_batch_is_a_number_in_the_file(network: Network, tmp_path: Path) -> None:
-    artifact = export(network, [target(tmp_path, batch=4, precision="int8", relative=0.5)], tmp_path / "a", info=INFO)
+    artifact = export_network(network, [target(tmp_path, batch=4, precision="int8", relative=0.5)], tmp_path / "a")
     graph = onnx.load_from_string(artifact.read(artifact.manifest.files[0])[".onnx"]).graph
     for value in (*graph.input, *graph.output):
         assert value.type.tensor_type.shape.dim[0].dim_value == 4
@@ -196,14 +192,14 @@ def test_versions_that_nothing_reads_are_one_error_before_any_work(
     path = Path(target(tmp_path))
     path.write_text(f"{path.read_text()}{versions}\n")
     with pytest.raises((ConfigError, ModelError), match=words) as caught:
-        export(network, [str(path)], tmp_path / "artifact", info=INFO)
+        export_network(network, [str(path)], tmp_path / "artifact")
     assert "\n" not in str(caught.value)
 
 
 def test_versions_asked_for_are_those_of_the_file(network: Network, tmp_path: Path) -> None:
     path = Path(target(tmp_path))
     path.write_text(f"{path.read_text()}opset: 17\nir_version: 8\n")
-    artifact = export(network, [str(path)], tmp_path / "artifact", info=INFO)
+    artifact = export_network(network, [str(path)], tmp_path / "artifact")
     proto = onnx.load_from_string(artifact.read(artifact.manifest.files[0])[".onnx"])
     assert (proto.opset_import[0].version, proto.ir_version) == (17, 8)
     assert json.loads((artifact.path / "manifest.json").read_text())["files"][0]["settings"]["opset"] == 17

@@ -12,42 +12,47 @@ import torch
 
 from hwnas.artifacts import make as make_module
 from hwnas.artifacts.bundle import load_artifact
-from hwnas.artifacts.export import export
-from hwnas.artifacts.target import Tolerance, get_target, target_names
-from hwnas.artifacts.verify import compare, misses, random_textures, shortfall
+from hwnas.artifacts.export import export_network
+from hwnas.artifacts.parity import compare, misses, random_textures, shortfall
+from hwnas.artifacts.target import get_target, target_names
+from hwnas.data.load import preprocessing_of
 from hwnas.errors import CheckpointError, ConfigError, CountError, DataError, ModelError, OutputError, ParityError
 from hwnas.graph.count import count
-from hwnas.nn.derive import derive
-from hwnas.nn.model_folder import ModelInfo, load_model, save_model
+from hwnas.nn.inherit import inherit
+from hwnas.nn.model_folder import load_model, save_model
 from hwnas.nn.network import Network
 from hwnas.nn.supernet import Supernet
+from hwnas.records.model import ModelInfo
+from hwnas.records.target import Tolerance
 from hwnas.space.chain import ChainSpace
 from tests.nn.weights import lived_in
 from tests.onnx_models import onnx_of
 
 INFO = ModelInfo(
     data="digits", labels=("zero", "one"), accuracy={"test": 0.9},
-    preprocessing={"resolution": 16, "mean": [0.5] * 3, "std": [0.25] * 3},
+    preprocessing=preprocessing_of(16, 16, (0.5,) * 3, (0.25,) * 3),
     made_from={"supernet": "abc"},
 )  # fmt: skip
 
 
 @pytest.fixture
 def network(small_space: ChainSpace) -> Network:
-    return derive(lived_in(Supernet(small_space.inheriting())), [0, 3, 1, 2, 4, 1]).eval()
+    network = inherit(lived_in(Supernet(small_space.inheriting())), [0, 3, 1, 2, 4, 1]).eval()
+    network.info = INFO
+    return network
 
 
 def test_the_folder_holds_what_the_manifest_says(network: Network, tmp_path: Path) -> None:
-    artifact = export(network, ["onnx-fp32"], tmp_path / "artifact", info=INFO)
+    artifact = export_network(network, ["onnx-fp32"], tmp_path / "artifact")
     assert {p.name for p in artifact.path.iterdir()} == {
-        "manifest.json", "README.md", "predict.py", "arch.json", "space.yaml", "preprocessing.json", "labels.json",
+        "manifest.json", "README.md", "predict.py", "arch.json", "preprocessing.json", "labels.json",
         "parity.safetensors", "onnx-fp32.onnx",
     }  # fmt: skip
     manifest = artifact.manifest
     assert (manifest.madds, manifest.params) == (count(network.graph).madds, count(network.graph).params)
-    assert manifest.stabilizers == {"4": "kept as layers.4: a residual on both sides"}
+    assert [(s.layer, str(s)) for s in manifest.stabilizers] == [(4, "kept as layers.4: a residual on both sides")]
     assert json.loads((artifact.path / "labels.json").read_text()) == ["zero", "one"]
-    assert json.loads((artifact.path / "preprocessing.json").read_text()) == INFO.preprocessing
+    assert artifact.preprocessing == INFO.preprocessing
     assert artifact.arch.choices == network.choices
     assert artifact.arch.space.fingerprint == network.space.fingerprint
     (file,) = manifest.files
@@ -60,7 +65,7 @@ def test_the_folder_holds_what_the_manifest_says(network: Network, tmp_path: Pat
 
 def test_the_file_gives_pytorchs_answers(network: Network, tmp_path: Path) -> None:
     images = random_textures(7, (3, 16, 16), seed=9)
-    artifact = export(network, ["onnx-fp32"], tmp_path / "artifact", images=images)
+    artifact = export_network(network, ["onnx-fp32"], tmp_path / "artifact", images=images)
     session = artifact.open(artifact.manifest.files[0])
     expected = network(torch.from_numpy(images)).detach().numpy()
     np.testing.assert_allclose(session.run(images), expected, rtol=1e-4, atol=1e-5)
@@ -70,7 +75,7 @@ def test_the_file_gives_pytorchs_answers(network: Network, tmp_path: Path) -> No
 def test_export_leaves_the_network_as_it_was(network: Network, tmp_path: Path) -> None:
     network.train()
     before = {k: v.clone() for k, v in network.state_dict().items()}
-    export(network, ["onnx-fp32"], tmp_path / "artifact")
+    export_network(network, ["onnx-fp32"], tmp_path / "artifact")
     assert network.training
     assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items())
 
@@ -81,11 +86,11 @@ def test_a_wrong_export_is_caught_and_leaves_nothing(
     other = Network(network.space.inheriting(), network.choices, seed=5)
     monkeypatch.setattr(make_module, "to_onnx", lambda _, __, **versions: onnx_of(other, **versions))
     with pytest.raises(ParityError, match="differs from PyTorch"):
-        export(network, ["onnx-fp32"], tmp_path / "artifact")
+        export_network(network, ["onnx-fp32"], tmp_path / "artifact")
     smaller = Network(network.space, [0] * 6)
     monkeypatch.setattr(make_module, "to_onnx", lambda _, __, **versions: onnx_of(smaller, **versions))
     with pytest.raises(CountError, match="graph isn't the arch"):
-        export(network, ["onnx-fp32"], tmp_path / "artifact")
+        export_network(network, ["onnx-fp32"], tmp_path / "artifact")
     assert [path.name for path in tmp_path.glob("*artifact*")] == ["artifact.failed"]
     evidence = {path.name for path in (tmp_path / "artifact.failed").iterdir()}
     assert evidence == {"onnx-fp32.onnx", "onnx-fp32.graph.onnx", "failures.json"}
@@ -124,7 +129,7 @@ def test_random_textures_have_coarse_and_fine_structure() -> None:
 
 @pytest.mark.parametrize("change", ["altered", "missing", "manifest"])
 def test_an_altered_artifact_is_refused(network: Network, tmp_path: Path, change: str) -> None:
-    artifact = export(network, ["onnx-fp32"], tmp_path / "artifact")
+    artifact = export_network(network, ["onnx-fp32"], tmp_path / "artifact")
     model = artifact.path / "onnx-fp32.onnx"
     if change == "altered":
         model.write_bytes(model.read_bytes()[:-1] + b"\x00")
@@ -139,7 +144,7 @@ def test_an_altered_artifact_is_refused(network: Network, tmp_path: Path, change
 
 
 def test_a_link_out_of_the_folder_is_refused(network: Network, tmp_path: Path) -> None:
-    artifact = export(network, ["onnx-fp32"], tmp_path / "artifact")
+    artifact = export_network(network, ["onnx-fp32"], tmp_path / "artifact")
     model = artifact.path / "onnx-fp32.onnx"
     shutil.move(model, tmp_path / "elsewhere.onnx")
     model.symlink_to(tmp_path / "elsewhere.onnx")
@@ -157,7 +162,7 @@ def test_wrong_requests(network: Network, tmp_path: Path) -> None:
         (DataError, ["onnx-fp32"], "a", np.zeros((2, 3, 8, 8), np.float32)),
     ]:
         with pytest.raises(error):
-            export(network, targets, tmp_path / output, images=images)
+            export_network(network, targets, tmp_path / output, images=images)
     assert [p.name for p in tmp_path.iterdir() if p.suffix != ".yaml"] == ["there"]
 
 
@@ -186,8 +191,7 @@ def test_a_users_target_is_checked(tmp_path: Path, line: str, words: str) -> Non
 @pytest.mark.parametrize("change", ["weights", "no weights", "json", "arch", "no json"])
 def test_an_altered_model_folder_is_refused(network: Network, tmp_path: Path, change: str) -> None:
     folder = tmp_path / "model"
-    counted = count(network.graph)
-    save_model(network, folder, INFO, madds=counted.madds, params=counted.params)
+    save_model(network, folder)
     weights, description = folder / "weights.safetensors", folder / "model.json"
     if change == "weights":
         weights.write_bytes(weights.read_bytes()[:-4] + b"\x00\x00\x00\x01")
@@ -197,7 +201,7 @@ def test_an_altered_model_folder_is_refused(network: Network, tmp_path: Path, ch
         description.unlink()
     else:
         data = json.loads(description.read_text())
-        data |= {"arch": {**data["arch"], "choices": [0] * 6}} if change == "arch" else {"schema": "x"}
+        data |= {"choices": [0] * 6, "stabilizers": []} if change == "arch" else {"schema": "x"}
         description.write_text(json.dumps(data))
     with pytest.raises(CheckpointError if change == "arch" else ModelError) as caught:
         load_model(folder)
@@ -205,9 +209,9 @@ def test_an_altered_model_folder_is_refused(network: Network, tmp_path: Path, ch
 
 
 def test_models_are_written_once(network: Network, tmp_path: Path) -> None:
-    save_model(network, tmp_path / "model", INFO, madds=1, params=1)
+    save_model(network, tmp_path / "model")
     with pytest.raises(OutputError, match="exists already"):
-        save_model(network, tmp_path / "model", INFO, madds=1, params=1)
+        save_model(network, tmp_path / "model")
 
 
 def test_most_layers_compute_as_asked() -> None:

@@ -11,14 +11,14 @@ from onnx import numpy_helper
 
 from hwnas.arrays import Images
 from hwnas.artifacts.formats.registry import get_format
-from hwnas.artifacts.judge import Evidence, judge
 from hwnas.artifacts.keep_float import Trial, choose
 from hwnas.artifacts.make import Made, make
+from hwnas.artifacts.parity import Evidence, compare, judge, logits_of, misses, random_textures, sqnr_db
 from hwnas.artifacts.precision import in_precision
-from hwnas.artifacts.target import Quantization, Target, get_target
-from hwnas.artifacts.verify import compare, logits_of, misses, random_textures, sqnr_db
+from hwnas.artifacts.target import get_target
 from hwnas.errors import DataError, HwnasError
 from hwnas.nn.network import Network
+from hwnas.records.target import Quantization, Target
 from hwnas.runtimes.registry import get_runtime
 from hwnas.space.chain import ChainSpace
 from tests.onnx_models import onnx_of
@@ -67,10 +67,10 @@ def test_what_all_inputs_share_counts_for_nothing() -> None:
 @pytest.mark.parametrize("name", ["onnx-int8-cpu", "openvino-int8", "onnx-int8-tensorrt"])
 def test_random_weights_pass_and_broken_files_fail(network: Network, evidence: Evidence, name: str) -> None:
     made = make(network, asked((), name), random_textures(48, CHW, seed=1))
-    assert judge(made, evidence).failures == ()
+    assert judge(made.session, made.target, made.precisions, evidence).failures == ()
     for broken in broken_graphs(made.graph):
         session = get_runtime("onnxruntime").load(broken, threads=1, precision="fp32")
-        failures = judge(replace(made, session=session), evidence).failures
+        failures = judge(session, made.target, made.precisions, evidence).failures
         assert any("dB above its noise" in failure for failure in failures), failures
 
 

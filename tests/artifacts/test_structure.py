@@ -10,13 +10,13 @@ import pytest
 from onnx import ModelProto, helper, numpy_helper
 
 from hwnas.artifacts.entry import Normalization
+from hwnas.artifacts.parity import random_textures
 from hwnas.artifacts.structure import check_structure, check_versions, layers_of
 from hwnas.artifacts.target import get_target
-from hwnas.artifacts.verify import random_textures
 from hwnas.errors import CountError
 from hwnas.graph.count import cost
 from hwnas.nn.checkpoints import load_scarlet
-from hwnas.nn.derive import derive
+from hwnas.nn.inherit import inherit
 from hwnas.nn.network import Network
 from hwnas.nn.supernet import Supernet
 from hwnas.onnx.precision.half import to_half
@@ -64,8 +64,8 @@ def test_every_precision_passes(network: Network, model: bytes, chw: tuple[int, 
 
 
 def test_a_network_with_stabilizers_that_stay_passes(small_space: ChainSpace) -> None:
-    network = derive(lived_in(Supernet(small_space.inheriting())), [0, 3, 1, 2, 4, 1]).eval()
-    assert any("kept" in note for note in network.stabilizer_notes.values())
+    network = inherit(lived_in(Supernet(small_space.inheriting())), [0, 3, 1, 2, 4, 1]).eval()
+    assert any(each.kept for each in network.stabilizers)
     check_structure(onnx_of(network, (3, 16, 16)), network.graph)
 
 

@@ -12,10 +12,14 @@ from typing import Any
 import pytest
 
 from hwnas.cli.bench_table import lines
+from hwnas.records.bench import BenchCell, BenchRecord
 from tests.cli.conftest import Flow
 from tests.cli.run import Shell
 
-PARITY = {"max_relative": 6.9e-3, "top1_agreement": 1.0}
+PARITY = {
+    "max_abs": 0.1, "max_relative": 6.9e-3, "cosine": 1.0, "sqnr_db": None, "top1_agreement": 1.0,
+    "images": 8, "inputs": "x",
+}  # fmt: skip
 
 
 class Terminal(io.StringIO):
@@ -32,13 +36,18 @@ def row(target: str, runtime: str, p50_ms: float, **more: Any) -> dict[str, Any]
     }  # fmt: skip
 
 
-def result(*rows: dict[str, Any], as_fast: tuple[int, ...] = (), **more: Any) -> dict[str, Any]:
-    fastest = [{**rows[0], "as_fast": [rows[index] for index in as_fast]}]
+def result(*rows: dict[str, Any], as_fast: tuple[int, ...] = (), **more: Any) -> BenchRecord:
+    best = {**cell(rows[0]), "p50_ms": rows[0]["p50_ms"], "as_fast": [cell(rows[index]) for index in as_fast]}
     told = {"lacking": [], "drift": None, "confidence_95": 0.02, "unsteadiness_90": 0.05}
-    return {"results": list(rows), "fastest": fastest, **told, **more}
+    plain = {"schema": BenchRecord.SCHEMA, "results": list(rows), "fastest": [best], **told, **more}
+    return BenchRecord.of_plain(plain, "bench")
 
 
-def printed(found: dict[str, Any]) -> list[str]:
+def cell(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in BenchCell.model_fields}
+
+
+def printed(found: BenchRecord) -> list[str]:
     return lines(found, io.StringIO())
 
 
@@ -69,7 +78,7 @@ def test_columns_are_aligned_and_plain_where_nobody_looks() -> None:
 
 def test_what_is_within_the_noise_and_what_couldnt_run_is_said() -> None:
     near = row("near", "x", 5.01)
-    lacking = [{**row("gpu", "tensorrt", 1.0, batch=batch), "lacks": "no [red]GPU"} for batch in (1, 8)]
+    lacking = [{**cell(row("gpu", "tensorrt", 1.0, batch=batch)), "lacks": "no [red]GPU"} for batch in (1, 8)]
     text = printed(result(row("best", "x", 5.0), near, as_fast=(1,), lacking=lacking, drift=1.25))
     assert "within the noise of it near on x" in text[3]
     assert text[4] == "gpu on tensorrt can't be timed here: no [red]GPU"

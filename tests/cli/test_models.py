@@ -11,10 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
-from hwnas.cli.models import real_images
 from hwnas.data.load import load_data
-from hwnas.nn.model_folder import ModelInfo, load_model
+from hwnas.flow.export import real_images
+from hwnas.nn.model_folder import load_model
 from hwnas.nn.network import Network
+from hwnas.records.model import ModelInfo
 from hwnas.space.registry import get_space
 from tests.cli.conftest import Flow
 from tests.cli.run import Shell
@@ -38,8 +39,9 @@ def test_images_become_inputs_as_in_training(tmp_path: Path) -> None:
     trained = load_data(photos, 16, held_out=0.4, resize_px=20)
     network = Network(get_space("scarlet-tiny", 16, 2), [0] * 8)
     info = ModelInfo(data=photos, labels=("cat", "dog"), preprocessing=trained.preprocessing)
+    network.info = info
     for data in (None, photos):
-        real = real_images(network, info, data)
+        real = real_images(network, data)
         assert real is not None
         assert np.array_equal(real.images, trained.normalize(trained.test.pixels(torch.arange(6))).numpy())
     plain = load_data(photos, 16)
@@ -55,7 +57,7 @@ def test_a_model_whose_images_are_elsewhere(hwnas: Shell, flow: Flow, tmp_path: 
     model = tmp_path / "model"
     shutil.copytree(flow.model, model)
     described = json.loads((model / "model.json").read_text())
-    (model / "model.json").write_text(json.dumps({**described, "data": "photos"}))
+    (model / "model.json").write_text(json.dumps({**described, "info": {**described["info"], "data": "photos"}}))
     words = ("export", model, "--target", "onnx-fp32", "-o", tmp_path / "artifact")
     assert "no folder photos" in (message := hwnas.refused(*words))
     assert "--data" in message
@@ -77,12 +79,13 @@ def test_an_official_checkpoint(hwnas: Shell, tmp_path: Path) -> None:
     checkpoint = write(tmp_path / "official.pth.tar", state := official_state("scarlet-c"))
     derived = hwnas("derive", "scarlet-c", "--checkpoint", checkpoint, "-o", tmp_path / "model", "--json").json
     assert derived["params"] == 6_073_684
-    network, info = load_model(tmp_path / "model")
+    network = load_model(tmp_path / "model")
+    info = network.info
     assert info.data is None
     assert info.labels == tuple(map(str, range(1000)))
     assert info.preprocessing is not None
-    assert (info.preprocessing["resize_px"], info.preprocessing["resolution"]) == (256, 224)
-    assert info.preprocessing["mean"] == [0.485, 0.456, 0.406]
+    assert (info.preprocessing.resize_px, info.preprocessing.resolution) == (256, 224)
+    assert info.preprocessing.mean == (0.485, 0.456, 0.406)
     assert info.made_from["checkpoint"] == "official.pth.tar"
     assert torch.equal(network.state_dict()["head.classifier.weight"], state["classifier.weight"])
     words = ("derive", "scarlet-c", "--checkpoint", checkpoint, "--classes", "10", "-o", tmp_path / "other")
@@ -95,5 +98,5 @@ def test_a_point_of_the_front_is_derived(hwnas: Shell, flow: Flow, tmp_path: Pat
     last = len(shown) - 1
     point = f"{tmp_path / 'search' / 'front.json'}:{last}"
     assert hwnas("derive", point, "--supernet", flow.supernet, "-o", tmp_path / "model").status == 0
-    assert list(load_model(tmp_path / "model")[0].choices) == shown[last]["choices"]
+    assert list(load_model(tmp_path / "model").choices) == shown[last]["choices"]
     assert f"give one as :N from :0 to :{last}" in hwnas.refused("count", point.replace(f":{last}", ":99"))

@@ -66,9 +66,9 @@ def test_normalised_train_images_have_mean_0_and_variance_1(digits: Data) -> Non
 def test_the_shipped_preprocessing_is_what_normalize_does(digits: Data) -> None:
     shipped = digits.preprocessing
     pixels = all_pixels(digits.test)[:5]
-    by_hand = (pixels.numpy() / 255 - np.reshape(shipped["mean"], (3, 1, 1))) / np.reshape(shipped["std"], (3, 1, 1))
+    by_hand = (pixels.numpy() / 255 - np.reshape(shipped.mean, (3, 1, 1))) / np.reshape(shipped.std, (3, 1, 1))
     np.testing.assert_allclose(digits.normalize(pixels).numpy(), by_hand, atol=1e-5)
-    assert (shipped["resolution"], shipped["channel_order"], shipped["layout"]) == (16, "RGB", "NCHW")
+    assert (shipped.resolution, shipped.channel_order, shipped.layout) == (16, "RGB", "NCHW")
 
 
 def test_test_images_are_normalised_images_of_the_test_part(digits: Data) -> None:
@@ -153,8 +153,8 @@ def test_an_image_of_which_a_larger_square_is_decoded_has_the_same_centre(tmp_pa
     image = Image.open(tmp_path / "test" / "b" / "0.png").resize((26, 20), Image.Resampling.BILINEAR)
     expected = np.asarray(image.crop((5, 2, 21, 18)))
     np.testing.assert_array_equal(all_pixels(data.test)[1].permute(1, 2, 0).numpy(), expected)
-    assert data.preprocessing["resize"] == "shorter side to 20 pixels (pillow BILINEAR), then centre crop"
-    assert (data.preprocessing["resize_px"], data.preprocessing["resolution"]) == (20, 16)
+    assert data.preprocessing.resize == "shorter side to 20 pixels (pillow BILINEAR), then centre crop"
+    assert (data.preprocessing.resize_px, data.preprocessing.resolution) == (20, 16)
 
 
 @pytest.mark.parametrize("resize_px", [14, 17])

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from hwnas.artifacts.bundle import Artifact
-from hwnas.artifacts.export import export
-from hwnas.nn.derive import derive
-from hwnas.nn.model_folder import ModelInfo
+from hwnas.artifacts.export import export_network
+from hwnas.nn.inherit import inherit
 from hwnas.nn.network import Network
 from hwnas.nn.supernet import Supernet
+from hwnas.records.model import ModelInfo
 from hwnas.space.registry import get_space
 from tests.conftest import SMALL_SPACE
 from tests.nn.weights import lived_in
@@ -26,6 +26,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Network, Artifac
     (folder / "small.yaml").write_text(SMALL_SPACE)
     ir = (Path(__file__).parents[2] / "export" / "targets" / "openvino-fp32.yaml").read_text()
     (folder / "openvino-up-to-8.yaml").write_text(f"{ir}\nbatch: {{min: 1, opt: 4, max: 8}}\n")
-    network = derive(lived_in(Supernet(get_space(str(folder / "small.yaml")).inheriting())), [0, 3, 1, 2, 4, 1]).eval()
+    network = inherit(lived_in(Supernet(get_space(str(folder / "small.yaml")).inheriting())), [0, 3, 1, 2, 4, 1]).eval()
     targets = ["onnx-fp32", str(folder / "openvino-up-to-8.yaml")]
-    return network, export(network, targets, folder / "small", info=ModelInfo(labels=LABELS))
+    network.info = ModelInfo(labels=LABELS)
+    return network, export_network(network, targets, folder / "small")

@@ -15,7 +15,7 @@ import torch
 from onnx import TensorProto, helper
 
 from hwnas.artifacts.bundle import Artifact
-from hwnas.artifacts.verify import random_textures
+from hwnas.artifacts.parity import random_textures
 from hwnas.nn.network import Network
 from tests.deploy.conftest import LABELS
 

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from tritonclient.grpc import model_config_pb2 as pb
 
 from hwnas.artifacts.bundle import Artifact
-from hwnas.artifacts.export import export
-from hwnas.artifacts.pbtxt import to_pbtxt
-from hwnas.artifacts.triton import write_repository
+from hwnas.artifacts.export import export_network
+from hwnas.artifacts.triton import to_pbtxt, write_repository
+from hwnas.data.load import preprocessing_of
 from hwnas.errors import ConfigError, ModelError, OutputError
-from hwnas.nn.model_folder import ModelInfo
 from hwnas.nn.network import Network
+from hwnas.records.model import ModelInfo
 from tests.cli.run import Shell
 from tests.deploy.artifacts import retargeted
 from tests.deploy.conftest import LABELS
@@ -79,8 +79,9 @@ def test_the_onnx_model_is_what_its_configuration_says(exported: tuple[Network, 
 
 def test_a_model_that_takes_bytes(exported: tuple[Network, Artifact], tmp_path: Path) -> None:
     """Type, layout and warm-up are those of the file."""
-    info = ModelInfo(data="made up", preprocessing={"mean": [0.5] * 3, "std": [0.25] * 3})
-    bytes_in = export(exported[0], ["onnx-fp32-uint8"], tmp_path / "bytes", info=info)
+    network = Network(exported[0].space, exported[0].choices).eval()
+    network.info = ModelInfo(data="made up", preprocessing=preprocessing_of(16, 16, (0.5,) * 3, (0.25,) * 3))
+    bytes_in = export_network(network, ["onnx-fp32-uint8"], tmp_path / "bytes")
     write_repository(bytes_in, tmp_path / "repository")
     model = tmp_path / "repository" / "bytes_onnx-fp32-uint8"
     config = check_rules(model)

@@ -26,8 +26,8 @@ import pytest
 import torch
 
 from hwnas.artifacts.bundle import Artifact
+from hwnas.artifacts.parity import random_textures
 from hwnas.artifacts.triton import write_repository
-from hwnas.artifacts.verify import random_textures
 from hwnas.nn.network import Network
 from tests.deploy.artifacts import retargeted
 from tests.deploy.conftest import LABELS

@@ -10,22 +10,22 @@ from hwnas.graph.count import count
 from hwnas.graph.memory import peak_elements
 from hwnas.optimize import Budget, FeasibleRegion, Objective, Problem
 from hwnas.prediction.lowered import LayerMax, madds, params
-from hwnas.space.space import Space
+from hwnas.space.chain import ChainSpace
 from tests.extending.plugins import blocks, load
 
 
 @pytest.fixture(scope="module")
-def space() -> Space:
-    space: Space = load("add-a-space.md", "hwnas_widths").Widths()
+def space() -> ChainSpace:
+    space: ChainSpace = load("add-a-space.md", "hwnas_widths").Widths()
     return space
 
 
 @pytest.fixture(scope="module")
-def everything(space: Space) -> Archs:
+def everything(space: ChainSpace) -> Archs:
     return np.indices(tuple(space.num_choices)).reshape(space.num_layers, -1).T
 
 
-def test_sums_are_those_of_the_graphs(space: Space, everything: Archs) -> None:
+def test_sums_are_those_of_the_graphs(space: ChainSpace, everything: Archs) -> None:
     counts = [count(space.graph(arch)) for arch in everything]
     assert madds(space)(everything).tolist() == [c.madds for c in counts]
     assert params(space)(everything).tolist() == [c.params for c in counts]
@@ -34,7 +34,7 @@ def test_sums_are_those_of_the_graphs(space: Space, everything: Archs) -> None:
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
-def test_budgets_are_exact(space: Space, everything: Archs, share: float) -> None:
+def test_budgets_are_exact(space: ChainSpace, everything: Archs, share: float) -> None:
     """Each width is paid for by two layers, so no sum of choices alone would do."""
     costs = madds(space)(everything)
     budget = float(np.quantile(costs, share))
@@ -49,7 +49,7 @@ def test_budgets_are_exact(space: Space, everything: Archs, share: float) -> Non
     assert len(np.unique(drawn, axis=0)) > 0.9 * min(found.count, 300)
 
 
-def test_the_pages_search_runs(space: Space, everything: Archs) -> None:
+def test_the_pages_search_runs(space: ChainSpace, everything: Archs) -> None:
     names: dict[str, object] = {}
     exec(blocks("add-a-space.md")[1], names)
     found = names["found"]

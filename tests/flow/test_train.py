@@ -69,7 +69,7 @@ def test_a_run_opens_from_anywhere_whatever_became_of_the_yaml(
     assert by_itself.truth_archs == 10
     Path("arch.json").write_text(json.dumps(Arch(space, (0,) * 6).to_dict()))
     assert Shell(monkeypatch, capsys)("derive", "arch.json", "--supernet", run, "-o", "model").status == 0
-    assert load_model(Path("model"))[0].choices == (0,) * 6
+    assert load_model(Path("model")).choices == (0,) * 6
 
 
 def test_a_supernet_of_an_older_version_says_what_to_do(begun: Path) -> None:

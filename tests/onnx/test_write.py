@@ -19,11 +19,12 @@ from hwnas.graph.count import count
 from hwnas.graph.graph import chain, expanded
 from hwnas.graph.primitives import Activation, Norm, Primitive
 from hwnas.nn.checkpoints import load_scarlet
-from hwnas.nn.derive import derive
+from hwnas.nn.inherit import inherit
 from hwnas.nn.layers import GraphModule, build, initialize, weights_of
 from hwnas.nn.network import Network
 from hwnas.nn.supernet import Supernet
-from hwnas.onnx.write import IR_VERSION, OPSET, to_onnx
+from hwnas.onnx.write import to_onnx
+from hwnas.records.target import IR_VERSION, OPSET
 from hwnas.runtimes.registry import get_runtime
 from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
@@ -44,7 +45,7 @@ def test_same_numbers_for_every_batch(name: str, small_space: ChainSpace) -> Non
     space = small_space if name == "small" else get_space(name, 32)
     supernet = lived_in(Supernet(space.inheriting()))
     for arch in space.sample(4, seed=2):
-        network = derive(supernet, arch).eval()
+        network = inherit(supernet, arch).eval()
         model = written(network)
         for batch in (1, 3):
             x = torch.randn(batch, 3, space.resolution, space.resolution)
@@ -84,7 +85,7 @@ def test_scarlet_a_has_exactly_its_nodes() -> None:
 
 
 def test_nothing_of_the_machine_is_inside_and_bytes_repeat(small_space: ChainSpace) -> None:
-    network = derive(lived_in(Supernet(small_space.inheriting())), [0] * 6)
+    network = inherit(lived_in(Supernet(small_space.inheriting())), [0] * 6)
     first, second = (written(network) for _ in range(2))
     assert first == second
     model = onnx.load_from_string(first)
@@ -110,7 +111,7 @@ def _without_weights(model: onnx.ModelProto) -> list[bytes]:
 
 @pytest.mark.parametrize(("opset", "ir_version"), [(14, 7), (17, 8), (OPSET, IR_VERSION), (26, 13)])
 def test_versions_asked_for_are_written_and_run(small_space: ChainSpace, opset: int, ir_version: int) -> None:
-    network = derive(lived_in(Supernet(small_space.inheriting())), [1, 3, 0, 2, 4, 1]).eval()
+    network = inherit(lived_in(Supernet(small_space.inheriting())), [1, 3, 0, 2, 4, 1]).eval()
     data = to_onnx(network.graph, weights_of(network), opset=opset, ir_version=ir_version)
     model = onnx.load_from_string(data)
     assert [(o.domain, o.version) for o in model.opset_import] == [("", opset)]
@@ -133,7 +134,7 @@ def test_versions_that_cannot_be_had_are_errors() -> None:
 
 
 def test_the_module_is_left_as_it_was(small_space: ChainSpace) -> None:
-    network = derive(lived_in(Supernet(small_space.inheriting())), [0] * 6).train()
+    network = inherit(lived_in(Supernet(small_space.inheriting())), [0] * 6).train()
     before = {k: v.clone() for k, v in network.state_dict().items()}
     written(network)
     assert network.training
@@ -172,7 +173,7 @@ def test_a_bn_that_no_convolution_takes_in_stays() -> None:
 def test_torchs_own_exporter_agrees(small_space: ChainSpace, tmp_path_factory: pytest.TempPathFactory) -> None:
     """An independent writer of the same network: same multiply-adds' worth of convolutions, same numbers."""
     pytest.importorskip("onnxscript")
-    network = derive(lived_in(Supernet(small_space.inheriting())), [1, 3, 0, 2, 4, 1]).eval()
+    network = inherit(lived_in(Supernet(small_space.inheriting())), [1, 3, 0, 2, 4, 1]).eval()
     x = torch.randn(1, 3, 16, 16)
     program = torch.onnx.export(network, (x,), dynamo=True, verbose=False)
     assert program is not None

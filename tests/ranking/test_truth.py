@@ -198,7 +198,7 @@ def test_each_arch_is_trained_by_the_one_loop_and_its_test_accuracy_kept(
             config.model_copy(update={"learner": NetworkConfig(network=text, resolution=space.resolution)}),
             tmp_path / f"alone{accuracy}",
         )
-        network, _ = load_model(found.result)
+        network = load_model(found.result)
         assert list(network.choices) == arch
         assert found.accuracy["test"] == accuracy
     assert sorted(p.name for p in (tmp_path / "work").iterdir()) == ["settings.json", "truth.csv"]

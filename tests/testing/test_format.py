@@ -15,9 +15,9 @@ import pytest
 from hwnas.arrays import Images
 from hwnas.artifacts.formats.base import Files
 from hwnas.artifacts.formats.onnx import OnnxFormat
-from hwnas.artifacts.target import Target
 from hwnas.errors import ModelError
 from hwnas.progress import Progress
+from hwnas.records.target import Target
 from hwnas.runtimes.base import Runtime, Session
 from hwnas.testing import FormatContract
 

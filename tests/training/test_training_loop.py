@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from hwnas.arrays import Archs
 from hwnas.data.batches import Batches
 from hwnas.errors import CheckpointError, ConfigError, DataError, OutputError, SpaceError, TrainingError
-from hwnas.nn.model_folder import ModelInfo, load_model, save_model
+from hwnas.nn.model_folder import load_model, save_model
 from hwnas.nn.network import Network
 from hwnas.nn.supernet import Supernet
 from hwnas.space.chain import ChainSpace
@@ -39,7 +39,7 @@ from tests.training.training_cases import folder_of_images, short
 
 
 def saved_network(space: ChainSpace, folder: Path) -> Path:
-    save_model(Network(space, space.sample(1, seed=0)[0]), folder, ModelInfo(), madds=1, params=1)
+    save_model(Network(space, space.sample(1, seed=0)[0]), folder)
     return folder
 
 
@@ -134,11 +134,12 @@ def test_a_network_learns_and_becomes_a_model_folder(small_space: ChainSpace, tm
     result = run_training(config, tmp_path / "run")
     assert result.accuracy["test"] > 0.85
     assert result.result == tmp_path / "run" / "model"
-    network, info = load_model(result.result)
+    network = load_model(result.result)
+    info = network.info
     assert info.accuracy == result.accuracy
     assert info.labels == tuple("0123456789")
     assert info.data == "digits"
-    assert network.choices == load_model(start)[0].choices
+    assert network.choices == load_model(start).choices
 
 
 def test_a_network_gets_a_new_classifier_for_other_classes(small_space: ChainSpace, tmp_path: Path) -> None:
@@ -153,8 +154,9 @@ def test_a_network_gets_a_new_classifier_for_other_classes(small_space: ChainSpa
         learning_rate=1e-12,
         threads=1,
     )
-    network, info = load_model(run_training(config, tmp_path / "run").result)
-    before = load_model(start)[0]
+    network = load_model(run_training(config, tmp_path / "run").result)
+    info = network.info
+    before = load_model(start)
     assert network.head.classifier.out_features == 2
     assert info.labels == ("blue", "red")
     name = "stem.conv.0.weight"

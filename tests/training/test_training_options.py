@@ -118,7 +118,8 @@ def test_an_arch_is_trained_from_scratch_and_logged_with_all_its_metrics(small_y
     )  # fmt: skip
     result = run_training(config, tmp_path / "run")
     assert result.accuracy["test"] > 0.85
-    network, info = load_model(result.result)
+    network = load_model(result.result)
+    info = network.info
     assert network.choices == (0, 1, 2, 3, 0, 1)
     assert info.made_from["arch"] == f"{small_yaml.name}:0,1,2,3,0,1"  # and not where it lies on this machine
     last = read_log(result.run)[-1].validation
@@ -159,11 +160,11 @@ def test_the_largest_of_a_supernet_teaches(supernet_run: Path, tmp_path: Path) -
     images = trained.data.normalize(trained.data.validation.pixels(torch.arange(100)))
     with torch.inference_mode():
         agreement = [
-            (load_model(run.result)[0].eval()(images).argmax(1) == teacher(images).argmax(1)).float().mean().item()
+            (load_model(run.result).eval()(images).argmax(1) == teacher(images).argmax(1)).float().mean().item()
             for run in (taught, alone)
         ]
     assert agreement[0] > 0.3  # chance is 0.1; it has seen no label
-    origins = [load_model(run.result)[1].made_from for run in (taught, alone)]
+    origins = [load_model(run.result).info.made_from for run in (taught, alone)]
     assert origins[0].items() - origins[1].items() == {("teacher", "run"), ("teacher_sha256", trained.sha256)}
     assert (taught.result / "weights.safetensors").read_bytes() != (alone.result / "weights.safetensors").read_bytes()
 

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from hwnas.artifacts.formats.structure import Structure
-from hwnas.artifacts.target import Target
-from hwnas.errors import ModelError
+from hwnas.errors import ModelError, RuntimeMissingError
 from hwnas.onnx.precision.int8 import Preset
 from hwnas.progress import Progress
+from hwnas.records.target import Target
 from hwnas.runtimes.base import Runtime, Session
+from hwnas.runtimes.registry import get_runtime
 
 Files = Mapping[str, bytes]
 """{suffix: content} of one model; the first is the file that people name, such as ``.xml`` before ``.bin``."""
@@ -79,3 +80,19 @@ def complete(kind: Format, files: Files) -> None:
     for suffix in kind.suffixes:
         if suffix not in files:
             raise ModelError(f"format {kind.name} is files {', '.join(kind.suffixes)}; there is no {suffix}")
+
+
+def open_here(kind: Format, target: Target, graph: bytes, files: Files) -> tuple[Session, Runtime | None, str | None]:
+    """A target's files as a session, on the target's runtime or, where that can't run here, on one that can.
+
+    Returns:
+        (session, the target's runtime, None); or one of the graph on ONNX Runtime's CPU provider, None, and why.
+
+    Raises:
+        ModelError: the files can't be loaded.
+    """
+    try:
+        runtime = kind.runtime(target)
+        return kind.open(files, target, threads=1), runtime, None
+    except RuntimeMissingError as error:
+        return get_runtime("onnxruntime").load(graph, threads=1, precision="fp32"), None, str(error)

@@ -9,10 +9,10 @@ from onnx import TensorProto
 
 from hwnas.artifacts.formats.base import Files, complete
 from hwnas.artifacts.formats.structure import Structure, graph_structure
-from hwnas.artifacts.target import Target
 from hwnas.onnx.computed import computed_precisions
 from hwnas.onnx.precision.int8 import ONNXRUNTIME, OPENVINO, TENSORRT, Preset
 from hwnas.progress import Progress
+from hwnas.records.target import Target
 from hwnas.runtimes.base import Runtime, Session
 from hwnas.runtimes.onnxruntime import OnnxRuntimeSession
 from hwnas.runtimes.registry import get_runtime

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from hwnas.artifacts.formats.base import Files, complete
 from hwnas.artifacts.formats.structure import Structure, check_written
-from hwnas.artifacts.target import Target
 from hwnas.errors import ConfigError, ModelError, first_line
 from hwnas.onnx.precision.int8 import OPENVINO, Preset
 from hwnas.onnx.read import parsed
 from hwnas.progress import Progress
+from hwnas.records.target import Target
 from hwnas.runtimes.base import Runtime, Session
 from hwnas.runtimes.registry import get_runtime
 

@@ -6,12 +6,21 @@ from dataclasses import asdict
 from functools import partial
 
 from hwnas.artifacts.formats.base import Files
-from hwnas.artifacts.sidecar import SCHEMA, Sidecar, check_runs_here, read_sidecar, sha256, this_platform, vouching
-from hwnas.artifacts.target import Target
+from hwnas.artifacts.sidecar import (
+    EngineLayer,
+    Shapes,
+    Sidecar,
+    check_runs_here,
+    read_sidecar,
+    sha256,
+    this_platform,
+    vouching,
+)
 from hwnas.errors import ConfigError, ModelError
 from hwnas.files import to_json
 from hwnas.onnx.precision.int8 import TENSORRT, Preset
 from hwnas.progress import Progress
+from hwnas.records.target import Target
 from hwnas.runtimes.base import Session, check_precision
 from hwnas.runtimes.registry import get_runtime
 from hwnas.runtimes.tensorrt import TensorRt
@@ -42,19 +51,18 @@ class TensorRtFormat:
         check_precision(runtime, target.precision)
         batch = target.batch
         built = runtime.build(graph, BatchProfile(batch.min, batch.opt, batch.max), progress)
-        sidecar = {
-            "schema": SCHEMA,
-            "engine_sha256": sha256(built.engine),
-            "graph_sha256": sha256(graph),
-            "runtime": runtime.name,
-            "version": runtime.version(),
-            "capability": runtime.capability(),
-            "platform": this_platform(),
-            "options": dict(runtime.options),
-            "profile": built.profile,
-            "layers": [asdict(layer) for layer in built.layers],
-        }
-        return {".engine": built.engine, ".json": to_json(Sidecar.model_validate(sidecar).to_dict()).encode()}
+        sidecar = Sidecar(
+            engine_sha256=sha256(built.engine),
+            graph_sha256=sha256(graph),
+            runtime=runtime.name,
+            version=runtime.version(),
+            capability=runtime.capability(),
+            platform=this_platform(),
+            options=dict(runtime.options),
+            profile={name: Shapes(**dict(shapes)) for name, shapes in built.profile.items()},
+            layers=tuple(EngineLayer(**asdict(layer)) for layer in built.layers),
+        )
+        return {".engine": built.engine, ".json": to_json(sidecar.plain()).encode()}
 
     def open(self, files: Files, target: Target, *, threads: int, trusted: bool = False) -> Session:
         """In this order, each before the next: sidecar, hash, version, platform, GPU, deserialisation.

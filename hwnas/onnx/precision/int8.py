@@ -20,8 +20,9 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from hwnas.arrays import Images
 from hwnas.errors import ModelError
-from hwnas.onnx.precision.ranges import Ranges, Rule, calibrate
+from hwnas.onnx.precision.ranges import Ranges, calibrate
 from hwnas.onnx.read import input_chw, parsed
+from hwnas.records.target import RangeRule
 
 _WEIGHTED = ("Conv", "Gemm")
 _CLAMPS = ("Relu", "Clip")
@@ -87,7 +88,7 @@ def quantize(model: bytes, images: Sequence[Images], preset: Preset) -> bytes:
     return quantize_by(ranges_of(model, images, preset, "minmax"), model, preset)
 
 
-def ranges_of(model: bytes, images: Sequence[Images], preset: Preset, rule: Rule) -> Ranges:
+def ranges_of(model: bytes, images: Sequence[Images], preset: Preset, rule: RangeRule) -> Ranges:
     """The range of every activation that ``preset`` may want in int8.
 
     Raises:

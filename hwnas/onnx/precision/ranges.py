@@ -7,7 +7,6 @@ A range is a choice between clipping the few large values and rounding all other
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +16,7 @@ from onnx import ModelProto, helper
 from hwnas.arrays import Images, Values
 from hwnas.errors import ModelError, first_line
 from hwnas.onnx.read import input_chw
-
-Rule = Literal["minmax", "mse"]
-"""``minmax``: nothing is clipped. ``mse``: the least mean square error of clipping and rounding together."""
+from hwnas.records.target import RangeRule
 
 Ranges = dict[str, tuple[float, float]]
 """{tensor: (least, greatest) value that is kept}; zero lies between them."""
@@ -29,7 +26,9 @@ _SAMPLE = 1 << 18  # values of a tensor that the error is taken of
 _SHARES = np.linspace(0.1, 1.0, 46)  # of a range's end that the search for the least error tries
 
 
-def calibrate(proto: ModelProto, names: Sequence[str], images: Sequence[Images], rule: Rule, *, signed: bool) -> Ranges:
+def calibrate(
+    proto: ModelProto, names: Sequence[str], images: Sequence[Images], rule: RangeRule, *, signed: bool
+) -> Ranges:
     """The range of each tensor.
 
     Args:

@@ -14,10 +14,10 @@ from pydantic import model_validator
 from hwnas.data.load import Data
 from hwnas.errors import ArchError, ConfigError
 from hwnas.evaluation.accuracy import Evaluator, channels_last, metrics_of
-from hwnas.graph.count import count
 from hwnas.nn.layers import quiet_residuals
-from hwnas.nn.model_folder import ModelInfo, load_model, save_model
+from hwnas.nn.model_folder import load_model, save_model
 from hwnas.nn.network import Network
+from hwnas.records.model import ModelInfo
 from hwnas.records.train import TrainRecord
 from hwnas.space.arch import parse_arch
 from hwnas.space.chain import ChainSpace
@@ -61,8 +61,9 @@ class NetworkLearner(Learner):
         own = config.learner
         assert isinstance(own, NetworkConfig)
         self._own = own
-        network, self._before = _network(own, config.seed)
+        network = _network(own, config.seed)
         self.task = TASKS.get(config.task.kind)(config, network.space.resolution)
+        self._before = network.info
         self.module: Network = _with_outputs(network, self.task.outputs, config.seed)
         self._teacher: Network | None = None
         self._taught_by: dict[str, str] = {}
@@ -86,33 +87,35 @@ class NetworkLearner(Learner):
             name: next(iter(metrics_of(self.module, data, part, self.task.objective).values()))
             for name, part in (("validation", data.validation), ("test", data.test))
         }
-        info = ModelInfo(
+        network = self.module.cpu()
+        network.info = ModelInfo(
             data=data.spec, labels=data.classes, preprocessing=data.preprocessing, accuracy=accuracy,
             made_from={**self._before.made_from, **self._taught_by, "data_sha256": data.fingerprint},
             searched=self._before.searched,
         )  # fmt: skip
-        total = count(self.module.graph)
-        save_model(self.module.cpu(), run / "model", info, madds=total.madds, params=total.params)
+        save_model(network, run / "model")
 
     @staticmethod
     def finished(run: Path) -> TrainRecord | None:
         result = run / "model"
         if not result.exists():
             return None
-        return TrainRecord(run=run, result=result, accuracy=load_model(result)[1].accuracy)
+        return TrainRecord(run=run, result=result, accuracy=load_model(result).info.accuracy)
 
 
-def _network(own: NetworkConfig, seed: int) -> tuple[Network, ModelInfo]:
-    """The network to begin with, and what is known of where it comes from."""
+def _network(own: NetworkConfig, seed: int) -> Network:
+    """The network to begin with; its ``info`` says where it comes from."""
     if os.path.isdir(own.network):
         if own.resolution is not None:
             raise ConfigError(f"resolution: {own.network} has one already; leave it out, or give an arch to train")
-        network, info = load_model(Path(own.network))
+        network = load_model(Path(own.network))
+        info = network.info
         # weights that were random won't stay so
         made_from = {name: value for name, value in info.made_from.items() if name != "weights"}
         if info.weights_sha256:
             made_from["initial_weights_sha256"] = info.weights_sha256
-        return network, info.model_copy(update={"made_from": made_from})
+        network.info = info.model_copy(update={"made_from": made_from})
+        return network
     try:
         arch = parse_arch(own.network, own.resolution)
     except ArchError as error:
@@ -120,7 +123,8 @@ def _network(own: NetworkConfig, seed: int) -> tuple[Network, ModelInfo]:
     network = Network(arch.space, arch, seed=seed)
     for node in network.graph:
         quiet_residuals(network.get_submodule(node.place), node.op)  # as a supernet's paths start
-    return network, ModelInfo(made_from={"arch": Path(own.network).name})
+    network.info = ModelInfo(made_from={"arch": Path(own.network).name})
+    return network
 
 
 def _with_outputs(network: Network, outputs: int, seed: int) -> Network:
@@ -132,7 +136,7 @@ def _with_outputs(network: Network, outputs: int, seed: int) -> Network:
     fresh = Network(space, network.choices, seed=seed)
     kept = {k: v for k, v in network.state_dict().items() if not k.startswith("head.classifier.")}
     fresh.load_state_dict(kept, strict=False)
-    fresh.stabilizer_notes = dict(network.stabilizer_notes)
+    fresh.stabilizers = network.stabilizers
     return fresh
 
 
@@ -148,8 +152,8 @@ def load_teacher(folder: Path, data: Data, device: str) -> Network:
         _check(folder, trained.info.data.labels, trained.supernet.space, data)
         teacher = Evaluator(trained.supernet, data).derive(largest_arch(trained.supernet.space))
     else:
-        teacher, info = load_model(folder)
-        _check(folder, info.labels, teacher.space, data)
+        teacher = load_model(folder)
+        _check(folder, teacher.info.labels, teacher.space, data)
     return channels_last(teacher.to(device)).eval().requires_grad_(False)
 
 

@@ -9,8 +9,8 @@ import pytest
 
 pytest.importorskip("hwnas_ncnn", reason="the package of plugins/hwnas-ncnn isn't installed")
 
-from hwnas.artifacts.bench import bench
-from hwnas.artifacts.export import export
+from hwnas.artifacts.export import export_network
+from hwnas.flow.bench import bench
 from hwnas.nn.network import Network
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.profiling.measure import conditions_of, measure_plan
@@ -54,7 +54,7 @@ def test_profile(space: ChainSpace) -> None:
 
 def test_export_and_bench(space: ChainSpace, tmp_path: Path) -> None:
     network = Network(space, [1, 0]).eval()
-    artifact = export(network, ["onnx-fp32", str(TARGETS / "ncnn-fp32.yaml")], tmp_path / "artifact")
+    artifact = export_network(network, ["onnx-fp32", str(TARGETS / "ncnn-fp32.yaml")], tmp_path / "artifact")
     (entry,) = (file for file in artifact.manifest.files if file.target == "ncnn-fp32")
     assert entry.files == ["ncnn-fp32.param", "ncnn-fp32.bin"]
     assert entry.lacks is None

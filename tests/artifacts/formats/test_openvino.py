@@ -13,14 +13,15 @@ import numpy as np
 import pytest
 import torch
 
-from hwnas.artifacts.export import export
+from hwnas.artifacts.export import export_network
 from hwnas.artifacts.formats.base import Files, Format
 from hwnas.artifacts.formats.registry import get_format
 from hwnas.artifacts.formats.structure import check_written, graph_structure
-from hwnas.artifacts.target import Target, get_target
+from hwnas.artifacts.target import get_target
 from hwnas.errors import ConfigError, CountError, ModelError, RuntimeMissingError
 from hwnas.graph.count import count
 from hwnas.nn.network import Network
+from hwnas.records.target import Target
 from hwnas.space.chain import ChainSpace
 from hwnas.testing import FormatContract
 from tests.onnx_models import onnx_of
@@ -56,7 +57,7 @@ def files(graph: bytes) -> Files:
 
 
 def _fixed(batch: int) -> Target:
-    return Target.model_validate({**get_target("openvino-fp32").model_dump(by_alias=True), "batch": batch})
+    return Target.of_plain({**get_target("openvino-fp32").plain(), "batch": batch}, "target")
 
 
 def test_another_process_writes_the_same_bytes(files: Files, graph: bytes, tmp_path: Path) -> None:
@@ -165,7 +166,7 @@ def test_without_bf16_the_export_goes_on(network: Network, tmp_path: Path, monke
             get_format("openvino").write(onnx_of(network, (3, 16, 16)), get_target("openvino-bf16")),
             get_target("openvino-bf16"), threads=1,
         )  # fmt: skip
-    artifact = export(network, ["openvino-fp32", "openvino-bf16"], tmp_path / "artifact")
+    artifact = export_network(network, ["openvino-fp32", "openvino-bf16"], tmp_path / "artifact")
     here, lacking = artifact.manifest.files
     assert here.lacks is None
     assert lacking.lacks is not None

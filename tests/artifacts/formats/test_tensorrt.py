@@ -14,17 +14,18 @@ import pytest
 import torch
 
 from hwnas.artifacts import sidecar as sidecar_module
-from hwnas.artifacts.export import export
+from hwnas.artifacts.export import export_network
 from hwnas.artifacts.formats.base import Files
 from hwnas.artifacts.formats.registry import get_format
 from hwnas.artifacts.formats.tensorrt import TensorRtFormat
 from hwnas.artifacts.make import make
+from hwnas.artifacts.parity import random_textures
 from hwnas.artifacts.sidecar import read_sidecar, sha256, this_platform
-from hwnas.artifacts.target import Target, get_target
-from hwnas.artifacts.verify import random_textures
+from hwnas.artifacts.target import get_target
 from hwnas.errors import HwnasError, ModelError, ParityError, RuntimeMissingError
 from hwnas.nn.network import Network
 from hwnas.onnx.precision.half import to_half
+from hwnas.records.target import Target
 from hwnas.runtimes.gpu import gpu_here
 from hwnas.space.chain import ChainSpace
 from tests.onnx_models import onnx_of
@@ -143,7 +144,7 @@ def test_an_engine_of_another_runtime_is_told(files: Files, target: Target, nvid
         (b"", "isn't JSON"),
         (b"\xff\xfe", "isn't JSON"),
         (b"[" * 100_000, "isn't JSON"),
-        (b"[]", "valid dictionary"),
+        (b"[]", "isn't a file of hwnas with schema"),
         (b'{"schema": "hwnas-engine/1"}', "Field required"),
     ],
 )
@@ -240,7 +241,7 @@ def test_an_fp16_request_that_builds_fp32_is_caught(
     write = TensorRtFormat.write
     monkeypatch.setattr(TensorRtFormat, "write", lambda self, _, target, progress=None: write(self, graph, target))
     with pytest.raises(ParityError, match="in fp32, where fp16 was asked"):
-        export(network, ["tensorrt-rtx-fp16"], tmp_path / "artifact")
+        export_network(network, ["tensorrt-rtx-fp16"], tmp_path / "artifact")
     assert not (tmp_path / "artifact").exists()
     evidence = tmp_path / "artifact.failed"
     assert read_sidecar((evidence / "tensorrt-rtx-fp16.json").read_bytes(), "kept").precisions().keys() == {"fp32"}
@@ -263,7 +264,7 @@ def test_runs_where_a_gpu_is(network: Network, tmp_path: Path, runtime: str) -> 
         f"{{schema: hwnas-target/1, format: {runtime}, runtime: {runtime}, precision: fp16, "
         "batch: {min: 1, opt: 8, max: 8}, tolerance: {relative: 2.0e-2, top1: 0.9}}"
     )
-    artifact = export(network, [str(here)], tmp_path / "artifact")
+    artifact = export_network(network, [str(here)], tmp_path / "artifact")
     (file,) = artifact.manifest.files
     assert file.lacks is None
     assert file.latency is not None
@@ -291,7 +292,7 @@ def test_where_tensorrt_isnt_installed_nothing_is_written(network: Network, tmp_
         import tensorrt  # noqa: F401
     except ImportError:
         with pytest.raises(RuntimeMissingError, match=r"pip install 'hwnas\[tensorrt\]'") as caught:
-            export(network, [name], tmp_path / "artifact")
+            export_network(network, [name], tmp_path / "artifact")
         assert "\n" not in str(caught.value)
         assert list(tmp_path.glob("artifact*")) == []
     else:

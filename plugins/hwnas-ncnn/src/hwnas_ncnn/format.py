@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from hwnas.artifacts.formats.base import Files, complete
 from hwnas.artifacts.formats.structure import Structure
-from hwnas.artifacts.target import Target
 from hwnas.errors import ConfigError
 from hwnas.onnx.precision.int8 import ONNXRUNTIME, Preset
 from hwnas.progress import Progress
+from hwnas.records.target import Target
 from hwnas.runtimes.base import Session, check_precision
 from hwnas_ncnn.convert import to_ncnn
 from hwnas_ncnn.param import read_param

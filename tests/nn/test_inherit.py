@@ -10,10 +10,11 @@ import torch
 from torch import nn
 
 from hwnas.graph.count import count
-from hwnas.nn.derive import derive, fold_after, fold_before
-from hwnas.nn.model_folder import ModelInfo, load_model, save_model
+from hwnas.nn.inherit import fold_after, fold_before, inherit
+from hwnas.nn.model_folder import load_model, save_model
 from hwnas.nn.network import Network
 from hwnas.nn.supernet import Supernet
+from hwnas.records.model import ModelInfo
 from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
 from tests.nn.weights import lived_in
@@ -33,7 +34,7 @@ def test_derived_equals_the_path(name: str, small_space: ChainSpace) -> None:
     archs[15:] = space.num_choices - 1
     archs[20:, ::2] = 0
     for arch in archs[[0, 1, 2, 3, 4, 5, 15, 20]]:
-        network = derive(supernet, arch).eval()
+        network = inherit(supernet, arch).eval()
         assert relative_error(network(x), supernet(x, arch)) < 1e-10
         assert count(network.graph).params == sum(p.numel() for p in network.parameters())
 
@@ -53,8 +54,8 @@ def test_each_case_of_folding_happens_and_is_said(small_space: ChainSpace) -> No
         (0, 0, 0, 0, 0, 0): {},
     }
     for arch, notes in cases.items():
-        network = derive(supernet, arch).eval()
-        assert network.stabilizer_notes == notes
+        network = inherit(supernet, arch).eval()
+        assert {each.layer: str(each) for each in network.stabilizers} == notes
         kept = [node for node in network.graph if node.op.skips]
         assert len(kept) == sum("kept" in note for note in notes.values())
         assert relative_error(network(x), supernet(x, arch)) < 2e-5
@@ -63,7 +64,7 @@ def test_each_case_of_folding_happens_and_is_said(small_space: ChainSpace) -> No
 def test_deriving_leaves_the_supernet_alone(small_space: ChainSpace) -> None:
     supernet = lived_in(Supernet(small_space.inheriting()))
     before = copy.deepcopy(supernet.state_dict())
-    network = derive(supernet, [0, 4, 0, 4, 4, 0])
+    network = inherit(supernet, [0, 4, 0, 4, 4, 0])
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(1)
@@ -73,9 +74,9 @@ def test_deriving_leaves_the_supernet_alone(small_space: ChainSpace) -> None:
 def test_without_stabilizers_nothing_is_folded(small_space: ChainSpace) -> None:
     supernet = lived_in(Supernet(small_space))
     arch = [0, 4, 0, 0, 4, 0]
-    network = derive(supernet, arch).eval()
+    network = inherit(supernet, arch).eval()
     x = torch.randn(1, 3, 16, 16)
-    assert network.stabilizer_notes == {}
+    assert network.stabilizers == ()
     assert torch.equal(network(x), supernet(x, arch))
 
 
@@ -108,17 +109,17 @@ def test_fold_after_is_exact_in_eval_and_near_in_training() -> None:
 
 
 def test_model_folder_round_trip(small_space: ChainSpace, tmp_path_factory: pytest.TempPathFactory) -> None:
-    network = derive(lived_in(Supernet(small_space.inheriting())), [0, 0, 0, 0, 4, 0]).eval()
+    network = inherit(lived_in(Supernet(small_space.inheriting())), [0, 0, 0, 0, 4, 0]).eval()
     folder = tmp_path_factory.mktemp("models") / "model"
-    counted = count(network.graph)
     info = ModelInfo(data="digits", labels=("a", "b"), accuracy={"test": 0.5}, made_from={"supernet": "abc"})
-    save_model(network, folder, info, madds=counted.madds, params=counted.params)
-    loaded, loaded_info = load_model(folder)
+    network.info = info
+    save_model(network, folder)
+    loaded = load_model(folder)
     x = torch.randn(1, 3, 16, 16)
     assert torch.equal(loaded(x), network(x))
     weights_sha256 = hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest()
-    assert loaded_info == info.model_copy(update={"weights_sha256": weights_sha256})
-    assert loaded.stabilizer_notes == network.stabilizer_notes
+    assert loaded.info == info.model_copy(update={"weights_sha256": weights_sha256})
+    assert loaded.stabilizers == network.stabilizers
     assert not loaded.training
 
 

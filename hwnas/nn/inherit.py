@@ -15,16 +15,17 @@ from hwnas.graph.folding import entry_of, exit_of
 from hwnas.graph.graph import Op
 from hwnas.nn.network import Network
 from hwnas.nn.supernet import Supernet
+from hwnas.records.model import ResolvedStabilizers
 from hwnas.space.arch import Arch
 from hwnas.space.chain import ChainSpace
 
 
-def derive(supernet: Supernet, arch: Arch | Sequence[int]) -> Network:
+def inherit(supernet: Supernet, arch: Arch | Sequence[int]) -> Network:
     """``arch``'s standalone network with the supernet's weights, stabilizers resolved.
 
     In eval mode it computes what ``supernet(x, arch)`` does. Neighbouring stabilizers multiply together; the
     product folds into the block behind or before where that is exact, else it stays as a 1×1 convolution.
-    ``network.stabilizer_notes`` says which happened.
+    ``network.stabilizers`` says which happened.
 
     Raises:
         ArchError: not an arch of the supernet's space.
@@ -36,8 +37,7 @@ def derive(supernet: Supernet, arch: Arch | Sequence[int]) -> Network:
         if place in network.graph:
             network.get_submodule(place).load_state_dict(block.state_dict())
     if space.inherits:
-        for run in _runs_of_skips(space, network.choices):
-            network.stabilizer_notes[run[0]] = _resolve(network, supernet, run)
+        network.stabilizers = tuple(_resolve(network, supernet, run) for run in _runs_of_skips(space, network.choices))
     return network
 
 
@@ -52,8 +52,8 @@ def _runs_of_skips(space: ChainSpace, choices: tuple[int, ...]) -> list[list[int
     return runs
 
 
-def _resolve(network: Network, supernet: Supernet, run: list[int]) -> str:
-    """Put one run of stabilizers, multiplied together, where it belongs; says where that was."""
+def _resolve(network: Network, supernet: Supernet, run: list[int]) -> ResolvedStabilizers:
+    """Put one run of stabilizers, multiplied together, where it belongs."""
     product, *others = (_matrix(supernet.block(layer, network.choices[layer])) for layer in run)
     for later in others:
         product = later @ product
@@ -63,13 +63,13 @@ def _resolve(network: Network, supernet: Supernet, run: list[int]) -> str:
         assert isinstance(stabilizer, nn.Conv2d)
         with torch.no_grad():
             stabilizer.weight.copy_(product[:, :, None, None])
-        return f"kept as {kept}: a residual on both sides"
+        return ResolvedStabilizers(layer=run[0], place=kept, kept=True)
     after, op_after = _neighbour(network, run[-1] + 1)
     if (entry := entry_of(op_after)) is not None:
         conv = network.get_submodule(f"{after}.{entry}")
         assert isinstance(conv, nn.Conv2d)
         fold_before(product, conv)
-        return f"folded into {after}"
+        return ResolvedStabilizers(layer=run[0], place=after, kept=False)
     before, op_before = _neighbour(network, run[0] - 1)
     found = exit_of(op_before)
     assert found is not None  # else the network would keep the stabilizer
@@ -77,7 +77,7 @@ def _resolve(network: Network, supernet: Supernet, run: list[int]) -> str:
     assert isinstance(conv, nn.Conv2d)
     assert isinstance(norm, nn.BatchNorm2d)
     fold_after(product, conv, norm)
-    return f"folded into {before}"
+    return ResolvedStabilizers(layer=run[0], place=before, kept=False)
 
 
 def _neighbour(network: Network, layer: int) -> tuple[str, Op]:

@@ -8,11 +8,10 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from hwnas.cli.tables import TableOption
 from hwnas.errors import HwnasError, ModelError
 from hwnas.files import read_json, validated
-from hwnas.nn.origin import OnDevice, Searched
 from hwnas.prediction.latency import LatencyPredictor
+from hwnas.records.model import OnDevice, Searched
 from hwnas.space.arch import Arch
 from hwnas.tables.table import LatencyTable
 from hwnas.training.trained import TrainedSupernet
@@ -112,12 +111,12 @@ def _on_device(
 ) -> OnDevice:
     device = interval = None
     try:
-        there = TableOption(table.path, LatencyTable.load(table.path), None)
+        there = LatencyTable.load(table.path)
     except HwnasError:
         there = None  # moved or gone: its name and hash are known still
-    if there and there.sha256 == table.sha256:
-        device = str(there.table.device)
-        predictor = LatencyPredictor(there.table, supernet.supernet.space)
+    if there and hashlib.sha256(there.to_yaml().encode()).hexdigest() == table.sha256:
+        device = str(there.device)
+        predictor = LatencyPredictor(there, supernet.supernet.space)
         interval = predictor.interval(arch.choices)
     low_ms, high_ms = (float(end[0]) for end in interval) if interval else (None, None)
     return OnDevice(

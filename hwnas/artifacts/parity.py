@@ -1,4 +1,4 @@
-"""Proof that an exported file computes what the network does."""
+"""Proof that an exported file computes what the network does: how near it comes, and whether that is near enough."""
 
 from __future__ import annotations
 
@@ -11,38 +11,16 @@ import numpy.typing as npt
 import torch
 
 from hwnas.arrays import Images
-from hwnas.artifacts.target import Batch, Tolerance
 from hwnas.errors import ParityError
 from hwnas.nn.network import Network
+from hwnas.records.artifact import Parity, Verdict
+from hwnas.records.target import Batch, Target, Tolerance
 from hwnas.runtimes.base import Session
 
 Logits = npt.NDArray[np.float32]
 """(N, classes)"""
 
 _CHUNK = 32
-
-
-@dataclass(frozen=True, kw_only=True)
-class Parity:
-    """How near an exported file is to the PyTorch network.
-
-    Attributes:
-        max_abs: largest absolute difference of a logit.
-        max_relative: the same, over the largest absolute logit.
-        cosine: least cosine between an input's logits and PyTorch's.
-        sqnr_db: see :func:`sqnr_db`.
-        top1_agreement: share of inputs with the same first class.
-        images: how many inputs were compared.
-        inputs: where they came from.
-    """
-
-    max_abs: float
-    max_relative: float
-    cosine: float
-    sqnr_db: float | None
-    top1_agreement: float
-    images: int
-    inputs: str
 
 
 def compare(reference: Logits, logits: Logits, inputs: str) -> Parity:
@@ -117,6 +95,49 @@ def shortfall(precisions: Mapping[str, int], wanted: str) -> str | None:
         return None
     told = ", ".join(f"{layers} in {name}" for name, layers in precisions.items())
     return f"computes its layers {told}, where {wanted} was asked"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What files are held against.
+
+    Attributes:
+        images: normalised inputs (N, C, H, W).
+        inputs: where they came from.
+        reference: PyTorch's logits of them (N, classes).
+        labels: their classes (N,), None where nobody knows.
+    """
+
+    images: Images
+    inputs: str
+    reference: Logits
+    labels: npt.NDArray[np.int64] | None = None
+
+
+def judge(session: Session, target: Target, precisions: Mapping[str, int], evidence: Evidence) -> Verdict:
+    """Run a file on the evidence, and hold what it gives and computes in against what its target asks."""
+    tolerance = target.tolerance
+    logits = run_session(session, evidence.images, target.batch)
+    try:
+        parity = compare(evidence.reference, logits, evidence.inputs)
+    except ParityError as error:
+        return Verdict(parity=None, accuracy_before=None, accuracy_after=None, failures=(str(error),))
+    before = after = None
+    if evidence.labels is not None:
+        before, after = (float((x.argmax(1) == evidence.labels).mean()) for x in (evidence.reference, logits))
+    learnt = before is not None and _beats_guessing(before, *evidence.reference.shape)
+    failures = misses(parity, tolerance, learnt=learnt)
+    if before is not None and after is not None and 100 * (before - after) > tolerance.accuracy_points:
+        failures.append(f"accuracy {before:.2%} becomes {after:.2%} (allowed loss {tolerance.accuracy_points} points)")
+    if precisions and (missed := shortfall(precisions, target.precision)):
+        failures.append(missed)
+    return Verdict(parity=parity, accuracy_before=before, accuracy_after=after, failures=tuple(failures))
+
+
+def _beats_guessing(accuracy: float, images: int, classes: int) -> bool:
+    """By three standard errors."""
+    chance = 1 / classes
+    return accuracy > chance + 3 * math.sqrt(chance * (1 - chance) / images)
 
 
 def logits_of(network: Network, images: Images) -> Logits:

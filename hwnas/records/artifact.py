@@ -1,17 +1,17 @@
-"""``manifest.json``: what an artifact holds, how it was checked, where it came from."""
+"""`ArtifactRecord`: ``manifest.json``, what an artifact holds, how it was checked, where it came from."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field, model_validator
 
-from hwnas.artifacts.target import PlainName, Target
-from hwnas.nn.origin import Searched
+from hwnas.record import FileRecord, Record
+from hwnas.records.model import Searched, SizedArch
+from hwnas.records.target import PlainName, Target
 from hwnas.tables.device import Device
 from hwnas.tables.table import Latency
 
-SCHEMA = "hwnas-artifact/2"
 MANIFEST = "manifest.json"
 
 _Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -20,12 +20,18 @@ _Count = Annotated[int, Field(ge=0, le=2**60)]
 _Pixels = Annotated[int, Field(ge=1, le=2**16)]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+class Parity(Record):
+    """How near a file is to the PyTorch network.
 
-
-class ParityReport(_Model):
-    """See :class:`hwnas.artifacts.verify.Parity`."""
+    Attributes:
+        max_abs: largest absolute difference of a logit.
+        max_relative: the same, over the largest absolute logit.
+        cosine: least cosine between an input's logits and PyTorch's.
+        sqnr_db: see :func:`hwnas.artifacts.parity.sqnr_db`.
+        top1_agreement: share of inputs with the same first class.
+        images: how many inputs were compared.
+        inputs: where they came from.
+    """
 
     max_abs: float
     max_relative: float
@@ -36,7 +42,7 @@ class ParityReport(_Model):
     inputs: str
 
 
-class InputReport(_Model):
+class InputSpec(Record):
     """The one input of a model file.
 
     Attributes:
@@ -50,7 +56,7 @@ class InputReport(_Model):
     layout: Literal["NCHW", "NHWC"]
 
 
-class ExportedFile(_Model):
+class ExportedFile(Record):
     """What was made for one target.
 
     Attributes:
@@ -74,15 +80,15 @@ class ExportedFile(_Model):
 
     target: str
     settings: Target
-    files: Annotated[list[PlainName], Field(min_length=1)]
+    files: Annotated[tuple[PlainName, ...], Field(min_length=1)]
     bytes: _Count
-    input: InputReport
+    input: InputSpec
     opset: _Count
     ir_version: _Count
     precisions: dict[str, _Count]
     notes: tuple[str, ...]
-    parity: ParityReport
-    recheck: ParityReport
+    parity: Parity
+    recheck: Parity
     accuracy_before: _Share | None
     accuracy_after: _Share | None
     lacks: str | None
@@ -102,36 +108,85 @@ class ExportedFile(_Model):
         return self.latency is not None and self.fp32_ms is not None and self.latency.p50_ms > self.fp32_ms
 
 
-class Manifest(_Model):
-    """The whole of ``manifest.json``.
+class ArtifactRecord(FileRecord, SizedArch):
+    """``manifest.json``.
 
     Attributes:
         hwnas: version that wrote it.
         input_chw: channels, and height and width in pixels.
-        madds, params: of the arch, BN's scale and shift included.
         accuracy: of the network, by name.
         data: the data set it was trained on; None for random or released weights.
-        stabilizers: what became of each run of skips, by its first layer.
         made_from: names and SHA-256 of what the network came from.
         searched: what the search that found it asked for and predicted.
+        files: of each target.
         sha256: of every other file of the folder, by name.
     """
 
-    schema_: Annotated[Literal["hwnas-artifact/2"], Field(alias="schema")]
+    SCHEMA = "hwnas-artifact/3"
+    REMEDY = "export it again"
+
     hwnas: str
-    arch: dict[str, Any]
     input_chw: tuple[_Pixels, _Pixels, _Pixels]
-    madds: _Count
-    params: _Count
     accuracy: dict[str, _Share]
     data: str | None
-    stabilizers: dict[str, str]
     made_from: dict[str, str]
     searched: Searched | None
-    files: list[ExportedFile]
+    files: tuple[ExportedFile, ...]
     sha256: dict[PlainName, _Sha256]
 
+    @model_validator(mode="after")
+    def _every_file_has_a_hash(self) -> ArtifactRecord:
+        if unlisted := [name for file in self.files for name in file.files if name not in self.sha256]:
+            raise ValueError(f"files has {unlisted[0]!r}, which has no hash")
+        return self
+
+
+class Verdict(Record):
+    """What the checks of one file gave.
+
+    Attributes:
+        parity: None where there was nothing to compare.
+        accuracy_before, accuracy_after: of PyTorch's network and of the file on the same images; None without labels.
+        failures: checks that were missed, in words.
+    """
+
+    parity: Parity | None
+    accuracy_before: float | None
+    accuracy_after: float | None
+    failures: tuple[str, ...]
+
+
+class FailedExport(FileRecord):
+    """``failures.json`` beside the files that weren't shipped: what each target's missed."""
+
+    SCHEMA = "hwnas-failures/1"
+    REMEDY = "export again"
+
+    targets: dict[str, Verdict]
+
+
+class Finding(Record):
+    """What one check gave.
+
+    Attributes:
+        about: a file, a target, or a part of the manifest.
+        passed: None where it couldn't be checked here.
+        text: what was found, in words, in one line.
+    """
+
+    about: str
+    passed: bool | None
+    text: str
+
+
+class CheckRecord(Record):
+    """What checking an artifact gave; passed where no check was missed."""
+
+    artifact: str
+    passed: bool
+    checks: tuple[Finding, ...]
+
     @property
-    def keeps_stabilizers(self) -> bool:
-        """Whether the network has stabilizers that couldn't be folded."""
-        return any("kept" in note for note in self.stabilizers.values())
+    def missed(self) -> tuple[Finding, ...]:
+        """Checks that didn't pass."""
+        return tuple(each for each in self.checks if each.passed is False)

@@ -1,0 +1,142 @@
+"""`export`: a network -> an artifact, checked with its own images where they are at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas.arrays import Images
+from hwnas.artifacts.bundle import Artifact
+from hwnas.artifacts.export import export_network
+from hwnas.data.images import spread
+from hwnas.data.load import Data, load_data
+from hwnas.errors import DataError, ModelError
+from hwnas.nn.model_folder import load_model
+from hwnas.nn.network import Network
+from hwnas.progress import Progress
+from hwnas.records.model import ModelInfo
+from hwnas.records.train import TrainRecord
+from hwnas.space.arch import parse_arch
+from hwnas.space.scarlet import released_archs
+
+CALIBRATION_IMAGES = 512
+_TEST_PIXELS = 512 * 224 * 224
+_TEST_IMAGES = 4096
+
+
+def export(
+    model: Network | TrainRecord | Path | str,
+    targets: str | Sequence[str],
+    output: Path | str,
+    *,
+    data: str | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Artifact:
+    """Write a network for each target, check every file against PyTorch, and bundle them.
+
+    Args:
+        model: a network, a MODEL folder, a training that made one, or a released name (random weights, for timing).
+        targets: names of shipped targets, or paths of YAML files.
+        output: the artifact folder to make.
+        data: the data set whose images check and calibrate; the network's own when None, random textures where that
+            isn't known either, or for ``none``.
+        seed: of random weights.
+        progress: called with (what, done, total, note).
+
+    Raises:
+        ModelError: no such model, or a damaged one.
+        DataError: the data can't be read, or tells other classes apart than the network.
+        ConfigError, OutputError, ParityError, CountError: see :func:`hwnas.artifacts.export.export_network`.
+    """
+    network = model if isinstance(model, Network) else open_model(model, seed)
+    real = real_images(network, data)
+    return export_network(
+        network, [targets] if isinstance(targets, str) else targets, output, progress=progress,
+        images=real.images if real else None,
+        images_of=data,
+        labels=real.labels if real else None,
+        calibration=real.calibration if real else None,
+    )  # fmt: skip
+
+
+def open_model(model: TrainRecord | Path | str, seed: int = 0) -> Network:
+    """A MODEL folder's network, or a released one (random weights of ``seed``, for timing).
+
+    Raises:
+        ModelError: neither.
+    """
+    path = model.result if isinstance(model, TrainRecord) else model
+    if path in released_archs():
+        arch = parse_arch(str(path))
+        network = Network(arch.space, arch, seed=seed).eval()
+        network.info = ModelInfo.of_random(seed)
+        return network
+    if not Path(path).is_dir():
+        raise ModelError(
+            f"no model {str(path)!r}; give a folder that hwnas derive made, or one of {', '.join(released_archs())}"
+        )
+    return load_model(Path(path))
+
+
+@dataclass(frozen=True)
+class RealImages:
+    """Normalised inputs of a data set: test images with labels to check with, train images to calibrate with."""
+
+    images: Images
+    labels: npt.NDArray[np.int64]
+    calibration: Images
+
+
+def real_images(network: Network, data: str | None) -> RealImages | None:
+    """Those of the network's own data set, or of ``data``; None where there is neither, or ``data`` is ``none``.
+
+    Images become inputs as they did when the network was trained, whatever ``data`` is.
+
+    Raises:
+        DataError: the data can't be read, or tells other classes apart than the network.
+    """
+    info = network.info
+    source = data or info.data
+    if source is None or source == "none":
+        return None
+    how = info.preprocessing
+    try:
+        found = load_data(source, network.space.resolution, resize_px=how.resize_px if how else None)
+    except DataError as error:
+        if data is not None:
+            raise
+        raise DataError(
+            f"{error}; where the model's own images aren't at hand, give others by --data, or none"
+        ) from None
+    _check_classes(network, found)
+    if how:
+        found = replace(found, mean=how.mean, std=how.std)
+    # a point of accuracy is a matter of many images: as many as take little time
+    tested = min(_TEST_IMAGES, max(1, _TEST_PIXELS // network.space.resolution**2))
+    chosen = spread(len(found.test.labels), tested)
+    calibration = spread(len(found.train.labels), CALIBRATION_IMAGES)
+    return RealImages(
+        images=found.normalize(found.test.pixels(chosen)).contiguous().numpy(),
+        labels=found.test.labels[chosen].numpy(),
+        calibration=found.normalize(found.train.pixels(calibration)).contiguous().numpy(),
+    )
+
+
+def _check_classes(network: Network, data: Data) -> None:
+    info = network.info
+    ours, theirs = network.space.classes, len(data.classes)
+    if ours != theirs:
+        raise DataError(f"{data.spec} has {theirs} classes, the network {ours}; give data of the same classes")
+    if info.data is None or info.labels is None:
+        return  # of a released checkpoint, which has no names of classes
+    odd = [pair for pair in zip(info.labels, data.classes, strict=True) if pair[0] != pair[1]]
+    if odd:
+        mine, given = odd[0]
+        raise DataError(
+            f"{data.spec} has a class {given!r} where the network has {mine!r}; give data of the same classes"
+        )

@@ -1,0 +1,93 @@
+"""`BenchRecord`: files of artifacts, timed side by side on one machine; what ``hwnas bench --json`` prints."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from hwnas.record import FileRecord, Record
+from hwnas.records.artifact import Parity
+from hwnas.tables.table import Latency
+
+
+class BenchCell(Record):
+    """One file on one runtime, with some threads and images per inference.
+
+    Attributes:
+        artifact: its folder.
+        target: whose file.
+        runtime: that runs it here.
+    """
+
+    artifact: str
+    target: str
+    runtime: str
+    threads: int
+    batch: int
+
+
+class BenchRow(Latency, BenchCell):
+    """What a cell took.
+
+    Attributes:
+        precision: that its target asked for.
+        images_per_s: throughput of one stream at the median.
+        bytes: of the file.
+        parity: to PyTorch, as exported; on another runtime than the target's own to that one; None where that can't
+            run here.
+        precisions: {precision: layers with weights that compute in it}, read back here.
+        memory_mb: see :func:`hwnas.artifacts.memory.peak_memory_mb`.
+        predicted_ms: by the table; None without one, or where it is of other conditions.
+    """
+
+    precision: str
+    images_per_s: float
+    bytes: int
+    parity: Parity | None
+    precisions: dict[str, int]
+    memory_mb: float | None
+    predicted_ms: float | None
+
+    @property
+    def bounds_ms(self) -> tuple[float, float]:
+        """Ends of the median's 95 % confidence interval."""
+        half_ms = self.p50_ms * (self.confidence_95 or 0.0)
+        return self.p50_ms - half_ms, self.p50_ms + half_ms
+
+
+class Fastest(BenchCell):
+    """The fastest of a batch and number of threads, and those whose confidence intervals reach into its own."""
+
+    p50_ms: float
+    as_fast: tuple[BenchCell, ...]
+
+
+class Lacking(BenchCell):
+    """A cell that can't run here, and why."""
+
+    lacks: str
+
+
+class BenchRecord(FileRecord):
+    """A bench.
+
+    Attributes:
+        results: by batch and threads, the fastest first.
+        fastest: for each batch and number of threads.
+        lacking: what can't run here.
+        drift: how much longer the table's own networks took in the same rounds than when the table was made; None
+            where no table was given, or it is of another runtime, precision, number of threads or batch.
+        confidence_95: relative half-width of the 95 % confidence interval of the median that is known the least.
+        unsteadiness_90: half-width, relative, of the middle 90 % of the machine's speeds meanwhile.
+    """
+
+    SCHEMA = "hwnas-bench/1"
+    REMEDY = "bench again"
+
+    results: tuple[BenchRow, ...]
+    fastest: tuple[Fastest, ...]
+    lacking: tuple[Lacking, ...]
+    drift: Annotated[float, Field(gt=0)] | None
+    confidence_95: float
+    unsteadiness_90: float

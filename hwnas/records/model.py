@@ -1,0 +1,163 @@
+"""`ModelRecord`: ``model.json``, one network beside its weights; and what travels from it to an artifact."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from hwnas.record import FileRecord, Record
+from hwnas.space.chain import ChainSpace
+from hwnas.space.ref import SpaceRef
+from hwnas.space.registry import get_space
+
+_Milliseconds = Annotated[float, Field(gt=0)]
+_Share = Annotated[float, Field(ge=0, le=1)]
+_Count = Annotated[int, Field(ge=0, le=2**60)]
+_Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+_Pixels = Annotated[int, Field(ge=1, le=2**16)]
+
+
+class Preprocessing(Record):
+    """From an image file to a network's input.
+
+    Attributes:
+        resolution: height and width of the input in pixels.
+        resize: what is done to an image before its centre is taken, in words.
+        resize_px: what its shorter side is resized to.
+        channel_order, layout: of the input.
+        range: of pixels before they are normalised.
+        mean, std: per channel, of pixels in that range.
+    """
+
+    resolution: _Pixels
+    resize: str
+    resize_px: _Pixels
+    channel_order: Literal["RGB"] = "RGB"
+    layout: Literal["NCHW"] = "NCHW"
+    range: tuple[float, float] = (0.0, 1.0)
+    mean: tuple[float, ...]
+    std: tuple[Annotated[float, Field(gt=0)], ...]
+
+
+class OnDevice(Record):
+    """What a search knew of the network's latency on one device.
+
+    Attributes:
+        table: name of the latency table's file.
+        device: that it was measured on; None where the table isn't at hand any more.
+        budget_ms: that the search kept to.
+        predicted_ms: by the table.
+        low_ms, high_ms: the interval that holds 90 % of networks.
+        measured_ms: after the search, in the table's terms.
+    """
+
+    table: str
+    device: str | None
+    budget_ms: _Milliseconds | None
+    predicted_ms: _Milliseconds
+    low_ms: _Milliseconds | None
+    high_ms: _Milliseconds | None
+    measured_ms: _Milliseconds | None
+
+
+class Searched(Record):
+    """The search that found a network.
+
+    Attributes:
+        strategy: its name.
+        evaluations: archs that it evaluated.
+        seed: of everything random in it.
+        devices: in the order of its tables.
+    """
+
+    strategy: str
+    evaluations: Annotated[int, Field(ge=0)]
+    seed: Annotated[int, Field(ge=0)]
+    devices: tuple[OnDevice, ...]
+
+
+class ResolvedStabilizers(Record):
+    """What became of a run of stabilizers, multiplied together.
+
+    Attributes:
+        layer: the first of the run.
+        place: where their product is now.
+        kept: whether it is a layer of its own there, since there is a residual on both sides; else it is folded in.
+    """
+
+    layer: Annotated[int, Field(ge=0)]
+    place: str
+    kept: bool
+
+    def __str__(self) -> str:
+        return f"kept as {self.place}: a residual on both sides" if self.kept else f"folded into {self.place}"
+
+
+class ModelInfo(Record):
+    """What is known of a network beside its weights.
+
+    Attributes:
+        data: the data set it was trained on, as ``hwnas train`` names it; None for random or released weights.
+        labels: class names in the order of the outputs.
+        preprocessing: from an image file to the network's input.
+        accuracy: by name, such as ``test``; in [0, 1].
+        parity: largest difference of a logit to that of the supernet's path, relative; None without a supernet.
+        made_from: names and SHA-256 of what it came from.
+        searched: what the search that found it asked for and predicted.
+        weights_sha256: of the weights, where they were read from a MODEL folder.
+    """
+
+    data: str | None = None
+    labels: tuple[str, ...] | None = None
+    preprocessing: Preprocessing | None = None
+    accuracy: dict[str, _Share] = Field(default_factory=dict)
+    parity: Annotated[float, Field(ge=0)] | None = None
+    made_from: dict[str, str] = Field(default_factory=dict)
+    searched: Searched | None = None
+    weights_sha256: _Sha256 | None = None
+
+    @classmethod
+    def of_random(cls, seed: int) -> ModelInfo:
+        """Of a network whose weights are random: for timing."""
+        return cls(made_from={"weights": f"random, seed {seed}"})
+
+
+class SizedArch(Record):
+    """An arch, what became of its stabilizers, and how large the network is.
+
+    Attributes:
+        space, choices: the arch.
+        stabilizers: what became of each run.
+        madds, params: BN's scale and shift included.
+    """
+
+    space: SpaceRef
+    choices: tuple[int, ...]
+    stabilizers: tuple[ResolvedStabilizers, ...]
+    madds: _Count
+    params: _Count
+
+    @property
+    def keeps_stabilizers(self) -> bool:
+        """Whether the network has stabilizers that couldn't be folded."""
+        return any(each.kept for each in self.stabilizers)
+
+    def space_of_network(self) -> ChainSpace:
+        """The space whose graph of these choices is the network.
+
+        Raises:
+            SpaceError: it can't be made any more.
+        """
+        space = get_space(self.space)
+        return space.inheriting() if self.keeps_stabilizers else space
+
+
+class ModelRecord(FileRecord, SizedArch):
+    """``model.json``; ``weights_sha256`` ties the weights to it."""
+
+    SCHEMA = "hwnas-model/2"
+    REMEDY = "derive or train it again"
+
+    info: ModelInfo
+    weights_sha256: _Sha256

@@ -1,0 +1,115 @@
+"""`Target`: what to export to and how close it must come; a YAML file of ``export/targets/`` or of the user's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from hwnas.errors import ConfigError
+from hwnas.record import FileRecord, Record
+
+OPSET = 20
+IR_VERSION = 10
+"""Of ONNX graphs, where nobody asks for another."""
+
+RangeRule = Literal["minmax", "mse"]
+"""``minmax``: nothing is clipped. ``mse``: the least mean square error of clipping and rounding together."""
+
+Precision = Literal["fp32", "fp16", "bf16", "int8"]
+PlainName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=100)]
+"""Of a plain file, on every system."""
+
+
+class Tolerance(Record):
+    """How far an exported file may be from the PyTorch network.
+
+    Attributes:
+        relative: largest absolute difference of a logit, over the largest absolute logit.
+        cosine: least cosine between an input's logits and PyTorch's.
+        sqnr_db: least signal to quantization noise; see :func:`hwnas.artifacts.parity.sqnr_db`. Where it is given,
+            ``top1`` is asked of networks that beat guessing on labelled images only: what a network of random weights
+            puts first is a matter of differences smaller than int8's noise.
+        top1: least share of inputs with the same first class.
+        accuracy_points: largest loss of accuracy, in points of 100, where labels are at hand.
+    """
+
+    relative: Annotated[float, Field(gt=0, lt=1)]
+    cosine: Annotated[float, Field(gt=0, le=1)] = 0.9
+    sqnr_db: Annotated[float, Field(ge=0, le=200)] | None = None
+    top1: Annotated[float, Field(gt=0, le=1)]
+    accuracy_points: Annotated[float, Field(ge=0, le=100)] = 1.0
+
+
+class Batch(Record):
+    """Images of one inference: any number from ``min`` to ``max``, built to be fastest at ``opt``."""
+
+    min: Annotated[int, Field(ge=1)]
+    opt: Annotated[int, Field(ge=1)]
+    max: Annotated[int, Field(ge=1, le=4096)]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Batch:
+        if not self.min <= self.opt <= self.max:
+            raise ValueError(f"a batch has min ≤ opt ≤ max, not {self.min}, {self.opt}, {self.max}")
+        return self
+
+    @property
+    def fixed(self) -> int | None:
+        """The one batch it takes, None where it takes several."""
+        return self.min if self.min == self.max else None
+
+
+def _one_batch(value: Any) -> Any:
+    return {"min": value, "opt": value, "max": value} if type(value) is int else value
+
+
+class Quantization(Record):
+    """How int8 comes about.
+
+    Attributes:
+        images: of the train part, at most, that ranges of activations are taken from.
+        ranges: how they follow from the values; see :data:`RangeRule`.
+        keep_float: parts that stay in float: squeeze-and-excitation, depthwise convolutions, the first and the last
+            layer with weights. ``auto`` tries combinations and takes the fastest of the most accurate. As they are
+            timed, it may choose otherwise the next time; the choice is in the file's notes.
+    """
+
+    images: Annotated[int, Field(ge=1, le=100_000)] = 256
+    ranges: RangeRule = "mse"
+    keep_float: Literal["auto"] | tuple[Literal["se", "depthwise", "first", "last"], ...] = "auto"
+
+
+class Target(FileRecord):
+    """One kind of file to make.
+
+    Attributes:
+        name: the YAML file's name without suffix.
+        format: of the file; see :mod:`hwnas.artifacts.formats`.
+        precision: of weights and arithmetic.
+        opset, ir_version: of the ONNX graph, which other formats are made from.
+        batch: a number, or ``min``, ``opt`` and ``max``.
+        preprocessing: ``outside``: the graph takes normalised floats (batch, C, H, W); ``inside``: it takes bytes
+            (batch, H, W, C), RGB, and normalises them itself.
+        runtime: that runs the file: it checks and times it where it can.
+        options: of the runtime.
+        quantization: of int8.
+        tolerance: a miss fails the export.
+    """
+
+    SCHEMA = "hwnas-target/1"
+    REMEDY = "write it anew, as docs/ship-a-model.md has it"
+    ERROR = ConfigError
+
+    name: PlainName
+    format: str
+    precision: Precision
+    opset: Annotated[int, Field(ge=14)] = OPSET
+    ir_version: Annotated[int, Field(ge=7)] = IR_VERSION
+    batch: Annotated[Batch, BeforeValidator(_one_batch)] = Batch(min=1, opt=1, max=64)
+    preprocessing: Literal["outside", "inside"] = "outside"
+    runtime: str
+    options: Mapping[str, str] = {}
+    quantization: Quantization = Quantization()
+    tolerance: Tolerance
