@@ -120,7 +120,7 @@ def test_training_goes_on_after_a_recalibration(small_space: ChainSpace) -> None
     with recalibrated(supernet.path(arch), partial(supernet, arch=arch), [images(8, 0)]):
         pass
     supernet(images(8, 1), arch).sum().backward()  # fails if a buffer had become an inference tensor
-    assert supernet.stem.conv[0].weight.grad is not None
+    assert supernet.get_parameter("stem.conv.0.weight").grad is not None
 
 
 def test_no_batch_is_an_error(small_space: ChainSpace) -> None:
