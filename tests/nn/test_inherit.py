@@ -72,7 +72,7 @@ def test_deriving_leaves_the_supernet_alone(small_space: ChainSpace) -> None:
 
 
 def test_without_stabilizers_nothing_is_folded(small_space: ChainSpace) -> None:
-    supernet = lived_in(Supernet(small_space.inheriting()))
+    supernet = lived_in(Supernet(small_space))
     arch = [0, 4, 0, 0, 4, 0]
     network = inherit(supernet, arch).eval()
     x = torch.randn(1, 3, 16, 16)
