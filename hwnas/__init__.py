@@ -1,7 +1,7 @@
 """hwnas finds, proves and ships the fastest accurate model for your device.
 
-The public names below are imported when first used, so that ``import hwnas`` stays light (torch in particular
-is only loaded by what needs it).
+The verbs of the command line are functions here, and return what they print as records. All public names below are
+imported when first used, so that ``import hwnas`` stays light (torch in particular is only loaded by what needs it).
 """
 
 from importlib import import_module
@@ -12,51 +12,69 @@ from hwnas.version import __version__
 _HOME = {  # public name -> module that defines it
     "Arch": "hwnas.space.arch",
     "Budget": "hwnas.optimize.problem",
+    "Graph": "hwnas.graph.graph",
     "HwnasError": "hwnas.errors",
     "LatencyPredictor": "hwnas.prediction.latency",
     "LatencyTable": "hwnas.tables.table",
     "Network": "hwnas.nn.network",
     "Objective": "hwnas.optimize.problem",
+    "Op": "hwnas.graph.graph",
+    "ProgressBars": "hwnas.progress",
     "Space": "hwnas.space.space",
+    "Store": "hwnas.optimize.store",
     "Supernet": "hwnas.nn.supernet",
-    "calibrate": "hwnas.prediction.calibrate",
-    "calibration_networks": "hwnas.prediction.design",
-    "count": "hwnas.graph.count",
+    "TrainConfig": "hwnas.training.config",
+    "bench": "hwnas.flow.bench",
+    "count": "hwnas.flow.count",
     "derive": "hwnas.flow.derive",
     "export": "hwnas.flow.export",
     "get_runtime": "hwnas.runtimes.registry",
     "get_space": "hwnas.space.registry",
     "load_scarlet": "hwnas.nn.checkpoints",
     "parse_arch": "hwnas.space.arch",
+    "predict": "hwnas.flow.predict",
+    "profile": "hwnas.flow.profile",
+    "rank": "hwnas.flow.rank",
     "search": "hwnas.optimize.driver",
+    "train": "hwnas.flow.train",
 }
 
 __all__ = ["__version__", *_HOME]
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # so that type checkers know each name, and that there are no others
     from hwnas.errors import HwnasError as HwnasError
+    from hwnas.flow.bench import bench as bench
+    from hwnas.flow.count import count as count
     from hwnas.flow.derive import derive as derive
     from hwnas.flow.export import export as export
-    from hwnas.graph.count import count as count
+    from hwnas.flow.predict import predict as predict
+    from hwnas.flow.profile import profile as profile
+    from hwnas.flow.rank import rank as rank
+    from hwnas.flow.train import train as train
+    from hwnas.graph.graph import Graph as Graph
+    from hwnas.graph.graph import Op as Op
     from hwnas.nn.checkpoints import load_scarlet as load_scarlet
     from hwnas.nn.network import Network as Network
     from hwnas.nn.supernet import Supernet as Supernet
-    from hwnas.prediction.calibrate import calibrate as calibrate
-    from hwnas.prediction.design import calibration_networks as calibration_networks
+    from hwnas.optimize.driver import search as search
+    from hwnas.optimize.problem import Budget as Budget
+    from hwnas.optimize.problem import Objective as Objective
+    from hwnas.optimize.store import Store as Store
     from hwnas.prediction.latency import LatencyPredictor as LatencyPredictor
+    from hwnas.progress import ProgressBars as ProgressBars
     from hwnas.runtimes.registry import get_runtime as get_runtime
     from hwnas.space.arch import Arch as Arch
     from hwnas.space.arch import parse_arch as parse_arch
     from hwnas.space.registry import get_space as get_space
     from hwnas.space.space import Space as Space
     from hwnas.tables.table import LatencyTable as LatencyTable
+    from hwnas.training.config import TrainConfig as TrainConfig
+else:
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module 'hwnas' has no attribute {name!r}")
-    module = import_module(_HOME[name])
-    return getattr(module, name)
+    def __getattr__(name: str) -> object:
+        if name not in _HOME:
+            raise AttributeError(f"module 'hwnas' has no attribute {name!r}")
+        return getattr(import_module(_HOME[name]), name)
 
 
 def __dir__() -> list[str]:

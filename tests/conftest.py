@@ -6,12 +6,20 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: small networks are fastest on one thread, side by side
-
 import pytest
 
 from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
+
+_MADE_ONCE = {
+    "flow": "flow",
+    "shipped": "shipped",
+    "artifact": "artifact",
+    "device": "ssh",  # its folder of kits, in the home of whoever runs the tests, is one as well
+    "supernet_run": "supernet_run",
+    "finished_run": "finished_run",
+}
+"""Fixtures that take seconds to make -> the group of tests that run in one process, so that it is made once."""
 
 _DATA = Path(__file__).parents[2] / "shared" / "data"
 
@@ -30,6 +38,14 @@ stages:
   - {c_out: 12, layers: 4, stride: 2}
 head: {width: 24, act: relu6}
 """
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        groups = [_MADE_ONCE[name] for name in getattr(item, "fixturenames", ()) if name in _MADE_ONCE]
+        if groups and not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(groups[0]))
 
 
 @pytest.fixture

@@ -27,6 +27,38 @@ def test_public_names() -> None:
         _ = hwnas.nothing
 
 
+SCRIPT = """
+import hwnas
+
+{reveals}
+space = hwnas.get_space("scarlet-tiny")
+latency: float = hwnas.predict("table.yaml", ["scarlet-a", space.sample(8, seed=0)]).latency_ms[0]
+run: str = hwnas.train("supernet.yaml", seed=3).run.name
+madds: int = hwnas.count("scarlet-a").count.madds
+hwnas.seach(space)
+madds = hwnas.count("scarlet-a").arch
+"""
+
+
+def test_a_type_checker_knows_every_public_name_and_no_other(tmp_path: Path) -> None:
+    names = [name for name in hwnas.__all__ if name != "__version__"]
+    (tmp_path / "script.py").write_text(
+        SCRIPT.format(reveals="\n".join(f"reveal_type(hwnas.{name})" for name in names))
+    )
+    checked = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--ignore-missing-imports", "script.py"],
+        cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "MYPYPATH": str(ROOT)},
+    )  # fmt: skip
+    lines = [line for line in checked.stdout.splitlines() if line.startswith("script.py")]
+    errors = [line for line in lines if ": error: " in line]
+    revealed = [line.partition("Revealed type is ")[2] for line in lines if "Revealed type" in line]
+    assert len(revealed) == len(names)
+    assert not {'"builtins.object"', '"Any"', '"object"'} & set(revealed)
+    assert len(errors) == 2, checked.stdout
+    assert 'no attribute "seach"' in errors[0]
+    assert "Incompatible types in assignment" in errors[1]
+
+
 def test_search_stays_callable_after_its_package_was_imported() -> None:
     import hwnas.optimize.strategies.nsga2
 

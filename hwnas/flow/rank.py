@@ -131,6 +131,9 @@ def _check_options(
 
 
 def _common_space(supernets: Mapping[str, TrainedSupernet]) -> ChainSpace:
+    for name, trained in supernets.items():
+        if trained.info.task != "classification":
+            raise ConfigError(f"{name} learnt {trained.info.task}; rank compares classifiers")
     (first, one), *others = supernets.items()
     for name, other in others:
         if not same_choices(one.supernet.space, other.supernet.space):

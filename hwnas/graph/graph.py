@@ -51,16 +51,16 @@ class Op:
         _KINDS[cls.kind] = cls
 
     def __post_init__(self) -> None:
-        for f in fields(self):
-            value = getattr(self, f.name)
-            if f.type in ("int", "float") and (isinstance(value, bool) or not value > 0):
-                raise SpaceError(f"op {self.kind}: {f.name} must be a positive number, got {value!r}")
-            if f.type == "float":
-                object.__setattr__(self, f.name, float(value))  # 3 and 3.0 are one Op, in files as well
-            if f.type == "Shape":
+        for name, kind in field_types(type(self)).items():
+            value = getattr(self, name)
+            if kind in ("int", "float") and (isinstance(value, bool) or not value > 0):
+                raise SpaceError(f"op {self.kind}: {name} must be a positive number, got {value!r}")
+            if kind == "float":
+                object.__setattr__(self, name, float(value))  # 3 and 3.0 are one Op, in files as well
+            if kind == "Shape":
                 if not value or not all(type(size) is int and size > 0 for size in value):
-                    raise SpaceError(f"op {self.kind}: {f.name} must be positive sizes, got {value!r}")
-                object.__setattr__(self, f.name, tuple(value))
+                    raise SpaceError(f"op {self.kind}: {name} must be positive sizes, got {value!r}")
+                object.__setattr__(self, name, tuple(value))
 
     @property
     def in_shapes(self) -> tuple[Shape, ...]:
@@ -96,14 +96,14 @@ class Op:
         cls = _KINDS.get(kind) if isinstance(kind, str) else None
         if cls is None:
             raise SpaceError(f"unknown op kind {kind!r}; known: {', '.join(sorted(_KINDS))}")
-        expected = {f.name: f.type for f in fields(cls)}
+        expected = field_types(cls)
         given = {k: v for k, v in data.items() if k != "kind"}
         if missing := sorted(expected.keys() - given.keys()):
             raise SpaceError(f"op {kind}: missing field {missing[0]!r}")
         if unknown := sorted(given.keys() - expected.keys(), key=str):
             raise SpaceError(f"op {kind}: unknown field {unknown[0]!r}; it has {', '.join(expected)}")
         for name, value in given.items():
-            wanted = _FIELD_TYPES[str(expected[name])]
+            wanted = _FIELD_TYPES[expected[name]]
             if not isinstance(value, wanted) or (isinstance(value, bool) and expected[name] != "bool"):
                 raise SpaceError(f"op {kind}: {name} must be {expected[name]}, got {value!r}")
         return cls(**given)
@@ -129,6 +129,11 @@ class Op:
 
     def _details(self) -> str:
         return ""
+
+
+def field_types(op: type[Op]) -> dict[str, str]:
+    """name -> ``int``, ``float``, ``bool``, ``str`` or ``Shape``, of each field of a kind of Op."""
+    return {f.name: f.type if isinstance(f.type, str) else f.type.__name__ for f in fields(op)}
 
 
 class Node(NamedTuple):

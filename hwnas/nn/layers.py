@@ -81,8 +81,9 @@ class GraphModule(nn.Module):
         del x
         for node, holder, name, function, over in self._steps:
             # looked up anew, so that a layer may be replaced by another as in any module
-            computes = function or getattr(holder, name)
-            values[node.place] = computes(*[values[value] for value in node.inputs])
+            computes = function or holder._modules[name]
+            assert computes is not None
+            values[node[0]] = computes(*[values[value] for value in node[2]])
             for value in over:
                 del values[value]  # frees memory as soon as it can be
         return values[self.graph.outputs[0]]

@@ -7,7 +7,7 @@ moves; its coordinates are the Op's own fields, log2 of them, so that a doubling
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import singledispatch
 from math import prod
 from typing import NamedTuple
@@ -17,7 +17,7 @@ import numpy as np
 from hwnas.arrays import Values
 from hwnas.errors import MissingOpError, TableError
 from hwnas.graph.count import cost
-from hwnas.graph.graph import Op
+from hwnas.graph.graph import Op, field_types
 from hwnas.ops.mbconv import MBConv
 from hwnas.prediction.regression import MINIMUM_ENTRIES, LatencyRegression
 
@@ -109,12 +109,18 @@ def _mbconv(op: MBConv) -> tuple[float, ...]:
 
 def _key(op: Op) -> tuple[str, ...]:
     """The kind and whatever else of an Op isn't a number, as its activation."""
-    return op.kind, *(str(getattr(op, f.name)) for f in fields(op) if f.type == "str")
+    return op.kind, *(str(getattr(op, name)) for name, kind in field_types(type(op)).items() if kind == "str")
 
 
 def _coordinates(op: Op) -> list[float]:
-    values = [(getattr(op, f.name), f.type) for f in fields(op) if f.type != "str"]
-    return [float(value) if kind == "bool" else float(np.log2(value)) for value, kind in values]
+    found: list[float] = []
+    for name, kind in field_types(type(op)).items():
+        value = getattr(op, name)
+        if kind == "bool":
+            found.append(float(value))
+        elif kind != "str":
+            found += np.log2(np.atleast_1d(value)).tolist()
+    return found
 
 
 def _arrays(ops: list[Op]) -> tuple[Values, Values]:

@@ -115,7 +115,7 @@ def _sources(runtime: Runtime) -> dict[str, bytes]:
 def _described(archive: zipfile.ZipFile, names: dict[str, str], model: Model | str) -> KitModel | Failure:
     """What the description says of a model, which goes into the kit; equal models are one file."""
     if isinstance(model, str):
-        return Failure(failed=model)
+        return Failure(failed=model[:300])
     sha256 = _sha256(model.data)
     if sha256 not in names:
         names[sha256] = f"models/{len(names):04}.bin"

@@ -16,6 +16,8 @@ from hwnas.errors import ConfigError, DeviceError
 from hwnas.profiling.remote import Transport
 from hwnas.progress import Tell
 
+_ANSWERS_S = 10  # so long a host may take to answer
+
 
 class Ssh:
     """By the system's ``ssh``, with its configuration and keys. Never asks: keys must be set up.
@@ -36,8 +38,8 @@ class Ssh:
         user, host, port = _parsed(address)
         self.name = f"{user}@{host}" if user else host
         self._command = [
-            "ssh", "-T", "-x", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=10",
-            "-o", "ServerAliveCountMax=3", "-o", "LogLevel=ERROR",
+            "ssh", "-T", "-x", "-o", "BatchMode=yes", "-o", f"ConnectTimeout={_ANSWERS_S}",
+            "-o", "ServerAliveInterval=10", "-o", "ServerAliveCountMax=3", "-o", "LogLevel=ERROR",
             *(["-F", str(config)] if config else []), *(["-p", str(port)] if port else []),
             *(["-l", user] if user else []), "--", host,
         ]  # fmt: skip
@@ -77,7 +79,7 @@ class Ssh:
         """What ssh's own words mean; it has one exit status for all of them."""
         for words, meaning in _SSH_SAYS.items():
             if re.search(words, told):
-                return ConfigError(f"can't reach {self.name}: {meaning}")
+                return ConfigError(f"can't reach {self.name}: {meaning.format(_ANSWERS_S)}")
         return DeviceError(
             f"the connection to {self.name} dropped ({told[-200:] or 'ssh says nothing'}); "
             "run the same command again, it goes on from where it was"
@@ -91,7 +93,7 @@ _SSH_SAYS = {
     "Permission denied": "it accepts none of your keys; ssh-copy-id sets one up",
     "Connection refused": "nothing listens there; is sshd running, is the port right?",
     "[Tt]imed out during banner exchange|connect to host .* timed out":
-        "it doesn't answer within 10 s; is it on, is the port right?",
+        "it doesn't answer within {} s; is it on, is the port right?",
     "No route to host|Network is unreachable": "no network leads there",
     "Bad configuration option|Can't open user config file|terminating, .* bad configuration":
         "the ssh configuration can't be used; try it with ssh itself",

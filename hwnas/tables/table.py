@@ -17,7 +17,7 @@ The file (schema 2; every time in milliseconds, for one batch)::
 ``networks`` are whole networks measured in the same rounds, ``calibration`` what they say about the sum of ops; with
 ``held_out``, pairs of measurements of one network each, predictions can be checked. ``added`` are networks measured
 later, as the front of a search, which the calibration is fitted on as well. A table from another tool has
-``provenance`` in place of ``protocol``, and maybe no space.
+``provenance`` in place of ``protocol``, and maybe no space. A space that came from a YAML file has its ``definition``.
 """
 
 from __future__ import annotations

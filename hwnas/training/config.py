@@ -143,14 +143,13 @@ def read_config(path: Path) -> TrainConfig:
     data = read_yaml(path, ConfigError)
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: expected 'key: value' lines such as 'data: digits'")
-    for problem in _unknown_keys(data):
+    if (problem := next(_unknown_keys(data), None)) is not None:
         raise ConfigError(f"{path}: {problem}")
     return validated(TrainConfig, data, path, ConfigError)
 
 
 def _unknown_keys(data: Mapping[str, Any]) -> Iterator[str]:
     """What is wrong with keys, at the top and in sections."""
-    homes = _homes()
     for name, mapping in [("", data), *((name, data.get(name)) for name in _SECTIONS)]:
         if not isinstance(mapping, dict):
             continue  # a section that is none is a wrong value, told where values are checked
@@ -161,7 +160,7 @@ def _unknown_keys(data: Mapping[str, Any]) -> Iterator[str]:
             continue
         for key in mapping:
             if key not in known:
-                yield f"unknown key {key!r}{f' in {name!r}' if name else ''}; {_hint(str(key), name, known, homes)}"
+                yield f"unknown key {key!r}{f' in {name!r}' if name else ''}; {_hint(str(key), known)}"
 
 
 def _homes() -> dict[str, list[str]]:
@@ -174,7 +173,8 @@ def _homes() -> dict[str, list[str]]:
     return found
 
 
-def _hint(key: str, section: str, known: list[str], homes: Mapping[str, list[str]]) -> str:
+def _hint(key: str, known: list[str]) -> str:
+    homes = _homes()
     if key in homes:
         return f"it is a key of {' or '.join(homes[key])}"
     if near := difflib.get_close_matches(key, homes, n=1, cutoff=0.5):

@@ -15,8 +15,6 @@ import pytest
 from tests.cli.conftest import Flow
 from tests.cli.run import Shell
 
-pytestmark = pytest.mark.xdist_group("flow")  # so that the flow is made once
-
 
 def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -29,7 +27,7 @@ def test_the_chain_of_hashes(hwnas: Shell, flow: Flow) -> None:
     assert made_from == {
         "supernet": "supernet",
         "supernet_sha256": sha256(flow.supernet / "supernet.safetensors"),
-        "data_sha256": json.loads((flow.supernet / "supernet.json").read_text())["data_sha256"],
+        "data_sha256": json.loads((flow.supernet / "supernet.json").read_text())["data"]["sha256"],
         "search": "search",
         "search_sha256": sha256(flow.search / "search.json"),
         "table": "table.yaml",
@@ -83,6 +81,7 @@ def test_another_supernets_search_is_not_claimed(hwnas: Shell, flow: Flow, tmp_p
     assert "search.json" in hwnas.refused(*words, tmp_path / "again")
 
 
+@pytest.mark.usefixtures("quick")
 def test_check_zip_and_unzip(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:
     found = hwnas("artifact", "check", flow.artifact, "--json")
     assert found.status == 0, found

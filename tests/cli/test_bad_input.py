@@ -20,8 +20,6 @@ from hwnas.training.supernet_accuracy import SupernetAccuracy
 from tests.cli.conftest import Flow
 from tests.cli.run import Shell
 
-pytestmark = pytest.mark.xdist_group("flow")  # so that the flow is made once
-
 
 @pytest.mark.parametrize(
     ("words", "part"),

@@ -12,8 +12,6 @@ from typing import Any
 import pytest
 
 from hwnas.cli.bench_table import lines
-from hwnas.flow import bench as bench_module
-from hwnas.profiling.timer import Effort
 from hwnas.records.bench import BenchCell, BenchRecord
 from tests.cli.conftest import Flow
 from tests.cli.run import Shell
@@ -96,10 +94,8 @@ def test_artifacts_are_named_where_there_are_several() -> None:
     assert "fast as b onnx-fp32 on x" in text[3]
 
 
-def test_conditions_and_runtimes_are_given_again(
-    hwnas: Shell, flow: Flow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(bench_module, "Effort", lambda: Effort(rounds=3, at_least_s=0, at_most_s=0))
+@pytest.mark.usefixtures("quick")
+def test_conditions_and_runtimes_are_given_again(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:
     found = hwnas("bench", flow.artifact, "--all-runtimes", "--table", flow.table, "--json").json
     assert {r["runtime"] for r in found["results"]} == {"onnxruntime", "openvino", "torch"}
     for each in found["results"]:

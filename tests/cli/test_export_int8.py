@@ -11,8 +11,6 @@ from hwnas.artifacts.bundle import ExportedFile, load_artifact
 from tests.cli.conftest import Flow
 from tests.cli.run import Shell
 
-pytestmark = pytest.mark.xdist_group("flow")  # so that the flow is made once
-
 TARGET = """
 schema: hwnas-target/1
 format: onnx

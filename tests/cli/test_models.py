@@ -21,8 +21,6 @@ from tests.cli.conftest import Flow
 from tests.cli.run import Shell
 from tests.nn.official import official_state, write
 
-pytestmark = pytest.mark.xdist_group("flow")  # so that the flow is made once
-
 
 def _photos(root: Path, classes: tuple[str, ...]) -> Path:
     rng = np.random.default_rng(0)

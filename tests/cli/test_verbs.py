@@ -22,8 +22,6 @@ from hwnas.training.supernet_accuracy import SupernetAccuracy
 from tests.cli.conftest import Flow
 from tests.cli.run import Shell
 
-pytestmark = pytest.mark.xdist_group("flow")  # so that the flow is made once
-
 
 def test_space_list_and_show(hwnas: Shell, flow: Flow) -> None:
     names = [space["name"] for space in hwnas("space", "list", "--json").json["spaces"]]
@@ -56,7 +54,7 @@ def test_profile_made_a_table_that_show_prints(hwnas: Shell, flow: Flow) -> None
 def test_predict(hwnas: Shell, flow: Flow) -> None:
     archs = [f"{flow.space}:0,1,2,3,4,1", f"{flow.space}:0,0,0,0,0,0"]
     predicted = hwnas("predict", "--table", flow.table, *archs, "--json").json
-    expected = LatencyPredictor(LatencyTable.load(flow.table), get_space(str(flow.space))).predict(
+    expected = LatencyPredictor(LatencyTable.load(flow.table), get_space(str(flow.space)))(
         [parse_arch(arch).choices for arch in archs]
     )
     assert predicted["latency_ms"] == expected.tolist()
@@ -64,13 +62,14 @@ def test_predict(hwnas: Shell, flow: Flow) -> None:
         assert low < mid < high
     slow = hwnas("predict", "--table", flow.table, "--quantile", "p90", *archs, "--json").json
     assert (predicted["quantile"], slow["quantile"]) == ("p50", "p90")
-    expected = LatencyPredictor(LatencyTable.load(flow.table), get_space(str(flow.space)), quantile="p90").predict(
+    expected = LatencyPredictor(LatencyTable.load(flow.table), get_space(str(flow.space)), quantile="p90")(
         [parse_arch(arch).choices for arch in archs]
     )
     assert slow["latency_ms"] == expected.tolist() != predicted["latency_ms"]
     assert "p95" in hwnas("predict", "--table", flow.table, "--quantile", "p95", *archs).err
 
 
+@pytest.mark.usefixtures("quick")
 def test_table_validate(hwnas: Shell, flow: Flow) -> None:
     found = hwnas("table", "validate", flow.table, "--networks", "6", "--json").json
     assert {"mape", "within_5", "within_10", "spearman", "retest_mape", "networks"} <= found.keys()
@@ -218,6 +217,7 @@ def test_derive_says_what_it_made(hwnas: Shell, flow: Flow, tmp_path: Path) -> N
     assert "fvcore agrees" in text
 
 
+@pytest.mark.usefixtures("quick")
 def test_export_and_bench(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:
     exported = hwnas("export", flow.model, "--target", "onnx-fp32", "-o", tmp_path / "artifact", "--json").json
     assert exported["files"] == ["onnx-fp32.onnx"]

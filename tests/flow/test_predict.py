@@ -38,7 +38,7 @@ def test_archs_as_people_have_them(table: LatencyTable, tiny: ChainSpace, tmp_pa
         for given in (table, tmp_path / "t.yaml", str(tmp_path / "t.yaml"), [table]):
             found = predict(given, asked)
             assert found.choices.tolist() == archs.tolist()
-            assert found.latency_ms.tolist() == expected.predict(archs).tolist()
+            assert found.latency_ms.tolist() == expected(archs).tolist()
     assert found.archs[0] == arch
     assert found.interval_ms is not None
     assert np.array_equal(found.interval_ms, expected.interval(archs))

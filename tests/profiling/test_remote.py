@@ -17,7 +17,7 @@ import pytest
 
 from hwnas.errors import ConfigError, DeviceError, KitError
 from hwnas.flow.profile import profile
-from hwnas.profiling import kit_main
+from hwnas.profiling import kit_main, transports
 from hwnas.profiling.kit import Kit
 from hwnas.profiling.remote import check_python, clean_up, measure_on
 from hwnas.profiling.result import read_result
@@ -182,11 +182,12 @@ def test_hosts_that_cannot_be_reached(server: Server, tmp_path: Path) -> None:
             check_python(Ssh(address, config), "python3")
 
 
-def test_a_host_that_accepts_and_says_nothing(server: Server) -> None:
+def test_a_host_that_accepts_and_says_nothing(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transports, "_ANSWERS_S", 2)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
-        with pytest.raises(ConfigError, match="it doesn't answer within 10 s"):
+        with pytest.raises(ConfigError, match="it doesn't answer within 2 s"):
             check_python(Ssh(f"ssh://127.0.0.1:{silent.getsockname()[1]}", server.config), "python3")
 
 

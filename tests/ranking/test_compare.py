@@ -206,9 +206,9 @@ def test_baselines_are_those_of_the_plain_networks(source: str) -> None:
     found = baselines(space, archs)
     assert list(found) == ["depth", "madds", "params"]
     for row, arch in enumerate(archs):
-        ops = space.graph(arch).ops
-        assert found["depth"][row] == sum(isinstance(op, MBConv) for op in ops)
-        counted = count(ops)
+        graph = space.graph(arch)
+        assert found["depth"][row] == sum(isinstance(op, MBConv) for op in graph.ops)
+        counted = count(graph)
         assert (found["madds"][row], found["params"][row]) == (counted.madds, counted.params)
 
 

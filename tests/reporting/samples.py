@@ -33,6 +33,12 @@ from hwnas.space.registry import get_space
 
 _RATE = {"scarlet-tiny": 3.1e-7, "scarlet-s2": 3.4e-8}  # ms a multiply-add
 
+EVIL = '<script>alert(1)</script><img src=x onerror="alert(2)">'
+CHARTS = [
+    *("chart-front", "chart-hypervolume", "chart-choices", "chart-device-0", "chart-closing-0"),
+    *("chart-latency", "chart-training-0", "chart-training-1"),
+]
+
 
 def report(name: str, evaluations: int = 300) -> ReportContent:
     """Everything, for a space with a budget that about half of the archs meet."""
@@ -310,4 +316,93 @@ def _how(name: str, arch: Arch) -> tuple[StepContent, ...]:
         ),
         StepContent(name="Derive", command=f"hwnas derive {arch} --supernet runs/supernet -o model", seconds=1.2),
         StepContent(name="Export", command="hwnas export model --target onnx-fp32 -o artifact", seconds=7.7),
+    )
+
+
+def small_search(**changes: object) -> SearchContent:
+    """Five archs of macro by accuracy, phone, GPU and size: a front of three, one dominated, one over budget."""
+    space = get_space("macro")
+    search = SearchContent(
+        space=space,
+        objectives=(
+            ObjectiveContent(name="accuracy", unit="fraction", maximize=True),
+            ObjectiveContent(name="latency_ms phone", unit="ms", maximize=False),
+            ObjectiveContent(name="latency_ms gpu", unit="ms", maximize=False),
+            ObjectiveContent(name="model_mb", unit="MB", maximize=False),
+            ObjectiveContent(name="madds", unit="madds", maximize=False),
+        ),
+        archs=np.array([[k, *[0, 1, 2, 0, 1, 2], j] for k, j in ((0, 0), (0, 1), (1, 1), (2, 1), (2, 2))]),
+        values=np.array(
+            [
+                [0.90, 1.0, 0.50, 2.0, 1e6],
+                [0.92, 2.0, 0.40, 3.0, 2e6],
+                [0.94, 3.0, 0.90, 4.0, 3e6],
+                [0.89, 2.5, 0.60, 3.5, 2e6],
+                [0.96, 9.0, 0.95, 4.5, 9e6],
+            ]
+        ),
+        front=(0, 1, 2),
+        budgets={"latency_ms phone": 5.0, "model_mb": 6.0},
+        winner=2,
+        strategy="nsga2",
+        evaluations=5,
+        seed=0,
+        hypervolume=0.1,
+        reference_point=(0.8, 9.0, 1.0, 6.0, 9e6),
+        hypervolume_history=np.array([0.01, 0.02, 0.05, 0.05, 0.05]),
+    )
+    return dataclasses.replace(search, **changes)
+
+
+def evil_report() -> ReportContent:
+    """Markup in every text that comes from outside."""
+    content = report("scarlet-tiny")
+    space = dataclasses.replace(content.search.space, name=EVIL, source=EVIL)
+    artifact = content.artifact
+    return dataclasses.replace(
+        content,
+        title=EVIL,
+        created=EVIL,
+        version=EVIL,
+        search=dataclasses.replace(
+            content.search, space=space, strategy=EVIL, failed=(FailedContent(choices=(0,), reason=EVIL),)
+        ),
+        devices=tuple(dataclasses.replace(d, name=EVIL, device=EVIL) for d in content.devices),
+        closing=dataclasses.replace(
+            content.closing,
+            objectives=tuple(
+                dataclasses.replace(
+                    measured,
+                    name=EVIL,
+                    device=EVIL,
+                    table=EVIL,
+                    networks=tuple(dataclasses.replace(n, label=EVIL) for n in measured.networks),
+                )
+                for measured in content.closing.objectives
+            ),
+            failed=(FailedContent(choices=(0,), reason=EVIL),),
+        ),
+        winner=dataclasses.replace(
+            content.winner, arch=Arch(space, content.winner.arch.choices), stabilizers={0: EVIL}, accuracies={EVIL: 0.5}
+        ),
+        latency=dataclasses.replace(
+            content.latency,
+            device=EVIL,
+            fields={EVIL: EVIL},
+            networks=(NetworkLatency(label=EVIL, predicted_ms=1.0, measured_ms=1.1),),
+        ),
+        training=tuple(
+            dataclasses.replace(run, name=EVIL, config={EVIL: {EVIL: EVIL}}, rows=({"epoch": 1, EVIL + "loss": 0.3},))
+            for run in content.training
+        ),
+        artifact=dataclasses.replace(
+            artifact,
+            files=tuple(
+                dataclasses.replace(f, path=EVIL, precision=EVIL, sha256=EVIL, precisions={EVIL: 1}, lacks=EVIL)
+                for f in artifact.files
+            ),
+            parity=tuple(dataclasses.replace(p, path=EVIL) for p in artifact.parity),
+            bench=tuple(dataclasses.replace(b, path=EVIL, runtime=EVIL) for b in artifact.bench),
+        ),
+        how=tuple(dataclasses.replace(s, name=EVIL, command=EVIL, facts={EVIL: EVIL}) for s in content.how),
     )

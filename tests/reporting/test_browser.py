@@ -9,8 +9,7 @@ import pytest
 from hwnas.reporting.content import ReportContent
 from hwnas.reporting.html import render
 from tests.reporting.browser import needs_browser, opened, overhang_px
-from tests.reporting.samples import report
-from tests.reporting.test_page import CHARTS, evil_report
+from tests.reporting.samples import CHARTS, evil_report, report
 
 pytestmark = needs_browser
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hwnas.reporting.content import DeviceContent, SearchContent
 from hwnas.reporting.devices import devices_section, front_there
 from tests.reporting.parsed import Page
-from tests.reporting.test_search_section import small_search
+from tests.reporting.samples import small_search
 
 
 def device(name: str, latency_ms: list[float], budget_ms: float | None = None, **more: object) -> DeviceContent:

@@ -9,20 +9,13 @@ from functools import cache
 import numpy as np
 import pytest
 
-from hwnas.reporting.content import FailedContent, LatencyContent, NetworkLatency, ReportContent
+from hwnas.reporting.content import LatencyContent, ReportContent
 from hwnas.reporting.headline import headline
 from hwnas.reporting.html import render
 from hwnas.reporting.units import milliseconds
-from hwnas.space.arch import Arch
 from tests.reporting.parsed import Page
-from tests.reporting.samples import report, search_content
-from tests.reporting.test_search_section import small_search
+from tests.reporting.samples import CHARTS, EVIL, evil_report, report, search_content, small_search
 
-EVIL = '<script>alert(1)</script><img src=x onerror="alert(2)">'
-CHARTS = [
-    *("chart-front", "chart-hypervolume", "chart-choices", "chart-device-0", "chart-closing-0"),
-    *("chart-latency", "chart-training-0", "chart-training-1"),
-]
 SECTIONS = ["search", "devices", "closing", "winner", "latency", "training", "artifact", "how"]
 
 
@@ -118,60 +111,6 @@ def test_the_page_forbids_fetching(name: str) -> None:
 
 def test_same_content_same_page() -> None:
     assert render(report("scarlet-tiny")) == render(report("scarlet-tiny"))
-
-
-def evil_report() -> ReportContent:
-    """Markup in every text that comes from outside."""
-    content = report("scarlet-tiny")
-    space = dataclasses.replace(content.search.space, name=EVIL, source=EVIL)
-    artifact = content.artifact
-    return dataclasses.replace(
-        content,
-        title=EVIL,
-        created=EVIL,
-        version=EVIL,
-        search=dataclasses.replace(
-            content.search, space=space, strategy=EVIL, failed=(FailedContent(choices=(0,), reason=EVIL),)
-        ),
-        devices=tuple(dataclasses.replace(d, name=EVIL, device=EVIL) for d in content.devices),
-        closing=dataclasses.replace(
-            content.closing,
-            objectives=tuple(
-                dataclasses.replace(
-                    measured,
-                    name=EVIL,
-                    device=EVIL,
-                    table=EVIL,
-                    networks=tuple(dataclasses.replace(n, label=EVIL) for n in measured.networks),
-                )
-                for measured in content.closing.objectives
-            ),
-            failed=(FailedContent(choices=(0,), reason=EVIL),),
-        ),
-        winner=dataclasses.replace(
-            content.winner, arch=Arch(space, content.winner.arch.choices), stabilizers={0: EVIL}, accuracies={EVIL: 0.5}
-        ),
-        latency=dataclasses.replace(
-            content.latency,
-            device=EVIL,
-            fields={EVIL: EVIL},
-            networks=(NetworkLatency(label=EVIL, predicted_ms=1.0, measured_ms=1.1),),
-        ),
-        training=tuple(
-            dataclasses.replace(run, name=EVIL, config={EVIL: {EVIL: EVIL}}, rows=({"epoch": 1, EVIL + "loss": 0.3},))
-            for run in content.training
-        ),
-        artifact=dataclasses.replace(
-            artifact,
-            files=tuple(
-                dataclasses.replace(f, path=EVIL, precision=EVIL, sha256=EVIL, precisions={EVIL: 1}, lacks=EVIL)
-                for f in artifact.files
-            ),
-            parity=tuple(dataclasses.replace(p, path=EVIL) for p in artifact.parity),
-            bench=tuple(dataclasses.replace(b, path=EVIL, runtime=EVIL) for b in artifact.bench),
-        ),
-        how=tuple(dataclasses.replace(s, name=EVIL, command=EVIL, facts={EVIL: EVIL}) for s in content.how),
-    )
 
 
 def test_markup_in_labels_stays_text() -> None:

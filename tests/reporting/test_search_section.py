@@ -2,55 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import plotly.graph_objects as go
 import pytest
 
 from hwnas.reporting.choices import choices_description, choices_figure, choices_table
-from hwnas.reporting.content import FailedContent, ObjectiveContent, SearchContent
+from hwnas.reporting.content import FailedContent
 from hwnas.reporting.convergence import gained, hypervolume_figure
 from hwnas.reporting.front_chart import front_columns, front_description, front_figure
 from hwnas.reporting.search import search_section
-from hwnas.space.registry import get_space
 from tests.reporting.parsed import Page
-from tests.reporting.samples import search_content
-
-
-def small_search(**changes: object) -> SearchContent:
-    """Five archs of macro by accuracy, phone, GPU and size: a front of three, one dominated, one over budget."""
-    space = get_space("macro")
-    search = SearchContent(
-        space=space,
-        objectives=(
-            ObjectiveContent(name="accuracy", unit="fraction", maximize=True),
-            ObjectiveContent(name="latency_ms phone", unit="ms", maximize=False),
-            ObjectiveContent(name="latency_ms gpu", unit="ms", maximize=False),
-            ObjectiveContent(name="model_mb", unit="MB", maximize=False),
-            ObjectiveContent(name="madds", unit="madds", maximize=False),
-        ),
-        archs=np.array([[k, *[0, 1, 2, 0, 1, 2], j] for k, j in ((0, 0), (0, 1), (1, 1), (2, 1), (2, 2))]),
-        values=np.array(
-            [
-                [0.90, 1.0, 0.50, 2.0, 1e6],
-                [0.92, 2.0, 0.40, 3.0, 2e6],
-                [0.94, 3.0, 0.90, 4.0, 3e6],
-                [0.89, 2.5, 0.60, 3.5, 2e6],
-                [0.96, 9.0, 0.95, 4.5, 9e6],
-            ]
-        ),
-        front=(0, 1, 2),
-        budgets={"latency_ms phone": 5.0, "model_mb": 6.0},
-        winner=2,
-        strategy="nsga2",
-        evaluations=5,
-        seed=0,
-        hypervolume=0.1,
-        reference_point=(0.8, 9.0, 1.0, 6.0, 9e6),
-        hypervolume_history=np.array([0.01, 0.02, 0.05, 0.05, 0.05]),
-    )
-    return dataclasses.replace(search, **changes)
+from tests.reporting.samples import search_content, small_search
 
 
 def points(figure: go.Figure) -> dict[str, list[tuple[float, float]]]:

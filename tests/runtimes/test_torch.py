@@ -43,6 +43,7 @@ class TestContractOnCuda(RuntimeContract):
 
 
 @pytest.mark.skipif(" " in torch.__file__, reason="torch.compile passes its include folder to g++ unquoted")
+@pytest.mark.xdist_group("compiler")  # which takes seconds to begin
 def test_compiled_computes_the_same() -> None:
     layer = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.Hardswish()).eval()
     images = np.random.default_rng(0).standard_normal((1, 3, 8, 8), dtype=np.float32)

@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from hwnas.data.load import load_data
+from hwnas.errors import ConfigError
+from hwnas.flow.rank import rank
 from hwnas.flow.train import train
 from hwnas.training.config import TrainConfig
 from hwnas.training.learners.network import NetworkConfig
@@ -92,3 +94,5 @@ def test_archs_of_a_supernet_are_judged_by_its_metric(small_yaml: Path, tmp_path
     near = load_supernet(run).evaluator().metrics(archs, Value.objective)
     assert values.tolist() == pytest.approx([metrics["near"] for metrics in near], abs=0.02)
     assert read_log(run)[-1].accuracy.keys() == load_supernet(run).info.accuracy.keys()
+    with pytest.raises(ConfigError, match="learnt value; rank compares classifiers"):
+        rank(run, standalone=10)

@@ -41,13 +41,14 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "no augmentation": {"augment": "none"},
     "no stabilizers": {"stabilizers": False},
 }
+FEW_IMAGES: dict[str, Any] = {"held_out": 0.75, "batch": 80}  # fp16 is slow on processors
 
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_interrupted_and_resumed_it_ends_in_the_same_bytes(
     option: str, small_yaml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = short(small_yaml, paths_per_update=3, **OPTIONS[option])
+    config = short(small_yaml, paths_per_update=3, **FEW_IMAGES, **OPTIONS[option])
     whole = run_training(config, tmp_path / "whole").run
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
 
@@ -66,7 +67,7 @@ def test_every_option_changes_what_comes_out(small_yaml: Path, tmp_path: Path) -
     """An option that is read and ignored would show here."""
     options = {name: value for name, value in OPTIONS.items() if name not in ("best", "balanced")} | {"none": {}}
     found = {
-        name: run_training(short(small_yaml, epochs=1, paths_per_update=3, **value), tmp_path / name).run
+        name: run_training(short(small_yaml, epochs=1, paths_per_update=3, **FEW_IMAGES, **value), tmp_path / name).run
         for name, value in options.items()
     }
     assert len({(run / "supernet.safetensors").read_bytes() for run in found.values()}) == len(options)
@@ -196,6 +197,7 @@ head: {width: 16, act: relu}
 """
 
 
+@pytest.mark.xdist_group("compiler")  # which takes seconds to begin
 def test_compiled_blocks_train_as_the_others_do(tmp_path: Path) -> None:
     if " " in str(Path.cwd()):
         pytest.skip("torch.compile's C++ build fails under a path with a space")
