@@ -19,11 +19,11 @@ from tests.artifacts.conftest import Copy, Shipped
 
 def missed(path: Path) -> dict[str, str]:
     """{what: why} of the checks that a folder misses."""
-    return {finding.about: finding.text for finding in check_artifact(path) if finding.passed is False}
+    return {finding.about: finding.text for finding in check_artifact(path).checks if finding.passed is False}
 
 
 def test_a_good_artifact_passes_every_check(shipped: Shipped) -> None:
-    found = {finding.about: finding for finding in check_artifact(shipped.path)}
+    found = {finding.about: finding for finding in check_artifact(shipped.path).checks}
     for about in ("manifest", "arch", "labels", "README.md", "predict.py", "onnx-fp32: structure", "onnx-fp32: parity",
                   "onnx-fp32: precision", "openvino-fp32: parity", "openvino-fp32: precision"):  # fmt: skip
         assert found[about].passed is True, found[about]
@@ -58,9 +58,9 @@ def test_counts_that_arent_the_archs(copy: Copy, key: str) -> None:
 
 
 def test_another_arch(copy: Copy) -> None:
-    copy.edit(lambda manifest: manifest["arch"].update(choices=[0] * 6))
+    copy.edit(lambda manifest: manifest.update(choices=[0] * 6))
     assert {"arch", "labels", "onnx-fp32: structure"} <= missed(copy.path).keys()
-    copy.edit(lambda manifest: manifest["arch"].update(choices=[99] * 6))
+    copy.edit(lambda manifest: manifest.update(choices=[99] * 6))
     assert "out of range" in missed(copy.path)["arch"]
 
 
@@ -168,8 +168,8 @@ def test_a_runtime_that_isnt_here(shipped: Shipped, monkeypatch: pytest.MonkeyPa
     def gone(_: object = None) -> object:
         raise missing("openvino", "pip install 'hwnas[openvino]'", ImportError("No module named 'openvino'"))
 
-    monkeypatch.setitem(registry.FORMATS._built_in, "openvino", gone)
-    found = {finding.about: finding for finding in check_artifact(shipped.path)}
+    monkeypatch.setitem(registry.RUNTIMES._built_in, "openvino", gone)
+    found = {finding.about: finding for finding in check_artifact(shipped.path).checks}
     assert found["openvino-fp32: parity"].passed is None
     assert "pip install" in found["openvino-fp32: parity"].text
     assert found["openvino-fp32: precision"].passed is None

@@ -60,5 +60,5 @@ def test_export_and_bench(space: ChainSpace, tmp_path: Path) -> None:
     assert entry.lacks is None
     assert set(entry.precisions) == {"fp32"}
     assert entry.parity.max_relative < 1e-4
-    rows = {row.cell.file.target: row for row in bench([artifact], effort=QUICK).results}
-    assert rows["ncnn-fp32"].latency.p50_ms > 0
+    rows = {row.target: row for row in bench([artifact], effort=QUICK).results}
+    assert rows["ncnn-fp32"].p50_ms > 0

@@ -53,6 +53,6 @@ def test_an_artifact_with_files_of_a_package_that_isnt_here(
         network = Network(small_space, [1] * small_space.num_layers).eval()
         artifact = export_network(network, ["onnx-fp32", str(tmp_path / "foreign.yaml")], tmp_path / "artifact")
     found = bench([artifact], effort=Effort(rounds=2, runs_per_round=1, warmup_runs=1, at_least_s=0, at_most_s=0))
-    assert [row.cell.file.target for row in found.results] == ["onnx-fp32"]
-    ((_, why),) = found.lacking
-    assert "no format 'foreign'" in why
+    assert [row.target for row in found.results] == ["onnx-fp32"]
+    (lacking,) = found.lacking
+    assert "no format 'foreign'" in lacking.lacks
