@@ -28,7 +28,7 @@ _HOME = {  # public name -> module that defines it
     "get_space": "hwnas.space.registry",
     "load_scarlet": "hwnas.nn.checkpoints",
     "parse_arch": "hwnas.space.arch",
-    "search": "hwnas.optimize.driver",
+    "search": "hwnas.flow.search",
 }
 
 __all__ = ["__version__", *_HOME]

@@ -14,6 +14,7 @@ import typer
 from hwnas.cli.console import JsonOption, SeedOption, print_result
 from hwnas.files import refuse_existing, to_json, write_atomic
 from hwnas.progress import Progress, ProgressBars, say
+from hwnas.records.steps import Step, StepsRecord
 
 _BUDGET_SHARE = 0.4
 
@@ -53,7 +54,7 @@ class _Steps:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "steps.json"
-        self._steps: list[dict[str, Any]] = []
+        self._steps: list[Step] = []
 
     @contextmanager
     def step(self, name: str, command: str) -> Iterator[dict[str, str]]:
@@ -62,8 +63,8 @@ class _Steps:
         begin = time.monotonic()
         yield facts
         seconds = round(time.monotonic() - begin, 1)
-        self._steps.append({"name": name, "command": command, "seconds": seconds, "facts": facts})
-        write_atomic(self._path, to_json(self._steps))
+        self._steps.append(Step(name=name, command=command, seconds=seconds, facts=facts))
+        StepsRecord(steps=tuple(self._steps)).write(self._path)
         say(f"   {seconds:.0f} s  {', '.join(f'{key} {value}' for key, value in facts.items())}")
 
 
@@ -112,22 +113,20 @@ def run_demo(folder: Path, size: Size, budget_ms: float | None, seed: int, progr
     from hwnas.artifacts.export import export
     from hwnas.cli.bench import result_of
     from hwnas.cli.deriving import derive_from_supernet
-    from hwnas.cli.gather import gather
     from hwnas.cli.models import predicted_interval_ms
-    from hwnas.cli.searching import SearchSettings, search_supernet
-    from hwnas.cli.tables import TableOption
     from hwnas.data.load import load_data
     from hwnas.flow.profile import profile
+    from hwnas.flow.report import report
+    from hwnas.flow.search import search
+    from hwnas.flow.train import train
     from hwnas.nn.model_folder import load_model
     from hwnas.prediction.latency import LatencyPredictor
     from hwnas.profiling.timer import Effort
-    from hwnas.reporting.html import render
     from hwnas.space.arch import parse_arch
     from hwnas.space.registry import get_space
     from hwnas.training.config import TrainConfig
     from hwnas.training.learners.network import NetworkConfig
     from hwnas.training.learners.supernet import SupernetConfig
-    from hwnas.training.loop import run_training
 
     folder.mkdir(parents=True)
     table_path, supernet, searched = folder / "table.yaml", folder / "supernet", folder / "search"
@@ -153,7 +152,7 @@ def run_demo(folder: Path, size: Size, budget_ms: float | None, seed: int, progr
     )
     write_atomic(config, settings.to_yaml())
     with steps.step("train the supernet", f"hwnas train {config} -o {supernet}") as facts:
-        trained = run_training(settings, supernet, progress=progress)
+        trained = train(settings, supernet, progress=progress)
         facts |= {"inherited accuracy of random archs": _range(trained.accuracy)}
 
     if budget_ms is None:
@@ -164,18 +163,11 @@ def run_demo(folder: Path, size: Size, budget_ms: float | None, seed: int, progr
         f"-o {searched}"
     )
     with steps.step(f"search under a budget of {budget_ms} ms", command) as facts:
-        found = search_supernet(
-            SearchSettings(
-                supernet=supernet,
-                tables=(TableOption(table_path, table, budget_ms),),
-                evaluations=size.evaluations,
-                strategy="nsga2",
-                seed=seed,
-            ),
-            searched,
+        found = search(
+            trained, tables=[(table_path, budget_ms)], evaluations=size.evaluations, seed=seed, output=searched,
             progress=progress,
-        )
-        facts |= {"evaluated": str(len(found["archs"])), "on the front": str(len(found["front"]))}
+        )  # fmt: skip
+        facts |= {"evaluated": str(len(found.archs)), "on the front": str(len(found.front))}
 
     winner = searched / "winner.json"
     with steps.step("derive the winner", f"hwnas derive {winner} --supernet {supernet} -o {model}") as facts:
@@ -188,7 +180,7 @@ def run_demo(folder: Path, size: Size, budget_ms: float | None, seed: int, progr
     )
     write_atomic(config, settings.to_yaml())
     with steps.step("fine-tune it", f"hwnas train {config} -o {finetuning}") as facts:
-        tuned = run_training(settings, finetuning, progress=progress)
+        tuned = train(settings, finetuning, progress=progress)
         facts |= {name: f"{value:.2%}" for name, value in tuned.accuracy.items()}
 
     network, info = load_model(tuned.result)
@@ -213,17 +205,18 @@ def run_demo(folder: Path, size: Size, budget_ms: float | None, seed: int, progr
             "measured": f"{measured_ms:.3f} ms",
         }
 
-    report = folder / "report.html"
-    with steps.step("report", f"hwnas report {folder} -o {report}"):
-        write_atomic(report, render(gather(folder)))
-    names = [objective["name"] for objective in found["objectives"]]
+    page = folder / "report.html"
+    with steps.step("report", f"hwnas report {folder} -o {page}"):
+        report(folder, output=page)
+    names = [objective.name for objective in found.objectives]
     return {
         "arch": str(artifact.arch),
         "front": [
-            {"choices": found["archs"][i], **dict(zip(names, found["values"][i], strict=True))} for i in found["front"]
+            {"choices": found.archs[i].tolist(), **dict(zip(names, found.values[i].tolist(), strict=True))}
+            for i in found.front
         ],
         "artifact": str(shipped),
-        "report": str(report),
+        "report": str(page),
         "accuracy": tuned.accuracy["test"],
         "budget_ms": budget_ms,
         "predicted_when_searched_ms": interval[0],

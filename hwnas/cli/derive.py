@@ -26,7 +26,7 @@ def derive(
     if supernet and checkpoint:
         raise ConfigError("give --supernet or --checkpoint, not both")
     from hwnas.cli.deriving import derive_from_supernet, derive_released
-    from hwnas.cli.origin import search_folder
+    from hwnas.flow.origin import search_folder
     from hwnas.space.arch import parse_arch
 
     if supernet:

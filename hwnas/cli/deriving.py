@@ -8,12 +8,12 @@ from pathlib import Path
 
 import torch
 
-from hwnas.cli.origin import origin_of
 from hwnas.data.augment import resize_px
 from hwnas.data.load import preprocessing_of
 from hwnas.errors import ArchError, CountError, ParityError
 from hwnas.evaluation.accuracy import Evaluator, accuracy
 from hwnas.files import refuse_existing
+from hwnas.flow.origin import origin_of
 from hwnas.graph.count import Count, count
 from hwnas.nn.checkpoints import load_scarlet
 from hwnas.nn.fvcore_count import fvcore_madds

@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import plotly.graph_objects as go
 import pytest
 
+from hwnas.records.search import Baseline, FailedArch, SearchObjective, SearchRecord
 from hwnas.reporting.choices import choices_description, choices_figure, choices_table
-from hwnas.reporting.content import FailedContent, ObjectiveContent, SearchContent
-from hwnas.reporting.convergence import gained, hypervolume_figure
-from hwnas.reporting.front_chart import front_columns, front_description, front_figure
 from hwnas.reporting.search import search_section
+from hwnas.reporting.search_charts import (
+    front_columns,
+    front_description,
+    front_figure,
+    gained,
+    hypervolume_figure,
+)
 from hwnas.space.registry import get_space
 from tests.reporting.parsed import Page
-from tests.reporting.samples import search_content
+from tests.reporting.samples import search_record
 
 
-def small_search(**changes: object) -> SearchContent:
+def small_search(**changes: object) -> SearchRecord:
     """Five archs of macro by accuracy, phone, GPU and size: a front of three, one dominated, one over budget."""
-    space = get_space("macro")
-    search = SearchContent(
-        space=space,
+    search = SearchRecord(
+        space=get_space("macro").ref,
+        stabilizers=False,
+        supernet=None,
+        tables=(),
         objectives=(
-            ObjectiveContent(name="accuracy", unit="fraction", maximize=True),
-            ObjectiveContent(name="latency_ms phone", unit="ms", maximize=False),
-            ObjectiveContent(name="latency_ms gpu", unit="ms", maximize=False),
-            ObjectiveContent(name="model_mb", unit="MB", maximize=False),
-            ObjectiveContent(name="madds", unit="madds", maximize=False),
+            SearchObjective(name="accuracy", unit="fraction", maximize=True),
+            SearchObjective(name="latency_ms phone", unit="ms", maximize=False),
+            SearchObjective(name="latency_ms gpu", unit="ms", maximize=False),
+            SearchObjective(name="model_mb", unit="MB", maximize=False),
+            SearchObjective(name="madds", unit="madds", maximize=False),
         ),
         archs=np.array([[k, *[0, 1, 2, 0, 1, 2], j] for k, j in ((0, 0), (0, 1), (1, 1), (2, 1), (2, 2))]),
         values=np.array(
@@ -42,15 +47,14 @@ def small_search(**changes: object) -> SearchContent:
         ),
         front=(0, 1, 2),
         budgets={"latency_ms phone": 5.0, "model_mb": 6.0},
-        winner=2,
+        winner_index=2,
         strategy="nsga2",
-        evaluations=5,
         seed=0,
         hypervolume=0.1,
-        reference_point=(0.8, 9.0, 1.0, 6.0, 9e6),
-        hypervolume_history=np.array([0.01, 0.02, 0.05, 0.05, 0.05]),
+        reference=(0.8, 9.0, 1.0, 6.0, 9e6),
+        hypervolume_history=(0.01, 0.02, 0.05, 0.05, 0.05),
     )
-    return dataclasses.replace(search, **changes)
+    return search.model_copy(update=changes)
 
 
 def points(figure: go.Figure) -> dict[str, list[tuple[float, float]]]:
@@ -77,7 +81,7 @@ def test_dominated_archs_are_told_from_those_over_budget() -> None:
 
 
 def test_each_evaluated_arch_is_drawn_once_in_a_real_search() -> None:
-    search = search_content("scarlet-tiny", 120)
+    search = search_record("scarlet-tiny", 120)
     drawn = points(front_figure(search, 0, 1))
     del drawn["winner"]
     assert sum(map(len, drawn.values())) == 120
@@ -127,11 +131,11 @@ def test_the_chart_in_words() -> None:
     text = front_description(small_search(), 0, 1).replace("\N{NO-BREAK SPACE}", " ")
     assert "3 on the front, 1 dominated, 1 over budget" in text
     assert "from 90.00 % at 1.00 ms to 94.00 % at 3.00 ms" in text
-    assert "none is on the front" in front_description(small_search(front=(), winner=None), 0, 1)
+    assert "none is on the front" in front_description(small_search(front=(), winner_index=None), 0, 1)
 
 
 def test_failures_are_counted_and_listed() -> None:
-    failed = (FailedContent(choices=(2,) * 8, reason="accuracy is nan"),)
+    failed = (FailedArch(choices=(2,) * 8, reason="accuracy is nan"),)
     page = Page(search_section(small_search(failed=failed)))
     assert "5 networks were evaluated; 1 more couldn't be and is left out." in page.text
     assert "macro:2,2,2,2,2,2,2,2" in page.text
@@ -166,10 +170,13 @@ def test_random_search_is_a_second_line_where_there_is_one() -> None:
         ("random search", "dash", [1.0, 1.0]),
         ("this search", None, [1.0, 2.0, 4.0]),
     ]
-    page = Page(search_section(small_search(baseline_history=np.array([0.01, 0.02]))))
+    page = Page(search_section(small_search(baseline=Baseline(evaluations=2, hypervolume_history=(0.01, 0.02)))))
     assert "after 2 of 5 evaluations" in page.text
     assert any("after 2 of 5 evaluations" in label for label in page.labels()), "for those who can't see the chart"
-    assert "andom search" not in Page(search_section(small_search(baseline_history=np.zeros(0)))).text
+    assert (
+        "andom search"
+        not in Page(search_section(small_search(baseline=Baseline(evaluations=0, hypervolume_history=())))).text
+    )
 
 
 def test_the_share_of_each_choice_is_that_of_the_front() -> None:
@@ -185,8 +192,8 @@ def test_the_share_of_each_choice_is_that_of_the_front() -> None:
 
 
 def test_a_choice_that_a_layer_lacks_is_a_dash() -> None:
-    search = search_content("scarlet-s2", 40)
-    lacking = int((search.space.num_choices < search.space.num_choices.max()).sum())
+    search = search_record("scarlet-s2", 40)
+    lacking = int((search.get_space().num_choices < search.get_space().num_choices.max()).sum())
     assert lacking == 6
     assert str(choices_table(search)).count(">–<") == lacking
     z = np.array(choices_figure(search).data[0].z)
@@ -198,4 +205,4 @@ def test_the_winners_choices_are_outlined() -> None:
     search = small_search()
     boxes = choices_figure(search).layout.shapes
     assert [(round((b.x0 + b.x1) / 2), round((b.y0 + b.y1) / 2)) for b in boxes] == list(enumerate(search.archs[2]))
-    assert not choices_figure(small_search(winner=None)).layout.shapes
+    assert not choices_figure(small_search(winner_index=None)).layout.shapes

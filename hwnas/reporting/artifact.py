@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from hwnas.reporting.content import ArtifactContent, BenchContent, FileContent, ParityContent
 from hwnas.reporting.markup import Html, code, escape, join, lead, table
 from hwnas.reporting.units import bytes_, milliseconds, number, percent
+from hwnas.reporting.views import BenchRow
+
+if TYPE_CHECKING:
+    from hwnas.artifacts.manifest import ExportedFile, Manifest
 
 _UNKNOWN = "–"
 
 
-def artifact_section(artifact: ArtifactContent) -> Html:
+def artifact_section(artifact: Manifest, bench: Sequence[BenchRow]) -> Html:
     """The files, how exactly they do what the network does, and how fast they are here."""
     parts = [
         lead("The files to ship. The hashes say whether a copy is the one that was checked here."),
-        _titled("Files", _files(artifact.files)),
+        _titled("Files", _files(artifact)),
     ]
-    if artifact.parity:
-        parts.append(_titled("The same as the trained network", _parity(artifact.parity)))
+    if artifact.files:
+        parts.append(_titled("The same as the trained network", _parity(artifact.files)))
     if any(file.lacks or file.fp32_ms for file in artifact.files):
         parts.append(_titled("Beside the fp32 that it replaces, when it was exported", _worth(artifact.files)))
-    if artifact.bench:
-        parts.append(_titled("Latency here", _bench(artifact.bench)))
+    if bench:
+        parts.append(_titled("Latency here", _bench(bench)))
     return join(parts)
 
 
@@ -30,59 +34,62 @@ def _titled(title: str, content: Html) -> Html:
     return Html(f'<div class="card"><h3>{escape(title)}</h3>{content}</div>')
 
 
-def _files(files: Iterable[FileContent]) -> Html:
+def _files(artifact: Manifest) -> Html:
     head = ["file", "size", "memory", "precision", "layers compute in", "SHA-256"]
     rows = [
         [
-            code(file.path),
+            code(file.file),
             bytes_(file.bytes),
             _memory(file.memory_mb),
-            file.precision,
+            file.settings.precision,
             ", ".join(f"{count} {name}" for name, count in file.precisions.items()) or _UNKNOWN,
-            code(file.sha256),
+            code(artifact.sha256[file.file]),
         ]
-        for file in files
+        for file in artifact.files
     ]
     return table(head, rows, align="lrrlll")
 
 
-def _parity(parity: Sequence[ParityContent]) -> Html:
-    labelled = any(p.accuracy_after is not None for p in parity)
+def _parity(files: Sequence[ExportedFile]) -> Html:
+    labelled = any(file.accuracy_after is not None for file in files)
     head = ["file", "largest error, relative", "tolerance", "same answer", "inputs"]
     head += [*(["accuracy before", "after"] if labelled else []), "tolerance kept"]
-    return table(head, [list(_parity_row(p, labelled)) for p in parity], align="lrrrr" + "rr" * labelled + "l")
+    return table(head, [list(_parity_row(file, labelled)) for file in files], align="lrrrr" + "rr" * labelled + "l")
 
 
-def _parity_row(parity: ParityContent, labelled: bool) -> Iterator[str]:
-    yield code(parity.path)
-    yield from (f"{parity.max_relative_error:.2g}", f"{parity.tolerance:.2g}")
+def _parity_row(file: ExportedFile, labelled: bool) -> Iterator[str]:
+    parity, tolerance = file.parity, file.settings.tolerance.relative
+    yield code(file.file)
+    yield from (f"{parity.max_relative:.2g}", f"{tolerance:.2g}")
     yield from (percent(parity.top1_agreement), f"{parity.images:,}")
     if labelled:
-        for accuracy in (parity.accuracy_before, parity.accuracy_after):
+        for accuracy in (file.accuracy_before, file.accuracy_after):
             yield _UNKNOWN if accuracy is None else percent(accuracy)
-    kept = parity.max_relative_error <= parity.tolerance
-    yield Html('<b class="good">yes</b>' if kept else '<b class="bad">no</b>')
+    yield Html('<b class="good">yes</b>' if parity.max_relative <= tolerance else '<b class="bad">no</b>')
 
 
-def _worth(files: Iterable[FileContent]) -> Html:
-    rows = [[code(file.path), _time(file.exported_ms), _time(file.fp32_ms), _verdict(file)] for file in files]
+def _worth(files: Iterable[ExportedFile]) -> Html:
+    rows = [
+        [code(file.file), _time(file.latency.p50_ms if file.latency else None), _time(file.fp32_ms), _verdict(file)]
+        for file in files
+    ]
     return table(["file", "median", "fp32's", "worth it there"], rows, align="lrrl")
 
 
-def _verdict(file: FileContent) -> str:
+def _verdict(file: ExportedFile) -> str:
     if file.lacks:
         return f"not run: {file.lacks}"
-    if file.exported_ms is None or file.fp32_ms is None:
+    if file.latency is None or file.fp32_ms is None:
         return _UNKNOWN
-    if file.precision == "fp32":
+    if file.settings.precision == "fp32":
         return "is fp32"
-    times = f"{number(file.fp32_ms / file.exported_ms)} × as fast"
-    if file.exported_ms > file.fp32_ms:
+    times = f"{number(file.fp32_ms / file.latency.p50_ms)} × as fast"
+    if file.pointless:
         return Html(f'<b class="bad">pointless</b> {escape(times)}')
     return Html(f'<b class="good">yes</b> {escape(times)}')
 
 
-def _bench(bench: Sequence[BenchContent]) -> Html:
+def _bench(bench: Sequence[BenchRow]) -> Html:
     longest_ms = max(row.p90_ms for row in bench)
     head = ["file", "runtime", "batch", "threads", "median", "p90", "p10 to p90, median", "images/s", "memory", ""]
     rows = [
@@ -110,7 +117,7 @@ def _memory(mb: float | None) -> str:
     return _UNKNOWN if mb is None else bytes_(round(mb * 1e6))
 
 
-def _range(bench: BenchContent, longest_ms: float) -> Html:
+def _range(bench: BenchRow, longest_ms: float) -> Html:
     """A tiny drawing: a line from the 10th to the 90th percentile, a dot at the median, from 0 to the longest."""
     low, middle, high = (4 + 152 * ms / longest_ms for ms in (bench.p10_ms, bench.p50_ms, bench.p90_ms))
     return Html(
