@@ -26,7 +26,7 @@ from pymoo.optimize import minimize
 from pymoo.util.ref_dirs import get_reference_directions
 
 from hwnas.arrays import Archs, Values
-from hwnas.optimize import STRATEGIES, Budget, Objective, StrategyFactory, search
+from hwnas.optimize import STRATEGIES, Budget, Objective, StrategyFactory, run_search
 from hwnas.optimize.strategies.nsga2 import NSGA2
 from hwnas.optimize.strategies.nsga3 import NSGA3
 from hwnas.space.registry import get_space
@@ -84,7 +84,7 @@ def _sum(index: int) -> Callable[[Archs], Values]:
 def _ours(strategy: StrategyFactory, free: tuple[bool, ...], budget: float | None = None) -> None:
     objectives = [Objective(f"o{i}", _sum(i), maximize=i == 0, free=is_free) for i, is_free in enumerate(free)]
     budgets = [] if budget is None else [Budget(objectives[-1].name, budget)]
-    assert len(search(SPACE, objectives, budgets, strategy, EVALUATIONS).archs) == EVALUATIONS
+    assert len(run_search(SPACE, objectives, budgets, strategy, EVALUATIONS).archs) == EVALUATIONS
 
 
 def _pymoo(objectives: int, make: Callable[..., Any]) -> None:

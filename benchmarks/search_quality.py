@@ -29,7 +29,7 @@ from common import machine
 from rival_optimizers import optuna_sampler, pymoo_nsga2
 
 from hwnas.arrays import Archs
-from hwnas.optimize import Budget, Objective, hypervolume, search
+from hwnas.optimize import Budget, Objective, hypervolume, run_search
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.prediction.lowered import madds, params
 from hwnas.reporting.picture import photograph
@@ -116,7 +116,7 @@ def _rivals(task: Task) -> dict[str, Run]:
     most = max(CHECKPOINTS)
 
     def ours(strategy: str) -> Run:
-        return lambda seed: search(SPACE, task.objectives, strategy=strategy, evaluations=most, seed=seed).values
+        return lambda seed: run_search(SPACE, task.objectives, strategy=strategy, evaluations=most, seed=seed).values
 
     return {
         **{f"hwnas {name}": ours(name) for name in ("guided", "nsga2", "nsga3", "random")},
@@ -164,7 +164,7 @@ def _print_budgets(task: Task, seeds: int) -> None:
             budget = Budget(task.objectives[1].name, at_most)
             objectives = (task.objectives[0], Objective("madds", task.objectives[1].fn, free=True, weight=0.0))
             missed = [
-                best - search(SPACE, objectives, [budget], strategy, BUDGET_EVALUATIONS, seed).values[:, 0].max()
+                best - run_search(SPACE, objectives, [budget], strategy, BUDGET_EVALUATIONS, seed).values[:, 0].max()
                 for seed in range(seeds)
             ]
             cells.append(f"{np.median(missed):.3f} ({max(missed):.3f})")

@@ -106,7 +106,7 @@ def test_the_wheel_works_away_from_the_checkout(tmp_path: Path) -> None:
         archive.extractall(tmp_path / "site")
         assert {name.partition("/")[0].partition("-")[0] for name in archive.namelist()} == {"hwnas"}  # and no plugin
     lines = [
-        "import hwnas, hwnas.reporting.html",
+        "import hwnas, hwnas.reporting.report",
         "from importlib.resources import files",
         "from hwnas.artifacts.target import target_names",
         "from hwnas.shipped import shipped",

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hwnas import progress as module
-from hwnas.cli.progress_note import search_note
+from hwnas.flow.search import search_note
 from hwnas.progress import Pace, ProgressBars, rough
 
 UNITS = ["fraction", "ms", "ms", "madds"]

@@ -35,37 +35,25 @@ def feasible(
 
     Exact where possible, else with what it lies between. Without budgets it says the same of the whole space.
     """
-    from hwnas.cli.objectives import free_objectives, parse_limits
+    from hwnas.cli.objectives import parse_limits
     from hwnas.cli.tables import parse_table
-    from hwnas.optimize import FeasibleRegion, Problem
-    from hwnas.prediction.latency import LatencyPredictor
-    from hwnas.space.registry import get_space
+    from hwnas.flow.feasible import feasible as look
+    from hwnas.flow.feasible import space_of
 
-    options, limits = [parse_table(text) for text in table], parse_limits(limit or [])
-    made_for = options[0].table.space
-    if made_for is not None and made_for.source == space:
-        resolution, classes = resolution or made_for.resolution, classes or made_for.classes
-    found = get_space(space, resolution, classes)
-    found = found.inheriting() if stabilizers else found
-    objectives, budgets, _ = free_objectives(options, ("madds", "params"), limits, found)
-    interpolated = {}
-    for option in options:
-        lacking = len(LatencyPredictor(option.table, found).interpolated)
-        interpolated[str(option.path)] = lacking
+    tables, limits = [parse_table(text) for text in table], parse_limits(limit or [])
+    whole = space_of(space, tables, resolution, classes)
+    result = look(whole.inheriting() if stabilizers else whole, tables, limits)
+    found, count, ends = result.space, result.count, result.ends
+    for name, lacking in result.interpolated.items():
         if lacking:
-            say(f"{option.path} lacks {lacking} ops of {found.name} at {found.resolution} px; they are interpolated")
-    within, everything = (
-        FeasibleRegion(Problem(found, tuple(objectives), those)) for those in (tuple(budgets), ())
-    )  # fmt: skip
-    count = within.count()
-    ends = {o.name: (within.extremes(o), everything.extremes(o)) for o in objectives}
-    (fastest, slowest), _ = ends[objectives[0].name]
-    result = {
+            say(f"{name} lacks {lacking} ops of {found.name} at {found.resolution} px; they are interpolated")
+    first = next(iter(ends.values()))
+    plain = {
         "space": found.name,
         "resolution": found.resolution,
         "classes": found.classes,
         "stabilizers": stabilizers,
-        "budgets": {budget.objective_name: float(budget.at_most) for budget in budgets},
+        "budgets": {budget.objective_name: float(budget.at_most) for budget in result.budgets},
         "size": found.size,
         "count": count.count,
         "count_low": count.low,
@@ -74,25 +62,26 @@ def feasible(
         "confidence": count.confidence,
         "share": count.share,
         "acceptance": count.acceptance,
-        "fastest_ms": fastest.value,
-        "slowest_ms": slowest.value,
+        "fastest_ms": first.least.value,
+        "slowest_ms": first.most.value,
         "extremes": {
             name: {
-                "least": _as_dict(least),
-                "most": _as_dict(most),
-                "least_of_space": _as_dict(lowest),
-                "most_of_space": _as_dict(highest),
+                "least": _as_dict(each.least),
+                "most": _as_dict(each.most),
+                "least_of_space": _as_dict(each.least_of_space),
+                "most_of_space": _as_dict(each.most_of_space),
             }
-            for name, ((least, most), (lowest, highest)) in ends.items()
+            for name, each in ends.items()
         },
-        "interpolated_ops": interpolated,
+        "interpolated_ops": result.interpolated,
     }
-    asked = " and ".join(f"{budget.objective_name} at most {budget.at_most:.6g}" for budget in budgets)
+    asked = " and ".join(f"{budget.objective_name} at most {budget.at_most:.6g}" for budget in result.budgets)
     lines = [f"{_told(count, found.size)} of {found.name} at {found.resolution} px{asked and f' have {asked}'}"]
-    for name, ((least, most), (lowest, highest)) in ends.items():
-        lines.append(f"{name}: {lowest.value:,.6g} to {highest.value:,.6g} in the whole space, and of these archs")
-        lines += [_line("least", least), _line("most", most)]
-    print_result(result, as_json, *lines)
+    for name, each in ends.items():
+        whole_space = f"{each.least_of_space.value:,.6g} to {each.most_of_space.value:,.6g} in the whole space"
+        lines.append(f"{name}: {whole_space}, and of these archs")
+        lines += [_line("least", each.least), _line("most", each.most)]
+    print_result(plain, as_json, *lines)
 
 
 def _told(count: FeasibleCount, size: int) -> str:

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from hwnas.cli.console import JsonOption, UnusedSeedOption, print_result
-from hwnas.files import refuse_existing, write_atomic
 
 
 def report(
@@ -22,10 +21,8 @@ def report(
     as_json: JsonOption = False,
 ) -> None:
     """One HTML file, readable offline: the front, the winner, its latency, and how everything was made."""
-    from hwnas.cli.gather import gather
     from hwnas.cli.tables import parse_table
-    from hwnas.reporting.html import render
+    from hwnas.flow.report import report as write_report
 
-    refuse_existing(output)
-    write_atomic(output, render(gather(run, [parse_table(text) for text in table or []])))
+    write_report(run, tables=[parse_table(text) for text in table or []], output=output)
     print_result({"report": str(output)}, as_json, f"report: {output}")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
 from hwnas.cli.console import JsonOption, SeedOption, print_result
 from hwnas.progress import ProgressBars, say
+
+if TYPE_CHECKING:  # imported when the verb runs
+    from hwnas.records.search import SearchRecord
 
 _Many = list[str] | None
 
@@ -18,7 +21,7 @@ class SearchCommand(TyperCommand):
     """Its help names the strategies and costs there are; they are loaded when the verb is used, not before."""
 
     def get_params(self, ctx: Any) -> list[Any]:
-        from hwnas.cli.objectives import COSTS
+        from hwnas.flow.objectives import COSTS
         from hwnas.optimize.strategies import STRATEGIES
 
         params = super().get_params(ctx)
@@ -67,60 +70,100 @@ def search(
     as_json: JsonOption = False,
 ) -> None:
     """The Pareto front of accuracy, latency and other costs, within budgets."""
-    from hwnas.cli.closing import told
     from hwnas.cli.objectives import parse_limits, parse_objectives, parse_weights
-    from hwnas.cli.searching import SearchSettings, search_supernet
     from hwnas.cli.tables import parse_table
+    from hwnas.flow.search import search as search_supernet
 
-    settings = SearchSettings(
-        supernet=supernet,
-        tables=tuple(parse_table(text) for text in table),
-        evaluations=evaluations,
-        strategy=strategy,
-        objectives=parse_objectives(objective or ["madds"]),
-        limits=parse_limits(limit or []),
-        weights=parse_weights(weight or []),
-        store=store,
-        workers=workers,
-        baseline=baseline,
-        measuring_s=seconds if measure else None,
-        seed=seed,
-    )
     with ProgressBars() as progress:
-        found = search_supernet(settings, output, resume=resume, progress=progress)
-    if not found["front"]:
+        found = search_supernet(
+            supernet, parse_objectives(objective or ["madds"]), parse_limits(limit or []), strategy, evaluations, seed,
+            tables=[parse_table(text) for text in table], output=output, weights=parse_weights(weight or []),
+            store=store, workers=workers, baseline=baseline, measuring_s=seconds if measure else None, resume=resume,
+            progress=progress,
+        )  # fmt: skip
+    if not found.front:
         say("no arch was found within the budgets")
-    evaluated = len(found["archs"]) + len(found["failed"])
-    if found["failed"]:
-        latest = found["failed"][-1]["reason"]
-        say(f"{len(found['failed'])} of {evaluated} evaluations failed and are left out; the latest: {latest}")
-    names = [o["name"] for o in found["objectives"]]
-    closing = found["closing"]
-    measured = {(p["index"], p["objective"]): p["measured_ms"] for p in closing["points"]} if closing else {}
-    front, lines = [], told(closing) if closing else []
-    for point, index in enumerate(found["front"]):
-        numbers = dict(zip(names, found["values"][index], strict=True))
+    if found.failed:
+        latest = found.failed[-1].reason
+        say(f"{len(found.failed)} of {found.evaluations} evaluations failed and are left out; the latest: {latest}")
+    names = [each.name for each in found.objectives]
+    points = found.measured.points if found.measured else ()
+    measured = {(point.index, point.objective): point.measured_ms for point in points}
+    front, lines = [], told(found)
+    for number, index in enumerate(found.front):
+        choices, numbers = found.archs[index].tolist(), dict(zip(names, found.values[index].tolist(), strict=True))
         its = {name: measured[index, name] for name in names if (index, name) in measured}
-        front.append({"choices": found["archs"][index], **numbers, **({"measured": its} if closing else {})})
+        front.append({"choices": choices, **numbers, **({"measured": its} if found.measured else {})})
         shown = "  ".join(
             f"{name} {value:,.4g}{f' (measured {its[name]:,.4g})' if name in its else ''}"
             for name, value in numbers.items()
         )
-        star = "*" if index == found["winner"] else " "
-        lines.append(f"{star} {point:>2}  {shown}  {','.join(map(str, found['archs'][index]))}")
+        star = "*" if index == found.winner_index else " "
+        lines.append(f"{star} {number:>2}  {shown}  {','.join(map(str, choices))}")
     result = {
         "front": front,
-        "winner": found["archs"][found["winner"]] if found["winner"] is not None else None,
-        "evaluations": evaluated,
-        "failed": found["failed"],
-        "closing": found["closing"],
-        "hypervolume": found["hypervolume"],
-        "reference": found["reference"],
+        "winner": list(found.winner.choices) if found.winner else None,
+        "evaluations": found.evaluations,
+        "failed": [failed.plain() for failed in found.failed],
+        "closing": _measured(found),
+        "hypervolume": found.hypervolume,
+        "reference": list(found.reference),
         "search": str(output),
     }
     print_result(
         result,
         as_json,
         *lines,
-        f"{len(found['front'])} archs on the front of {evaluated} evaluated: {output}",
+        f"{len(front)} archs on the front of {found.evaluations} evaluated: {output}",
     )
+
+
+def _measured(found: SearchRecord) -> dict[str, Any] | None:
+    """What was measured of the front, with what is known of its first latency on top."""
+    if found.measured is None:
+        return None
+    plain = found.measured.plain()
+    first = plain["objectives"][0]
+    return {
+        **{key: first[key] for key in ("device", "drift", "table", "error_before", "error_after")},
+        "front": list(found.front),
+        "winner": found.winner_index,
+        **plain,
+    }
+
+
+def told(found: SearchRecord) -> list[str]:
+    """What was measured of the front, in lines to read."""
+    if found.measured is None:
+        return []
+    measured, lines = found.measured, []
+    for each in measured.objectives:
+        points = measured.points_of(each.objective)
+        if not points:
+            continue
+        over, budget_ms, moved_ms = sum(not p.within for p in points), points[0].budget_ms, each.budget_as_searched_ms
+        error_after = each.error_after or 0.0
+        lines += [
+            f"{each.objective}: measured {len(points)} networks in {measured.rounds} rounds on {each.device}",
+            f"  the machine's drift since the table was made, {each.drift:.3f} ×, is taken out of measured times",
+            f"  predictions were off by {each.error_before:.1%} on average, those of {each.table}, refitted, by "
+            f"{error_after:.1%} for networks left out of the fit",
+        ]
+        if each.confidence_95 and each.error_90 and each.confidence_95 > each.error_90:
+            lines.append(
+                f"  measured medians are known to ±{each.confidence_95:.1%} only, less well than they are predicted "
+                f"(±{each.error_90:.1%}): measure again without other work on the machine, or for more seconds"
+            )
+        if over and budget_ms is not None:
+            lines.append(f"  {over} were over the budget of {budget_ms:.6g} ms and left the front")
+        if moved_ms and budget_ms and moved_ms > budget_ms * (1 + error_after):  # else it is noise
+            lines.append(
+                f"  archs once predicted at up to {moved_ms:.6g} ms are within the budget by {each.table}: search "
+                "again with it to find them"
+            )
+    lines += [f"can't be run: arch {each.index}: {each.reason}" for each in measured.failed[:5]]
+    if measured.unmeasured:
+        lines.append(f"{len(measured.unmeasured)} archs of the front weren't measured, and stay as predicted")
+    if not found.front:
+        lines.append("no arch that was evaluated is within the budgets once measured: search again with the new table")
+    return lines

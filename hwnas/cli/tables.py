@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 
 from hwnas.errors import BudgetError
-from hwnas.tables.table import LatencyTable
+from hwnas.flow.open import BudgetedTable, open_budgeted
 
 
-@dataclass(frozen=True)
-class TableOption:
-    """A latency table and, if given, the budget in ms on its device."""
-
-    path: Path
-    table: LatencyTable
-    budget_ms: float | None
-
-    @property
-    def sha256(self) -> str:
-        """Of what the table says."""
-        return hashlib.sha256(self.table.to_yaml().encode()).hexdigest()
-
-
-def parse_table(text: str) -> TableOption:
+def parse_table(text: str) -> BudgetedTable:
     """``table.yaml`` or ``table.yaml:8.5``.
 
     Raises:
@@ -33,9 +17,9 @@ def parse_table(text: str) -> TableOption:
     """
     path, colon, budget = text.rpartition(":")
     if not colon or budget.endswith((".yaml", ".yml")):
-        return TableOption(Path(text), LatencyTable.load(text), None)
+        return open_budgeted([Path(text)])[0]
     try:
         budget_ms = float(budget)
     except ValueError:
         raise BudgetError(f"the budget in {text!r} must be a number of ms, got {budget!r}") from None
-    return TableOption(Path(path), LatencyTable.load(path), budget_ms)
+    return open_budgeted([(Path(path), budget_ms)])[0]

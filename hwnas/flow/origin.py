@@ -1,4 +1,4 @@
-"""The search folder that an arch file lies in -> what a network made of it says of where it comes from."""
+"""The search that found an arch -> what a network made of it says of where it comes from."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel
-
-from hwnas.errors import HwnasError, ModelError
-from hwnas.files import read_json, validated
+from hwnas.errors import HwnasError
+from hwnas.flow.open import BudgetedTable, open_budgeted
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.records.model import OnDevice, Searched
+from hwnas.records.search import SearchedTable, SearchRecord
 from hwnas.space.arch import Arch
-from hwnas.tables.table import LatencyTable
 from hwnas.training.trained import TrainedSupernet
 
 
@@ -28,38 +26,6 @@ class Origin:
 
     made_from: dict[str, str]
     searched: Searched
-
-
-class _Table(BaseModel):
-    path: Path
-    sha256: str
-    budget_ms: float | None
-
-
-class _Objective(BaseModel):
-    name: str
-
-
-class _Point(BaseModel):
-    index: int
-    objective: str
-    measured_ms: float
-
-
-class _Closing(BaseModel):
-    points: list[_Point]
-
-
-class _Search(BaseModel):  # what of search.json is read here
-    supernet_sha256: str
-    strategy: str
-    seed: int
-    tables: list[_Table]
-    objectives: list[_Objective]
-    archs: list[tuple[int, ...]]
-    values: list[list[float]]
-    failed: list[object]
-    closing: _Closing | None = None
 
 
 def search_folder(text: str) -> Path | None:
@@ -85,41 +51,48 @@ def origin_of(search: Path, arch: Arch, supernet: TrainedSupernet) -> Origin | N
     path = search / "search.json"
     if not path.is_file():
         return None
-    found = validated(_Search, read_json(path, ModelError), path, ModelError)
-    if found.supernet_sha256 != supernet.sha256 or arch.choices not in found.archs:
+    found = SearchRecord.read(path)
+    index = found.index_of(arch)
+    if found.supernet is None or found.supernet.sha256 != supernet.sha256 or index is None:
         return None
-    index = found.archs.index(arch.choices)
-    columns = [k for k, objective in enumerate(found.objectives) if objective.name.split(" ")[0] == "latency_ms"]
     made_from = {"search": path.parent.resolve().name, "search_sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
     devices = []
-    for number, (table, column) in enumerate(zip(found.tables, columns, strict=False), start=1):
-        key = "table" if number == 1 else f"table_{number}"
-        made_from |= {key: table.path.name, f"{key}_sha256": table.sha256}
-        name = found.objectives[column].name
-        points = found.closing.points if found.closing else []
-        measured = [p.measured_ms for p in points if (p.objective, p.index) == (name, index)]
-        devices.append(_on_device(table, arch, supernet, found.values[index][column], next(iter(measured), None)))
-    searched = Searched(
-        strategy=found.strategy, evaluations=len(found.archs) + len(found.failed), seed=found.seed,
-        devices=tuple(devices),
-    )  # fmt: skip
-    return Origin(made_from, searched)
+    for number, searched in enumerate(found.tables):
+        key = f"table_{number + 1}" if number else "table"
+        made_from |= {key: _file(searched), f"{key}_sha256": searched.sha256}
+        devices.append(_on_device(found, number, index, arch))
+    searched_as = Searched(
+        strategy=found.strategy, evaluations=found.evaluations, seed=found.seed, devices=tuple(devices)
+    )
+    return Origin(made_from, searched_as)
 
 
-def _on_device(
-    table: _Table, arch: Arch, supernet: TrainedSupernet, predicted_ms: float, measured_ms: float | None
-) -> OnDevice:
-    device = interval = None
+def table_of(searched: SearchedTable) -> BudgetedTable | None:
+    """The table that was searched with; None where it was moved, or isn't the same any more."""
+    if searched.path is None:
+        return None
     try:
-        there = LatencyTable.load(table.path)
+        (there,) = open_budgeted([(searched.path, searched.budget_ms)])
     except HwnasError:
-        there = None  # moved or gone: its name and hash are known still
-    if there and hashlib.sha256(there.to_yaml().encode()).hexdigest() == table.sha256:
-        device = str(there.device)
-        predictor = LatencyPredictor(there, supernet.supernet.space)
-        interval = predictor.interval(arch.choices)
-    low_ms, high_ms = (float(end[0]) for end in interval) if interval else (None, None)
+        return None
+    return there if there.sha256 == searched.sha256 else None
+
+
+def _on_device(found: SearchRecord, number: int, index: int, arch: Arch) -> OnDevice:
+    searched, column = found.tables[number], found.latency_column(number)
+    assert column is not None  # each table predicts a median
+    name = found.objectives[column].name
+    points = found.measured.points_of(name) if found.measured else ()
+    low_ms = high_ms = None
+    if there := table_of(searched):
+        interval = LatencyPredictor(there.table, found.get_space()).interval(arch.choices)
+        low_ms, high_ms = (float(end[0]) for end in interval) if interval else (None, None)
     return OnDevice(
-        table=table.path.name, device=device, budget_ms=table.budget_ms, predicted_ms=predicted_ms,
-        low_ms=low_ms, high_ms=high_ms, measured_ms=measured_ms,
+        table=_file(searched), device=searched.device, budget_ms=searched.budget_ms,
+        predicted_ms=float(found.values[index, column]), low_ms=low_ms, high_ms=high_ms,
+        measured_ms=next((point.measured_ms for point in points if point.index == index), None),
     )  # fmt: skip
+
+
+def _file(searched: SearchedTable) -> str:
+    return searched.path.name if searched.path else searched.name

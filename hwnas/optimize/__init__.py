@@ -5,16 +5,16 @@ It sees callables and arrays, never a network::
     top1 = Objective("top1", supernet_top1, maximize=True)
     latency = Objective("latency_ms", predictor, free=True)
     with Store("evaluations.sqlite", space, supernet_hash) as store:
-        result = search(space, [top1, latency], [Budget("latency_ms", 9.5)], evaluations=300, store=store)
+        result = run_search(space, [top1, latency], [Budget("latency_ms", 9.5)], evaluations=300, store=store)
     result.archs[result.front]
 """
 
 from __future__ import annotations
 
-from hwnas.optimize.closing import Closing, Meter, close_loop
-from hwnas.optimize.driver import SearchResult, search
+from hwnas.optimize.driver import SearchResult, run_search
 from hwnas.optimize.feasible import Extreme, FeasibleCount, FeasibleRegion
 from hwnas.optimize.front import Front
+from hwnas.optimize.measured_front import MeasuredResult, Meter, measure_front
 from hwnas.optimize.problem import Budget, Objective, Problem
 from hwnas.optimize.progress import SearchProgress
 from hwnas.optimize.rank import hypervolume, non_dominated
@@ -25,11 +25,11 @@ from hwnas.optimize.strategy import Strategy, StrategyFactory
 __all__ = [
     "STRATEGIES",
     "Budget",
-    "Closing",
     "Extreme",
     "FeasibleCount",
     "FeasibleRegion",
     "Front",
+    "MeasuredResult",
     "Meter",
     "Objective",
     "Problem",
@@ -38,8 +38,8 @@ __all__ = [
     "Store",
     "Strategy",
     "StrategyFactory",
-    "close_loop",
     "hypervolume",
+    "measure_front",
     "non_dominated",
-    "search",
+    "run_search",
 ]

@@ -1,4 +1,4 @@
-"""`search`: a strategy proposes archs, this evaluates, stores and counts them."""
+"""`run_search`: a strategy proposes archs, this evaluates, stores and counts them."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from hwnas.arrays import Archs, Indices, Values
 from hwnas.errors import InputError
 from hwnas.optimize.evaluate import Evaluation
 from hwnas.optimize.feasible import FeasibleRegion
-from hwnas.optimize.front import Front
+from hwnas.optimize.front import Front, FrontBudget, FrontObjective, FrontPoint
 from hwnas.optimize.problem import Budget, Objective, Problem
 from hwnas.optimize.progress import Reporter, SearchProgress
-from hwnas.optimize.rank import non_dominated, worst
-from hwnas.optimize.store import Forgotten, SearchRecord, Store
+from hwnas.optimize.rank import hypervolume, non_dominated, worst
+from hwnas.optimize.record import record_of, settings_of
+from hwnas.optimize.store import Forgotten, Store, StoredSearch
 from hwnas.optimize.strategies import STRATEGIES
 from hwnas.optimize.strategies.vary import Seen
 from hwnas.optimize.strategy import StrategyFactory
+from hwnas.records.search import SearchRecord
 from hwnas.space.space import Space
 from hwnas.workers.base import Workers
 from hwnas.workers.here import Here
@@ -37,6 +39,7 @@ class SearchResult:
         values: (M, K) in the objectives' own signs and units.
         seed: of the search.
         failed: archs (L,) that couldn't be evaluated, each with the reason; they aren't among ``archs``.
+        strategy: name of what proposed them.
     """
 
     problem: Problem
@@ -44,6 +47,7 @@ class SearchResult:
     values: Values
     seed: int
     failed: tuple[tuple[Archs, str], ...] = ()
+    strategy: str = "unknown"
 
     @property
     def front(self) -> Indices:
@@ -51,32 +55,60 @@ class SearchResult:
         within = np.flatnonzero(self.problem.excess(self.values) <= 0)
         return within[non_dominated(self.values[within], self.problem.maximize)]
 
-    def to_front(self, reference: npt.ArrayLike | None = None) -> Front:
+    def to_front(
+        self, reference: npt.ArrayLike | None = None, *, rows: Indices | None = None, values: Values | None = None
+    ) -> Front:
         """The front on its own, as it is kept in a file.
 
         Args:
             reference: (K,) point from which hypervolume is measured, in the objectives' own signs and units; the
                 worst value of each objective among all evaluated archs when None.
+            rows: indices of the archs that are on it; those of ``front`` when None.
+            values: (M, K) in place of those as searched, where more is known now.
 
         Raises:
             InputError: the reference isn't K finite numbers.
         """
+        problem, rows = self.problem, self.front if rows is None else rows
+        points = (self.values if values is None else values)[rows]
+        origin = worst(self.values, problem.maximize) if reference is None else self._checked(reference)
         return Front(
-            space=self.problem.space.source,
-            resolution=self.problem.space.resolution,
-            classes=self.problem.space.classes,
-            objective_names=tuple(objective.name for objective in self.problem.objectives),
-            maximize=tuple(objective.maximize for objective in self.problem.objectives),
-            budgets=self.problem.budgets,
-            archs=self.archs[self.front],
-            values=self.values[self.front],
-            reference=self._nadir() if reference is None else self._checked(reference),
+            space=problem.space.ref,
+            objectives=tuple(FrontObjective(name=o.name, maximize=o.maximize) for o in problem.objectives),
+            budgets=tuple(FrontBudget(objective=b.objective_name, at_most=float(b.at_most)) for b in problem.budgets),
             evaluations=len(self.archs) + len(self.failed),
             seed=self.seed,
+            reference=tuple(origin.tolist()),
+            hypervolume=hypervolume(points, origin, problem.maximize),
+            points=tuple(
+                FrontPoint(choices=tuple(arch), values=tuple(its))
+                for arch, its in zip(self.archs[rows].tolist(), points.tolist(), strict=True)
+            ),
         )
 
-    def _nadir(self) -> Values:
-        return worst(self.values, self.problem.maximize)
+    @property
+    def winner(self) -> int | None:
+        """Index of the front's best in the first objective, of equals in the second; None without a front."""
+        minimised = self.problem.minimised(self.values)[:, :2].tolist()
+        return min(self.front.tolist(), key=lambda index: minimised[index], default=None)
+
+    def hypervolume_history(self, reference: npt.ArrayLike) -> tuple[float, ...]:
+        """Hypervolume, from a reference point (K,), of the archs within budget after each that was evaluated."""
+        minimised, origin = self.problem.minimised(self.values), self.problem.minimised(np.asarray(reference))
+        minimise = [False] * len(self.problem.objectives)
+        front = minimised[:0]
+        volume, history = 0.0, []
+        for row, over in zip(minimised, self.problem.excess(self.values) > 0, strict=True):
+            if not over and not (front <= row).all(axis=1).any():  # else the front stays as it is
+                front = np.concatenate([front, row[None]])
+                front = front[non_dominated(front, minimise)]
+                volume = hypervolume(front, origin, minimise)
+            history.append(volume)
+        return tuple(history)
+
+    def to_record(self) -> SearchRecord:
+        """All of it as a record that can be saved, reported and derived from; it knows of no supernet and no table."""
+        return record_of(self, settings_of(self.problem, self.strategy, self.seed))
 
     def _checked(self, reference: npt.ArrayLike) -> Values:
         point = np.asarray(reference, dtype=np.float64)
@@ -85,7 +117,7 @@ class SearchResult:
         return point
 
 
-def search(
+def run_search(
     space: Space,
     objectives: Sequence[Objective],
     budgets: Sequence[Budget] = (),
@@ -140,12 +172,12 @@ def search(
         raise InputError(f"the store is of the space {store.space.name}, the search of {space.name}")
     make = STRATEGIES.get(strategy) if isinstance(strategy, str) else strategy
     problem = Problem(space, tuple(objectives), tuple(budgets))
-    rng = np.random.default_rng(seed)
+    name, rng = _name_of(strategy), np.random.default_rng(seed)
     proposer = make(problem, FeasibleRegion(problem), rng)
-    record: SearchRecord | Forgotten = Forgotten()
+    record: StoredSearch | Forgotten = Forgotten()
     if store is not None and problem.paid:
         tables = {objective.name: objective.source for objective in objectives if objective.source}
-        record = store.begin(_name_of(strategy), seed, _settings(problem), tables, resume=resume)
+        record = store.begin(name, seed, _settings(problem), tables, resume=resume)
     reporter = Reporter(problem, evaluations, progress)
     evaluate = Evaluation(problem, record, workers or Here(), reporter.report)
     course, seen = _Course(rng), Seen(space)
@@ -164,7 +196,8 @@ def search(
         values.append(told[1])
         reporter.report(evaluate.evaluated, evaluate.failed)
     evaluate.judge(evaluate.evaluated)
-    return SearchResult(problem, np.concatenate(archs), np.concatenate(values), seed, tuple(evaluate.failures))
+    failures = tuple(evaluate.failures)
+    return SearchResult(problem, np.concatenate(archs), np.concatenate(values), seed, failures, name)
 
 
 class _Course:

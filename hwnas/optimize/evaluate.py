@@ -10,7 +10,7 @@ import numpy as np
 from hwnas.arrays import Archs, Values
 from hwnas.errors import ObjectiveError
 from hwnas.optimize.problem import Objective, Problem
-from hwnas.optimize.store import Forgotten, SearchRecord
+from hwnas.optimize.store import Forgotten, StoredSearch
 from hwnas.workers.base import Workers
 from hwnas.workers.here import Here
 
@@ -48,7 +48,7 @@ class Evaluation:
     def __init__(
         self,
         problem: Problem,
-        record: SearchRecord | Forgotten,
+        record: StoredSearch | Forgotten,
         workers: Workers,
         finished: Callable[[int, int], None],
     ) -> None:

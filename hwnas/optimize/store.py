@@ -106,7 +106,7 @@ class Store:
 
     def begin(
         self, strategy: str, seed: int, settings: str, tables: Mapping[str, str], *, resume: bool = False
-    ) -> SearchRecord:
+    ) -> StoredSearch:
         """Enter a search.
 
         Args:
@@ -127,7 +127,7 @@ class Store:
             if search is None:
                 row = (settings, strategy, seed, json.dumps(dict(tables)), platform.node(), _now())
                 ((search,),) = self._database.execute(anew, row)
-        return SearchRecord(self._database, search)
+        return StoredSearch(self._database, search)
 
     def get(self, arch: Archs, objective: str) -> float | None:
         """The value of an arch (L,), or None when it hasn't been evaluated, or never with success.
@@ -178,7 +178,7 @@ class Store:
         execute(f"PRAGMA user_version = {_VERSION}")  # so that a file that can't be written is refused now
 
 
-class SearchRecord:
+class StoredSearch:
     """What a store knows for one search; :meth:`Store.begin` makes it."""
 
     def __init__(self, database: Database, search: int) -> None:
@@ -240,7 +240,7 @@ class SearchRecord:
 
 
 class Forgotten:
-    """In place of a :class:`SearchRecord` where nothing is to be kept."""
+    """In place of a :class:`StoredSearch` where nothing is to be kept."""
 
     def known(self, arch: Archs, objective: str) -> None:
         """Nothing: a search proposes no arch twice."""

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from hwnas.arrays import Values
 from hwnas.graph.graph import Op
-from hwnas.reporting.content import SearchContent
+from hwnas.records.search import SearchRecord
 from hwnas.reporting.markup import Html, table
 from hwnas.reporting.theme import SCARLET, TEMPLATE, label
 from hwnas.reporting.units import number
@@ -17,16 +17,16 @@ from hwnas.reporting.units import number
 _ROW_PX, _AROUND_PX = 26, 90
 
 
-def choices_height_px(search: SearchContent) -> int:
+def choices_height_px(search: SearchRecord) -> int:
     """How high :func:`choices_figure` should be drawn, in px, for its rows to be told apart."""
-    return _AROUND_PX + _ROW_PX * max(6, int(search.space.num_choices.max()))
+    return _AROUND_PX + _ROW_PX * max(6, int(search.get_space().num_choices.max()))
 
 
-def choices_figure(search: SearchContent) -> go.Figure:
+def choices_figure(search: SearchRecord) -> go.Figure:
     """The shares as a heat map with numbers in it, layers to the right; the winner's choices are outlined."""
     share = 100 * _shares(search)
     labels = [label(name) for name in _labels(search)]
-    layers = search.space.num_layers
+    layers = search.get_space().num_layers
     figure = go.Figure(layout={"template": TEMPLATE})
     figure.add_heatmap(
         z=share,
@@ -43,8 +43,8 @@ def choices_figure(search: SearchContent) -> go.Figure:
         customdata=[[name] * layers for name in labels],
         hovertemplate="layer %{x}, %{customdata}: %{z:.0f} % of the front<extra></extra>",
     )
-    if search.winner is not None:
-        for layer, choice in enumerate(search.archs[search.winner]):
+    if search.winner_index is not None:
+        for layer, choice in enumerate(search.archs[search.winner_index]):
             figure.add_shape(
                 type="rect",
                 x0=layer - 0.47,
@@ -58,7 +58,7 @@ def choices_figure(search: SearchContent) -> go.Figure:
     return figure
 
 
-def choices_description(search: SearchContent) -> str:
+def choices_description(search: SearchRecord) -> str:
     """The heat map in words: the commonest choice of each layer."""
     names, common = _labels(search), _shares(search)
     best = np.nanargmax(common, axis=0)
@@ -66,31 +66,31 @@ def choices_description(search: SearchContent) -> str:
     return f"The commonest choice of each layer among the networks of the front: {'; '.join(each)}"
 
 
-def choices_table(search: SearchContent) -> Html:
+def choices_table(search: SearchRecord) -> Html:
     """The shares in percent as a table; a dash where a layer doesn't have the choice."""
     rows = [
         [name, *("–" if np.isnan(part) else number(round(100 * part)) for part in row)]
         for name, row in zip(_labels(search), _shares(search), strict=True)
     ]
-    head = ["% of the front, at layer", *map(str, range(search.space.num_layers))]
-    return table(head, rows, align="l" + "r" * search.space.num_layers)
+    head = ["% of the front, at layer", *map(str, range(search.get_space().num_layers))]
+    return table(head, rows, align="l" + "r" * search.get_space().num_layers)
 
 
-def _shares(search: SearchContent) -> Values:
+def _shares(search: SearchRecord) -> Values:
     """(C, L) the share of the front's networks that take a choice; NaN where a layer doesn't have it."""
-    space, archs = search.space, search.archs[list(search.front)]
+    space, archs = search.get_space(), search.archs[list(search.front)]
     share = np.full((int(space.num_choices.max()), space.num_layers), np.nan)
     for layer, count in enumerate(space.num_choices):
         share[:count, layer] = np.bincount(archs[:, layer], minlength=count) / len(archs)
     return share
 
 
-def _labels(search: SearchContent) -> list[str]:
+def _labels(search: SearchRecord) -> list[str]:
     """What the choice of each index is called, over all layers."""
-    layers = search.space.layers
+    layers = search.get_space().layers
     return [
         _choice_label([ops[index] for ops in layers if index < len(ops)])
-        for index in range(int(search.space.num_choices.max()))
+        for index in range(int(search.get_space().num_choices.max()))
     ]
 
 

@@ -9,19 +9,20 @@ from plotly.colors import sample_colorscale
 from hwnas.arrays import Indices, Values
 from hwnas.optimize.rank import non_dominated
 from hwnas.prediction.diff import Comparison, compare_latencies
-from hwnas.reporting.content import DeviceContent, SearchContent
-from hwnas.reporting.embed import chart
-from hwnas.reporting.front_chart import axis_title, front_columns
+from hwnas.records.search import SearchRecord
 from hwnas.reporting.markup import Html, card, code, details, facts, join, lead, side_by_side, table
+from hwnas.reporting.page import chart
+from hwnas.reporting.search_charts import axis_title, front_columns
 from hwnas.reporting.theme import AMBER, BLUE, GREY, HAIRLINE, SCARLET, TEMPLATE, label, padded_range
 from hwnas.reporting.units import axis, milliseconds, shown, words
+from hwnas.reporting.views import Device
 
 _THERE, _BEATEN, _OVER = "on the front there too", "beaten there", "over budget there"
 _SYMBOLS = {_THERE: "circle", _BEATEN: "x", _OVER: "triangle-up"}
 _COLORS = [[0, "#f59e0b"], [0.5, "#d6459b"], [1, "#4f46e5"]]  # lightness falls, and both ends show on either page
 
 
-def devices_section(search: SearchContent, devices: tuple[DeviceContent, ...]) -> Html | None:
+def devices_section(search: SearchRecord, devices: tuple[Device, ...]) -> Html | None:
     """The front on each device but the first, compared with the first, for which it was searched.
 
     None where there is nothing to compare: no front, or no second device.
@@ -32,7 +33,7 @@ def devices_section(search: SearchContent, devices: tuple[DeviceContent, ...]) -
     parts = [
         lead(
             "The networks of the front on other devices, as their tables predict them. A network is on the front there "
-            f"if none of the {search.evaluations:,} evaluated beats it where only that device's latency counts."
+            f"if none of the {len(search.archs):,} evaluated beats it where only that device's latency counts."
         ),
         side_by_side([_card(search, first, other, number) for number, other in enumerate(others)]),
     ]
@@ -43,7 +44,7 @@ def devices_section(search: SearchContent, devices: tuple[DeviceContent, ...]) -
     return join(parts)
 
 
-def front_there(search: SearchContent, device: DeviceContent) -> Indices:
+def front_there(search: SearchRecord, device: Device) -> Indices:
     """Ascending indices of the evaluated archs on the front where only this device's latency counts.
 
     All objectives that aren't latencies count as they do in the search, with their budgets, and the device's own.
@@ -57,14 +58,14 @@ def front_there(search: SearchContent, device: DeviceContent) -> Indices:
     return inside[non_dominated(values, np.array([*(search.objectives[k].maximize for k in kept), False]))]
 
 
-def _verdicts(search: SearchContent, device: DeviceContent) -> list[str]:
+def _verdicts(search: SearchRecord, device: Device) -> list[str]:
     """For each network of the front how it stands on the device."""
     there, budget_ms = set(front_there(search, device).tolist()), device.budget_ms
     over = [budget_ms is not None and device.latency_ms[i] > budget_ms for i in search.front]
     return [_OVER if o else _THERE if i in there else _BEATEN for i, o in zip(search.front, over, strict=True)]
 
 
-def _card(search: SearchContent, first: DeviceContent, other: DeviceContent, number: int) -> Html:
+def _card(search: SearchRecord, first: Device, other: Device, number: int) -> Html:
     front = list(search.front)
     compared = compare_latencies(first.latency_ms[front], other.latency_ms[front])
     verdicts = _verdicts(search, other)
@@ -89,7 +90,7 @@ def _order(compared: Comparison) -> str:
     ).replace("%", "\N{NO-BREAK SPACE}%")
 
 
-def _standing(search: SearchContent, other: DeviceContent, verdicts: list[str]) -> str:
+def _standing(search: SearchRecord, other: Device, verdicts: list[str]) -> str:
     counts = {verdict: verdicts.count(verdict) for verdict in _SYMBOLS}
     text = f"{counts[_THERE]} of {len(verdicts)} are on the front there too"
     text += f", {counts[_BEATEN]} are beaten there by others that were evaluated" if counts[_BEATEN] else ""
@@ -108,9 +109,7 @@ def _standing(search: SearchContent, other: DeviceContent, verdicts: list[str]) 
     )
 
 
-def _figure(
-    search: SearchContent, first: DeviceContent, other: DeviceContent, verdicts: list[str], ratio: float
-) -> go.Figure:
+def _figure(search: SearchRecord, first: Device, other: Device, verdicts: list[str], ratio: float) -> go.Figure:
     figure = go.Figure(layout={"template": TEMPLATE})
     front = np.array(search.front)
     x, y = first.latency_ms[front], other.latency_ms[front]
@@ -141,9 +140,9 @@ def _figure(
         if verdict in verdicts:
             key = {"symbol": symbol, "size": 11, "color": GREY}
             figure.add_scatter(x=[None], y=[None], mode="markers", name=verdict, marker=key)
-    if search.winner in search.front:
+    if search.winner_index in search.front:
         ring = {"symbol": "circle-open", "size": 20, "color": SCARLET, "line": {"width": 2}}
-        at = {"x": first.latency_ms[[search.winner]], "y": other.latency_ms[[search.winner]]}
+        at = {"x": first.latency_ms[[search.winner_index]], "y": other.latency_ms[[search.winner_index]]}
         figure.add_scatter(**at, mode="markers", name="winner", marker=ring, hoverinfo="skip")
     if other.budget_ms is not None:
         figure.add_hline(y=other.budget_ms, line={"color": AMBER, "width": 1.5, "dash": "dot"})
@@ -156,7 +155,7 @@ def _figure(
     return figure
 
 
-def _colors(figure: go.Figure, search: SearchContent) -> list[str] | str:
+def _colors(figure: go.Figure, search: SearchRecord) -> list[str] | str:
     """The colour of each network of the front, by what is maximised, with its scale drawn."""
     gain, _ = front_columns(search)
     if gain is None:
@@ -170,7 +169,7 @@ def _colors(figure: go.Figure, search: SearchContent) -> list[str] | str:
     return sample_colorscale(_COLORS, (values - low) / (high - low or 1.0))  # type: ignore[no-any-return]
 
 
-def _hover_texts(search: SearchContent, first: DeviceContent, other: DeviceContent, verdicts: list[str]) -> list[str]:
+def _hover_texts(search: SearchRecord, first: Device, other: Device, verdicts: list[str]) -> list[str]:
     texts = []
     for index, verdict in zip(search.front, verdicts, strict=True):
         values = [
@@ -184,7 +183,7 @@ def _hover_texts(search: SearchContent, first: DeviceContent, other: DeviceConte
     return texts
 
 
-def _table(search: SearchContent, devices: tuple[DeviceContent, ...]) -> Html:
+def _table(search: SearchRecord, devices: tuple[Device, ...]) -> Html:
     first, *others = devices
     order = np.argsort(first.latency_ms[list(search.front)], kind="stable")
     verdicts = [_verdicts(search, other) for other in others]
@@ -204,7 +203,11 @@ def _table(search: SearchContent, devices: tuple[DeviceContent, ...]) -> Html:
     for other in others:
         head += [other.name, f"on {other.name}"]
         align += "rl"
-    marked = [search.front[place] for place in order].index(search.winner) if search.winner in search.front else None
+    marked = (
+        [search.front[place] for place in order].index(search.winner_index)
+        if search.winner_index in search.front
+        else None
+    )
     return table(head, rows, align=align, marked=marked)
 
 

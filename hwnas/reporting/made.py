@@ -2,38 +2,85 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
-from hwnas.reporting.charts import training_figure
-from hwnas.reporting.content import StepContent, TrainingContent
-from hwnas.reporting.embed import chart
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from hwnas.records.demo import Step
+from hwnas.records.train import LogLine
 from hwnas.reporting.markup import Html, card, details, escape, facts, join, lead, side_by_side, table
+from hwnas.reporting.page import chart
+from hwnas.reporting.theme import AMBER, BLUE, GREY, SCARLET, TEAL, TEMPLATE, VIOLET, label
 from hwnas.reporting.units import number, percent, seconds, words
+from hwnas.reporting.views import Training
 
 
-def training_section(runs: tuple[TrainingContent, ...]) -> Html:
+def training_section(runs: tuple[Training, ...]) -> Html:
     """For each run its curves, its last row, its rows and its configuration."""
     return side_by_side([_run(index, run) for index, run in enumerate(runs)])
 
 
-def _run(index: int, run: TrainingContent) -> Html:
-    parts = []
-    figure = training_figure(run)
+def _run(index: int, run: Training) -> Html:
+    parts, rows = [], [_logged_numbers(line) for line in run.log]
+    figure = training_figure(rows)
     if figure is not None:
-        text = f"Training of {run.name}: losses and accuracies over {len(run.rows)} epochs"
+        text = f"Training of {run.name}: losses and accuracies over {len(rows)} epochs"
         parts.append(chart(figure, f"chart-training-{index}", height_px=360, description=text))
     note = "No epoch was logged."
-    if run.rows:
-        names = list(dict.fromkeys(name for row in run.rows for name in row))
-        cells = [[_logged(name, row[name]) if name in row else "–" for name in names] for row in run.rows]
+    if rows:
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        cells = [[_logged(name, row[name]) if name in row else "–" for name in names] for row in rows]
         log = table([words(name) for name in names], cells, align="r" * len(names))
-        parts.append(details(f"All {len(run.rows)} epochs, as a table", log))
-        drawn = [(name, value) for name, value in run.rows[-1].items() if "loss" in name or "accuracy" in name]
+        parts.append(details(f"All {len(rows)} epochs, as a table", log))
+        drawn = [(name, value) for name, value in rows[-1].items() if "loss" in name or "accuracy" in name]
         last = ", ".join(f"{words(name)} {_logged(name, value)}" for name, value in drawn)
-        note = f"{len(run.rows)} epochs{'; at the end ' if last else ''}{last}."
+        note = f"{len(rows)} epochs{'; at the end ' if last else ''}{last}."
     if run.config:
         parts.append(details("Configuration", table(["setting", "value"], _flat(run.config), align="ll")))
     return card(run.name, note, join(parts))
+
+
+def training_figure(rows: Sequence[Mapping[str, float]]) -> go.Figure | None:
+    """Losses above, accuracies below, over the epochs; None when neither was logged."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    panels = [group for word in ("loss", "accuracy") if (group := [name for name in names if word in name])]
+    if not panels:
+        return None
+    figure = make_subplots(rows=len(panels), shared_xaxes=True, vertical_spacing=0.07)
+    figure.update_layout(template=TEMPLATE)
+    for row, group in enumerate(panels, start=1):
+        accuracy = "accuracy" in group[0]
+        colors = iter((BLUE, TEAL, VIOLET, AMBER) if accuracy else (SCARLET, AMBER, VIOLET, TEAL))
+        for name in group:
+            logged = [entry for entry in rows if name in entry]
+            y = np.array([entry[name] for entry in logged], dtype=float) * (100 if accuracy else 1)
+            value = "%{y:.2f} %" if accuracy else "%{y:.4g}"
+            figure.add_scatter(
+                x=[entry.get("epoch", index) for index, entry in enumerate(logged, start=1)],
+                y=y,
+                row=row,
+                col=1,
+                name=label(words(name)),
+                mode="lines+markers" if len(logged) < 40 else "lines",
+                line={"color": next(colors, GREY), "width": 2},
+                marker={"size": 5},
+                hovertemplate=f"epoch %{{x}}: {label(words(name))} {value}<extra></extra>",
+            )
+        figure.update_yaxes(title="accuracy (%)" if accuracy else "loss", row=row)
+    figure.update_xaxes(title="epoch", row=len(panels))
+    return figure
+
+
+def _logged_numbers(line: LogLine) -> dict[str, float]:
+    """An epoch's numbers by name; those with ``loss`` or ``accuracy`` in it are drawn, accuracies being fractions."""
+    numbers = {key: value for key, value in line.plain().items() if isinstance(value, int | float)}
+    numbers["validation accuracy"] = sum(line.accuracy.values()) / len(line.accuracy)
+    if found := line.validation:  # of one network: the rest of what it was measured by
+        numbers[f"top-{found['k']:g} accuracy"] = found["top_k"]
+        numbers |= {"balanced accuracy": found["balanced"], "validation loss": found["loss"]}
+    return numbers
 
 
 def _logged(name: str, value: float) -> str:
@@ -48,7 +95,7 @@ def _flat(config: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str,
             yield f"{prefix}{name}", str(value)
 
 
-def how_section(steps: tuple[StepContent, ...]) -> Html:
+def how_section(steps: tuple[Step, ...]) -> Html:
     """Each step with the command that makes it again."""
     total = seconds(sum(step.seconds for step in steps))
     items = []

@@ -12,9 +12,9 @@ from math import log
 from hwnas.graph.folding import is_linear
 from hwnas.graph.graph import Op, expanded
 from hwnas.graph.primitives import Conv, Multiply
-from hwnas.reporting.content import WinnerContent
 from hwnas.reporting.markup import Html, escape
 from hwnas.reporting.units import milliseconds
+from hwnas.reporting.views import Winner
 
 _WIDTH, _NARROW, _HEIGHT = 88, 54, 246
 _AXIS = 74  # y of the line that the data flows along
@@ -22,7 +22,7 @@ _LOW, _HIGH = 52, 104  # heights of the blocks with the fewest and the most chan
 _BASELINE, _COLUMN = 226, 42  # y where the latency columns stand, and the height of the tallest
 
 
-def draw_network(winner: WinnerContent) -> Html:
+def draw_network(winner: Winner) -> Html:
     """The winner as a list of blocks, with a legend."""
     ops = dict(winner.walk)
     total_ms = sum(winner.predicted_ms.values())
@@ -77,7 +77,7 @@ def _gates(op: Op) -> bool:
     return any(isinstance(node.op, Multiply) for node in expanded(op))
 
 
-def _height_scale(winner: WinnerContent) -> Callable[[int], float]:
+def _height_scale(winner: Winner) -> Callable[[int], float]:
     channels = [op.out_shape[0] for _, op in winner.walk if not _is_last(op)] or [1]
     low, high = log(min(channels)), log(max(channels))
 
@@ -169,7 +169,7 @@ def _share(part: float) -> str:
     return "<1%" if part < 0.005 else f"{part:.0%}"
 
 
-def _legend(winner: WinnerContent) -> str:
+def _legend(winner: Winner) -> str:
     ops = [op for _, op in winner.walk]
     layers = [op for place, op in winner.walk if place.startswith("layers.")]
     kernels = sorted({_kernel(op) for op in layers if not is_linear(op)})

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 from hwnas.records.rank import Correlations, Estimate, Part, Ranking, RankRecord
-from hwnas.reporting.embed import chart
-from hwnas.reporting.html import page
 from hwnas.reporting.markup import Html, card, code, details, facts, join, lead, side_by_side, table, tile
+from hwnas.reporting.page import chart, page
 from hwnas.reporting.theme import AMBER, BLUE, GREY, HAIRLINE, TEMPLATE, padded_range
 from hwnas.reporting.units import large, percent, words
 from hwnas.version import __version__

@@ -12,8 +12,8 @@ from string import ascii_uppercase
 import numpy as np
 
 from hwnas.records.similarity import LayerSimilarity, RunSimilarity, SimilarityRecord
-from hwnas.reporting.html import page
 from hwnas.reporting.markup import Html, card, details, escape, join, lead, table, tile
+from hwnas.reporting.page import page
 from hwnas.reporting.picture import photograph
 from hwnas.version import __version__
 

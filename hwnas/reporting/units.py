@@ -67,8 +67,14 @@ def seconds(value: float) -> str:
     return f"{minutes // 60}{_SPACE}h {minutes % 60}{_SPACE}min"
 
 
+def compared(value: float, reference: float) -> str:
+    """How far ``value`` is from ``reference``, in words."""
+    part = value / reference - 1
+    return f"{abs(part):.1%} {'more' if part >= 0 else 'less'}".replace("%", "\N{NO-BREAK SPACE}%")
+
+
 def shown(value: float, unit: str) -> str:
-    """A value of an objective; see ``ObjectiveContent`` for the units."""
+    """A value of an objective; see `SearchObjective` for the units."""
     if unit == "fraction":
         return percent(value)
     if unit == "ms":

@@ -6,9 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.prediction.validate import Validation
-from hwnas.reporting.embed import chart
-from hwnas.reporting.html import page
 from hwnas.reporting.markup import Html, card, code, details, escape, facts, join, lead, side_by_side, table, tile
+from hwnas.reporting.page import chart, page
 from hwnas.reporting.predictions import Predictions, by_madds, by_table, common_range, predictions_figure
 from hwnas.reporting.units import milliseconds, percent
 from hwnas.space.chain import ChainSpace

@@ -36,14 +36,7 @@ class Arch:
 
     def to_dict(self) -> dict[str, Any]:
         """What ``arch.json`` holds: all that it takes to make the network again, also where a YAML file has gone."""
-        definition = self.space.definition
-        return {
-            "space": self.space.source,
-            "choices": list(self.choices),
-            "resolution": self.space.resolution,
-            "classes": self.space.classes,
-            **({"definition": definition.plain()} if definition else {}),
-        }
+        return _keys(self.space.ref, list(self.choices))
 
     @staticmethod
     def from_dict(data: Any, where: str) -> Arch:
@@ -127,8 +120,20 @@ def _point(path: Path, index: str) -> dict[str, Any]:
         raise ArchError(f"{path} has no points; give the front.json of a search, or an arch.json without :{index}")
     if not index.isdecimal() or int(index) >= len(points):
         raise ArchError(f"{path} has {len(points)} points; give one as :N from :0 to :{len(points) - 1}, not :{index}")
-    found = {key: data[key] for key in ("space", "resolution", "classes") if key in data}
-    return {**found, "choices": points[int(index)].get("choices")}
+    if isinstance(data.get("space"), str):
+        raise ArchError(f"{path} is of an older hwnas; search again")
+    space = validated(SpaceRef, data.get("space"), f"{path}: space", ArchError)
+    return _keys(space, points[int(index)].get("choices"))
+
+
+def _keys(space: SpaceRef, choices: Any) -> dict[str, Any]:
+    return {
+        "space": space.source,
+        "choices": choices,
+        "resolution": space.resolution,
+        "classes": space.classes,
+        **({"definition": space.definition.plain()} if space.definition else {}),
+    }
 
 
 def _from_file(data: Any, where: str, resolution: int | None, classes: int | None) -> Arch:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from hwnas.artifacts.bundle import load_artifact
+from hwnas.records.demo import StepsRecord
 
 
 def test_fast_demo(tmp_path: Path) -> None:
@@ -24,9 +25,9 @@ def test_fast_demo(tmp_path: Path) -> None:
     artifact = load_artifact(folder / "artifact")
     assert artifact.manifest.accuracy["test"] == found["accuracy"]
     assert artifact.manifest.files[0].parity.inputs == "images of digits"
-    steps = json.loads((folder / "steps.json").read_text())
+    steps = StepsRecord.read(folder / "steps.json").steps
     assert len(steps) == 8
-    assert all(step["command"].startswith("hwnas ") for step in steps)
+    assert all(step.command.startswith("hwnas ") for step in steps)
     page = (folder / "report.html").read_text("utf-8")
     assert found["arch"] in page
     assert "measuring" in result.stderr  # plain progress lines where there is no terminal

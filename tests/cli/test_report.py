@@ -1,4 +1,4 @@
-"""``hwnas report`` on search folders, old and new, and on tables of other devices."""
+"""``hwnas report`` on search folders and on tables of other devices."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau, spearmanr
 
-from hwnas.cli.gather import gather
-from hwnas.cli.tables import TableOption
-from hwnas.files import to_json
-from hwnas.optimize import Budget, Objective, SearchResult, search
+import hwnas as hwnas_package
+from hwnas.flow.open import BudgetedTable
+from hwnas.flow.report import gather, report
+from hwnas.optimize import Budget, Objective, run_search
+from hwnas.optimize.record import record_of, settings_of
 from hwnas.prediction.latency import LatencyPredictor
+from hwnas.records.search import Baseline, FailedArch, MeasuredFront, SearchedTable, SearchRecord, UnmeasurableArch
 from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
 from hwnas.tables.table import LatencyTable
 from tests.cli.run import Shell
 from tests.optimize.problems import quality_and_cost
 from tests.reporting.parsed import Page
+from tests.reporting.samples import measured_objective, point
 from tests.tables.make import made_up_table
 
 MACRO = get_space("macro")
@@ -38,49 +41,37 @@ def saved(folder: Path, name: str, seed: int, space: ChainSpace = MACRO) -> Path
     return path
 
 
-def predict_ms(table: Path, archs: list[list[int]]) -> np.ndarray:
+def predict_ms(table: Path, archs: np.ndarray) -> np.ndarray:
     return LatencyPredictor(LatencyTable.load(table), MACRO.inheriting())(archs)
 
 
-def search_folder(folder: Path, tables: dict[Path, float | None], **more: Any) -> dict[str, Any]:
-    """A real search of macro, as ``search.json`` of the first version tells it; with ``more`` keys."""
+def search_folder(folder: Path, tables: dict[Path, float | None], **more: Any) -> SearchRecord:
+    """A real search of macro, with ``more`` fields."""
     quality, _ = quality_and_cost(1)
     names = ["latency_ms"] if len(tables) == 1 else [f"latency_ms {path.stem}" for path in tables]
-    predictors = [LatencyPredictor(LatencyTable.load(path), MACRO.inheriting()) for path in tables]
-    result: SearchResult = search(
-        MACRO,
+    loaded = [LatencyTable.load(path) for path in tables]
+    result = run_search(
+        MACRO.inheriting(),
         [
             Objective("accuracy", lambda archs: quality(archs) / 100, maximize=True),
-            *(Objective(name, each.predict, free=True) for name, each in zip(names, predictors, strict=True)),
+            *(
+                Objective(name, LatencyPredictor(table, MACRO.inheriting()), free=True)
+                for name, table in zip(names, loaded, strict=True)
+            ),
         ],
         [Budget(name, at_most) for name, at_most in zip(names, tables.values(), strict=True) if at_most],
         evaluations=40,
     )
-    front = result.to_front()
-    found = {
-        "schema": "hwnas-search/1",
-        "space": {"source": "macro", "resolution": 32, "classes": 10},
-        "supernet": str(folder / "nowhere"),
-        "tables": [{"path": str(path), "sha256": "", "budget_ms": at_most} for path, at_most in tables.items()],
-        "strategy": "nsga2",
-        "seed": 0,
-        "objectives": [
-            {"name": "accuracy", "unit": "fraction", "maximize": True},
-            *({"name": name, "unit": "ms", "maximize": False} for name in names),
-        ],
-        "budgets": {name: at_most for name, at_most in zip(names, tables.values(), strict=True) if at_most},
-        "archs": result.archs.tolist(),
-        "values": result.values.tolist(),
-        "front": result.front.tolist(),
-        "winner": int(result.front[0]),
-        "reference": front.reference.tolist(),
-        "hypervolume": front.hypervolume,
-        "hypervolume_history": np.linspace(0.1, 1, len(result.archs)).tolist(),
-        **more,
-    }
+    searched = [
+        SearchedTable(name=path.stem, path=path, sha256="", device=str(table.device), budget_ms=at_most)
+        for (path, at_most), table in zip(tables.items(), loaded, strict=True)
+    ]
+    predicted = {name: (index, "p50") for index, name in enumerate(names)}
+    asked = settings_of(result.problem, "nsga2", 0, tables=searched, predicted=predicted)  # type: ignore[arg-type]
+    found = record_of(result, asked).model_copy(update=more)
     folder.mkdir(exist_ok=True)
-    (folder / "search.json").write_text(to_json(found))
-    return found
+    found.write(folder / "search.json")
+    return SearchRecord.read(folder / "search.json")
 
 
 def reported(hwnas: Shell, *words: object) -> Page:
@@ -91,7 +82,7 @@ def reported(hwnas: Shell, *words: object) -> Page:
     return Page(page.read_text("utf-8"))
 
 
-def test_a_search_of_the_first_version_still_reports(hwnas: Shell, tmp_path: Path) -> None:
+def test_what_a_search_does_not_have_is_not_in_its_report(hwnas: Shell, tmp_path: Path) -> None:
     search_folder(tmp_path / "search", {saved(tmp_path, "phone.yaml", 1): None})
     page = reported(hwnas, tmp_path / "search")
     assert "chart-front" in page.ids()
@@ -100,22 +91,32 @@ def test_a_search_of_the_first_version_still_reports(hwnas: Shell, tmp_path: Pat
     assert "couldn't be" not in page.text
 
 
-def test_null_counts_as_absent(tmp_path: Path) -> None:
-    nothing = {"failed": None, "baseline": None, "closing": None}
-    search_folder(tmp_path / "search", {saved(tmp_path, "phone.yaml", 1): None}, **nothing)
-    content = gather(tmp_path / "search")
-    assert content.closing is None
-    assert content.search is not None
-    assert content.search.baseline_history is None
-    assert content.search.failed == ()
+def test_a_search_of_another_version_is_refused(hwnas: Shell, tmp_path: Path) -> None:
+    (tmp_path / "search.json").write_text('{"schema": "hwnas-search/1"}')
+    message = hwnas.refused("report", tmp_path, "-o", tmp_path / "page.html")
+    assert "has schema hwnas-search/1, this hwnas reads hwnas-search/2; search again" in message
+
+
+def test_a_search_on_callables_is_saved_and_reported(tmp_path: Path) -> None:
+    """No supernet, no table, no folder."""
+    quality, cost = quality_and_cost(1)
+    objectives = [Objective("quality", quality, maximize=True), Objective("cost", cost, free=True)]
+    found = hwnas_package.search(MACRO, objectives, evaluations=30, seed=2).to_record()
+    found.write(tmp_path / "mine.json")
+    assert SearchRecord.read(tmp_path / "mine.json") == found
+    assert found.winner is not None
+    page = Page(report(found, output=tmp_path / "page.html").read_text("utf-8"))
+    assert "Quality against cost" in page.text
+    assert str(found.winner) in page.text
 
 
 def test_failures_and_the_baseline_arrive(hwnas: Shell, tmp_path: Path) -> None:
     search_folder(
         tmp_path / "search",
         {saved(tmp_path, "phone.yaml", 1): None},
-        failed=[{"choices": [0, 1, 2, 0, 1, 2, 0, 1], "reason": "accuracy is nan"}],
-        baseline={"evaluations": 3, "hypervolume_history": [0.0, 0.1, 0.5]},
+        failed=(FailedArch(choices=(0, 1, 2, 0, 1, 2, 0, 1), reason="accuracy is nan"),),
+        baseline=Baseline(evaluations=3, hypervolume_history=(0.0, 0.1, 0.5)),
+        hypervolume_history=tuple(np.linspace(0.1, 1, 40).tolist()),
     )
     text = reported(hwnas, tmp_path / "search").text
     assert "40 networks were evaluated; 1 more couldn't be and is left out." in text
@@ -123,85 +124,66 @@ def test_failures_and_the_baseline_arrive(hwnas: Shell, tmp_path: Path) -> None:
     assert "It reaches random search's final hypervolume after 19 of 40 evaluations" in text
 
 
-def closing(found: dict[str, Any], **more: Any) -> dict[str, Any]:
-    points = [
-        {
-            "index": index,
-            "objective": "latency_ms",
-            "predicted_ms": found["values"][index][1],
-            "refitted_ms": 1.1 * found["values"][index][1],
-            "measured_ms": 1.25 * found["values"][index][1],
-            "measured_p10_ms": found["values"][index][1],
-            "measured_p90_ms": 2 * found["values"][index][1],
-            "budget_ms": None,
-            "within": True,
-            "on_front": True,
-        }
-        for index in found["front"]
-    ]
-    return {"device": "the machine", "drift": 1.01, "table": "table.yaml", "rounds": 3, "points": points, **more}
+def measured(found: SearchRecord, name: str = "latency_ms", **more: Any) -> MeasuredFront:
+    column = [objective.name for objective in found.objectives].index(name)
+    points = []
+    for index in found.front:
+        ms = float(found.values[index, column])
+        points.append(point(index, ms, 1.25 * ms, objective=name, measured_p10_ms=ms, measured_p90_ms=2 * ms))
+    plain = {
+        "rounds": 3, "unmeasured": (), "failed": (), "points": tuple(points),
+        "objectives": (measured_objective(objective=name, device="the machine", error_before=0.2),),
+    }  # fmt: skip
+    return MeasuredFront(**plain | more)
 
 
 def test_the_measured_front_arrives(hwnas: Shell, tmp_path: Path) -> None:
     table = saved(tmp_path, "phone.yaml", 1)
     found = search_folder(tmp_path / "search", {table: None})
-    search_folder(tmp_path / "search", {table: None}, closing=closing(found))
+    more = {"unmeasured": (1, 2), "failed": (UnmeasurableArch(index=0, reason="too large"),)}
+    search_folder(tmp_path / "search", {table: None}, measured=measured(found, **more))
     page = reported(hwnas, tmp_path / "search")
-    assert "chart-closing-0" in page.ids()
+    assert "chart-measured-0" in page.ids()
     assert (
-        f"{len(found['front'])} networks were measured. The mean absolute error of the prediction was 20.00 %"
-        in page.text
+        f"{len(found.front)} networks were measured. The mean absolute error of the prediction was 20.00 %" in page.text
     )
-    assert "refitted on these very networks it is 12.00 %" in page.text
-    for part in ("the machine", "1.010 ×", "table.yaml"):
+    for part in (
+        "1.10 % for networks left out", "the machine", "1.010 ×", "table.yaml", "2 of the front, which stay",
+        "too large",
+    ):  # fmt: skip
         assert part in page.text
-
-
-def test_what_is_known_of_each_objective_counts_more(hwnas: Shell, tmp_path: Path) -> None:
-    table = saved(tmp_path, "phone.yaml", 1)
-    found = search_folder(tmp_path / "search", {table: None})
-    each = {"objective": "latency_ms", "device": "this one", "drift": None, "table": "t.yaml", "error_after": 0.023}
-    more = closing(found, objectives=[each], unmeasured=[1, 2], failed=[{"index": 0, "reason": "too large"}])
-    search_folder(tmp_path / "search", {table: None}, closing=more)
-    text = reported(hwnas, tmp_path / "search").text
-    for part in ("2.30 % for networks left out", "this one", "t.yaml", "2 of the front, which stay", "too large"):
-        assert part in text
-    assert "1.010 ×" not in text
 
 
 def test_the_measured_winner_is_compared_with_the_refitted_table(tmp_path: Path) -> None:
     phone = saved(tmp_path, "phone.yaml", 1)
     found = search_folder(tmp_path / "search", {phone: None})
-    search_folder(tmp_path / "search", {phone: None}, closing=closing(found))
+    search_folder(tmp_path / "search", {phone: None}, measured=measured(found))
     saved(tmp_path / "search", "table.yaml", 3)
     latency = gather(tmp_path / "search").latency
     assert latency is not None
-    row = found["winner"]
-    assert latency.measured_ms == 1.25 * found["values"][row][1]
-    assert latency.measured_p90_ms == 2 * found["values"][row][1]
-    refitted_ms = predict_ms(tmp_path / "search" / "table.yaml", [found["archs"][row]])
+    assert found.winner_index is not None
+    assert latency.measured_ms == 1.25 * found.values[found.winner_index, 1]
+    assert latency.measured_p90_ms == 2 * found.values[found.winner_index, 1]
+    refitted_ms = predict_ms(tmp_path / "search" / "table.yaml", found.archs[[found.winner_index]])
     assert latency.predicted_ms == pytest.approx(refitted_ms[0])
 
 
 def test_a_table_refitted_for_the_second_device_is_not_taken_for_the_first(tmp_path: Path) -> None:
     phone, gpu = saved(tmp_path, "phone.yaml", 1), saved(tmp_path, "gpu.yaml", 2)
     found = search_folder(tmp_path / "search", {phone: None, gpu: None})
-    measured = closing(found)
-    for point in measured["points"]:
-        point["objective"] = "latency_ms gpu"
-    search_folder(tmp_path / "search", {phone: None, gpu: None}, closing=measured)
+    search_folder(tmp_path / "search", {phone: None, gpu: None}, measured=measured(found, "latency_ms gpu"))
     saved(tmp_path / "search", "table.yaml", 3)
     latency = gather(tmp_path / "search").latency
     assert latency is not None
     assert latency.measured_ms is None
-    assert latency.predicted_ms == pytest.approx(found["values"][found["winner"]][1])
+    assert latency.predicted_ms == pytest.approx(found.values[found.winner_index, 1])
 
 
 def test_the_front_on_another_device_is_what_its_table_predicts(hwnas: Shell, tmp_path: Path) -> None:
     phone, board = saved(tmp_path, "phone.yaml", 1), saved(tmp_path, "board.yaml", 2)
     found = search_folder(tmp_path / "search", {phone: None})
     page = reported(hwnas, tmp_path / "search", "--table", board)
-    archs = [found["archs"][index] for index in found["front"]]
+    archs = found.archs[list(found.front)]
     phone_ms, board_ms = predict_ms(phone, archs), predict_ms(board, archs)
     tau, rho = kendalltau(phone_ms, board_ms).statistic, spearmanr(phone_ms, board_ms).statistic
     assert f"Kendall's τ {tau:.2f}, Spearman's ρ {rho:.2f}" in page.text
@@ -214,7 +196,7 @@ def test_the_front_on_another_device_is_what_its_table_predicts(hwnas: Shell, tm
 def test_each_other_table_may_have_a_budget(hwnas: Shell, tmp_path: Path) -> None:
     found = search_folder(tmp_path / "search", {saved(tmp_path, "phone.yaml", 1): None})
     board, watch = saved(tmp_path, "board.yaml", 2), saved(tmp_path, "watch.yaml", 3)
-    at_most = float(np.median(predict_ms(board, found["archs"])))
+    at_most = float(np.median(predict_ms(board, found.archs)))
     page = reported(hwnas, tmp_path / "search", "--table", f"{board}:{at_most}", "--table", watch)
     assert {"chart-device-0", "chart-device-1"} <= set(page.ids())
     assert "The best within" in page.text
@@ -238,7 +220,7 @@ def test_tables_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> N
     (tmp_path / "b").mkdir()
     here, there = saved(tmp_path / "a", "table.yaml", 1), saved(tmp_path / "b", "table.yaml", 2)
     search_folder(tmp_path / "search", {here: None})
-    content = gather(tmp_path / "search", [TableOption(there, LatencyTable.load(there), None)])
+    content = gather(tmp_path / "search", None, [BudgetedTable("table", there, LatencyTable.load(there))])
     assert [device.name for device in content.devices] == [str(here), str(there)]
 
 
@@ -247,7 +229,7 @@ def test_interpolated_ops_are_counted(tmp_path: Path) -> None:
     full = made_up_table(MACRO, 2)
     kinds = [op for op in full.ops if op.kind == "mbconv"]
     fewer = dataclasses.replace(full, ops={op: full.ops[op] for op in full.ops if op not in kinds[:3]})
-    content = gather(tmp_path / "search", [TableOption(tmp_path / "board.yaml", fewer, None)])
+    content = gather(tmp_path / "search", None, [BudgetedTable("board", tmp_path / "board.yaml", fewer)])
     assert [device.interpolated for device in content.devices] == [0, 3]
 
 

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hwnas.cli.objectives import COSTS
+from hwnas.flow.objectives import COSTS
 from hwnas.optimize import hypervolume
 from hwnas.optimize.strategies import STRATEGIES
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.prediction.size import model_mb, peak_activation_mb
+from hwnas.records.search import SearchRecord
 from hwnas.space.arch import parse_arch
 from hwnas.space.registry import get_space
 from hwnas.tables.table import LatencyTable
@@ -194,7 +195,7 @@ def test_what_is_optimised_is_chosen(hwnas: Shell, flow: Flow, tmp_path: Path) -
     found = _everything(tmp_path / "search")
     assert [o["name"] for o in found["objectives"]] == ["accuracy", "latency_ms", "params", "model_mb"]
     assert found["budgets"] == {"params": 1e6}
-    assert found["weights"] == {"accuracy": 2.0, "latency_ms": 0.5}
+    assert {o["name"]: o["weight"] for o in found["objectives"] if o["weight"]} == {"accuracy": 2.0, "latency_ms": 0.5}
     hwnas(*_search(flow, tmp_path / "none", "--evaluations", "2", "--objective", "none"))
     assert [o["name"] for o in _everything(tmp_path / "none")["objectives"]] == ["accuracy", "latency_ms"]
 
@@ -240,6 +241,26 @@ def test_report_of_a_search(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:
     assert "small" in text
     front = json.loads((flow.search / "search.json").read_text())
     assert all(",".join(map(str, front["archs"][i])) in text for i in front["front"])
+
+
+def test_a_search_opens_anywhere_without_its_spaces_yaml(
+    hwnas: Shell, flow: Flow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = flow.space.with_suffix(".gone")
+    flow.space.rename(gone)
+    monkeypatch.chdir(tmp_path)
+    try:
+        hwnas("derive", flow.search / "winner.json", "--supernet", flow.supernet, "-o", "winner")
+        hwnas("derive", f"{flow.search / 'front.json'}:0", "--supernet", flow.supernet, "-o", "first")
+        hwnas("report", flow.search, "-o", "page.html")
+    finally:
+        gone.rename(flow.space)
+    found = SearchRecord.read(flow.search / "search.json")
+    for model, index in (("winner", found.winner_index), ("first", found.front[0])):
+        searched = json.loads((tmp_path / model / "model.json").read_text())["searched"]
+        assert searched["evaluations"] == found.evaluations
+        assert searched["devices"][0]["predicted_ms"] == found.values[index, 1]
+    assert str(found.winner) in (tmp_path / "page.html").read_text("utf-8")
 
 
 def test_report_of_a_search_folder_alone(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:

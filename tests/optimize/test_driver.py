@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import hwnas.optimize
 from hwnas.arrays import Archs, Values
 from hwnas.errors import InputError, ObjectiveError
-from hwnas.optimize import Budget, Objective, SearchProgress, Store, search
+from hwnas.optimize import Budget, Objective, SearchProgress, Store, run_search
 from hwnas.optimize.strategies.random import RandomSearch
 from hwnas.space.registry import get_space
 from hwnas.workers.base import Done, Failed, Workers
@@ -43,7 +43,7 @@ def test_promises(seed: int, strategy: str, evaluations: int, free: bool, share:
     at_most = float(np.quantile(exact_values(objectives)[:, 1], share))
 
     def run(count: int = evaluations) -> Any:
-        return search(MACRO, objectives, [Budget("cost_ms", at_most)], strategy, count, seed)
+        return run_search(MACRO, objectives, [Budget("cost_ms", at_most)], strategy, count, seed)
 
     result = run()
     assert len(np.unique(result.archs, axis=0)) == len(result.archs)  # never an arch twice
@@ -69,7 +69,7 @@ def test_promises(seed: int, strategy: str, evaluations: int, free: bool, share:
 
 
 def test_seeds_differ() -> None:
-    one, two = (search(MACRO, quality_cost_objectives(0), evaluations=60, seed=seed).archs for seed in (0, 1))
+    one, two = (run_search(MACRO, quality_cost_objectives(0), evaluations=60, seed=seed).archs for seed in (0, 1))
     assert not np.array_equal(one, two)
 
 
@@ -80,7 +80,7 @@ def test_a_space_with_barred_choices_and_three_objectives(small_space: Any) -> N
         *(Objective(f"cost{i}_ms", fn, free=True) for i, fn in enumerate(costs)),
     ]
     budgets = [Budget("cost0_ms", 7.5), Budget("cost1_ms", 7.5)]
-    result = search(small_space, objectives, budgets, evaluations=100)
+    result = run_search(small_space, objectives, budgets, evaluations=100)
     small_space.check(result.archs)
     assert len(result.archs) == 100
     assert (result.values[:, 1:] <= 7.5).all()
@@ -101,7 +101,7 @@ class _Counted:
 
 def test_what_costs_something_is_asked_one_arch_at_a_time_and_once_each() -> None:
     quality = _Counted(quality_and_cost(0)[0])
-    result = search(MACRO, [Objective("q", quality, maximize=True), quality_cost_objectives(0)[1]], evaluations=50)
+    result = run_search(MACRO, [Objective("q", quality, maximize=True), quality_cost_objectives(0)[1]], evaluations=50)
     assert [archs.shape for archs in quality.asked] == [(1, 8)] * 50
     np.testing.assert_array_equal(np.concatenate(quality.asked), result.archs)
 
@@ -109,7 +109,7 @@ def test_what_costs_something_is_asked_one_arch_at_a_time_and_once_each() -> Non
 def test_when_all_objectives_are_free_archs_are_counted() -> None:
     fns = [_Counted(fn) for fn in quality_and_cost(0)]
     objectives = [Objective("q", fns[0], maximize=True, free=True), Objective("c_ms", fns[1], free=True)]
-    result = search(MACRO, objectives, evaluations=50)
+    result = run_search(MACRO, objectives, evaluations=50)
     for fn in fns:
         np.testing.assert_array_equal(np.unique(np.concatenate(fn.asked), axis=0), np.unique(result.archs, axis=0))
     assert len(result.archs) == 50
@@ -117,7 +117,7 @@ def test_when_all_objectives_are_free_archs_are_counted() -> None:
 
 def test_progress() -> None:
     reports: list[SearchProgress] = []
-    result = search(MACRO, quality_cost_objectives(0), evaluations=90, progress=reports.append)
+    result = run_search(MACRO, quality_cost_objectives(0), evaluations=90, progress=reports.append)
     archs = list(range(1, 91))
     assert [report.evaluations for report in reports] == sorted([*archs, 20, 40, 60, 80, 90])
     assert {(report.total, report.failed) for report in reports} == {(90, 0)}
@@ -138,7 +138,7 @@ def test_progress_knows_the_best_within_budget_and_what_failed() -> None:
 
     reports: list[SearchProgress] = []
     objectives = [Objective("quality", partly, maximize=True), Objective("cost_ms", cost)]
-    result = search(MACRO, objectives, [Budget("cost_ms", 45)], "random", evaluations=90, progress=reports.append)
+    result = run_search(MACRO, objectives, [Budget("cost_ms", 45)], "random", evaluations=90, progress=reports.append)
     within = result.values[result.values[:, 1] <= 45]
     assert reports[-1].best is not None
     assert reports[-1].best.tolist() == within[np.argmax(within[:, 0])].tolist()
@@ -147,7 +147,7 @@ def test_progress_knows_the_best_within_budget_and_what_failed() -> None:
 
 
 def test_a_store_answers_what_it_knows_in_whatever_order_it_was_filled(tmp_path: Path) -> None:
-    plain = search(MACRO, quality_cost_objectives(0), evaluations=60, seed=5)
+    plain = run_search(MACRO, quality_cost_objectives(0), evaluations=60, seed=5)
     fn = _Counted(quality_and_cost(0)[0])
     objectives = [Objective("quality", fn, maximize=True), quality_cost_objectives(0)[1]]
     with Store(tmp_path / "s.db", MACRO, "a") as store:
@@ -155,7 +155,7 @@ def test_a_store_answers_what_it_knows_in_whatever_order_it_was_filled(tmp_path:
         other = store.begin("by hand", 0, "", {})
         for row in known:
             other.keep(plain.archs[row], "quality", Done(0, plain.values[row, 0], 0.1, "here"), {})
-        result = search(MACRO, objectives, evaluations=60, seed=5, store=store)
+        result = run_search(MACRO, objectives, evaluations=60, seed=5, store=store)
         assert len(store) == 60
     assert result.values.tobytes() == plain.values.tobytes()
     unknown = np.delete(plain.archs, known, axis=0)
@@ -164,7 +164,7 @@ def test_a_store_answers_what_it_knows_in_whatever_order_it_was_filled(tmp_path:
 
 def test_a_store_of_another_space_is_refused() -> None:
     with Store.memory(get_space("macro", resolution=64)) as store, pytest.raises(InputError, match="store is of"):
-        search(MACRO, quality_cost_objectives(0), store=store)
+        run_search(MACRO, quality_cost_objectives(0), store=store)
 
 
 class _Shuffled:
@@ -201,7 +201,7 @@ def _partly_failing(share: float) -> list[Objective]:
 @pytest.mark.parametrize("strategy", _STRATEGIES)
 def test_what_fails_is_recorded_left_out_and_counted(tmp_path: Path, strategy: str) -> None:
     with Store(tmp_path / "s.db", MACRO, "a") as store:
-        result = search(MACRO, _partly_failing(0.08), strategy=strategy, evaluations=100, seed=3, store=store)
+        result = run_search(MACRO, _partly_failing(0.08), strategy=strategy, evaluations=100, seed=3, store=store)
         assert len(store) == len(result.archs) == 100 - len(result.failed)
         assert 0 < len(result.failed) <= 20
         assert result.to_front().evaluations == 100
@@ -216,7 +216,7 @@ def test_what_fails_is_recorded_left_out_and_counted(tmp_path: Path, strategy: s
 
 def test_outcomes_in_any_order_are_one_result(tmp_path: Path) -> None:
     def run(workers: Workers | None) -> tuple[Any, ...]:
-        found = search(MACRO, _partly_failing(0.08), evaluations=100, seed=3, workers=workers)
+        found = run_search(MACRO, _partly_failing(0.08), evaluations=100, seed=3, workers=workers)
         failed = [(arch.tolist(), reason) for arch, reason in found.failed]
         return found.archs.tobytes(), found.values.tobytes(), failed
 
@@ -229,7 +229,7 @@ def test_a_resumed_search_keeps_its_failures_and_another_one_tries_anew(tmp_path
 
     def run(evaluations: int, resume: bool) -> tuple[int, Any]:
         fn.asked.clear()
-        found = search(MACRO, objectives, evaluations=evaluations, seed=3, store=store, resume=resume)
+        found = run_search(MACRO, objectives, evaluations=evaluations, seed=3, store=store, resume=resume)
         return len(fn.asked), found
 
     with Store(tmp_path / "s.db", MACRO, "a") as store:
@@ -242,7 +242,7 @@ def test_a_resumed_search_keeps_its_failures_and_another_one_tries_anew(tmp_path
         asked, anew = run(100, False)
     assert len(resumed.failed) > 0 == len(anew.failed)
     assert asked >= len(resumed.failed)
-    plain = search(MACRO, quality_cost_objectives(0), evaluations=100, seed=3)
+    plain = run_search(MACRO, quality_cost_objectives(0), evaluations=100, seed=3)
     assert anew.values.tobytes() == plain.values.tobytes()
 
 
@@ -251,15 +251,15 @@ def test_more_than_a_fifth_of_failures_end_a_search_and_mended_it_goes_on(tmp_pa
     objectives = [Objective("quality", fn, maximize=True), quality_cost_objectives(0)[1]]
     with Store(tmp_path / "s.db", MACRO, "a") as store:
         with pytest.raises(ObjectiveError, match=r"^5 of \d+ evaluations failed.*; the latest: .*; mend") as error:
-            search(MACRO, objectives, evaluations=100, seed=3, store=store)
+            run_search(MACRO, objectives, evaluations=100, seed=3, store=store)
         assert "\n" not in str(error.value)
         worked, tried = len(store), len(fn.asked)
         assert tried == worked + 5  # the fifth makes it more than a fifth of the 20 of the first batch
         fn.fn = quality_and_cost(0)[0]
-        result = search(MACRO, objectives, evaluations=100, seed=3, store=store, resume=True)
+        result = run_search(MACRO, objectives, evaluations=100, seed=3, store=store, resume=True)
     assert len(fn.asked) == tried + 100 - worked
     assert len(result.failed) == 0
-    plain = search(MACRO, quality_cost_objectives(0), evaluations=100, seed=3)
+    plain = run_search(MACRO, quality_cost_objectives(0), evaluations=100, seed=3)
     assert result.values.tobytes() == plain.values.tobytes()
 
 
@@ -273,7 +273,7 @@ def test_a_fifth_is_judged_of_ten_or_of_all(evaluations: int, bad: int, ends: bo
         return [1.0]
 
     def run() -> Any:
-        return search(MACRO, [Objective("loss", fn)], evaluations=evaluations)
+        return run_search(MACRO, [Objective("loss", fn)], evaluations=evaluations)
 
     if ends:
         with pytest.raises(ObjectiveError, match=f"{bad} of {evaluations} evaluations failed"):
@@ -290,7 +290,7 @@ def test_of_two_objectives_the_first_that_fails_gives_the_reason_and_the_other_i
 
     objectives = [Objective("a", quality_and_cost(0)[0]), Objective("b", boom), Objective("c", boom)]
     with Store.memory(MACRO) as store:
-        result = search(MACRO, objectives, evaluations=60, store=store)
+        result = run_search(MACRO, objectives, evaluations=60, store=store)
         assert {reason for _, reason in result.failed} == {"RuntimeError: boom"}
         assert all(store.get(arch, "a") is not None for arch, _ in result.failed)
         assert len(store) == 3 * len(result.archs) + len(result.failed)
@@ -299,7 +299,7 @@ def test_of_two_objectives_the_first_that_fails_gives_the_reason_and_the_other_i
 def test_a_free_objective_that_fails_is_an_error_at_once() -> None:
     objectives = [quality_cost_objectives(0)[0], Objective("c_ms", lambda archs: archs[:, 0] * np.nan, free=True)]
     with pytest.raises(ObjectiveError, match="c_ms is nan"):
-        search(MACRO, objectives, evaluations=20)
+        run_search(MACRO, objectives, evaluations=20)
 
 
 def test_interrupts_are_no_failures() -> None:
@@ -307,7 +307,7 @@ def test_interrupts_are_no_failures() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        search(MACRO, [Objective("loss", interrupted)], evaluations=20)
+        run_search(MACRO, [Objective("loss", interrupted)], evaluations=20)
 
 
 def test_a_resumed_search_that_takes_another_course_is_refused(tmp_path: Path) -> None:
@@ -323,7 +323,7 @@ def test_a_resumed_search_that_takes_another_course_is_refused(tmp_path: Path) -
     with Store(tmp_path / "s.db", MACRO, "a") as store:
 
         def run(evaluations: int, resume: bool = True) -> Archs:
-            found = search(MACRO, quality_cost_objectives(0), (), Changed, evaluations, 1, store, resume=resume)
+            found = run_search(MACRO, quality_cost_objectives(0), (), Changed, evaluations, 1, store, resume=resume)
             return found.archs
 
         before = run(80)
@@ -351,7 +351,7 @@ def test_a_resumed_search_that_takes_another_course_is_refused(tmp_path: Path) -
 )
 def test_wrong_arguments(arguments: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError) as error:
-        search(**{"space": MACRO, "objectives": quality_cost_objectives(0)} | arguments)
+        run_search(**{"space": MACRO, "objectives": quality_cost_objectives(0)} | arguments)
     assert said in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -367,7 +367,7 @@ def test_a_strategy_of_ones_own_that_repeats_itself_ends() -> None:
         def tell(self, archs: Archs, values: Values) -> None:
             self.told += len(archs)
 
-    assert len(search(MACRO, quality_cost_objectives(0), strategy=Stuck).archs) == 3
+    assert len(run_search(MACRO, quality_cost_objectives(0), strategy=Stuck).archs) == 3
 
 
 def test_the_package_is_the_function_as_well() -> None:
@@ -381,7 +381,7 @@ import os, random, signal, sys, time
 import numpy as np
 from pathlib import Path
 from hwnas.files import to_json
-from hwnas.optimize import Budget, Objective, Store, search
+from hwnas.optimize import Budget, Objective, Store, run_search
 from tests.optimize.problems import MACRO, quality_and_cost
 
 quality, cost = quality_and_cost(0)
@@ -400,9 +400,9 @@ def slow_quality(archs):
 def run(folder, strategy):
     objectives = [Objective("quality", slow_quality, maximize=True), Objective("cost_ms", cost, free=True)]
     with Store(folder / "s.db", MACRO, "a") as store:
-        result = search(MACRO, objectives, [Budget("cost_ms", 50)], strategy, 120, 7, store, resume=True)
+        result = run_search(MACRO, objectives, [Budget("cost_ms", 50)], strategy, 120, 7, store, resume=True)
     data = {
-        "front": result.to_front().to_dict(), "archs": result.archs.tolist(), "values": result.values.tolist(),
+        "front": result.to_front().plain(), "archs": result.archs.tolist(), "values": result.values.tolist(),
         "failed": [(arch.tolist(), reason) for arch, reason in result.failed],
     }
     (folder / "result.json").write_text(to_json(data))

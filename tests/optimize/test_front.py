@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from hwnas.errors import InputError, ModelError
-from hwnas.files import to_json
-from hwnas.optimize.driver import SearchResult, search
-from hwnas.optimize.front import Front
+from hwnas.optimize.driver import SearchResult, run_search
+from hwnas.optimize.front import Front, FrontBudget
 from hwnas.optimize.problem import Budget
 from hwnas.space.registry import get_space
 from tests.optimize.problems import MACRO, quality_cost_objectives
@@ -21,30 +20,30 @@ from tests.optimize.problems import MACRO, quality_cost_objectives
 
 @pytest.fixture(scope="module")
 def result() -> SearchResult:
-    return search(MACRO, quality_cost_objectives(0), [Budget("cost_ms", 60)], evaluations=40, seed=3)
+    return run_search(MACRO, quality_cost_objectives(0), [Budget("cost_ms", 60)], evaluations=40, seed=3)
 
 
 @pytest.fixture
 def data(result: SearchResult) -> Any:
-    return json.loads(to_json(result.to_front().to_dict()))
+    return result.to_front().plain()
 
 
-def test_round_trip(result: SearchResult) -> None:
+def test_round_trip(result: SearchResult, tmp_path: Path) -> None:
     front = result.to_front()
-    text = to_json(front.to_dict())
-    again = Front.from_dict(json.loads(text), "front.json")
-    assert to_json(again.to_dict()) == text
+    front.write(tmp_path / "front.json")
+    again = Front.read(tmp_path / "front.json")
+    assert again == front
     np.testing.assert_array_equal(again.archs, front.archs)
     np.testing.assert_array_equal(again.values, front.values)
     assert (again.seed, again.evaluations) == (3, 40)
-    assert get_space(again.space, again.resolution, again.classes).fingerprint == MACRO.fingerprint
-    assert again.budgets == (Budget("cost_ms", 60),)
+    assert get_space(again.space) == MACRO
+    assert again.budgets == (FrontBudget(objective="cost_ms", at_most=60),)
 
 
 def test_the_reference_is_the_worst_of_everything_evaluated(result: SearchResult) -> None:
     front = result.to_front()
-    assert front.reference.tolist() == [result.values[:, 0].min(), result.values[:, 1].max()]
-    assert front.to_dict()["reference"] == front.reference.tolist()
+    assert list(front.reference) == [result.values[:, 0].min(), result.values[:, 1].max()]
+    assert front.plain()["reference"] == list(front.reference)
 
 
 def test_a_reference_of_ones_own(result: SearchResult) -> None:
@@ -59,7 +58,7 @@ def test_a_reference_of_ones_own(result: SearchResult) -> None:
 
 def test_a_front_without_points(data: Any) -> None:
     data["points"], data["hypervolume"] = [], 0.0
-    front = Front.from_dict(data, "front.json")
+    front = Front.of_plain(data, "front.json")
     assert len(front.archs) == 0
     assert front.values.shape == (0, 2)
 
@@ -106,12 +105,13 @@ def _drop(*path: Any) -> Callable[[Any], None]:
         (_set("evaluations", to="40"), "evaluations"),
         (_set("seed", to=-1), "seed"),
         (_set("space", to=None), "space"),
+        (_set("space", "resolution", to=0), "space.resolution"),
     ],
 )
 def test_a_wrong_front_names_file_and_field(data: Any, change: Callable[[Any], None], field: str) -> None:
     change(data)
     with pytest.raises(ModelError) as error:
-        Front.from_dict(data, "front.json")
+        Front.of_plain(data, "front.json")
     assert "\n" not in str(error.value)
     assert str(error.value).startswith(f"front.json: {field}: ")
 
@@ -119,4 +119,4 @@ def test_a_wrong_front_names_file_and_field(data: Any, change: Callable[[Any], N
 @pytest.mark.parametrize("data", [None, [], "front", 3])
 def test_what_isnt_an_object_is_refused(data: Any) -> None:
     with pytest.raises(ModelError, match=r"front\.json"):
-        Front.from_dict(data, "front.json")
+        Front.of_plain(data, "front.json")

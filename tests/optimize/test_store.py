@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hwnas.arrays import Archs
 from hwnas.errors import InputError, OutputError
 from hwnas.optimize import database as database_module
-from hwnas.optimize.store import SearchRecord, Store
+from hwnas.optimize.store import Store, StoredSearch
 from hwnas.space.registry import get_space
 from hwnas.workers.base import Done, Failed
 from tests.optimize.problems import ALL_MACRO, MACRO
@@ -30,7 +30,7 @@ def _open(path: Path, evaluator: str = "a") -> Store:
     return Store(path, MACRO, evaluator)
 
 
-def _begin(store: Store, **changed: Any) -> SearchRecord:
+def _begin(store: Store, **changed: Any) -> StoredSearch:
     return store.begin(**{"strategy": "random", "seed": 1, "settings": "{}", "tables": {}} | changed)
 
 
@@ -90,7 +90,7 @@ def test_what_is_resumed_is_the_latest_search_of_the_same_settings_that_wasnt_gi
     def failed(store: Store, resume: bool = True, **changed: Any) -> Any:
         return _begin(store, resume=resume, **changed).known(ALL_MACRO[0], "x")
 
-    def fail(record: SearchRecord, reason: str) -> SearchRecord:
+    def fail(record: StoredSearch, reason: str) -> StoredSearch:
         record.keep(ALL_MACRO[0], "x", Failed(0, reason, 0.5, "a host"), {})
         return record
 

@@ -1,67 +1,67 @@
-"""Contents that look like those of real runs."""
+"""Records and views that look like those of real runs."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
+from typing import Any
 
 import numpy as np
 
 from hwnas.graph.count import cost, count
 from hwnas.prediction.lowered import LayerSum
-from hwnas.reporting.content import (
-    ArtifactContent,
-    BenchContent,
-    ClosingContent,
-    DeviceContent,
-    FailedContent,
-    FileContent,
-    LatencyContent,
-    MeasuredContent,
-    MeasuredObjectiveContent,
-    NetworkLatency,
-    ObjectiveContent,
-    ParityContent,
-    ReportContent,
-    SearchContent,
-    StepContent,
-    TrainingContent,
-    WinnerContent,
+from hwnas.records.artifact import ArtifactRecord, ExportedFile, InputSpec, Parity
+from hwnas.records.bench import BenchCell, BenchRecord, BenchRow, Fastest
+from hwnas.records.demo import Step
+from hwnas.records.search import (
+    Baseline,
+    FailedArch,
+    MeasuredFront,
+    MeasuredNetwork,
+    MeasuredObjective,
+    SearchedTable,
+    SearchObjective,
+    SearchRecord,
+    UnmeasurableArch,
 )
+from hwnas.records.target import Target, Tolerance
+from hwnas.records.train import LogLine
+from hwnas.reporting.views import Device, Latency, NetworkLatency, Report, Training, Winner
 from hwnas.space.arch import Arch
 from hwnas.space.registry import get_space
+from hwnas.tables.table import Latency as TimedLatency
 
 _RATE = {"scarlet-tiny": 3.1e-7, "scarlet-s2": 3.4e-8}  # ms a multiply-add
 
 EVIL = '<script>alert(1)</script><img src=x onerror="alert(2)">'
 CHARTS = [
-    *("chart-front", "chart-hypervolume", "chart-choices", "chart-device-0", "chart-closing-0"),
+    *("chart-front", "chart-hypervolume", "chart-choices", "chart-device-0", "chart-measured-0"),
     *("chart-latency", "chart-training-0", "chart-training-1"),
 ]
 
 
-def report(name: str, evaluations: int = 300) -> ReportContent:
+def report(name: str, evaluations: int = 300) -> Report:
     """Everything, for a space with a budget that about half of the archs meet."""
-    search = search_content(name, evaluations)
-    assert search.winner is not None
-    arch = Arch(search.space, tuple(map(int, search.archs[search.winner])))
-    predicted_ms = search.values[search.winner, 1]
-    return ReportContent(
+    search = search_record(name, evaluations)
+    arch = search.winner
+    assert arch is not None
+    predicted_ms = float(search.values[search.winner_index, 1])
+    return Report(
         title="The fastest accurate digit reader for this machine" if name == "scarlet-tiny" else "SCARLET on a phone",
         created="2025-03-14 09:26 UTC",
         version="0.1.0",
-        search=search,
-        devices=device_contents(search),
-        closing=closing_content(search),
+        search=search.model_copy(update={"measured": measured_front(search)}),
+        devices=devices(search),
         winner=_winner(arch, _op_ms(name)),
-        latency=_latency(float(predicted_ms)),
+        latency=_latency(predicted_ms),
         training=(_training("supernet", 30), _training("fine-tuned network", 12)),
-        artifact=_artifact(float(predicted_ms)),
+        artifact=_artifact(arch, predicted_ms),
+        bench=_bench(predicted_ms),
         how=_how(name, arch),
     )
 
 
-def search_content(name: str, evaluations: int = 300) -> SearchContent:
+def search_record(name: str, evaluations: int = 300) -> SearchRecord:
     """A search whose later archs get better, with its front within a latency budget."""
     space = get_space(name)
     rng = np.random.default_rng(7)
@@ -75,78 +75,81 @@ def search_content(name: str, evaluations: int = 300) -> SearchContent:
     inside = np.flatnonzero(latency_ms <= budget_ms)
     front = tuple(int(i) for i in inside if not _beaten(values, i, inside))
     gains = np.sort(rng.exponential(0.08, evaluations))[::-1]
-    return SearchContent(
-        space=space,
+    history = np.cumsum(gains * rng.integers(0, 2, evaluations)) / 100
+    random = np.cumsum(gains[::-1] * rng.integers(0, 2, evaluations)) / 120
+    return SearchRecord(
+        space=space.ref,
+        stabilizers=False,
+        supernet=None,
+        tables=(SearchedTable(name="phone", path=None, sha256="", device="Example CPU", budget_ms=budget_ms),),
+        strategy="nsga2",
         objectives=(
-            ObjectiveContent(name="accuracy", unit="fraction", maximize=True),
-            ObjectiveContent(name="latency_ms", unit="ms", maximize=False),
+            SearchObjective(name="accuracy", unit="fraction", maximize=True),
+            SearchObjective(name="latency_ms", unit="ms", maximize=False, table=0, quantile="p50"),
         ),
+        budgets={"latency_ms": budget_ms},
+        seed=0,
         archs=archs,
         values=values,
+        failed=(FailedArch(choices=tuple(archs[0].tolist()), reason="accuracy returned nan"),),
         front=front,
-        budgets={"latency_ms": budget_ms},
-        winner=max(front, key=lambda i: accuracy[i]),
-        strategy="nsga2",
-        evaluations=evaluations,
-        seed=0,
+        winner_index=max(front, key=lambda i: accuracy[i]),
+        reference=(0.85, 1.1 * budget_ms),
         hypervolume=0.0719,
-        reference_point=(0.85, 1.1 * budget_ms),
-        hypervolume_history=np.cumsum(gains * rng.integers(0, 2, evaluations)) / 100,
-        baseline_history=np.cumsum(gains[::-1] * rng.integers(0, 2, evaluations)) / 120,
-        failed=(FailedContent(choices=tuple(map(int, archs[0])), reason="accuracy returned nan"),),
+        hypervolume_history=tuple(history.tolist()),
+        baseline=Baseline(evaluations=evaluations, hypervolume_history=tuple(random.tolist())),
     )
 
 
-def device_contents(search: SearchContent) -> tuple[DeviceContent, ...]:
+def devices(search: SearchRecord) -> tuple[Device, ...]:
     """The device of the search, and one whose latencies are alike but for a third of the archs."""
     latency_ms = search.values[:, 1]
     slow = np.where(np.arange(len(latency_ms)) % 3, 1.0, 1.4)
     return (
-        DeviceContent(
-            name="phone", device="Example CPU", latency_ms=latency_ms, budget_ms=search.budgets["latency_ms"]
-        ),
-        DeviceContent(
-            name="board", device="Example board", latency_ms=3 * slow * latency_ms, budget_ms=None, interpolated=2
-        ),
+        Device(name="phone", device="Example CPU", latency_ms=latency_ms, budget_ms=search.budgets["latency_ms"]),
+        Device(name="board", device="Example board", latency_ms=3 * slow * latency_ms, interpolated=2),
     )
 
 
-def closing_content(search: SearchContent) -> ClosingContent:
-    """The front, measured 4 % slower than predicted; one network more, over budget."""
+def point(index: int, predicted_ms: float, measured_ms: float, **changes: Any) -> MeasuredNetwork:
+    """A network that was measured."""
+    plain = {
+        "index": index, "objective": "latency_ms", "predicted_ms": predicted_ms, "refitted_ms": 1.04 * predicted_ms,
+        "measured_ms": measured_ms, "measured_p10_ms": 0.98 * measured_ms, "measured_p50_ms": measured_ms,
+        "measured_p90_ms": 1.05 * measured_ms, "confidence_95": 0.01, "drift": 1.0, "budget_ms": None, "within": True,
+        "on_front": True,
+    }  # fmt: skip
+    return MeasuredNetwork(**plain | changes)
+
+
+def measured_objective(**changes: Any) -> MeasuredObjective:
+    """A latency that was measured."""
+    plain = {
+        "objective": "latency_ms", "device": "a machine", "table": "table.yaml", "confidence_95": 0.01,
+        "error_90": 0.03, "drift": 1.01, "error_before": 0.04, "error_after": 0.011, "budget_as_searched_ms": None,
+    }  # fmt: skip
+    return MeasuredObjective(**plain | changes)
+
+
+def measured_front(search: SearchRecord) -> MeasuredFront:
+    """The front, measured 4 % slower than predicted; who is over budget then left it."""
     budget_ms = search.budgets["latency_ms"]
-    points = [
-        MeasuredContent(
-            choices=tuple(map(int, search.archs[index])),
-            label=f"accuracy {100 * search.values[index, 0]:.2f} %",
-            predicted_ms=predicted_ms,
-            refitted_ms=1.04 * predicted_ms,
-            measured_ms=measured_ms,
-            measured_p10_ms=0.98 * measured_ms,
-            measured_p90_ms=1.05 * measured_ms,
-            within=measured_ms <= budget_ms,
-            on_front=measured_ms <= budget_ms,
+    points = []
+    for index in search.front:
+        predicted_ms = float(search.values[index, 1])
+        within = 1.04 * predicted_ms <= budget_ms
+        points.append(
+            point(index, predicted_ms, 1.04 * predicted_ms, budget_ms=budget_ms, within=within, on_front=within)
         )
-        for index in search.front
-        if (predicted_ms := float(search.values[index, 1])) and (measured_ms := 1.04 * predicted_ms)
-    ]
-    points.append(
-        dataclasses.replace(
-            points[0],
-            predicted_ms=budget_ms,
-            measured_ms=1.05 * budget_ms,
-            measured_p10_ms=None,
-            measured_p90_ms=None,
-            refitted_ms=None,
-            within=False,
-            on_front=False,
-        )
+    beyond = next(i for i in range(len(search.archs)) if i not in search.front)
+    points.append(point(beyond, budget_ms, 1.05 * budget_ms, budget_ms=budget_ms, within=False, on_front=False))
+    return MeasuredFront(
+        rounds=2,
+        unmeasured=(search.front[0],),
+        failed=(UnmeasurableArch(index=1, reason="the runtime can't run it"),),
+        points=tuple(points),
+        objectives=(measured_objective(device="Example CPU", budget_as_searched_ms=1.02 * budget_ms),),
     )
-    measured = MeasuredObjectiveContent(
-        name="latency_ms", device="Example CPU", drift=1.01, table="table.yaml", error_after=0.011,
-        budget_ms=budget_ms, budget_as_searched_ms=1.02 * budget_ms, networks=tuple(points),
-    )  # fmt: skip
-    failed = FailedContent(choices=tuple(map(int, search.archs[1])), reason="the runtime can't run it")
-    return ClosingContent(rounds=2, objectives=(measured,), unmeasured=1, failed=(failed,))
 
 
 def _beaten(values: np.ndarray, index: int, among: np.ndarray) -> bool:
@@ -160,12 +163,12 @@ def _op_ms(name: str):
     return lambda op: _RATE[name] * cost(op).madds + 0.004
 
 
-def _winner(arch: Arch, op_ms) -> WinnerContent:
+def _winner(arch: Arch, op_ms) -> Winner:
     graph = arch.space.graph(arch.choices)
     walk = tuple((node.place, node.op) for node in graph)
     total = count(graph)
     skipped = [i for i, c in enumerate(arch.choices) if arch.space.layers[i][c].skips]
-    return WinnerContent(
+    return Winner(
         arch=arch,
         walk=walk,
         predicted_ms={place: op_ms(op) for place, op in walk},
@@ -176,10 +179,10 @@ def _winner(arch: Arch, op_ms) -> WinnerContent:
     )
 
 
-def _latency(predicted_ms: float) -> LatencyContent:
+def _latency(predicted_ms: float) -> Latency:
     rng = np.random.default_rng(3)
     predictions = predicted_ms * rng.uniform(0.6, 1.7, 12)
-    return LatencyContent(
+    return Latency(
         device="Example CPU @ 2.10GHz, onnxruntime 1.20.1, fp32, 1 thread, batch 1",
         fields={
             "cores": "2",
@@ -200,136 +203,116 @@ def _latency(predicted_ms: float) -> LatencyContent:
     )
 
 
-def _training(name: str, epochs: int) -> TrainingContent:
+def _training(name: str, epochs: int) -> Training:
     rng = np.random.default_rng(epochs)
     part = np.arange(1, epochs + 1) / epochs
     loss = 0.25 + 2.05 * np.exp(-4 * part) + rng.normal(0, 0.02, epochs)
     accuracy = 0.97 - 0.8 * np.exp(-5 * part) + rng.normal(0, 0.006, epochs)
-    return TrainingContent(
+    return Training(
         name=name,
-        rows=tuple(
-            {"epoch": e, "loss": a, "accuracy": b, "seconds": 4.2}
+        log=tuple(
+            LogLine(epoch=e, loss=a, learning_rate=0.1, images_per_second=4200.0, accuracy={"random": b})
             for e, (a, b) in enumerate(zip(loss.tolist(), accuracy.tolist(), strict=True), start=1)
         ),
         config={"space": "scarlet-tiny", "seed": 0, "optimizer": {"name": "sgd", "lr": 0.05, "momentum": 0.9}},
     )
 
 
-def _artifact(median_ms: float) -> ArtifactContent:
-    def hash_of(text: str) -> str:
-        return hashlib.sha256(text.encode()).hexdigest()
+def _artifact(arch: Arch, median_ms: float) -> ArtifactRecord:
+    def exported(
+        target: str, file: str, precision: str, count: int, error: float, tolerance: float, same: float,
+        before: float | None = 0.9722, after: float | None = 0.9722, *, precisions: dict[str, int],
+        memory_mb: float | None = None, ms: float | None = None, lacks: str | None = None,
+    ) -> ExportedFile:  # fmt: skip
+        parity = Parity(
+            max_abs=error,
+            max_relative=error,
+            cosine=1.0,
+            sqnr_db=None,
+            top1_agreement=same,
+            images=360,
+            inputs="digits",
+        )
+        settings = Target.model_construct(precision=precision, tolerance=Tolerance.model_construct(relative=tolerance))
+        timed = TimedLatency(p50_ms=ms, p10_ms=ms, p90_ms=ms, count=10) if ms else None
+        return ExportedFile.model_construct(
+            target=target, settings=settings, files=[file], bytes=count,
+            input=InputSpec(name="input", type="float32", layout="NCHW"), opset=17, ir_version=9,
+            precisions=precisions, notes=(), parity=parity, recheck=parity, accuracy_before=before,
+            accuracy_after=after, lacks=lacks, latency=timed, fp32_ms=median_ms if timed else None,
+            memory_mb=memory_mb, device=None,
+        )  # fmt: skip
 
-    return ArtifactContent(
-        files=(
-            FileContent(
-                path="onnx-fp32/model.onnx",
-                bytes=412_883,
-                sha256=hash_of("a"),
-                precision="fp32",
-                precisions={"fp32": 31},
-                memory_mb=9.2,
-                exported_ms=median_ms,
-                fp32_ms=median_ms,
-            ),
-            FileContent(
-                path="onnx-int8/model.onnx",
-                bytes=131_072,
-                sha256=hash_of("b"),
-                precision="int8",
-                precisions={"int8": 25, "fp32": 6},
-                memory_mb=7.7,
-                exported_ms=0.58 * median_ms,
-                fp32_ms=median_ms,
-            ),
-            FileContent(
-                path="openvino-bf16/model.xml",
-                bytes=206_441,
-                sha256=hash_of("c"),
-                precision="bf16",
-                precisions={"bf16": 31},
-                exported_ms=1.2 * median_ms,
-                fp32_ms=median_ms,
-            ),
-            FileContent(
-                path="tensorrt-fp16/model.engine",
-                bytes=306_441,
-                sha256=hash_of("d"),
-                precision="fp16",
-                precisions={"fp16": 31},
-                lacks="there is no NVIDIA GPU here",
-            ),
-        ),
-        parity=tuple(
-            ParityContent(
-                path=path,
-                max_relative_error=error,
-                tolerance=tolerance,
-                top1_agreement=same,
-                images=360,
-                accuracy_before=before,
-                accuracy_after=after,
-            )
-            for path, error, tolerance, same, before, after in (
-                ("onnx-fp32/model.onnx", 4.8e-6, 1e-4, 1.0, 0.9722, 0.9722),
-                ("onnx-int8/model.onnx", 0.41, 0.3, 0.9889, 0.9722, 0.9611),
-                ("openvino-bf16/model.xml", 6.1e-3, 5e-2, 1.0, None, None),
-            )
-        ),
-        bench=tuple(
-            BenchContent(
-                path=path,
-                runtime=runtime,
-                threads=threads,
-                batch=1,
-                p50_ms=f * median_ms,
-                p10_ms=0.96 * f * median_ms,
-                p90_ms=(1.05 + 0.1 * f) * f * median_ms,
-                memory_mb=None if f == 0.92 else 9.3,
-                fastest=f in (0.58, 0.71),
-            )
-            for path, runtime, threads, f in (
-                ("onnx-fp32/model.onnx", "onnxruntime 1.20.1", 1, 1.03),
-                ("onnx-fp32/model.onnx", "onnxruntime 1.20.1", 2, 0.71),
-                ("onnx-int8/model.onnx", "onnxruntime 1.20.1", 1, 0.58),
-                ("openvino-bf16/model.xml", "openvino 2025.0", 1, 0.92),
-            )
-        ),
+    files = [
+        exported("onnx-fp32", "onnx-fp32/model.onnx", "fp32", 412_883, 4.8e-6, 1e-4, 1.0, precisions={"fp32": 31},
+                 memory_mb=9.2, ms=median_ms),
+        exported("onnx-int8", "onnx-int8/model.onnx", "int8", 131_072, 0.41, 0.3, 0.9889, 0.9722, 0.9611,
+                 precisions={"int8": 25, "fp32": 6}, memory_mb=7.7, ms=0.58 * median_ms),
+        exported("openvino-bf16", "openvino-bf16/model.xml", "bf16", 206_441, 6.1e-3, 5e-2, 1.0, None, None,
+                 precisions={"bf16": 31}, ms=1.2 * median_ms),
+        exported("tensorrt-fp16", "tensorrt-fp16/model.engine", "fp16", 306_441, 1e-3, 5e-2, 1.0, None, None,
+                 precisions={"fp16": 31}, lacks="there is no NVIDIA GPU here"),
+    ]  # fmt: skip
+    return ArtifactRecord.model_construct(
+        files=files, sha256={f.file: hashlib.sha256(f.target.encode()).hexdigest() for f in files}
     )
 
 
-def _how(name: str, arch: Arch) -> tuple[StepContent, ...]:
+def _bench(median_ms: float) -> BenchRecord:
+    rows = tuple(
+        BenchRow(
+            artifact="artifact", target=target, runtime=runtime, threads=threads, batch=1, p50_ms=f * median_ms,
+            p10_ms=0.96 * f * median_ms, p90_ms=(1.05 + 0.1 * f) * f * median_ms, count=100, precision="fp32",
+            images_per_s=1000 / (f * median_ms), bytes=1, parity=None, precisions={}, predicted_ms=None,
+            memory_mb=None if f == 0.92 else 9.3,
+        )
+        for target, runtime, threads, f in (
+            ("onnx-fp32", "onnxruntime 1.20.1", 1, 1.03),
+            ("onnx-fp32", "onnxruntime 1.20.1", 2, 0.71),
+            ("onnx-int8", "onnxruntime 1.20.1", 1, 0.58),
+            ("openvino-bf16", "openvino 2025.0", 1, 0.92),
+        )
+    )  # fmt: skip
+    best = [Fastest(**{name: getattr(row, name) for name in (*BenchCell.model_fields, "p50_ms")}, as_fast=())
+            for row in (rows[1], rows[2])]  # fmt: skip
+    return BenchRecord(
+        results=rows, fastest=tuple(best), lacking=(), drift=None, confidence_95=0.01, unsteadiness_90=0.02
+    )
+
+
+def _how(name: str, arch: Arch) -> tuple[Step, ...]:
     return (
-        StepContent(
+        Step(
             name="Profile the device",
             command=f"hwnas profile --space {name} --runtime onnxruntime --threads 1 -o table.yaml",
             seconds=41.3,
             facts={"operations": "63", "networks": "12"},
         ),
-        StepContent(
-            name="Train the supernet", command="hwnas train supernet.yaml", seconds=126.0, facts={"epochs": "30"}
-        ),
-        StepContent(
+        Step(name="Train the supernet", command="hwnas train supernet.yaml", seconds=126.0, facts={"epochs": "30"}),
+        Step(
             name="Search",
             command="hwnas search --supernet runs/supernet --table table.yaml:0.9 --evaluations 300 --seed 0",
             seconds=38.9,
             facts={"evaluations": "300", "hypervolume": "0.0719"},
         ),
-        StepContent(name="Derive", command=f"hwnas derive {arch} --supernet runs/supernet -o model", seconds=1.2),
-        StepContent(name="Export", command="hwnas export model --target onnx-fp32 -o artifact", seconds=7.7),
+        Step(name="Derive", command=f"hwnas derive {arch} --supernet runs/supernet -o model", seconds=1.2),
+        Step(name="Export", command="hwnas export model --target onnx-fp32 -o artifact", seconds=7.7),
     )
 
 
-def small_search(**changes: object) -> SearchContent:
+def small_search(**changes: object) -> SearchRecord:
     """Five archs of macro by accuracy, phone, GPU and size: a front of three, one dominated, one over budget."""
-    space = get_space("macro")
-    search = SearchContent(
-        space=space,
+    search = SearchRecord(
+        space=get_space("macro").ref,
+        stabilizers=False,
+        supernet=None,
+        tables=(),
         objectives=(
-            ObjectiveContent(name="accuracy", unit="fraction", maximize=True),
-            ObjectiveContent(name="latency_ms phone", unit="ms", maximize=False),
-            ObjectiveContent(name="latency_ms gpu", unit="ms", maximize=False),
-            ObjectiveContent(name="model_mb", unit="MB", maximize=False),
-            ObjectiveContent(name="madds", unit="madds", maximize=False),
+            SearchObjective(name="accuracy", unit="fraction", maximize=True),
+            SearchObjective(name="latency_ms phone", unit="ms", maximize=False),
+            SearchObjective(name="latency_ms gpu", unit="ms", maximize=False),
+            SearchObjective(name="model_mb", unit="MB", maximize=False),
+            SearchObjective(name="madds", unit="madds", maximize=False),
         ),
         archs=np.array([[k, *[0, 1, 2, 0, 1, 2], j] for k, j in ((0, 0), (0, 1), (1, 1), (2, 1), (2, 2))]),
         values=np.array(
@@ -343,45 +326,58 @@ def small_search(**changes: object) -> SearchContent:
         ),
         front=(0, 1, 2),
         budgets={"latency_ms phone": 5.0, "model_mb": 6.0},
-        winner=2,
+        winner_index=2,
         strategy="nsga2",
-        evaluations=5,
         seed=0,
         hypervolume=0.1,
-        reference_point=(0.8, 9.0, 1.0, 6.0, 9e6),
-        hypervolume_history=np.array([0.01, 0.02, 0.05, 0.05, 0.05]),
+        reference=(0.8, 9.0, 1.0, 6.0, 9e6),
+        hypervolume_history=(0.01, 0.02, 0.05, 0.05, 0.05),
     )
-    return dataclasses.replace(search, **changes)
+    return search.model_copy(update=changes)
 
 
-def evil_report() -> ReportContent:
+def evil_report() -> Report:
     """Markup in every text that comes from outside."""
     content = report("scarlet-tiny")
-    space = dataclasses.replace(content.search.space, name=EVIL, source=EVIL)
-    artifact = content.artifact
+    search, artifact = content.search, content.artifact
+    space = dataclasses.replace(search.get_space(), name=EVIL, source=EVIL)
+    measured = search.measured.model_copy(
+        update={
+            "objectives": tuple(
+                each.model_copy(update={"device": EVIL, "table": EVIL}) for each in search.measured.objectives
+            ),
+            "failed": (UnmeasurableArch(index=0, reason=EVIL),),
+        }
+    )
+    accuracy, latency = search.objectives
+    search = search.model_copy(
+        update={
+            "space": search.space.model_copy(update={"source": EVIL}),
+            "_space": space,
+            "strategy": EVIL,
+            "objectives": (accuracy.model_copy(update={"name": EVIL}), latency),
+            "failed": (FailedArch(choices=(0,), reason=EVIL),),
+            "measured": measured,
+        }
+    )
+    files = [
+        f.model_copy(
+            update={
+                "files": [EVIL],
+                "settings": f.settings.model_copy(update={"precision": EVIL}),
+                "precisions": {EVIL: 1},
+                "lacks": EVIL,
+            }
+        )
+        for f in artifact.files
+    ]
     return dataclasses.replace(
         content,
         title=EVIL,
         created=EVIL,
         version=EVIL,
-        search=dataclasses.replace(
-            content.search, space=space, strategy=EVIL, failed=(FailedContent(choices=(0,), reason=EVIL),)
-        ),
+        search=search,
         devices=tuple(dataclasses.replace(d, name=EVIL, device=EVIL) for d in content.devices),
-        closing=dataclasses.replace(
-            content.closing,
-            objectives=tuple(
-                dataclasses.replace(
-                    measured,
-                    name=EVIL,
-                    device=EVIL,
-                    table=EVIL,
-                    networks=tuple(dataclasses.replace(n, label=EVIL) for n in measured.networks),
-                )
-                for measured in content.closing.objectives
-            ),
-            failed=(FailedContent(choices=(0,), reason=EVIL),),
-        ),
         winner=dataclasses.replace(
             content.winner, arch=Arch(space, content.winner.arch.choices), stabilizers={0: EVIL}, accuracies={EVIL: 0.5}
         ),
@@ -391,18 +387,10 @@ def evil_report() -> ReportContent:
             fields={EVIL: EVIL},
             networks=(NetworkLatency(label=EVIL, predicted_ms=1.0, measured_ms=1.1),),
         ),
-        training=tuple(
-            dataclasses.replace(run, name=EVIL, config={EVIL: {EVIL: EVIL}}, rows=({"epoch": 1, EVIL + "loss": 0.3},))
-            for run in content.training
+        training=tuple(dataclasses.replace(run, name=EVIL, config={EVIL: {EVIL: EVIL}}) for run in content.training),
+        artifact=artifact.model_copy(update={"files": files, "sha256": {EVIL: EVIL}}),
+        bench=content.bench.model_copy(
+            update={"results": tuple(row.model_copy(update={"runtime": EVIL}) for row in content.bench.results)}
         ),
-        artifact=dataclasses.replace(
-            artifact,
-            files=tuple(
-                dataclasses.replace(f, path=EVIL, precision=EVIL, sha256=EVIL, precisions={EVIL: 1}, lacks=EVIL)
-                for f in artifact.files
-            ),
-            parity=tuple(dataclasses.replace(p, path=EVIL) for p in artifact.parity),
-            bench=tuple(dataclasses.replace(b, path=EVIL, runtime=EVIL) for b in artifact.bench),
-        ),
-        how=tuple(dataclasses.replace(s, name=EVIL, command=EVIL, facts={EVIL: EVIL}) for s in content.how),
+        how=tuple(s.model_copy(update={"name": EVIL, "command": EVIL, "facts": {EVIL: EVIL}}) for s in content.how),
     )

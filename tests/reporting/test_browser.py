@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from hwnas.reporting.content import ReportContent
-from hwnas.reporting.html import render
+from hwnas.reporting.report import render
+from hwnas.reporting.views import Report
 from tests.reporting.browser import needs_browser, opened, overhang_px
 from tests.reporting.samples import CHARTS, evil_report, report
 
@@ -19,7 +19,7 @@ pytestmark = needs_browser
     [(report("scarlet-s2"), 420), (evil_report(), 1280)],
     ids=["s2 on a phone", "markup in labels"],
 )
-def test_charts_are_drawn_without_complaint(content: ReportContent, width: int, tmp_path: Path) -> None:
+def test_charts_are_drawn_without_complaint(content: Report, width: int, tmp_path: Path) -> None:
     page, console = opened(render(content), tmp_path, width)
     assert console == []
     classes = [(attributes.get("class") or "").split() for _, attributes in page.tags]

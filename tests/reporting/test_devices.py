@@ -9,29 +9,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hwnas.reporting.content import DeviceContent, SearchContent
+from hwnas.records.search import SearchRecord
 from hwnas.reporting.devices import devices_section, front_there
+from hwnas.reporting.views import Device
 from tests.reporting.parsed import Page
 from tests.reporting.samples import small_search
 
 
-def device(name: str, latency_ms: list[float], budget_ms: float | None = None, **more: object) -> DeviceContent:
-    return DeviceContent(name=name, device=f"the {name}", latency_ms=np.array(latency_ms), budget_ms=budget_ms, **more)
+def device(name: str, latency_ms: list[float], budget_ms: float | None = None, **more: object) -> Device:
+    return Device(name=name, device=f"the {name}", latency_ms=np.array(latency_ms), budget_ms=budget_ms, **more)
 
 
-def two_objectives(**changes: object) -> SearchContent:
+def two_objectives(**changes: object) -> SearchRecord:
     """Accuracy and one latency: 0, 1, 2 and 4 are a front without budgets."""
     search = small_search()
-    search = dataclasses.replace(
-        search, objectives=search.objectives[:2], values=search.values[:, :2], budgets={}, front=(0, 1, 2, 4), winner=4
-    )
-    return dataclasses.replace(search, **changes)
+    plain = {
+        "objectives": search.objectives[:2], "values": search.values[:, :2], "budgets": {}, "front": (0, 1, 2, 4),
+        "winner_index": 4,
+    }  # fmt: skip
+    return search.model_copy(update=plain | changes)
 
 
 PHONE = device("phone", [1.0, 2.0, 3.0, 2.5, 9.0])
 
 
-def text_of(search: SearchContent, other: DeviceContent) -> str:
+def text_of(search: SearchRecord, other: Device) -> str:
     html = devices_section(search, (PHONE, other))
     assert html is not None
     return Page(html).text
@@ -97,7 +99,7 @@ def test_the_front_there_is_what_none_dominates(data: st.DataObject) -> None:
             for j in inside
         )
     ]
-    board = DeviceContent(name="board", device="", latency_ms=there_ms, budget_ms=budget_ms)
+    board = Device(name="board", device="", latency_ms=there_ms, budget_ms=budget_ms)
     assert front_there(search, board).tolist() == expected
 
 
@@ -111,7 +113,7 @@ def test_interpolated_ops_are_counted(count: int, said: str | None) -> None:
 
 
 def test_two_networks_are_too_few_to_rank() -> None:
-    text = text_of(two_objectives(front=(0, 1), winner=None), device("board", [4.0, 8.0, 12.0, 10.0, 36.0]))
+    text = text_of(two_objectives(front=(0, 1), winner_index=None), device("board", [4.0, 8.0, 12.0, 10.0, 36.0]))
     assert "too few, or too alike, to compare their order" in text
     assert "τ" not in text
 
@@ -128,4 +130,4 @@ def test_every_device_has_a_chart_and_a_column() -> None:
 def test_nothing_to_compare() -> None:
     assert devices_section(two_objectives(), (PHONE,)) is None
     assert devices_section(two_objectives(), ()) is None
-    assert devices_section(two_objectives(front=(), winner=None), (PHONE, PHONE)) is None
+    assert devices_section(two_objectives(front=(), winner_index=None), (PHONE, PHONE)) is None

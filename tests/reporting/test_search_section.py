@@ -6,13 +6,18 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
+from hwnas.records.search import Baseline, FailedArch
 from hwnas.reporting.choices import choices_description, choices_figure, choices_table
-from hwnas.reporting.content import FailedContent
-from hwnas.reporting.convergence import gained, hypervolume_figure
-from hwnas.reporting.front_chart import front_columns, front_description, front_figure
 from hwnas.reporting.search import search_section
+from hwnas.reporting.search_charts import (
+    front_columns,
+    front_description,
+    front_figure,
+    gained,
+    hypervolume_figure,
+)
 from tests.reporting.parsed import Page
-from tests.reporting.samples import search_content, small_search
+from tests.reporting.samples import search_record, small_search
 
 
 def points(figure: go.Figure) -> dict[str, list[tuple[float, float]]]:
@@ -39,7 +44,7 @@ def test_dominated_archs_are_told_from_those_over_budget() -> None:
 
 
 def test_each_evaluated_arch_is_drawn_once_in_a_real_search() -> None:
-    search = search_content("scarlet-tiny", 120)
+    search = search_record("scarlet-tiny", 120)
     drawn = points(front_figure(search, 0, 1))
     del drawn["winner"]
     assert sum(map(len, drawn.values())) == 120
@@ -89,11 +94,11 @@ def test_the_chart_in_words() -> None:
     text = front_description(small_search(), 0, 1).replace("\N{NO-BREAK SPACE}", " ")
     assert "3 on the front, 1 dominated, 1 over budget" in text
     assert "from 90.00 % at 1.00 ms to 94.00 % at 3.00 ms" in text
-    assert "none is on the front" in front_description(small_search(front=(), winner=None), 0, 1)
+    assert "none is on the front" in front_description(small_search(front=(), winner_index=None), 0, 1)
 
 
 def test_failures_are_counted_and_listed() -> None:
-    failed = (FailedContent(choices=(2,) * 8, reason="accuracy is nan"),)
+    failed = (FailedArch(choices=(2,) * 8, reason="accuracy is nan"),)
     page = Page(search_section(small_search(failed=failed)))
     assert "5 networks were evaluated; 1 more couldn't be and is left out." in page.text
     assert "macro:2,2,2,2,2,2,2,2" in page.text
@@ -128,10 +133,13 @@ def test_random_search_is_a_second_line_where_there_is_one() -> None:
         ("random search", "dash", [1.0, 1.0]),
         ("this search", None, [1.0, 2.0, 4.0]),
     ]
-    page = Page(search_section(small_search(baseline_history=np.array([0.01, 0.02]))))
+    page = Page(search_section(small_search(baseline=Baseline(evaluations=2, hypervolume_history=(0.01, 0.02)))))
     assert "after 2 of 5 evaluations" in page.text
     assert any("after 2 of 5 evaluations" in label for label in page.labels()), "for those who can't see the chart"
-    assert "andom search" not in Page(search_section(small_search(baseline_history=np.zeros(0)))).text
+    assert (
+        "andom search"
+        not in Page(search_section(small_search(baseline=Baseline(evaluations=0, hypervolume_history=())))).text
+    )
 
 
 def test_the_share_of_each_choice_is_that_of_the_front() -> None:
@@ -147,8 +155,8 @@ def test_the_share_of_each_choice_is_that_of_the_front() -> None:
 
 
 def test_a_choice_that_a_layer_lacks_is_a_dash() -> None:
-    search = search_content("scarlet-s2", 40)
-    lacking = int((search.space.num_choices < search.space.num_choices.max()).sum())
+    search = search_record("scarlet-s2", 40)
+    lacking = int((search.get_space().num_choices < search.get_space().num_choices.max()).sum())
     assert lacking == 6
     assert str(choices_table(search)).count(">–<") == lacking
     z = np.array(choices_figure(search).data[0].z)
@@ -160,4 +168,4 @@ def test_the_winners_choices_are_outlined() -> None:
     search = small_search()
     boxes = choices_figure(search).layout.shapes
     assert [(round((b.x0 + b.x1) / 2), round((b.y0 + b.y1) / 2)) for b in boxes] == list(enumerate(search.archs[2]))
-    assert not choices_figure(small_search(winner=None)).layout.shapes
+    assert not choices_figure(small_search(winner_index=None)).layout.shapes

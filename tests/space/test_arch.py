@@ -11,6 +11,7 @@ from hwnas.errors import ArchError
 from hwnas.ops.stabilizer import Stabilizer
 from hwnas.shipped import shipped
 from hwnas.space.arch import Arch, parse_arch
+from hwnas.space.registry import get_space
 from hwnas.space.scarlet import released_archs
 
 
@@ -55,7 +56,7 @@ def test_the_released_files_are_the_published_networks() -> None:
 def test_a_point_of_a_front(tmp_path: Path) -> None:
     points = [{"choices": [c] * 8, "values": [0.5]} for c in (0, 1)]
     path = tmp_path / "front.json"
-    path.write_text(json.dumps({"space": "macro", "resolution": 64, "classes": 7, "points": points, "seed": 0}))
+    path.write_text(json.dumps({"space": get_space("macro", 64, 7).ref.plain(), "points": points, "seed": 0}))
     arch = parse_arch(f"{path}:1")
     assert str(arch) == "macro:1,1,1,1,1,1,1,1"
     assert (arch.space.resolution, arch.space.classes) == (64, 7)
@@ -63,7 +64,14 @@ def test_a_point_of_a_front(tmp_path: Path) -> None:
     for wrong in ("2", "-1", "1,1", "", "x"):
         with pytest.raises(ArchError, match="2 points; give one as :N from :0 to :1"):
             parse_arch(f"{path}:{wrong}")
-    for content in ("[]", '{"points": 3}', '{"points": [3]}', '{"space": "macro", "choices": [0]}', "nope"):
+    for content in (
+        "[]",
+        '{"points": 3}',
+        '{"points": [3]}',
+        '{"space": "macro", "choices": [0]}',
+        '{"space": "macro", "points": [{}]}',
+        "nope",
+    ):
         path.write_text(content)
         with pytest.raises(ArchError, match=r"front\.json"):
             parse_arch(f"{path}:0")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from hwnas.arrays import Archs, Values
-from hwnas.optimize import Budget, Objective, SearchResult, search
+from hwnas.optimize import Budget, Objective, SearchResult, run_search
 from hwnas.workers.base import Workers
 from hwnas.workers.registry import get_workers
 from tests.optimize.problems import MACRO, layer_sum, table
@@ -41,7 +41,7 @@ class Quality:
 def found(workers: Workers | None, quality: Quality, seed: int = 3) -> SearchResult:
     cost = layer_sum(MACRO, table(MACRO, 2))
     objectives = [Objective("quality", quality, maximize=True), Objective("cost_ms", cost, free=True)]
-    return search(MACRO, objectives, [Budget("cost_ms", 11.0)], evaluations=EVALUATIONS, seed=seed, workers=workers)
+    return run_search(MACRO, objectives, [Budget("cost_ms", 11.0)], evaluations=EVALUATIONS, seed=seed, workers=workers)
 
 
 def as_bytes(result: SearchResult) -> tuple[bytes, bytes, bytes]:

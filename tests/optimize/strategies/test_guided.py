@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hwnas.arrays import Values
-from hwnas.optimize.driver import search
+from hwnas.optimize.driver import run_search
 from hwnas.optimize.problem import Budget, Objective
 from hwnas.optimize.rank import hypervolume
 from hwnas.prediction.lowered import madds
@@ -19,7 +19,7 @@ from tests.optimize.problems import MACRO, exact_values, quality_cost_objectives
 
 def _found(objectives: list[Objective], strategy: str, count: int, seed: int) -> float:
     exact = exact_values(objectives)
-    values = search(MACRO, objectives, strategy=strategy, evaluations=count, seed=seed).values
+    values = run_search(MACRO, objectives, strategy=strategy, evaluations=count, seed=seed).values
     return share_of_exact(values, exact, (float(exact[:, 0].min()), float(exact[:, 1].max())))
 
 
@@ -44,7 +44,7 @@ def test_nas_bench_macro(shared_data: Path) -> None:
         Objective("madds", madds(MACRO), free=True),
     ]
     exact = exact_values(objectives)
-    found = [search(MACRO, objectives, strategy="guided", evaluations=200, seed=seed).values for seed in range(3)]
+    found = [run_search(MACRO, objectives, strategy="guided", evaluations=200, seed=seed).values for seed in range(3)]
     shares = np.median([[share_of_exact(v[:n], exact, (45, 106e6)) for n in (100, 200)] for v in found], axis=0)
     assert (shares >= [0.997, 0.9995]).all()
 
@@ -54,7 +54,7 @@ def test_a_measured_budget_pulls_the_search_inside() -> None:
     objectives = quality_cost_objectives(0, free=False)
     exact = exact_values(objectives)
     at_most = float(np.quantile(exact[:, 1], 0.003))
-    result = search(MACRO, objectives, [Budget("cost_ms", at_most)], "guided", evaluations=100)
+    result = run_search(MACRO, objectives, [Budget("cost_ms", at_most)], "guided", evaluations=100)
     within = result.values[:, 1] <= at_most
     assert not within[:20].any()  # it had to find them
     assert within.sum() >= 10
@@ -74,7 +74,7 @@ def test_four_objectives() -> None:
     worst = np.where([o.maximize for o in objectives], exact.min(axis=0), exact.max(axis=0))
 
     def volume(strategy: str, seed: int) -> float:
-        values: Values = search(MACRO, objectives, strategy=strategy, evaluations=80, seed=seed).values
+        values: Values = run_search(MACRO, objectives, strategy=strategy, evaluations=80, seed=seed).values
         return hypervolume(values, worst, [o.maximize for o in objectives])
 
     assert np.median([volume("guided", s) for s in range(2)]) > np.median([volume("nsga3", s) for s in range(2)])

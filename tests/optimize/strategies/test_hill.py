@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwnas.arrays import Archs
-from hwnas.optimize.driver import search
+from hwnas.optimize.driver import run_search
 from hwnas.optimize.feasible import FeasibleRegion
 from hwnas.optimize.problem import Budget, Objective, Problem
 from hwnas.optimize.strategies.hill import HillClimbing
@@ -70,7 +70,7 @@ def test_a_step_up_may_be_paid_for_in_another_layer() -> None:
     ]
     found = []
     for seed in range(10):
-        result = search(MACRO, objectives, [Budget("cost", 5)], "hill", evaluations=120, seed=seed)
+        result = run_search(MACRO, objectives, [Budget("cost", 5)], "hill", evaluations=120, seed=seed)
         found.append(result.values[:, 0].max())
     assert np.median(found) == 5 + 6 + 7 + 8
 
@@ -80,7 +80,7 @@ def test_those_over_a_budget_are_left_behind() -> None:
     quality, cost = quality_and_cost(0)
     at_most = float(np.quantile(cost(ALL_MACRO), 0.003))
     objectives = [Objective("quality", quality, maximize=True), Objective("cost", cost, weight=0)]
-    result = search(MACRO, objectives, [Budget("cost", at_most)], "hill", evaluations=150)
+    result = run_search(MACRO, objectives, [Budget("cost", at_most)], "hill", evaluations=150)
     within = result.values[:, 1] <= at_most
     assert not within[:4].any()
     assert within.sum() > 5  # random: 1 in 300

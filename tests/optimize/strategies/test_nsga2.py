@@ -17,7 +17,7 @@ from pymoo.operators.sampling.rnd import IntegerRandomSampling
 from pymoo.optimize import minimize
 
 from hwnas.arrays import Archs, Values
-from hwnas.optimize.driver import search
+from hwnas.optimize.driver import run_search
 from hwnas.optimize.problem import Budget, Objective
 from tests.optimize.problems import MACRO, exact_values, quality_cost_objectives, share_of_exact
 
@@ -29,7 +29,7 @@ def _worst(exact: Values) -> tuple[float, float]:
 
 
 def _ours(objectives: list[Objective], exact: Values, seed: int, strategy: str = "nsga2") -> list[float]:
-    values = search(MACRO, objectives, strategy=strategy, evaluations=max(_POINTS), seed=seed).values
+    values = run_search(MACRO, objectives, strategy=strategy, evaluations=max(_POINTS), seed=seed).values
     return [share_of_exact(values[:count], exact, _worst(exact)) for count in _POINTS]
 
 
@@ -93,7 +93,7 @@ def test_nas_bench_macro(shared_data: Path) -> None:
         Objective("madds", lambda archs: madds[archs @ place], free=True),
     ]
     exact, reference, points = exact_values(objectives), (45.0, 106e6), (100, 150, 200, 300)
-    results = [search(MACRO, objectives, seed=seed).values for seed in range(10)]
+    results = [run_search(MACRO, objectives, seed=seed).values for seed in range(10)]
     shares = [[share_of_exact(values[:count], exact, reference) for count in points] for values in results]
     assert (_medians(shares) >= [0.975, 0.988, 0.993, 0.996]).all()  # pymoo: .932, .965, .975, .991
 
@@ -102,7 +102,7 @@ def test_a_measured_budget_pulls_the_search_inside() -> None:
     """Three in a thousand archs are within a budget that is no free objective; the search closes in on them."""
     objectives = quality_cost_objectives(0, free=False)
     at_most = float(np.quantile(exact_values(objectives)[:, 1], 0.003))
-    result = search(MACRO, objectives, [Budget("cost_ms", at_most)], evaluations=300)
+    result = run_search(MACRO, objectives, [Budget("cost_ms", at_most)], evaluations=300)
     within = result.values[:, 1] <= at_most
     assert within.sum() >= 10  # random: 1 in 300
     assert not within[:20].any()  # it had to find them

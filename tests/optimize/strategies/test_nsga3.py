@@ -14,7 +14,7 @@ from pymoo.core.problem import Problem as PymooProblem
 from pymoo.util.ref_dirs import get_reference_directions
 
 from hwnas.arrays import Indices, Values
-from hwnas.optimize.driver import search
+from hwnas.optimize.driver import run_search
 from hwnas.optimize.feasible import FeasibleRegion
 from hwnas.optimize.problem import Objective, Problem
 from hwnas.optimize.rank import hypervolume, non_dominated
@@ -184,7 +184,7 @@ def test_of_four_objectives_it_finds_more_than_nsga2_and_random(free: bool) -> N
         low, span, reference = exact.min(axis=0), np.ptp(exact, axis=0), np.where(maximize, 0.0, 1)
         total = hypervolume((exact - low) / span, reference, maximize)
         for strategy, found in shares.items():
-            values = search(MACRO, objectives, strategy=strategy, evaluations=400, seed=seed).values
+            values = run_search(MACRO, objectives, strategy=strategy, evaluations=400, seed=seed).values
             found.append(hypervolume((values - low) / span, reference, maximize) / total)
     missed = {strategy: 1 - np.median(found) for strategy, found in shares.items()}
     assert missed["nsga3"] < 0.8 * missed["nsga2"] < 0.8 * missed["random"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hwnas.arrays import Archs, Values
-from hwnas.optimize.driver import search
+from hwnas.optimize.driver import run_search
 from hwnas.optimize.feasible import FeasibleRegion
 from hwnas.optimize.problem import Budget, Objective, Problem
 from hwnas.optimize.strategies.regularized import RegularizedEvolution
@@ -82,7 +82,7 @@ def test_it_comes_nearer_to_the_best_than_random_search(at_most: float | None, f
         budgets = [] if at_most is None else [Budget("cost", at_most)]
         best = quality(ALL_MACRO[cost(ALL_MACRO) <= (at_most or np.inf)]).max()
         for strategy, found in missing.items():
-            result = search(MACRO, objectives, budgets, strategy, evaluations=150, seed=seed)
+            result = run_search(MACRO, objectives, budgets, strategy, evaluations=150, seed=seed)
             found.append(best - result.values[result.front, 0].max())
     assert np.median(missing["regularized"]) < 0.5 * np.median(missing["random"])
 
@@ -97,6 +97,6 @@ def test_weights_decide_what_is_sought() -> None:
         ]
         problem = Problem(MACRO, tuple(objectives))
         best = np.argmax(weight * tables[0] - tables[1], axis=1)
-        result = search(MACRO, objectives, strategy="regularized", evaluations=400)
+        result = run_search(MACRO, objectives, strategy="regularized", evaluations=400)
         found = result.archs[np.argmin(problem.weighted(result.values))]
         np.testing.assert_array_equal(found, best)

@@ -1,4 +1,4 @@
-"""The loop closes: a front that was predicted is measured, and what turns out to be over budget is replaced.
+"""A front that was predicted is measured, and what turns out to be over budget is replaced.
 
 Predict, measure, refit, replace, until all of the front is measured. Accuracy is never asked again: every arch that
 may come in was evaluated by the search.
@@ -37,7 +37,7 @@ class Meter(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Closing:
+class MeasuredResult:
     """A search's archs, and what is known of them after measuring; M archs, K objectives as in the search.
 
     Attributes:
@@ -61,13 +61,13 @@ class Closing:
     rounds: int
 
 
-def close_loop(
+def measure_front(
     result: SearchResult,
     meters: Sequence[Meter],
     *,
     most_per_round: int = 30,
     most_rounds: int = 5,
-) -> Closing:
+) -> MeasuredResult:
     """Measure the front of a search, refit, take the front anew, and so on until all of it is measured.
 
     The front is that of all archs the search evaluated, by their measured values and, for the others, by refitted
@@ -101,7 +101,7 @@ def close_loop(
             values[:, its] = np.where(np.isnan(measured[:, its]), refitted[:, its], measured[:, its])
     minimised = problem.minimised(values).tolist()
     winner = min(front[~waiting].tolist(), key=lambda arch: minimised[arch], default=None)
-    return Closing(values, measured, refitted, np.flatnonzero(~runs), front, front[waiting], winner, rounds)
+    return MeasuredResult(values, measured, refitted, np.flatnonzero(~runs), front, front[waiting], winner, rounds)
 
 
 def budget_as_searched(searched: Values, refitted: Values, at_most: float) -> float:

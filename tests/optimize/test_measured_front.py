@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwnas.arrays import Archs, Indices, Values
-from hwnas.optimize.closing import Closing, budget_as_searched, close_loop
 from hwnas.optimize.driver import SearchResult
+from hwnas.optimize.measured_front import MeasuredResult, budget_as_searched, measure_front
 from hwnas.optimize.problem import Budget, Objective, Problem
 from tests.optimize.problems import ALL_MACRO, MACRO, quality_and_cost
 
@@ -63,7 +63,9 @@ def dominates(a: Values, b: Values, maximize: Values) -> bool:
     return bool(better.any() and not worse.any())
 
 
-def check(result: SearchResult, closing: Closing, meter: FakeMeter, most_per_round: int, most_rounds: int) -> None:
+def check(
+    result: SearchResult, closing: MeasuredResult, meter: FakeMeter, most_per_round: int, most_rounds: int
+) -> None:
     """Everything that holds whatever was measured."""
     problem, front = result.problem, closing.front.tolist()
     row = {bytes(arch): index for index, arch in enumerate(result.archs)}
@@ -106,7 +108,7 @@ def test_the_final_front_is_that_of_what_is_known(
 ) -> None:  # fmt: skip
     meter = meter_of(seed, factor=factor, noise=noise, broken=broken)
     result = searched(seed, count, 24.0 if budgeted else None, meter, third=third)
-    closing = close_loop(result, [meter], most_per_round=most_per_round, most_rounds=most_rounds)
+    closing = measure_front(result, [meter], most_per_round=most_per_round, most_rounds=most_rounds)
     check(result, closing, meter, most_per_round, most_rounds)
 
 
@@ -117,7 +119,7 @@ def test_a_predictor_that_is_off_by_a_factor_ends_at_the_true_front(seed: int, f
     meter = meter_of(seed, factor=factor)
     result = searched(seed, 300, 24.0, meter)
     searched_front = result.front
-    closing = close_loop(result, [meter])
+    closing = measure_front(result, [meter])
     true = SearchResult(result.problem, result.archs, np.stack([result.values[:, 0], meter._truth(result.archs)], 1), 0)
     assert closing.front.tolist() == true.front.tolist()
     assert not len(closing.unmeasured)
@@ -129,7 +131,7 @@ def test_a_predictor_that_is_off_by_a_factor_ends_at_the_true_front(seed: int, f
 def test_a_predictor_that_is_right_is_asked_once_and_nothing_moves() -> None:
     meter = meter_of(3)
     result = searched(3, 200, 24.0, meter)
-    closing = close_loop(result, [meter], most_per_round=1000)
+    closing = measure_front(result, [meter], most_per_round=1000)
     assert closing.rounds == 1
     assert closing.front.tolist() == result.front.tolist()
 
@@ -137,7 +139,7 @@ def test_a_predictor_that_is_right_is_asked_once_and_nothing_moves() -> None:
 def test_nothing_is_left_when_all_is_over_budget() -> None:
     meter = meter_of(0, factor=0.1)
     result = searched(0, 40, 3.0, meter)
-    closing = close_loop(result, [meter], most_rounds=100)
+    closing = measure_front(result, [meter], most_rounds=100)
     assert (closing.front.tolist(), closing.winner) == ([], None)
     assert closing.rounds >= 1
 
@@ -148,7 +150,7 @@ def test_a_front_that_nobody_is_on_is_not_measured() -> None:
     over = SearchResult(
         Problem(MACRO, result.problem.objectives, (Budget("cost_ms", 1e-3),)), result.archs, result.values, 0
     )
-    closing = close_loop(over, [meter])
+    closing = measure_front(over, [meter])
     assert (closing.front.tolist(), closing.rounds, meter.asked) == ([], 0, [])
 
 
@@ -158,7 +160,7 @@ def test_a_round_takes_the_ends_and_then_what_lies_farthest_from_everything_know
     front = result.front
     points = result.problem.minimised(result.values[front])
     assert len(front) > 40
-    close_loop(result, [meter], most_per_round=12, most_rounds=1)
+    measure_front(result, [meter], most_per_round=12, most_rounds=1)
     where = {bytes(arch): position for position, arch in enumerate(result.archs[front])}
     chosen = [where[bytes(arch)] for arch in meter.asked[0]]
     assert len(chosen) == len(set(chosen)) == 12
@@ -186,7 +188,7 @@ def test_two_devices_are_measured_side_by_side() -> None:
     )
     archs = np.random.default_rng(0).permutation(ALL_MACRO)[:200]
     values = np.column_stack([objective.values(archs) for objective in problem.objectives])
-    closing = close_loop(SearchResult(problem, archs, values, 0), [first, second], most_rounds=50)
+    closing = measure_front(SearchResult(problem, archs, values, 0), [first, second], most_rounds=50)
     truth = np.column_stack([values[:, 0], first._truth(archs), second._truth(archs)])
     assert closing.front.tolist() == SearchResult(problem, archs, truth, 0).front.tolist()
     assert closing.values[closing.front].tolist() == truth[closing.front].tolist()

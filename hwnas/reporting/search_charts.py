@@ -1,6 +1,11 @@
-"""The front's charts: what is maximised against each cost that people look at, with all that was evaluated."""
+"""The charts of a search: what is maximised against each cost, and how the search got better.
+
+The first show all that was evaluated, the other random archs within the same budgets as well.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import plotly.graph_objects as go
@@ -8,12 +13,12 @@ import plotly.graph_objects as go
 from hwnas.arrays import Indices, Values
 from hwnas.graph.count import cost
 from hwnas.prediction.lowered import LayerSum
-from hwnas.reporting.content import ObjectiveContent, SearchContent
+from hwnas.records.search import SearchObjective, SearchRecord
 from hwnas.reporting.theme import AMBER, BLUE, GREY, HAIRLINE, TEMPLATE, WINNER, draw_budget, label, padded_range
-from hwnas.reporting.units import axis, large, shown, words
+from hwnas.reporting.units import axis, compared, large, percent, shown, words
 
 
-def front_columns(search: SearchContent) -> tuple[int | None, list[int]]:
+def front_columns(search: SearchRecord) -> tuple[int | None, list[int]]:
     """Columns of ``values``: what is maximised, and the costs to draw it against.
 
     These are all latencies and all other costs with a budget; the first cost where there is neither. None and no
@@ -28,19 +33,19 @@ def front_columns(search: SearchContent) -> tuple[int | None, list[int]]:
     return gains[0], [*latencies, *limited] or costs[:1]
 
 
-def over_budget(search: SearchContent) -> Indices:
+def over_budget(search: SearchRecord) -> Indices:
     """Indices of the evaluated archs that exceed a budget."""
     limits = [search.budgets.get(objective.name, np.inf) for objective in search.objectives]
     return np.flatnonzero((search.values > np.array(limits)).any(axis=1))
 
 
-def dominated(search: SearchContent) -> Indices:
+def dominated(search: SearchRecord) -> Indices:
     """Indices of the evaluated archs that are within all budgets and still not on the front."""
     rest = np.setdiff1d(np.arange(len(search.archs)), search.front)
     return np.setdiff1d(rest, over_budget(search))
 
 
-def front_figure(search: SearchContent, gain: int, against: int) -> go.Figure:
+def front_figure(search: SearchRecord, gain: int, against: int) -> go.Figure:
     """Every evaluated arch, the front and the winner: one column of ``values`` upwards, another to the right."""
     objective = search.objectives[against]
     x, y = _scaled(search, against), _scaled(search, gain)
@@ -77,8 +82,8 @@ def front_figure(search: SearchContent, gain: int, against: int) -> go.Figure:
             hoverinfo="skip",
         )
     dots(front, "Pareto front", {"size": 10, "color": BLUE, "line": HAIRLINE})
-    if search.winner is not None:
-        dots(np.array([search.winner]), "winner", WINNER)
+    if search.winner_index is not None:
+        dots(np.array([search.winner_index]), "winner", WINNER)
     budget = search.budgets.get(objective.name)
     factor, _ = axis(objective.unit)
     x_range = padded_range([*x, *([] if budget is None else [factor * budget])])
@@ -92,7 +97,7 @@ def front_figure(search: SearchContent, gain: int, against: int) -> go.Figure:
     return figure
 
 
-def front_description(search: SearchContent, gain: int, against: int) -> str:
+def front_description(search: SearchRecord, gain: int, against: int) -> str:
     """The chart of :func:`front_figure` in words."""
     y, x = search.objectives[gain], search.objectives[against]
     text = f"{words(y.name).capitalize()} against {words(x.name)} of {len(search.archs):,} networks"
@@ -105,25 +110,25 @@ def front_description(search: SearchContent, gain: int, against: int) -> str:
     return f"{text}: {counted}{f', {over} over budget' if over else ''}. The front goes from {' to '.join(ends)}"
 
 
-def axis_title(objective: ObjectiveContent) -> str:
+def axis_title(objective: SearchObjective) -> str:
     """What an axis with this objective is called, with its unit."""
     unit = axis(objective.unit)[1]
     return label(words(objective.name)) + (f" ({label(unit)})" if unit else "")
 
 
-def counted_madds(search: SearchContent) -> Values | None:
+def counted_madds(search: SearchRecord) -> Values | None:
     """(M,) multiply-adds of all archs, by formula; None where they are an objective and so in ``values``."""
     if any(objective.name == "madds" for objective in search.objectives):
         return None
-    return LayerSum(search.space, lambda op: float(cost(op).madds))(search.archs)
+    return LayerSum(search.get_space().plain(), lambda op: float(cost(op).madds))(search.archs)
 
 
-def _scaled(search: SearchContent, column: int) -> Values:
+def _scaled(search: SearchRecord, column: int) -> Values:
     factor, _ = axis(search.objectives[column].unit)
     return factor * search.values[:, column]
 
 
-def _hover_texts(search: SearchContent) -> list[str]:
+def _hover_texts(search: SearchRecord) -> list[str]:
     """For each evaluation its arch, its objectives and, if they aren't one, its multiply-adds."""
     source, counted = label(search.space.source), counted_madds(search)
     texts = []
@@ -135,7 +140,7 @@ def _hover_texts(search: SearchContent) -> list[str]:
     return texts
 
 
-def _objective_text(objective: ObjectiveContent, value: float) -> str:
+def _objective_text(objective: SearchObjective, value: float) -> str:
     return label(f"{words(objective.name)} {shown(value, objective.unit)}")
 
 
@@ -146,3 +151,48 @@ def _upper_left(x: Values, y: Values, front: Indices) -> list[int]:
         if not kept or y[index] > y[kept[-1]]:
             kept.append(int(index))
     return kept
+
+
+def hypervolume_figure(history: Sequence[float], baseline: Sequence[float] | None) -> go.Figure:
+    """Hypervolume of the front after each evaluation, and random search's where it is known."""
+    figure = go.Figure(layout={"template": TEMPLATE})
+    beside = baseline is not None and len(baseline) > 0
+    if baseline is not None and beside:
+        _line(figure, baseline, "random search", {"color": GREY, "width": 2, "dash": "dash"})
+    _line(figure, history, "this search", {"color": BLUE, "width": 2.5})
+    figure.update_traces(showlegend=beside)
+    figure.update_xaxes(title="evaluations", rangemode="tozero")
+    figure.update_yaxes(title="hypervolume", rangemode="tozero")
+    return figure
+
+
+def gained(history: Sequence[float], baseline: Sequence[float]) -> str:
+    """What the search gained over random search, as a sentence; both histories are not empty."""
+    random_end, end = float(baseline[-1]), float(history[-1])
+    if random_end <= 0:
+        return f"Random search found nothing within the budgets in {_evaluations(len(baseline))}."
+    there = np.flatnonzero(np.array(history) >= random_end)
+    if not len(there):
+        return (
+            f"After {_evaluations(len(history))} it has {percent(end / random_end)} of the hypervolume that random "
+            f"search has after {len(baseline):,}."
+        )
+    reached = (
+        f"It reaches random search's final hypervolume after {int(there[0]) + 1:,} of {_evaluations(len(history))}"
+    )
+    return f"{reached} and ends with {compared(end, random_end)}."
+
+
+def _line(figure: go.Figure, history: Sequence[float], name: str, line: dict[str, object]) -> None:
+    figure.add_scatter(
+        x=np.arange(1, len(history) + 1),
+        y=list(history),
+        name=name,
+        mode="lines",
+        line={**line, "shape": "hv"},
+        hovertemplate=f"{name} after %{{x}} evaluations: %{{y:.4g}}<extra></extra>",
+    )
+
+
+def _evaluations(count: int) -> str:
+    return f"{count:,} evaluation{'' if count == 1 else 's'}"

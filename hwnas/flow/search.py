@@ -1,0 +1,256 @@
+"""``search``: the Pareto front of accuracy, latency and other costs within budgets.
+
+A search of a trained supernet makes a folder:
+
+settings.json        what was asked for, and hashes of the supernet and the tables
+search.json          all evaluated archs and values, what failed, the front, the winner
+front.json           the front alone
+winner.json          the best arch of the front, as an arch.json
+table.yaml           the table, refitted, where the front was measured
+
+Every evaluation is kept as it finishes, in ``evaluations.sqlite`` of the supernet's run folder: what one search
+evaluated no other evaluates again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any, overload
+
+from hwnas.arrays import Values
+from hwnas.errors import ConfigError, OutputError
+from hwnas.files import refuse_existing, to_json, write_atomic
+from hwnas.flow.measured_front import measurable, measure_front_of
+from hwnas.flow.objectives import free_objectives, weighted
+from hwnas.flow.open import BudgetedTable, TableWithBudget, open_budgeted
+from hwnas.optimize.driver import SearchResult, run_search
+from hwnas.optimize.feasible import FeasibleRegion
+from hwnas.optimize.problem import Budget, Objective, Problem
+from hwnas.optimize.progress import SearchProgress
+from hwnas.optimize.record import record_of, settings_of, unit_of
+from hwnas.optimize.store import Store
+from hwnas.optimize.strategies import STRATEGIES
+from hwnas.optimize.strategy import StrategyFactory
+from hwnas.progress import Progress
+from hwnas.records.search import SearchedSupernet, SearchedTable, SearchRecord, SearchSettings
+from hwnas.records.train import Run, run_folder
+from hwnas.reporting.units import shown
+from hwnas.space.space import Space
+from hwnas.workers.base import Workers
+from hwnas.workers.registry import get_workers
+
+
+@overload
+def search(
+    of: Space,
+    objectives: Sequence[Objective],
+    budgets: Sequence[Budget] = (),
+    strategy: str | StrategyFactory = "nsga2",
+    evaluations: int = 300,
+    seed: int = 0,
+    *,
+    store: Store | None = None,
+    workers: Workers | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> SearchResult: ...
+
+
+@overload
+def search(
+    of: Run,
+    objectives: Sequence[str] = ("madds",),
+    budgets: Sequence[Budget] = (),
+    strategy: str = "nsga2",
+    evaluations: int = 300,
+    seed: int = 0,
+    *,
+    tables: Sequence[TableWithBudget],
+    output: Path | str,
+    weights: Mapping[str, float] | None = None,
+    store: Path | str | None = None,
+    workers: str = "1",
+    baseline: bool = False,
+    measuring_s: float | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> SearchRecord: ...
+
+
+def search(
+    of: Space | Run,
+    objectives: Sequence[Any] = ("madds",),
+    budgets: Sequence[Budget] = (),
+    strategy: Any = "nsga2",
+    evaluations: int = 300,
+    seed: int = 0,
+    *,
+    tables: Sequence[TableWithBudget] = (),
+    output: Path | str | None = None,
+    weights: Mapping[str, float] | None = None,
+    store: Any = None,
+    workers: Any = None,
+    baseline: bool = False,
+    measuring_s: float | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> SearchResult | SearchRecord:
+    """Search a space for the front of any objectives, or a trained supernet for that of accuracy, latency and costs.
+
+    Args:
+        of: the space, or the training that gave the supernet.
+        objectives: of a space, any callables; of a supernet, costs beside accuracy and latency, see
+            :data:`hwnas.flow.objectives.COSTS`.
+        budgets: upper bounds on objectives; a cost that is limited is an objective as well.
+        strategy: one of the names in ``STRATEGIES``; for a space also what makes a strategy.
+        evaluations: how many different archs, at most.
+        seed: of all random draws.
+        tables: of the devices, each alone or with the budget in ms there.
+        output: the search folder to make.
+        weights: of objectives, for strategies that want a single number; accuracy has 1, everything else 0.
+        store: keeps evaluations: a `Store`; for a supernet its file, in the run folder when None.
+        workers: who evaluates: `Workers`; for a supernet what :func:`hwnas.workers.registry.get_workers` takes.
+        baseline: also evaluate as many random archs, to compare with.
+        measuring_s: measure the front here, each round at most so many seconds; it isn't measured when None.
+        resume: go on with a search that was stopped.
+        progress: called while it works.
+
+    Returns:
+        Of a space, a `SearchResult`, whose ``to_record()`` can be saved, reported and derived from; of a supernet the
+        `SearchRecord` itself.
+
+    Raises:
+        OutputError: the output exists already (and isn't to be resumed), or it or the store can't be written.
+        ConfigError: resumed with other settings, unknown workers, or two tables of one name.
+        InputError: an unknown strategy, or a store of another supernet.
+        BudgetError: a budget makes no sense, or no arch was found to meet it.
+        ObjectiveError: an unknown cost, a weight of no objective, or too many evaluations failed.
+        MissingOpError: a table isn't of the supernet's space.
+        TableError, RuntimeMissingError: the front is to be measured, and no table is of this machine.
+    """
+    if isinstance(of, Space):
+        told = _told_by(progress, "searching", objectives)
+        return run_search(
+            of, objectives, budgets, strategy, evaluations, seed, store, told, workers=workers, resume=resume
+        )
+    if output is None or not tables:
+        raise ConfigError("a search of a supernet takes tables of the devices and an output folder")
+    return _search_supernet(
+        run_folder(of), Path(output), open_budgeted(tables), objectives, budgets, strategy, evaluations, seed,
+        weights or {}, Path(store) if store else None, workers or "1", baseline, measuring_s, resume, progress,
+    )  # fmt: skip
+
+
+def _search_supernet(
+    run: Path,
+    folder: Path,
+    devices: Sequence[BudgetedTable],
+    costs: Sequence[str],
+    limits: Sequence[Budget],
+    strategy: str,
+    evaluations: int,
+    seed: int,
+    weights: Mapping[str, float],
+    store: Path | None,
+    workers: str,
+    baseline: bool,
+    measuring_s: float | None,
+    resume: bool,
+    progress: Progress | None,
+) -> SearchRecord:
+    from hwnas.training.supernet_accuracy import SupernetAccuracy  # loads torch
+
+    if not resume:
+        refuse_existing(folder)
+    STRATEGIES.get(strategy)
+    if measuring_s is not None:
+        measurable(devices)
+    accuracy = SupernetAccuracy(run)
+    space = accuracy.trained.supernet.space
+    free = free_objectives(devices, costs, limits, space)
+    objectives = weighted([Objective("accuracy", accuracy, maximize=True), *free.objectives], weights)
+    problem = Problem(space, objectives, tuple(free.budgets))
+    _ = FeasibleRegion(problem).anchor  # before anything is written
+    path = store or run / "evaluations.sqlite"
+    asked = settings_of(
+        problem, strategy, seed,
+        supernet=SearchedSupernet(run=run.absolute(), sha256=accuracy.trained.sha256),
+        tables=[
+            SearchedTable(
+                name=each.name, path=each.path and each.path.absolute(), sha256=each.sha256,
+                device=str(each.table.device), budget_ms=each.budget_ms, interpolated=interpolated,
+            )
+            for each, interpolated in zip(devices, free.interpolated, strict=True)
+        ],
+        predicted=free.predicted, store=path.absolute(),
+    )  # fmt: skip
+    with closing(get_workers(workers)) as pool, Store(path, space, accuracy.key) as kept:
+        _open_folder(folder, asked, resume)
+        run_it = partial(
+            run_search, space, objectives, free.budgets, evaluations=evaluations, seed=seed, store=kept, workers=pool,
+            resume=resume,
+        )  # fmt: skip
+        result = run_it(strategy, progress=_told_by(progress, "searching", objectives))
+        random = None
+        if baseline:
+            random = run_it("random", progress=_told_by(progress, "random archs", objectives))
+    found, front = record_of(result, asked, random), result.to_front()
+    if measuring_s is not None:
+        found, front = measure_front_of(
+            found, result, devices, folder, seconds=measuring_s, seed=seed, progress=progress
+        )
+    front.write(folder / "front.json")
+    if found.winner is not None:
+        write_atomic(folder / "winner.json", to_json(found.winner.to_dict()))
+    found.write(folder / "search.json")
+    return found
+
+
+def _open_folder(output: Path, asked: SearchSettings, resume: bool) -> None:
+    path = output / "settings.json"
+    if resume and path.exists():
+        if changed := asked.changed(SearchSettings.read(path)):
+            raise ConfigError(f"{output} was begun with another {changed}; resume with the same, or search anew")
+        return
+    try:
+        output.mkdir(parents=True, exist_ok=resume)
+    except OSError as error:
+        raise OutputError(f"can't make {output}: {error.strerror}") from None
+    asked.write(path)
+
+
+def _told_by(
+    progress: Progress | None, what: str, objectives: Sequence[Objective]
+) -> Callable[[SearchProgress], None] | None:
+    if progress is None:
+        return None
+    units = [unit_of(objective.name) for objective in objectives]
+
+    def tell(at: SearchProgress) -> None:
+        progress(what, at.evaluations, at.total, search_note(at.hypervolume, at.best, at.failed, units))
+
+    return tell
+
+
+def search_note(hypervolume: float, best: Values | None, failed: int, units: Sequence[str]) -> str:
+    """``hypervolume 0.4123  best 91.20 % at 7.91 ms  failed 2``.
+
+    Args:
+        hypervolume: of the archs within budget so far.
+        best: (K,) values of the arch within budget that is best in the first objective; None while there is none.
+        failed: archs that couldn't be evaluated.
+        units: of the K objectives; of the best arch, the first objective and the latencies are told.
+    """
+    parts = [f"hypervolume {hypervolume:.4g}"]
+    if best is None:
+        parts.append("nothing within budget yet")
+    else:
+        first, *others = (shown(float(value), unit) for value, unit in zip(best, units, strict=True))
+        latencies = [text for text, unit in zip(others, units[1:], strict=True) if unit == "ms"]
+        parts.append(f"best {first}{' at ' if latencies else ''}{', '.join(latencies)}")
+    if failed:
+        parts.append(f"failed {failed}")
+    return "  ".join(parts).replace("\N{NO-BREAK SPACE}", " ")

@@ -1,0 +1,74 @@
+"""The shell of every page: one HTML file that needs nothing else, on a disk or a server, with or without a network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.resources import files
+
+import plotly.graph_objects as go
+import plotly.io as pio
+from plotly.offline import get_plotlyjs
+
+from hwnas.reporting.markup import Html, escape, join
+
+# Whatever a label may say, the browser fetches nothing; plotly sets inline styles and saves pictures as data or blob.
+_POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
+_CONFIG = {"displaylogo": False, "modeBarButtons": [["zoom2d", "pan2d", "resetScale2d", "toImage"]]}
+
+
+def page(
+    *, title: str, eyebrow: str, created: str, top: Html, sections: Mapping[str, tuple[str, Html]], footer: Html
+) -> str:
+    """The shell that all pages share, as the text of one HTML file.
+
+    Args:
+        title: the heading.
+        eyebrow: what kind of page it is, above the heading.
+        created: when, or of when, below the heading.
+        top: what stands in front of the sections.
+        sections: id -> heading and content.
+        footer: the last lines.
+    """
+    links = "".join(f'<a href="#{name}">{heading}</a>' for name, (heading, _) in sections.items())
+    body = join(
+        Html(f'<section id="{name}"><h2>{heading}</h2>{html}</section>') for name, (heading, html) in sections.items()
+    )
+    style = files("hwnas.reporting").joinpath("page.css").read_text("utf-8")
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{escape(title)}</title>
+<style>
+{style}</style>
+<script>{get_plotlyjs()}</script>
+</head>
+<body>
+<header>
+<p class="eyebrow">{escape(eyebrow)}</p>
+<h1>{escape(title)}</h1>
+<p class="created">{escape(created)}</p>
+<nav aria-label="Sections">{links}</nav>
+</header>
+<main>
+{top}
+{body}
+</main>
+<footer>{footer}</footer>
+</body>
+</html>
+"""
+
+
+def chart(figure: go.Figure, name: str, *, height_px: int, description: str) -> Html:
+    """A figure as an element with the id ``name``; ``description`` is for those who can't see it."""
+    drawn = pio.to_html(
+        figure, config=_CONFIG, include_plotlyjs=False, full_html=False, div_id=name, default_height=f"{height_px}px"
+    )
+    return Html(
+        f'<div class="plot" role="img" aria-label="{escape(description)}">{drawn}</div>'
+        '<noscript><p class="note">This chart needs JavaScript; the numbers and tables don\'t.</p></noscript>'
+    )
