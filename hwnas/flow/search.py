@@ -213,7 +213,7 @@ def _open_folder(output: Path, asked: SearchSettings, resume: bool) -> None:
     path = output / "settings.json"
     if resume and path.exists():
         if changed := asked.changed(SearchSettings.read(path)):
-            raise ConfigError(f"{output} was begun with another {changed}; resume with the same, or search anew")
+            raise ConfigError(f"{output} was begun with another {changed!r}; resume with the same, or search anew")
         return
     try:
         output.mkdir(parents=True, exist_ok=resume)

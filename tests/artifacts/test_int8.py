@@ -18,6 +18,7 @@ from hwnas.artifacts.precision import in_precision
 from hwnas.artifacts.target import get_target
 from hwnas.errors import DataError, HwnasError
 from hwnas.nn.network import Network
+from hwnas.records.artifact import Verdict
 from hwnas.records.target import Quantization, Target
 from hwnas.runtimes.registry import get_runtime
 from hwnas.space.chain import ChainSpace
@@ -92,8 +93,8 @@ def broken_graphs(graph: bytes) -> list[bytes]:
     return found
 
 
-def with_logits(made: Made, logits: Images) -> Made:
-    """``made``, but with what it answers given."""
+def verdict(made: Made, logits: Images, evidence: Evidence) -> Verdict:
+    """What is said of ``made`` if it answers with these logits."""
 
     class Session:
         def __init__(self) -> None:
@@ -103,7 +104,7 @@ def with_logits(made: Made, logits: Images) -> Made:
             self._at += len(images)
             return logits[self._at - len(images) : self._at]
 
-    return replace(made, session=Session())  # type: ignore[arg-type]
+    return judge(Session(), made.target, made.precisions, evidence)  # type: ignore[arg-type]
 
 
 def test_classes_and_accuracy_are_asked_of_networks_that_learnt(network: Network, evidence: Evidence) -> None:
@@ -113,7 +114,7 @@ def test_classes_and_accuracy_are_asked_of_networks_that_learnt(network: Network
     right = (20 * np.eye(10)[labels] + rng.standard_normal((48, 10))).astype(np.float32)
     images = evidence.images
     learnt = Evidence(images=images, inputs="made up", reference=right, labels=labels)
-    assert judge(with_logits(made, right), learnt).failures == ()
+    assert verdict(made, right, learnt).failures == ()
     wrong = right.copy()
     wrong[:6] = np.roll(right[:6], 1, axis=1)  # six of 48 images in another class
     tolerant = made.target.model_copy(
@@ -121,14 +122,13 @@ def test_classes_and_accuracy_are_asked_of_networks_that_learnt(network: Network
             "tolerance": made.target.tolerance.model_copy(update={"sqnr_db": 0.0, "relative": 0.99, "cosine": 0.01})
         }
     )
-    judged = judge(with_logits(replace(made, target=tolerant), wrong), learnt)
+    judged = verdict(replace(made, target=tolerant), wrong, learnt)
     assert (judged.accuracy_before, judged.accuracy_after) == (1.0, 42 / 48)
     assert any("same first class on 87.50%" in failure for failure in judged.failures)
     assert any("accuracy 100.00% becomes 87.50% (allowed loss 1.0 points)" in failure for failure in judged.failures)
     guessing = replace(learnt, labels=(right.argmax(1) + 1) % 10)
     assert not any(
-        "first class" in failure
-        for failure in judge(with_logits(replace(made, target=tolerant), wrong), guessing).failures
+        "first class" in failure for failure in verdict(replace(made, target=tolerant), wrong, guessing).failures
     )
 
 

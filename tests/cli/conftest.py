@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hwnas.artifacts import bench
 from hwnas.cli.main import main
+from hwnas.flow import bench
 from hwnas.profiling import measure
 from hwnas.profiling.timer import Effort
 from tests.cli.run import Shell

@@ -38,7 +38,7 @@ def test_the_chain_of_hashes(hwnas: Shell, flow: Flow) -> None:
     searched = manifest["searched"]
     (device,) = searched.pop("devices")
     assert searched == {"strategy": "nsga2", "evaluations": 12, "seed": 0}
-    assert device["predicted_ms"] == found["values"][found["winner"]][1]
+    assert device["predicted_ms"] == found["values"][found["winner_index"]][1]
     assert "onnxruntime" in device["device"]
     card = (flow.artifact / "README.md").read_text("utf-8")
     assert all(value in card for name, value in made_from.items() if name.endswith("sha256"))
@@ -46,7 +46,7 @@ def test_the_chain_of_hashes(hwnas: Shell, flow: Flow) -> None:
 
 
 def test_the_interval_is_that_of_predict(hwnas: Shell, flow: Flow) -> None:
-    (device,) = json.loads((flow.model / "model.json").read_text())["searched"]["devices"]
+    (device,) = json.loads((flow.model / "model.json").read_text())["info"]["searched"]["devices"]
     assert (device["low_ms"] is None) == (device["high_ms"] is None)
     if device["low_ms"] is not None:
         assert device["low_ms"] <= device["predicted_ms"] <= device["high_ms"]
@@ -60,10 +60,10 @@ def test_the_chain_goes_on_when_it_is_trained(hwnas: Shell, flow: Flow, tmp_path
     assert hwnas("train", config, "-o", tmp_path / "run").status == 0
     before = json.loads((flow.model / "model.json").read_text())
     after = json.loads((tmp_path / "run" / "model" / "model.json").read_text())
-    assert after["searched"] == before["searched"]
-    assert after["made_from"] == {
-        **before["made_from"],
-        "data_sha256": after["made_from"]["data_sha256"],
+    assert after["info"]["searched"] == before["info"]["searched"]
+    assert after["info"]["made_from"] == {
+        **before["info"]["made_from"],
+        "data_sha256": after["info"]["made_from"]["data_sha256"],
         "initial_weights_sha256": before["weights_sha256"],
     }
 
@@ -71,10 +71,10 @@ def test_the_chain_goes_on_when_it_is_trained(hwnas: Shell, flow: Flow, tmp_path
 def test_another_supernets_search_is_not_claimed(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:
     search = Path(shutil.copytree(flow.search, tmp_path / "search"))
     found = json.loads((search / "search.json").read_text())
-    (search / "search.json").write_text(json.dumps({**found, "supernet_sha256": "0" * 64}))
+    (search / "search.json").write_text(json.dumps({**found, "supernet": {**found["supernet"], "sha256": "0" * 64}}))
     words = ["derive", search / "winner.json", "--supernet", flow.supernet, "-o"]
     assert hwnas(*words, tmp_path / "model").status == 0
-    described = json.loads((tmp_path / "model" / "model.json").read_text())
+    described = json.loads((tmp_path / "model" / "model.json").read_text())["info"]
     assert "search" not in described["made_from"]
     assert described["searched"] is None
     (search / "search.json").write_text("{}")

@@ -127,9 +127,9 @@ def test_resuming_with_other_settings(hwnas: Shell, flow: Flow, tmp_path: Path) 
     shutil.copytree(flow.search, search)
     words = ["search", "--supernet", flow.supernet, "--table", flow.table, "-o", search, "--resume"]
     assert "seed" in hwnas.refused(*words, "--seed", "5")
-    assert "another costs" in hwnas.refused(*words, "--objective", "params")
-    assert "another weights" in hwnas.refused(*words, "--weight", "madds=1")
-    assert "another store" in hwnas.refused(*words, "--store", tmp_path / "own.sqlite")
+    assert "another 'objectives'" in hwnas.refused(*words, "--objective", "params")
+    assert "another 'objectives'" in hwnas.refused(*words, "--weight", "madds=1")
+    assert "another 'store'" in hwnas.refused(*words, "--store", tmp_path / "own.sqlite")
 
 
 @pytest.mark.parametrize(

@@ -257,7 +257,7 @@ def test_a_search_opens_anywhere_without_its_spaces_yaml(
         gone.rename(flow.space)
     found = SearchRecord.read(flow.search / "search.json")
     for model, index in (("winner", found.winner_index), ("first", found.front[0])):
-        searched = json.loads((tmp_path / model / "model.json").read_text())["searched"]
+        searched = json.loads((tmp_path / model / "model.json").read_text())["info"]["searched"]
         assert searched["evaluations"] == found.evaluations
         assert searched["devices"][0]["predicted_ms"] == found.values[index, 1]
     assert str(found.winner) in (tmp_path / "page.html").read_text("utf-8")
@@ -275,7 +275,7 @@ def test_fine_tuning_a_derived_network(hwnas: Shell, flow: Flow, tmp_path: Path)
         f"data: digits\nlearner: {{kind: network, network: {flow.model}}}\nepochs: 2\nwarmup_epochs: 0.5\nbatch: 64\n"
     )
     found = hwnas("train", config, "-o", tmp_path / "run", "--json").json
-    before = json.loads((flow.model / "model.json").read_text())["accuracy"]["inherited, test"]
+    before = json.loads((flow.model / "model.json").read_text())["info"]["accuracy"]["inherited, test"]
     assert found["accuracy"]["test"] > before
     assert hwnas("train", config, "-o", tmp_path / "run", "--resume").status == 0
     hwnas("export", tmp_path / "run" / "model", "--target", "onnx-fp32", "-o", tmp_path / "artifact")

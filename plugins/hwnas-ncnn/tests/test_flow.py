@@ -56,7 +56,7 @@ def test_export_and_bench(space: ChainSpace, tmp_path: Path) -> None:
     network = Network(space, [1, 0]).eval()
     artifact = export_network(network, ["onnx-fp32", str(TARGETS / "ncnn-fp32.yaml")], tmp_path / "artifact")
     (entry,) = (file for file in artifact.manifest.files if file.target == "ncnn-fp32")
-    assert entry.files == ["ncnn-fp32.param", "ncnn-fp32.bin"]
+    assert entry.files == ("ncnn-fp32.param", "ncnn-fp32.bin")
     assert entry.lacks is None
     assert set(entry.precisions) == {"fp32"}
     assert entry.parity.max_relative < 1e-4

@@ -46,7 +46,7 @@ def test_counts_the_network() -> None:
     """Held against PyTorch's own modules and the formulas of Ops."""
     layers = [m for m in _network().modules() if isinstance(m, torch.nn.Conv2d | torch.nn.Linear)]
     found = read_param(_files()[0]).structure
-    assert found == (len(layers), sum(layer.weight.numel() for layer in layers), count(_network().ops).madds)
+    assert found == (len(layers), sum(layer.weight.numel() for layer in layers), count(_network().graph).madds)
 
 
 def test_keeps_the_activations_whole() -> None:
