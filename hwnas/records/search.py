@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import Field, GetCoreSchemaHandler, model_validator
+from pydantic import Field, GetCoreSchemaHandler, NonNegativeFloat, PositiveFloat, model_validator
 from pydantic_core import CoreSchema, core_schema
 
 from hwnas.arrays import Archs, Values
@@ -19,8 +19,6 @@ from hwnas.space.registry import get_space
 
 Quantile = Literal["p50", "p90"]
 _Index = Annotated[int, Field(ge=0)]
-_Milliseconds = Annotated[float, Field(gt=0)]
-_Share = Annotated[float, Field(ge=0)]
 
 
 class _Rows:
@@ -71,7 +69,7 @@ class SearchedTable(Record):
     path: Path | None
     sha256: str
     device: str
-    budget_ms: _Milliseconds | None
+    budget_ms: PositiveFloat | None
     interpolated: _Index = 0
 
 
@@ -91,7 +89,7 @@ class SearchObjective(Record):
     name: Annotated[str, Field(min_length=1)]
     unit: str
     maximize: bool
-    weight: _Share = 1.0
+    weight: NonNegativeFloat = 1.0
     table: _Index | None = None
     quantile: Quantile | None = None
 
@@ -139,13 +137,13 @@ class MeasuredNetwork(Record):
     objective: str
     predicted_ms: float
     refitted_ms: float
-    measured_ms: _Milliseconds
-    measured_p10_ms: _Milliseconds
-    measured_p50_ms: _Milliseconds
-    measured_p90_ms: _Milliseconds
-    confidence_95: _Share | None
-    drift: _Milliseconds
-    budget_ms: _Milliseconds | None
+    measured_ms: PositiveFloat
+    measured_p10_ms: PositiveFloat
+    measured_p50_ms: PositiveFloat
+    measured_p90_ms: PositiveFloat
+    confidence_95: NonNegativeFloat | None
+    drift: PositiveFloat
+    budget_ms: PositiveFloat | None
     within: bool
     on_front: bool
 
@@ -169,11 +167,11 @@ class MeasuredObjective(Record):
     objective: str
     device: str
     table: str
-    confidence_95: _Share | None
-    error_90: _Share | None
-    drift: _Milliseconds | None
-    error_before: _Share | None
-    error_after: _Share | None
+    confidence_95: NonNegativeFloat | None
+    error_90: NonNegativeFloat | None
+    drift: PositiveFloat | None
+    error_before: NonNegativeFloat | None
+    error_after: NonNegativeFloat | None
     budget_as_searched_ms: float | None
 
 
@@ -226,7 +224,7 @@ class _Asked(FileRecord):
     tables: tuple[SearchedTable, ...]
     strategy: str
     objectives: Annotated[tuple[SearchObjective, ...], Field(min_length=1)]
-    budgets: dict[str, _Milliseconds]
+    budgets: dict[str, PositiveFloat]
     seed: _Index
 
     @model_validator(mode="after")
@@ -286,7 +284,7 @@ class SearchRecord(_Asked):
     front: tuple[_Index, ...]
     winner_index: _Index | None
     reference: tuple[float, ...]
-    hypervolume: _Share
+    hypervolume: NonNegativeFloat
     hypervolume_history: tuple[float, ...]
     baseline: Baseline | None = None
     measured: MeasuredFront | None = None
