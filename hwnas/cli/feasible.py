@@ -35,8 +35,7 @@ def feasible(
 
     Exact where possible, else with what it lies between. Without budgets it says the same of the whole space.
     """
-    from hwnas.cli.objectives import parse_limits
-    from hwnas.cli.tables import parse_table
+    from hwnas.cli.objectives import parse_limits, parse_table
     from hwnas.flow.feasible import feasible as look
     from hwnas.flow.feasible import space_of
 

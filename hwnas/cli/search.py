@@ -70,8 +70,7 @@ def search(
     as_json: JsonOption = False,
 ) -> None:
     """The Pareto front of accuracy, latency and other costs, within budgets."""
-    from hwnas.cli.objectives import parse_limits, parse_objectives, parse_weights
-    from hwnas.cli.tables import parse_table
+    from hwnas.cli.objectives import parse_limits, parse_objectives, parse_table, parse_weights
     from hwnas.flow.search import search as search_supernet
 
     with ProgressBars() as progress:
