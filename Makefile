@@ -1,5 +1,5 @@
 # make demo: install into .venv and run the whole flow.   make test: everything CI checks.
-# make fuzz: the property tests from fresh seeds.
+# make fuzz: the property tests from fresh seeds, and 5,000 damaged files of each kind.
 # Every path is relative and quoted, so that a checkout under a path with spaces works.
 
 PYTHON ?= python3
@@ -29,7 +29,7 @@ pytest: .venv/installed-dev
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --max-worker-restart 0
 
 fuzz: .venv/installed-dev
-	HYPOTHESIS_PROFILE=fresh $(BIN)/python -m pytest -m hypothesis --numprocesses 2 --dist loadgroup --max-worker-restart 0
+	HYPOTHESIS_PROFILE=fresh FUZZ_EXAMPLES=5000 $(BIN)/python -m pytest -m 'hypothesis or fuzz' --numprocesses 2 --dist loadgroup --max-worker-restart 0
 
 # A stamp file, so that a second run installs nothing; made anew when what to install changes.
 .venv/installed: pyproject.toml constraints.txt

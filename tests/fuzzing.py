@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
+import os
+import random
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,6 +27,14 @@ ODD = st.one_of(
     ),
     st.integers(), st.floats(), st.text(max_size=5),
 )  # fmt: skip
+
+
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "150"))
+"""Of each kind of file; ``make fuzz`` has 5,000."""
+
+_ODD_VALUES: list[Any] = [
+    None, True, -1, 0, 3.5, 1e308, 10**30, "", "x", "../..", [], [1], {}, {"a": 1}, [[[]]], "\ud800", float("nan"),
+]  # fmt: skip
 
 
 class one_line_or_nothing:  # noqa: N801  (reads as a sentence where it is used)
@@ -89,4 +99,25 @@ def mutate(draw: st.DrawFn, original: dict[str, Any]) -> dict[str, Any]:
                 container[key] = container[key] * draw(st.sampled_from([-1, 0, 1000, 0.001, 1.0000001, 2]))
             case _:
                 container[key] = copy.deepcopy(draw(ODD))
+    return data
+
+
+def altered(data: Any, rng: random.Random) -> Any:
+    """With one value somewhere inside replaced, removed or added."""
+    data = copy.deepcopy(data)
+    where = data
+    while isinstance(where, dict | list) and where:
+        key = rng.choice(list(where) if isinstance(where, dict) else range(len(where)))
+        if not isinstance(where[key], dict | list) or not where[key] or rng.random() < 0.3:
+            break
+        where = where[key]
+    match rng.randrange(3):
+        case 0:
+            where[key] = rng.choice(_ODD_VALUES)
+        case 1:
+            del where[key]
+        case _ if isinstance(where, dict):
+            where[rng.choice(["schema", "kind", "learner", "spcae", "1"])] = rng.choice(_ODD_VALUES)
+        case _:
+            where.append(rng.choice(_ODD_VALUES))
     return data
