@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import Field, GetCoreSchemaHandler, NonNegativeFloat, PositiveFloat, model_validator
+from pydantic import Field, GetCoreSchemaHandler, NonNegativeFloat, NonNegativeInt, PositiveFloat, model_validator
 from pydantic_core import CoreSchema, core_schema
 
 from hwnas.arrays import Archs, Values
@@ -18,7 +18,7 @@ from hwnas.space.ref import SpaceRef
 from hwnas.space.registry import get_space
 
 Quantile = Literal["p50", "p90"]
-_Index = Annotated[int, Field(ge=0)]
+_Index = Annotated[int, Field(ge=0, le=2**31)]
 
 
 class _Rows:
@@ -225,7 +225,7 @@ class _Asked(FileRecord):
     strategy: str
     objectives: Annotated[tuple[SearchObjective, ...], Field(min_length=1)]
     budgets: dict[str, PositiveFloat]
-    seed: _Index
+    seed: NonNegativeInt
 
     @model_validator(mode="after")
     def _objectives_are_told_apart(self) -> Self:

@@ -23,11 +23,12 @@ from hwnas.records.model import ModelInfo, ModelRecord, OnDevice, Preprocessing,
 from hwnas.records.search import SearchRecord, SearchSettings
 from hwnas.records.train import DataRecord, SupernetRecord, TrainedOn
 from hwnas.space.registry import get_space
-from tests.fuzzing import EXAMPLES, altered
+from tests.fuzzing import EXAMPLES, altered, one_line_or_nothing
 from tests.reporting.samples import measured_front, report, search_record
 
 _ROOT = Path(__file__).parents[2]
 _TABLES_AND_KITS = {"_File", "Result", "KitDescription"}  # tests/profiling/test_result_fuzz.py has those
+_OPENS = ("get_space", "space_of_network")
 _SHA256 = "0123456789abcdef" * 4
 _SPACE = get_space("scarlet-tiny", 16, classes=10)
 _PREPROCESSING = Preprocessing(
@@ -152,4 +153,8 @@ def test_any_file_is_read_to_the_same_or_refused(name: str, tmp_path: Path) -> N
             refused.append(str(error))
         else:
             assert type(record).of_plain(json.loads(to_json(found.plain())), file).plain() == found.plain()
-    assert refused > EXAMPLES / 4
+            for opens in _OPENS:
+                with one_line_or_nothing():
+                    getattr(found, opens, lambda: None)()
+    assert len(refused) > EXAMPLES / 4
+    assert not [message for message in refused if len(message.splitlines()) != 1 or str(file) not in message]
