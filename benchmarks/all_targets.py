@@ -24,12 +24,12 @@ from common import machine
 
 from hwnas.artifacts.bundle import Artifact, load_artifact
 from hwnas.artifacts.export import export_network
-from hwnas.artifacts.target import target_names
 from hwnas.errors import CheckError, HwnasError
 from hwnas.flow.bench import bench
-from hwnas.nn.checkpoints import load_scarlet
+from hwnas.nn.released import load_scarlet
 from hwnas.records.artifact import ExportedFile
 from hwnas.records.bench import BenchRow
+from hwnas.records.target import target_names
 from hwnas.space.scarlet import released_archs
 
 HEAD = (

@@ -43,14 +43,14 @@ from torch.nn import functional
 from hwnas.arrays import Images
 from hwnas.artifacts.make import make
 from hwnas.artifacts.parity import compare, logits_of
-from hwnas.artifacts.target import get_target
 from hwnas.data.load import load_data
 from hwnas.errors import HwnasError
-from hwnas.nn.checkpoints import load_scarlet
 from hwnas.nn.layers import weights_of
 from hwnas.nn.model_folder import load_model, save_model
 from hwnas.nn.network import Network
+from hwnas.nn.released import load_scarlet
 from hwnas.onnx.write import to_onnx
+from hwnas.records.target import get_target
 from hwnas.runtimes.base import Session
 from hwnas.runtimes.registry import get_runtime
 from hwnas.space.registry import get_space

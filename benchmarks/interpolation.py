@@ -21,7 +21,7 @@ from hwnas.errors import MissingOpError
 from hwnas.graph.graph import Op
 from hwnas.ops.mbconv import MBConv
 from hwnas.prediction.design import calibration_networks
-from hwnas.prediction.kernels import KernelModel
+from hwnas.prediction.interpolate import KernelModel
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.prediction.merge import merge
 from hwnas.prediction.validate import compare

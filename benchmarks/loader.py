@@ -31,10 +31,10 @@ from hwnas.data.augment import Augment, resize_px
 from hwnas.data.batches import Batches
 from hwnas.data.load import Data, load_data
 from hwnas.evaluation.accuracy import channels_last
-from hwnas.nn.memory import keep_freed_memory
 from hwnas.nn.network import Network
+from hwnas.nn.process import keep_freed_memory
 from hwnas.space.registry import get_space
-from hwnas.training.update import TrainedPath
+from hwnas.training.gradients import TrainedPath
 
 IMAGES = 256
 CPU = torch.device("cpu")

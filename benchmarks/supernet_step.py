@@ -19,14 +19,14 @@ from torch import nn
 
 from hwnas.evaluation.accuracy import channels_last
 from hwnas.nn.layers import quiet_residuals
-from hwnas.nn.memory import keep_freed_memory
 from hwnas.nn.network import Network
+from hwnas.nn.process import keep_freed_memory
 from hwnas.nn.supernet import Supernet
 from hwnas.space.registry import get_space
 from hwnas.training.config import TrainConfig
+from hwnas.training.gradients import TrainedPath, accumulate
 from hwnas.training.sampling.strict_fair import FairDeck
 from hwnas.training.tasks.classification import CrossEntropy
-from hwnas.training.update import TrainedPath, accumulate
 from hwnas.training.weights import make_optimizer, set_rates
 
 

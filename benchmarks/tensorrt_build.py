@@ -9,8 +9,8 @@ import time
 
 from common import machine
 
-from hwnas.nn.checkpoints import load_scarlet
 from hwnas.nn.layers import weights_of
+from hwnas.nn.released import load_scarlet
 from hwnas.onnx.precision.half import to_half
 from hwnas.onnx.precision.int8 import TENSORRT, quantize, random_images
 from hwnas.onnx.write import to_onnx

@@ -4,7 +4,7 @@
 
 Every training is a process of its own, on the digits, one thread; variants take turns in random order. Images per
 second are those of the last epoch, so that compiling, which comes first, is told apart: it shows in the seconds.
-"freed memory returned" is how PyTorch trains by itself, without hwnas/nn/memory.py.
+"freed memory returned" is how PyTorch trains by itself, without hwnas/nn/process.py.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from common import machine
 
-import hwnas.nn.memory
+import hwnas.nn.process
 
 VARIANTS: dict[str, dict[str, object]] = {
     "as it is": {},
@@ -65,7 +65,7 @@ def main() -> None:
 def train_one(variant: str, space: str, batch: int, epochs: int) -> None:
     """Print images per second of the last epoch, and seconds in all."""
     if variant == "freed memory returned":
-        hwnas.nn.memory.keep_freed_memory = lambda: None
+        hwnas.nn.process.keep_freed_memory = lambda: None
     from hwnas.training.config import TrainConfig  # now, so that the training sees that
     from hwnas.training.log import read_log
     from hwnas.training.loop import run_training

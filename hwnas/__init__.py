@@ -1,6 +1,6 @@
 """hwnas finds, proves and ships the fastest accurate model for your device.
 
-The verbs of the command line are functions here, and return what they print as records. All public names below are
+The verbs of the flow are functions here, and return what they print as records. All public names below are
 imported when first used, so that ``import hwnas`` stays light (torch in particular is only loaded by what needs it).
 """
 
@@ -42,7 +42,7 @@ _HOME = {  # public name -> module that defines it
     "get_runtime": "hwnas.runtimes.registry",
     "get_space": "hwnas.space.registry",
     "load_artifact": "hwnas.artifacts.bundle",
-    "load_scarlet": "hwnas.nn.checkpoints",
+    "load_scarlet": "hwnas.nn.released",
     "parse_arch": "hwnas.space.arch",
     "predict": "hwnas.flow.predict",
     "profile": "hwnas.flow.profile",
@@ -74,8 +74,8 @@ if TYPE_CHECKING:  # so that type checkers know each name, and that there are no
     from hwnas.flow.train import train as train
     from hwnas.graph.graph import Graph as Graph
     from hwnas.graph.graph import Op as Op
-    from hwnas.nn.checkpoints import load_scarlet as load_scarlet
     from hwnas.nn.network import Network as Network
+    from hwnas.nn.released import load_scarlet as load_scarlet
     from hwnas.nn.supernet import Supernet as Supernet
     from hwnas.optimize.driver import SearchResult as SearchResult
     from hwnas.optimize.front import Front as Front

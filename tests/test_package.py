@@ -108,7 +108,7 @@ def test_the_wheel_works_away_from_the_checkout(tmp_path: Path) -> None:
     lines = [
         "import hwnas, hwnas.reporting.report",
         "from importlib.resources import files",
-        "from hwnas.artifacts.target import target_names",
+        "from hwnas.records.target import target_names",
         "from hwnas.shipped import shipped",
         "table = next(shipped('latency_tables').glob('*/scarlet-s2-224-onnxruntime-fp32-1t.yaml'))",
         "hwnas.LatencyTable.load(table)",

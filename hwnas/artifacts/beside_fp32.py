@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from hwnas.arrays import Images
 from hwnas.artifacts.make import Made, make
-from hwnas.artifacts.memory import peak_memory_mb
+from hwnas.artifacts.process_memory import peak_memory_mb
 from hwnas.artifacts.timing import some_images, time_sessions
 from hwnas.errors import ModelError, RuntimeMissingError
 from hwnas.nn.network import Network
@@ -27,7 +27,7 @@ class Cost:
     Attributes:
         latency: of the file.
         fp32_ms: median of the same format in fp32; None where that can't be had.
-        memory_mb: see :func:`hwnas.artifacts.memory.peak_memory_mb`.
+        memory_mb: see :func:`hwnas.artifacts.process_memory.peak_memory_mb`.
     """
 
     latency: Latency

@@ -10,8 +10,8 @@ from hwnas.arrays import Images
 from hwnas.artifacts.bundle import Artifact
 from hwnas.artifacts.entry import taking_images
 from hwnas.artifacts.formats.registry import get_format
-from hwnas.artifacts.memory import peak_memory_mb
 from hwnas.artifacts.parity import compare, random_textures, run_session
+from hwnas.artifacts.process_memory import peak_memory_mb
 from hwnas.artifacts.timing import some_images
 from hwnas.errors import ConfigError, HwnasError, RuntimeMissingError
 from hwnas.records.artifact import ExportedFile, Parity
@@ -75,7 +75,7 @@ class Loaded:
         parity: to PyTorch, as exported; on another runtime than the target's own to that one; None where that can't
             run here.
         precisions: {precision: layers with weights that compute in it}, read back here.
-        memory_mb: see :func:`hwnas.artifacts.memory.peak_memory_mb`.
+        memory_mb: see :func:`hwnas.artifacts.process_memory.peak_memory_mb`.
     """
 
     session: Session

@@ -18,7 +18,6 @@ from hwnas.artifacts.make import Made, check_readable, make
 from hwnas.artifacts.parity import Evidence, compare, judge, logits_of, random_textures, run_session
 from hwnas.artifacts.predict_script import PREDICT, predict_script
 from hwnas.artifacts.reference import REFERENCE, Reference, reference_of
-from hwnas.artifacts.target import get_target
 from hwnas.errors import ConfigError, DataError, ParityError
 from hwnas.files import new_folder, refuse_existing, to_json, write_atomic
 from hwnas.graph.count import count
@@ -26,7 +25,7 @@ from hwnas.nn.network import Network
 from hwnas.profiling.measure import conditions_of, device_of
 from hwnas.progress import Progress
 from hwnas.records.artifact import ArtifactRecord, ExportedFile, FailedExport, Verdict
-from hwnas.records.target import Target
+from hwnas.records.target import Target, get_target
 from hwnas.version import __version__
 
 _TEXTURES = 64

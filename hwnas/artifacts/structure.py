@@ -1,7 +1,7 @@
 """Proof that an ONNX graph is the arch and nothing else: its layers, parameters, multiply-adds, and no dead weight.
 
-What is expected comes from the arch's Ops: each is built without weights and traced for its layers, and the formulas
-of :mod:`hwnas.prediction.count` give the totals. What is there is read from the file alone.
+What is expected comes from the arch's Ops: their expansions give the layers, and the formulas of
+:mod:`hwnas.graph.count` the totals. What is there is read from the file alone.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from onnx import GraphProto, NodeProto, helper
 from hwnas.artifacts.entry import PREFIX
 from hwnas.errors import CountError
 from hwnas.graph.count import cost
-from hwnas.graph.folding import norm_behind
+from hwnas.graph.foldable import norm_behind
 from hwnas.graph.graph import Graph, Op, expanded
 from hwnas.graph.primitives import Conv, Linear, Primitive
 from hwnas.onnx.write import onnx_kind

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hwnas.cli import profiling
+from hwnas.cli import profiling_options as options
 from hwnas.cli.console import JsonOption, SeedOption, print_result
 from hwnas.files import refuse_existing
 from hwnas.progress import ProgressBars
@@ -22,19 +22,19 @@ def _kit() -> None:  # so that there is a verb "build" though it is the only one
 
 @app.command("build")
 def build(
-    space: profiling.SpaceOption,
+    space: options.SpaceOption,
     output: Annotated[Path, typer.Option("-o", "--output", help="The kit to write (.pyz).")],
-    runtime: profiling.RuntimeOption = "onnxruntime",
-    option: profiling.OptionsOption = None,
-    threads: profiling.ThreadsOption = 1,
-    precision: profiling.PrecisionOption = "fp32",
-    batch: profiling.BatchOption = 1,
-    resolution: profiling.ResolutionOption = None,
-    classes: profiling.ClassesOption = None,
-    networks: profiling.NetworksOption = 20,
-    held_out: profiling.HeldOutOption = 20,
-    confidence: profiling.ConfidenceOption = 0.02,
-    seconds: profiling.SecondsOption = 60.0,
+    runtime: options.RuntimeOption = "onnxruntime",
+    option: options.OptionsOption = None,
+    threads: options.ThreadsOption = 1,
+    precision: options.PrecisionOption = "fp32",
+    batch: options.BatchOption = 1,
+    resolution: options.ResolutionOption = None,
+    classes: options.ClassesOption = None,
+    networks: options.NetworksOption = 20,
+    held_out: options.HeldOutOption = 20,
+    confidence: options.ConfidenceOption = 0.02,
+    seconds: options.SecondsOption = 60.0,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
@@ -49,7 +49,7 @@ def build(
     from hwnas.space.registry import get_space
 
     refuse_existing(output)
-    found, runs = get_space(space, resolution, classes), get_runtime(runtime, profiling.options_of(option))
+    found, runs = get_space(space, resolution, classes), get_runtime(runtime, options.options_of(option))
     with ProgressBars() as progress:
         built = kit(
             found, output, conditions=conditions_of(runs, threads=threads, precision=precision, batch=batch),

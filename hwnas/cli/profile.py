@@ -7,33 +7,33 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hwnas.cli import profiling
+from hwnas.cli import profiling_options as options
 from hwnas.cli.console import JsonOption, SeedOption, print_result
 from hwnas.errors import ConfigError, DeviceError
 from hwnas.files import refuse_existing
 from hwnas.progress import ProgressBars, say
 
 if TYPE_CHECKING:  # imported when the verb runs
-    from hwnas.flow.devices import DeviceTables
+    from hwnas.flow.carry_out import DeviceTables
     from hwnas.tables.table import LatencyTable
 
 
 def profile(
-    space: profiling.SpaceOption,
+    space: options.SpaceOption,
     output: Annotated[
         Path, typer.Option("-o", "--output", help="The table to write (YAML); of several devices the folder for them.")
     ],
-    runtime: profiling.RuntimeOption = "onnxruntime",
-    option: profiling.OptionsOption = None,
-    threads: profiling.ThreadsOption = 1,
-    precision: profiling.PrecisionOption = "fp32",
-    batch: profiling.BatchOption = 1,
-    resolution: profiling.ResolutionOption = None,
-    classes: profiling.ClassesOption = None,
-    networks: profiling.NetworksOption = 20,
-    held_out: profiling.HeldOutOption = 0,
-    confidence: profiling.ConfidenceOption = 0.02,
-    seconds: profiling.SecondsOption = 60.0,
+    runtime: options.RuntimeOption = "onnxruntime",
+    option: options.OptionsOption = None,
+    threads: options.ThreadsOption = 1,
+    precision: options.PrecisionOption = "fp32",
+    batch: options.BatchOption = 1,
+    resolution: options.ResolutionOption = None,
+    classes: options.ClassesOption = None,
+    networks: options.NetworksOption = 20,
+    held_out: options.HeldOutOption = 0,
+    confidence: options.ConfidenceOption = 0.02,
+    seconds: options.SecondsOption = 60.0,
     on: Annotated[
         list[str] | None,
         typer.Option(
@@ -53,7 +53,7 @@ def profile(
     as_json: JsonOption = False,
 ) -> None:
     """Measure every op of a space, here or --on other machines. Give it the machine alone: other work counts too."""
-    from hwnas.flow.devices import DeviceTables, check_folder, profile_cluster, profile_each, profile_here, profile_on
+    from hwnas.flow.carry_out import DeviceTables, check_folder, profile_cluster, profile_each, profile_here, profile_on
     from hwnas.flow.plan import plan
     from hwnas.profiling.measure import conditions_of
     from hwnas.profiling.timer import Effort
@@ -67,7 +67,7 @@ def profile(
         raise ConfigError("--python and --ssh-config are for another machine; say which one with --on")
     if workers is not None and on:
         raise ConfigError("--workers measures the machines of a cluster; leave out --on, or --workers")
-    found, runs = get_space(space, resolution, classes), get_runtime(runtime, profiling.options_of(option))
+    found, runs = get_space(space, resolution, classes), get_runtime(runtime, options.options_of(option))
     asked = plan(
         found, conditions_of(runs, threads=threads, precision=precision, batch=batch), networks=networks,
         held_out=held_out, effort=Effort(confidence=confidence, at_most_s=seconds), seed=seed,
@@ -85,7 +85,7 @@ def profile(
     if isinstance(made, DeviceTables):
         _print_all(made, as_json)
     else:
-        result, lines = profiling.summary(made, output)
+        result, lines = options.summary(made, output)
         print_result(result, as_json, *lines)
 
 
@@ -93,7 +93,7 @@ def _print_all(tables: DeviceTables, as_json: bool) -> None:
     """Raises:
     DeviceError: a table couldn't be made.
     """
-    summaries = {path: profiling.summary(table, path) for path, table in sorted(tables.made.items())}
+    summaries = {path: options.summary(table, path) for path, table in sorted(tables.made.items())}
     result = {
         "tables": [{"name": path.stem, **summary} for path, (summary, _) in summaries.items()],
         "failed": [{"name": path.stem, "reason": reason} for path, reason in sorted(tables.failed.items())],

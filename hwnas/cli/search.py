@@ -51,7 +51,7 @@ def search(
         ),
     ] = None,
     workers: Annotated[
-        str, typer.Option(help="Who evaluates: a number of processes of one thread each, ray or ray:ADDRESS.")
+        str, typer.Option(help="Who evaluates: a number of processes, which share the processors, ray or ray:ADDRESS.")
     ] = "1",
     store: Annotated[
         Path | None,

@@ -19,8 +19,8 @@ from hwnas.evaluation.batchnorm import recalibrated
 from hwnas.evaluation.metrics import Meter, Top1
 from hwnas.evaluation.prefixes import MEMORY_LIMIT_BYTES, End, SharedPaths
 from hwnas.nn.inherit import inherit
-from hwnas.nn.memory import keep_freed_memory
 from hwnas.nn.network import Network, choices_of
+from hwnas.nn.process import keep_freed_memory
 from hwnas.nn.supernet import Supernet
 from hwnas.progress import Progress
 from hwnas.space.arch import Arch

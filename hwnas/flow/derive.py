@@ -14,11 +14,11 @@ from hwnas.evaluation.accuracy import Evaluator, accuracy
 from hwnas.files import refuse_existing
 from hwnas.flow.origin import origin_of, search_folder
 from hwnas.graph.count import count
-from hwnas.nn.checkpoints import load_scarlet
 from hwnas.nn.fvcore_count import fvcore_madds
 from hwnas.nn.inherit import inherit
 from hwnas.nn.model_folder import save_model
 from hwnas.nn.network import Network
+from hwnas.nn.released import load_scarlet
 from hwnas.nn.supernet import Supernet
 from hwnas.records.model import ModelInfo
 from hwnas.records.train import Run, run_folder

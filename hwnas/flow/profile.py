@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from hwnas.files import refuse_existing
-from hwnas.flow.devices import profile_here, profile_on
+from hwnas.flow.carry_out import profile_here, profile_on
 from hwnas.flow.plan import plan
 from hwnas.profiling.measure import conditions_of
 from hwnas.profiling.timer import Effort

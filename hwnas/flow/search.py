@@ -30,7 +30,7 @@ from hwnas.optimize.driver import SearchResult, run_search
 from hwnas.optimize.feasible import FeasibleRegion
 from hwnas.optimize.problem import Budget, Objective, Problem
 from hwnas.optimize.progress import SearchProgress
-from hwnas.optimize.record import record_of, settings_of, unit_of
+from hwnas.optimize.search_record import record_of, settings_of, unit_of
 from hwnas.optimize.store import Store
 from hwnas.optimize.strategies import STRATEGIES
 from hwnas.optimize.strategy import StrategyFactory

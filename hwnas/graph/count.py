@@ -11,7 +11,7 @@ from functools import cache
 from math import prod
 from typing import NamedTuple
 
-from hwnas.graph.folding import norm_behind
+from hwnas.graph.foldable import norm_behind
 from hwnas.graph.graph import Graph, Op, expanded
 from hwnas.graph.primitives import Activation, Add, Conv, Flatten, Linear, Multiply, Norm, Pool, Primitive
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from hwnas.graph.folding import entry_of, exit_of
+from hwnas.graph.foldable import entry_of, exit_of
 from hwnas.graph.graph import Op
 from hwnas.nn.network import Network
 from hwnas.nn.supernet import Supernet

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from hwnas.graph.folding import residual_norm_of
+from hwnas.graph.foldable import residual_norm_of
 from hwnas.graph.graph import Graph, Node, Op, expanded
 from hwnas.graph.primitives import EPSILON, Activation, Add, Conv, Flatten, Linear, Multiply, Norm, Pool, Primitive
 

@@ -17,7 +17,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from hwnas.errors import ModelError
-from hwnas.graph.folding import norm_behind
+from hwnas.graph.foldable import norm_behind
 from hwnas.graph.graph import Graph, Node
 from hwnas.graph.primitives import EPSILON, Activation, Add, Conv, Flatten, Linear, Multiply, Norm, Pool, Primitive
 from hwnas.records.target import IR_VERSION, OPSET

@@ -15,13 +15,13 @@ from hwnas.errors import InputError
 from hwnas.optimize.evaluate import Evaluation
 from hwnas.optimize.feasible import FeasibleRegion
 from hwnas.optimize.front import Front, FrontBudget, FrontObjective, FrontPoint
+from hwnas.optimize.pareto import hypervolume, non_dominated, worst
 from hwnas.optimize.problem import Budget, Objective, Problem
 from hwnas.optimize.progress import Reporter, SearchProgress
-from hwnas.optimize.rank import hypervolume, non_dominated, worst
-from hwnas.optimize.record import record_of, settings_of
+from hwnas.optimize.search_record import record_of, settings_of
 from hwnas.optimize.store import Forgotten, Store, StoredSearch
 from hwnas.optimize.strategies import STRATEGIES
-from hwnas.optimize.strategies.vary import Seen
+from hwnas.optimize.strategies.parts.vary import Seen
 from hwnas.optimize.strategy import StrategyFactory
 from hwnas.records.search import SearchRecord
 from hwnas.space.space import Space

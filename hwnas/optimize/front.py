@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from hwnas.arrays import Archs, Values
-from hwnas.optimize.rank import hypervolume
+from hwnas.optimize.pareto import hypervolume
 from hwnas.record import FileRecord, Record
 from hwnas.space.ref import SpaceRef
 

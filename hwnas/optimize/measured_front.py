@@ -14,8 +14,8 @@ import numpy as np
 
 from hwnas.arrays import Archs, Indices, Values
 from hwnas.optimize.driver import SearchResult
+from hwnas.optimize.pareto import non_dominated
 from hwnas.optimize.problem import Problem
-from hwnas.optimize.rank import non_dominated
 
 _NEAREST = 10
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from hwnas.arrays import Values
+from hwnas.optimize.pareto import hypervolume, non_dominated, worst
 from hwnas.optimize.problem import Problem
-from hwnas.optimize.rank import hypervolume, non_dominated, worst
 
 
 @dataclass(frozen=True)

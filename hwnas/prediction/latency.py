@@ -9,7 +9,7 @@ from hwnas.arrays import Values
 from hwnas.errors import MissingOpError, TableError
 from hwnas.graph.graph import Op
 from hwnas.prediction.calibrate import Quantile, calibration_of
-from hwnas.prediction.kernels import Estimate, KernelModel
+from hwnas.prediction.interpolate import Estimate, KernelModel
 from hwnas.prediction.lowered import LayerSum
 from hwnas.prediction.op_counts import ANY, op_class
 from hwnas.space.space import Space

@@ -25,7 +25,7 @@ from hwnas.space.chain import ChainSpace
 from hwnas.training.config import TrainConfig
 from hwnas.training.learners.network import NetworkConfig
 from hwnas.training.loop import run_training
-from hwnas.training.run import changed_key
+from hwnas.training.run_folder import changed_key
 
 
 def train_standalone(

@@ -37,7 +37,7 @@ class BenchRow(Latency, BenchCell):
         parity: to PyTorch, as exported; on another runtime than the target's own to that one; None where that can't
             run here.
         precisions: {precision: layers with weights that compute in it}, read back here.
-        memory_mb: see :func:`hwnas.artifacts.memory.peak_memory_mb`.
+        memory_mb: see :func:`hwnas.artifacts.process_memory.peak_memory_mb`.
         predicted_ms: by the table; None without one, or where it is of other conditions.
     """
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from hwnas.errors import ConfigError
+from hwnas.files import read_yaml
 from hwnas.record import FileRecord, Record
+from hwnas.shipped import shipped
 
 OPSET = 20
 IR_VERSION = 10
@@ -113,3 +116,24 @@ class Target(FileRecord):
     options: Mapping[str, str] = {}
     quantization: Quantization = Quantization()
     tolerance: Tolerance
+
+
+def target_names() -> tuple[str, ...]:
+    """The shipped targets."""
+    return tuple(sorted(path.stem for path in shipped("export", "targets").glob("*.yaml")))
+
+
+def get_target(name: str) -> Target:
+    """A shipped target by name, or a YAML file by path.
+
+    Raises:
+        ConfigError: unknown name, or a wrong file; the message names the field.
+    """
+    if name.endswith((".yaml", ".yml")):
+        path = Path(name)
+    elif name in target_names():
+        path = shipped("export", "targets", f"{name}.yaml")
+    else:
+        raise ConfigError(f"no target {name!r}; known: {', '.join(target_names())}, or the path of a .yaml file")
+    data = read_yaml(path, ConfigError)
+    return Target.of_plain({**data, "name": path.stem} if isinstance(data, dict) else data, path)

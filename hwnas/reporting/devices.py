@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
 from hwnas.arrays import Indices, Values
-from hwnas.optimize.rank import non_dominated
+from hwnas.optimize.pareto import non_dominated
 from hwnas.prediction.diff import Comparison, compare_latencies
 from hwnas.records.search import SearchRecord
 from hwnas.reporting.markup import Html, card, code, details, facts, join, lead, side_by_side, table

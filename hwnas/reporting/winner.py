@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hwnas.graph.count import cost
 from hwnas.reporting.markup import Html, card, code, details, facts, join, lead, table
-from hwnas.reporting.network import draw_network, shape
+from hwnas.reporting.network_drawing import draw_network, shape
 from hwnas.reporting.units import large, milliseconds, percent
 from hwnas.reporting.views import Winner
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from hwnas.arrays import Archs, Flags
 from hwnas.errors import SpaceError
-from hwnas.graph.folding import entry_of, exit_of, is_linear
+from hwnas.graph.foldable import entry_of, exit_of, is_linear
 from hwnas.graph.graph import Graph, Op, Shape, chain
 from hwnas.ops.head import Head
 from hwnas.ops.stem import Stem

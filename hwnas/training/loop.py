@@ -16,20 +16,19 @@ from hwnas.data.batches import Batches
 from hwnas.data.load import Data
 from hwnas.errors import ConfigError, TrainingError
 from hwnas.evaluation.accuracy import channels_last
-from hwnas.nn.memory import keep_freed_memory
-from hwnas.nn.threads import threads
+from hwnas.nn.process import keep_freed_memory, threads
 from hwnas.progress import Progress
 from hwnas.records.train import Facts, LogLine, SkippedImages, TrainRecord
 from hwnas.training.checkpoint import Position, load_checkpoint, save_checkpoint
 from hwnas.training.config import TrainConfig
 from hwnas.training.distributed import World, joined
 from hwnas.training.exchange import average_gradients, broadcast, mean_over, same_everywhere, wait_for_all
+from hwnas.training.gradients import Passes
 from hwnas.training.learners import LEARNERS
 from hwnas.training.learners.base import Learner
 from hwnas.training.log import Board, write_log
-from hwnas.training.run import BestWeights, check_data, check_run, open_run
+from hwnas.training.run_folder import BestWeights, check_data, check_run, open_run
 from hwnas.training.synced_batchnorm import synchronise_batchnorm
-from hwnas.training.update import Passes
 from hwnas.training.weights import WeightAverage, learning_rate_at, make_optimizer, set_rates
 
 CHECKPOINT_SECONDS = 20.0
@@ -45,7 +44,7 @@ def run_training(config: TrainConfig, run: Path, resume: bool = False, progress:
 
     Args:
         config: see :class:`TrainConfig`.
-        run: made here; see :mod:`hwnas.training.run`.
+        run: made here; see :mod:`hwnas.training.run_folder`.
         resume: go on from the last checkpoint, or from the start where there is none.
         progress: called after each update, in the first process.
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from hwnas.errors import CheckpointError
 from hwnas.evaluation.accuracy import Evaluator
-from hwnas.nn.threads import threads
+from hwnas.nn.process import threads
 from hwnas.training.trained import TrainedSupernet, load_supernet, read_supernet_info
 
 _HASH_LENGTH = 12

@@ -1,4 +1,4 @@
-"""`Workers`: who carries out calls that don't depend on each other, and `Here`, the one that needs nobody."""
+"""`Workers`: who carries out calls that don't depend on each other."""
 
 from __future__ import annotations
 

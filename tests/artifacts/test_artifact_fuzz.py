@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 from torch import nn
 
 from hwnas.artifacts.bundle import load_artifact, read_manifest
+from hwnas.artifacts.engine_sidecar import read_sidecar
 from hwnas.artifacts.formats.registry import get_format
-from hwnas.artifacts.sidecar import read_sidecar
-from hwnas.artifacts.target import get_target
 from hwnas.files import to_json
 from hwnas.nn.model_folder import load_model, save_model
 from hwnas.nn.network import Network
 from hwnas.onnx.precision.half import to_half
+from hwnas.records.target import get_target
 from hwnas.space.registry import get_space
 from tests.artifacts.conftest import Shipped
 from tests.fuzzing import FUZZ, ODD, damage, mutate, one_line_or_nothing

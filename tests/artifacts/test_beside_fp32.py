@@ -11,10 +11,10 @@ from hwnas.artifacts import beside_fp32
 from hwnas.artifacts.beside_fp32 import costs
 from hwnas.artifacts.make import Made, make
 from hwnas.artifacts.parity import random_textures
-from hwnas.artifacts.target import get_target
 from hwnas.artifacts.timing import Timing
 from hwnas.errors import ModelError
 from hwnas.nn.network import Network
+from hwnas.records.target import get_target
 from hwnas.space.chain import ChainSpace
 from hwnas.tables.table import Latency
 

@@ -14,7 +14,6 @@ from hwnas.artifacts import make as make_module
 from hwnas.artifacts.bundle import load_artifact
 from hwnas.artifacts.export import export_network
 from hwnas.artifacts.parity import compare, misses, random_textures, shortfall
-from hwnas.artifacts.target import get_target, target_names
 from hwnas.data.load import preprocessing_of
 from hwnas.errors import CheckpointError, ConfigError, CountError, DataError, ModelError, OutputError, ParityError
 from hwnas.graph.count import count
@@ -23,7 +22,7 @@ from hwnas.nn.model_folder import load_model, save_model
 from hwnas.nn.network import Network
 from hwnas.nn.supernet import Supernet
 from hwnas.records.model import ModelInfo
-from hwnas.records.target import Tolerance
+from hwnas.records.target import Tolerance, get_target, target_names
 from hwnas.space.chain import ChainSpace
 from tests.nn.weights import lived_in
 from tests.onnx_models import onnx_of

@@ -15,11 +15,10 @@ from hwnas.artifacts.keep_float import Trial, choose
 from hwnas.artifacts.make import Made, make
 from hwnas.artifacts.parity import Evidence, compare, judge, logits_of, misses, random_textures, sqnr_db
 from hwnas.artifacts.precision import in_precision
-from hwnas.artifacts.target import get_target
 from hwnas.errors import DataError, HwnasError
 from hwnas.nn.network import Network
 from hwnas.records.artifact import Verdict
-from hwnas.records.target import Quantization, Target
+from hwnas.records.target import Quantization, Target, get_target
 from hwnas.runtimes.registry import get_runtime
 from hwnas.space.chain import ChainSpace
 from tests.onnx_models import onnx_of

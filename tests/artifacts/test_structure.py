@@ -12,16 +12,16 @@ from onnx import ModelProto, helper, numpy_helper
 from hwnas.artifacts.entry import Normalization
 from hwnas.artifacts.parity import random_textures
 from hwnas.artifacts.structure import check_structure, check_versions, layers_of
-from hwnas.artifacts.target import get_target
 from hwnas.errors import CountError
 from hwnas.graph.count import cost
-from hwnas.nn.checkpoints import load_scarlet
 from hwnas.nn.inherit import inherit
 from hwnas.nn.network import Network
+from hwnas.nn.released import load_scarlet
 from hwnas.nn.supernet import Supernet
 from hwnas.onnx.precision.half import to_half
 from hwnas.onnx.precision.int8 import ONNXRUNTIME, OPENVINO, TENSORRT, quantize
 from hwnas.ops.mbconv import MBConv
+from hwnas.records.target import get_target
 from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
 from tests.nn.weights import lived_in

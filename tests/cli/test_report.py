@@ -15,7 +15,7 @@ import hwnas as hwnas_package
 from hwnas.flow.open import BudgetedTable
 from hwnas.flow.report import gather, report
 from hwnas.optimize import Budget, Objective, run_search
-from hwnas.optimize.record import record_of, settings_of
+from hwnas.optimize.search_record import record_of, settings_of
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.records.search import Baseline, FailedArch, MeasuredFront, SearchedTable, SearchRecord, UnmeasurableArch
 from hwnas.space.chain import ChainSpace

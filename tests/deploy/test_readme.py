@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hwnas.artifacts.target import target_names
+from hwnas.records.target import target_names
 from tests.cli.run import Shell
 
 DEPLOY = Path(__file__).parents[2] / "deploy"

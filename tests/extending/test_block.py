@@ -14,7 +14,7 @@ import hwnas
 from hwnas.arrays import Archs
 from hwnas.cli.main import main
 from hwnas.graph.count import cost, count
-from hwnas.graph.folding import Exit, entry_of, exit_of
+from hwnas.graph.foldable import Exit, entry_of, exit_of
 from hwnas.graph.graph import Op
 from hwnas.nn.fvcore_count import fvcore_madds
 from hwnas.nn.network import Network

@@ -17,7 +17,7 @@ from hwnas.flow.measured_front import measurable, measure_front_of
 from hwnas.flow.open import BudgetedTable
 from hwnas.optimize import Budget, Objective, SearchResult, run_search
 from hwnas.optimize.front import Front
-from hwnas.optimize.record import record_of, settings_of
+from hwnas.optimize.search_record import record_of, settings_of
 from hwnas.prediction.calibrate import Quantile, calibrate
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.prediction.lowered import madds

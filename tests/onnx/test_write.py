@@ -18,10 +18,10 @@ from hwnas.errors import ModelError
 from hwnas.graph.count import count
 from hwnas.graph.graph import chain, expanded
 from hwnas.graph.primitives import Activation, Norm, Primitive
-from hwnas.nn.checkpoints import load_scarlet
 from hwnas.nn.inherit import inherit
 from hwnas.nn.layers import GraphModule, build, initialize, weights_of
 from hwnas.nn.network import Network
+from hwnas.nn.released import load_scarlet
 from hwnas.nn.supernet import Supernet
 from hwnas.onnx.write import to_onnx
 from hwnas.records.target import IR_VERSION, OPSET

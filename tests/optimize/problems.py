@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from hwnas.arrays import Archs, Values
+from hwnas.optimize.pareto import hypervolume
 from hwnas.optimize.problem import Objective
-from hwnas.optimize.rank import hypervolume
 from hwnas.space.registry import get_space
 from hwnas.space.space import Space
 

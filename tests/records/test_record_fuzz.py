@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 import hwnas
-from hwnas.artifacts.sidecar import EngineLayer, Shapes, Sidecar
-from hwnas.artifacts.target import get_target
+from hwnas.artifacts.engine_sidecar import EngineLayer, Shapes, Sidecar
 from hwnas.errors import InputError
 from hwnas.files import to_json
 from hwnas.record import FileRecord
@@ -21,6 +20,7 @@ from hwnas.records.artifact import FailedExport, Verdict
 from hwnas.records.demo import Step, StepsRecord
 from hwnas.records.model import ModelInfo, ModelRecord, OnDevice, Preprocessing, ResolvedStabilizers, Searched
 from hwnas.records.search import SearchRecord, SearchSettings
+from hwnas.records.target import get_target
 from hwnas.records.train import DataRecord, SupernetRecord, TrainedOn
 from hwnas.space.registry import get_space
 from tests.fuzzing import EXAMPLES, altered, one_line_or_nothing

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from hwnas.errors import ModelError, first_line
-from hwnas.nn.checkpoints import load_scarlet
+from hwnas.nn.released import load_scarlet
 from hwnas.onnx.wire import check_self_contained
 from hwnas.runtimes.base import nvidia_gpu
 from tests.onnx_models import onnx_of

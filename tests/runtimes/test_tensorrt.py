@@ -16,8 +16,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from hwnas.errors import ConfigError, ModelError, RuntimeMissingError
-from hwnas.nn.checkpoints import load_scarlet
 from hwnas.nn.network import Network
+from hwnas.nn.released import load_scarlet
 from hwnas.onnx.precision.half import to_half
 from hwnas.onnx.precision.int8 import ONNXRUNTIME, TENSORRT, quantize, random_images
 from hwnas.runtimes.gpu import gpu_here

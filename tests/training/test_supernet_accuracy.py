@@ -16,7 +16,7 @@ import torch
 
 from hwnas.errors import CheckpointError, DataError
 from hwnas.evaluation.accuracy import Evaluator
-from hwnas.nn.threads import threads
+from hwnas.nn.process import threads
 from hwnas.training.loop import run_training
 from hwnas.training.supernet_accuracy import SupernetAccuracy
 from hwnas.training.trained import load_supernet

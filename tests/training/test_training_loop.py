@@ -24,6 +24,7 @@ from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
 from hwnas.training import loop
 from hwnas.training.config import TrainConfig
+from hwnas.training.gradients import TrainedPath, accumulate
 from hwnas.training.learners import supernet as supernet_learner
 from hwnas.training.learners.network import NetworkConfig
 from hwnas.training.log import read_log
@@ -32,7 +33,6 @@ from hwnas.training.sampling.strict_fair import FairDeck
 from hwnas.training.sampling.uniform import UniformPaths
 from hwnas.training.tasks.classification import CrossEntropy
 from hwnas.training.trained import load_supernet
-from hwnas.training.update import TrainedPath, accumulate
 from hwnas.training.weights import learning_rate_at
 from tests.conftest import SMALL_SPACE
 from tests.training.training_cases import folder_of_images, short

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from functools import partial
 
-from hwnas.artifacts.formats.base import Files
-from hwnas.artifacts.sidecar import (
+from hwnas.artifacts.engine_sidecar import (
     EngineLayer,
     Shapes,
     Sidecar,
@@ -16,6 +15,7 @@ from hwnas.artifacts.sidecar import (
     this_platform,
     vouching,
 )
+from hwnas.artifacts.formats.base import Files
 from hwnas.errors import ConfigError, ModelError
 from hwnas.files import to_json
 from hwnas.onnx.precision.int8 import TENSORRT, Preset

@@ -18,10 +18,10 @@ from hwnas.optimize.problem import Objective, Problem
 class FeasibleRegion:
     """The archs within all budgets on free objectives.
 
-    Objectives whose ``fn`` is a :class:`~hwnas.prediction.lowered.LayerSum` or the ``predict`` of a
-    :class:`~hwnas.prediction.latency.LatencyPredictor` are known to be sums over layers; what is said about these is
-    exact but for a stated discretisation error. A limit on a :class:`~hwnas.prediction.layer_max.LayerMax` bars
-    choices, which adds no error. All others are asked arch by arch.
+    Objectives whose ``fn`` is :class:`~hwnas.optimize.problem.Separable` say how they add up, decision by decision, as
+    counts and latency predictors do; what is said about these is exact but for a stated discretisation error. A limit
+    on a maximum, such as :class:`~hwnas.prediction.lowered.LayerMax`, bars choices, which adds no error. All others are
+    asked arch by arch.
 
     Args:
         problem: the space, objectives and budgets.

@@ -14,13 +14,13 @@ import numpy as np
 
 from hwnas.arrays import Archs, Indices, Values
 from hwnas.optimize.feasible import FeasibleRegion
+from hwnas.optimize.pareto import non_dominated
 from hwnas.optimize.problem import Problem
-from hwnas.optimize.rank import non_dominated
-from hwnas.optimize.strategies.batches import BatchStrategy
-from hwnas.optimize.strategies.features import Features, free_values
-from hwnas.optimize.strategies.improvement import Gap, gap_of
-from hwnas.optimize.strategies.surrogate import Surrogate
-from hwnas.optimize.strategies.vary import mutate, spread, uniform_crossover
+from hwnas.optimize.strategies.parts.batches import BatchStrategy
+from hwnas.optimize.strategies.parts.features import Features, free_values
+from hwnas.optimize.strategies.parts.improvement import Gap, gap_of
+from hwnas.optimize.strategies.parts.surrogate import Surrogate
+from hwnas.optimize.strategies.parts.vary import mutate, spread, uniform_crossover
 
 _PROBABILITIES = (np.arange(8) + 0.5) / 8
 _SPREAD_OVER = 100

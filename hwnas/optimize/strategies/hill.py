@@ -6,10 +6,10 @@ import numpy as np
 
 from hwnas.arrays import Archs
 from hwnas.optimize.feasible import FeasibleRegion
+from hwnas.optimize.pareto import weighted_rank
 from hwnas.optimize.problem import Problem
-from hwnas.optimize.rank import weighted_rank
-from hwnas.optimize.strategies.batches import BatchStrategy
-from hwnas.optimize.strategies.vary import single_changes
+from hwnas.optimize.strategies.parts.batches import BatchStrategy
+from hwnas.optimize.strategies.parts.vary import single_changes
 
 
 class HillClimbing(BatchStrategy):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from hwnas.arrays import Indices, Values
-from hwnas.optimize.rank import rank_and_crowding, survivors
-from hwnas.optimize.strategies.genetic import Genetic
+from hwnas.optimize.pareto import rank_and_crowding, survivors
+from hwnas.optimize.strategies.parts.genetic import Genetic
 
 
 class NSGA2(Genetic):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hwnas.arrays import Archs, Values
-from hwnas.optimize.strategies.batches import BatchStrategy
+from hwnas.optimize.strategies.parts.batches import BatchStrategy
 
 _DRAWN_AT_ONCE = 32
 

@@ -12,8 +12,8 @@ from torch import nn
 from hwnas.evaluation.accuracy import metrics_of
 from hwnas.record import Record
 from hwnas.records.train import Facts, TrainRecord
+from hwnas.training.gradients import Passes
 from hwnas.training.tasks.base import Task
-from hwnas.training.update import Passes
 
 if TYPE_CHECKING:
     from hwnas.training.config import TrainConfig

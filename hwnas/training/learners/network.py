@@ -22,11 +22,11 @@ from hwnas.records.train import TrainRecord
 from hwnas.space.arch import parse_arch
 from hwnas.space.chain import ChainSpace
 from hwnas.training.config import Count, Share, TrainConfig
+from hwnas.training.gradients import Passes, TrainedPath, accumulate
 from hwnas.training.learners.base import Learner, LearnerConfig, TermLoss
 from hwnas.training.sampling.sandwich import largest_arch
 from hwnas.training.tasks import TASKS
 from hwnas.training.trained import load_supernet
-from hwnas.training.update import Passes, TrainedPath, accumulate
 
 
 class NetworkConfig(LearnerConfig):

@@ -18,12 +18,12 @@ from hwnas.records.train import Facts, TrainRecord
 from hwnas.space.arch import Arch
 from hwnas.space.registry import get_space
 from hwnas.training.config import Count, Share, TrainConfig
+from hwnas.training.gradients import Passes, TrainedPath, accumulate
 from hwnas.training.learners.base import Learner, LearnerConfig, TermLoss
 from hwnas.training.sampling import SAMPLERS
 from hwnas.training.sampling.base import spread_of_counts
 from hwnas.training.tasks import TASKS
 from hwnas.training.trained import read_supernet_info, save_supernet
-from hwnas.training.update import Passes, TrainedPath, accumulate
 
 _WATCHED_ARCHS = 3
 _WATCHED_IMAGES = 512

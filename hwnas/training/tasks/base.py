@@ -9,7 +9,7 @@ import torch
 from hwnas.data.load import Data
 from hwnas.evaluation.metrics import Meter
 from hwnas.record import Record
-from hwnas.training.update import Criterion
+from hwnas.training.gradients import Criterion
 
 if TYPE_CHECKING:
     from hwnas.training.config import TrainConfig

@@ -18,10 +18,10 @@ from hwnas_ncnn.param import read_param
 from hwnas_ncnn.runtime import Ncnn
 
 from hwnas.artifacts.formats.registry import get_format
-from hwnas.artifacts.target import get_target
 from hwnas.errors import ConfigError, ModelError
 from hwnas.graph.count import count
 from hwnas.nn.network import Network
+from hwnas.records.target import get_target
 from hwnas.space.registry import get_space
 from tests.onnx_models import onnx_of
 

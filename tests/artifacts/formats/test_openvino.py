@@ -17,11 +17,10 @@ from hwnas.artifacts.export import export_network
 from hwnas.artifacts.formats.base import Files, Format
 from hwnas.artifacts.formats.registry import get_format
 from hwnas.artifacts.formats.structure import check_written, graph_structure
-from hwnas.artifacts.target import get_target
 from hwnas.errors import ConfigError, CountError, ModelError, RuntimeMissingError
 from hwnas.graph.count import count
 from hwnas.nn.network import Network
-from hwnas.records.target import Target
+from hwnas.records.target import Target, get_target
 from hwnas.space.chain import ChainSpace
 from hwnas.testing import FormatContract
 from tests.onnx_models import onnx_of
@@ -65,7 +64,7 @@ def test_another_process_writes_the_same_bytes(files: Files, graph: bytes, tmp_p
     program = f"""
 import sys
 from hwnas.artifacts.formats.registry import get_format
-from hwnas.artifacts.target import get_target
+from hwnas.records.target import get_target
 graph = open({str(tmp_path / "graph.onnx")!r}, "rb").read()
 sys.stdout.buffer.write(get_format("openvino").write(graph, get_target("openvino-fp32"))[".xml"])
 """

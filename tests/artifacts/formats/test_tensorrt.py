@@ -13,19 +13,18 @@ import onnx
 import pytest
 import torch
 
-from hwnas.artifacts import sidecar as sidecar_module
+from hwnas.artifacts import engine_sidecar as sidecar_module
+from hwnas.artifacts.engine_sidecar import read_sidecar, sha256, this_platform
 from hwnas.artifacts.export import export_network
 from hwnas.artifacts.formats.base import Files
 from hwnas.artifacts.formats.registry import get_format
 from hwnas.artifacts.formats.tensorrt import TensorRtFormat
 from hwnas.artifacts.make import make
 from hwnas.artifacts.parity import random_textures
-from hwnas.artifacts.sidecar import read_sidecar, sha256, this_platform
-from hwnas.artifacts.target import get_target
 from hwnas.errors import HwnasError, ModelError, ParityError, RuntimeMissingError
 from hwnas.nn.network import Network
 from hwnas.onnx.precision.half import to_half
-from hwnas.records.target import Target
+from hwnas.records.target import Target, get_target
 from hwnas.runtimes.gpu import gpu_here
 from hwnas.space.chain import ChainSpace
 from tests.onnx_models import onnx_of

@@ -11,8 +11,8 @@ import pytest
 
 from hwnas.arrays import Values
 from hwnas.optimize.driver import run_search
+from hwnas.optimize.pareto import hypervolume
 from hwnas.optimize.problem import Budget, Objective
-from hwnas.optimize.rank import hypervolume
 from hwnas.prediction.lowered import madds
 from tests.optimize.problems import MACRO, exact_values, quality_cost_objectives, share_of_exact
 

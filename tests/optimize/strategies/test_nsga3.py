@@ -16,11 +16,9 @@ from pymoo.util.ref_dirs import get_reference_directions
 from hwnas.arrays import Indices, Values
 from hwnas.optimize.driver import run_search
 from hwnas.optimize.feasible import FeasibleRegion
+from hwnas.optimize.pareto import hypervolume, non_dominated
 from hwnas.optimize.problem import Objective, Problem
-from hwnas.optimize.rank import hypervolume, non_dominated
-from hwnas.optimize.strategies.niching import Niches
-from hwnas.optimize.strategies.nsga3 import NSGA3
-from hwnas.optimize.strategies.reference_directions import das_dennis, reference_directions
+from hwnas.optimize.strategies.nsga3 import NSGA3, Niches, das_dennis, reference_directions
 from tests.optimize.problems import MACRO, exact_values, layer_sum, quality_and_cost
 
 

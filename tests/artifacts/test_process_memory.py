@@ -9,10 +9,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from hwnas.artifacts import memory
-from hwnas.artifacts.memory import peak_memory_mb
-from hwnas.artifacts.target import get_target
+from hwnas.artifacts import process_memory
+from hwnas.artifacts.process_memory import peak_memory_mb
 from hwnas.errors import ModelError
+from hwnas.records.target import get_target
 from tests.artifacts.faults import crashing
 
 CHW = (1, 10, 10)
@@ -57,7 +57,7 @@ def test_nothing_is_known_of_a_file_that_fails_nor_where_the_system_doesnt_tell(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert peak_memory_mb({".onnx": b"garbage"}, TARGET, CHW, batch=1) is None
-    monkeypatch.setattr(memory, "_STATUS", tmp_path / "absent")
+    monkeypatch.setattr(process_memory, "_STATUS", tmp_path / "absent")
     assert peak_memory_mb(linear(10), TARGET, CHW, batch=1) is None
 
 

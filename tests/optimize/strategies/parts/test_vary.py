@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hwnas.arrays import Archs, Values
 from hwnas.optimize.feasible import FeasibleRegion
 from hwnas.optimize.problem import Budget, Objective, Problem
-from hwnas.optimize.strategies.vary import (
+from hwnas.optimize.strategies.parts.vary import (
     Seen,
     mutate,
     mutate_one,

@@ -68,7 +68,7 @@ def peak_memory_mb(
         paths = [str(Path(hwnas.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
         try:
             done = subprocess.run(
-                [sys.executable, "-m", "hwnas.artifacts.memory", name], capture_output=True, text=True,
+                [sys.executable, "-m", "hwnas.artifacts.process_memory", name], capture_output=True, text=True,
                 timeout=_LIMIT_S, env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
             )  # fmt: skip
         except (OSError, subprocess.TimeoutExpired):

@@ -7,9 +7,9 @@ import pytest
 from scipy.stats import kendalltau, multivariate_normal, norm
 
 from hwnas.optimize.problem import Problem
-from hwnas.optimize.strategies import surrogate
-from hwnas.optimize.strategies.features import Features
-from hwnas.optimize.strategies.surrogate import Surrogate
+from hwnas.optimize.strategies.parts import surrogate
+from hwnas.optimize.strategies.parts.features import Features
+from hwnas.optimize.strategies.parts.surrogate import Surrogate
 from tests.optimize.problems import ALL_MACRO, MACRO, quality_cost_objectives
 
 _PROBABILITIES = (np.arange(8) + 0.5) / 8

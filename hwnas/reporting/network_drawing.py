@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import log
 
-from hwnas.graph.folding import is_linear
+from hwnas.graph.foldable import is_linear
 from hwnas.graph.graph import Op, expanded
 from hwnas.graph.primitives import Conv, Multiply
 from hwnas.reporting.markup import Html, escape

@@ -15,9 +15,9 @@ import numpy as np
 from hwnas.arrays import Archs, Indices, Values
 from hwnas.optimize.feasible import FeasibleRegion
 from hwnas.optimize.problem import Problem
-from hwnas.optimize.strategies.batches import BatchStrategy
-from hwnas.optimize.strategies.features import free_values
-from hwnas.optimize.strategies.vary import mutate, spread, tournament, uniform_crossover
+from hwnas.optimize.strategies.parts.batches import BatchStrategy
+from hwnas.optimize.strategies.parts.features import free_values
+from hwnas.optimize.strategies.parts.vary import mutate, spread, tournament, uniform_crossover
 
 
 class Genetic(BatchStrategy):

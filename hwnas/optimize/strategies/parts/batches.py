@@ -10,7 +10,7 @@ import numpy as np
 from hwnas.arrays import Archs, Values
 from hwnas.optimize.feasible import FeasibleRegion
 from hwnas.optimize.problem import Problem
-from hwnas.optimize.strategies.vary import Seen
+from hwnas.optimize.strategies.parts.vary import Seen
 
 _DRAWS = 10
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from hwnas.training.gradients import Passes, TrainedPath, accumulate
 from hwnas.training.tasks.classification import CrossEntropy
-from hwnas.training.update import Passes, TrainedPath, accumulate
 
 X = torch.randn(12, 5, generator=torch.Generator().manual_seed(0))
 LABELS = torch.arange(12) % 5

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from hwnas.errors import ArchError, CheckpointError
-from hwnas.nn.checkpoints import load_scarlet
+from hwnas.nn.released import load_scarlet
 from hwnas.space.scarlet import released_archs
 from tests.nn.official import official_state, write
 

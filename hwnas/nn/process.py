@@ -1,9 +1,13 @@
-"""Keeping freed memory, so that the next step needn't ask the system for it again."""
+"""PyTorch in this process: how many threads it computes with, and what becomes of memory that it frees."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt(3)
 _TRIM_BYTES, _MMAP_BYTES = 2**31 - 1, 2**30
@@ -21,3 +25,14 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         mallopt(_TRIM_THRESHOLD, _TRIM_BYTES)
         mallopt(_MMAP_THRESHOLD, _MMAP_BYTES)
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Inside, PyTorch computes with ``count`` threads of the CPU; afterwards with as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -13,9 +13,7 @@ from pymoo.operators.survival.rank_and_crowding.metrics import calc_crowding_dis
 from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
 
 from hwnas.arrays import Values
-from hwnas.optimize.problem import Budget, Objective
-from hwnas.optimize.problem import Problem as SearchProblem
-from hwnas.optimize.rank import (
+from hwnas.optimize.pareto import (
     constrained_rank,
     crowding_distance,
     hypervolume,
@@ -25,6 +23,8 @@ from hwnas.optimize.rank import (
     weighted_rank,
     worst,
 )
+from hwnas.optimize.problem import Budget, Objective
+from hwnas.optimize.problem import Problem as SearchProblem
 from tests.optimize.problems import MACRO
 
 

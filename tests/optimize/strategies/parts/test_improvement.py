@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from hwnas.arrays import Values
-from hwnas.optimize.strategies.improvement import CutGap, SightedGap, gap_of
+from hwnas.optimize.strategies.parts.improvement import CutGap, SightedGap, gap_of
 
 
 def _added(front: Values, points: Values, reference: Values) -> Values:

@@ -19,7 +19,7 @@ from hwnas.ops.downsample import Downsample
 from hwnas.ops.head import Head
 from hwnas.ops.mbconv import MBConv
 from hwnas.ops.stem import Stem
-from hwnas.prediction.kernels import KernelModel, costs
+from hwnas.prediction.interpolate import KernelModel, costs
 from hwnas.shipped import shipped
 from hwnas.space.registry import get_space
 from hwnas.tables.table import LatencyTable

@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from hwnas.arrays import Values
-from hwnas.optimize.rank import non_dominated
+from hwnas.optimize.pareto import non_dominated
 
 _NUMBERS_AT_ONCE = 2**20
 _MOST_CUT = 3
