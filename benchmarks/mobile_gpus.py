@@ -4,7 +4,7 @@ python benchmarks/mobile_gpus.py [--data FOLDER]
 
 The data: 102 CNNs, timed op by op and whole with TensorFlow Lite's GPU delegate on three phones, published in
 qed-usc/mobile-ml-benchmark (MIT). FOLDER holds it as ``mobile_tflite_ops.csv`` and ``mobile_tflite_networks.csv``
-(``hwnas/tables/tflite_csv.py`` says how they look); without ``--data`` it is ``$HWNAS_DATA``.
+(``tflite_csv.py`` beside this file says how they look); without ``--data`` it is ``$HWNAS_DATA``.
 
 1. The plain sum of measured op times.
 2. That sum, calibrated as hwnas calibrates its tables: a factor, and of a constant, a time per op, per op of each kind
@@ -31,12 +31,12 @@ import numpy.typing as npt
 from scipy.stats import kendalltau, spearmanr
 from sklearn.model_selection import KFold
 from sklearn.tree import DecisionTreeClassifier
+from tflite_csv import TfliteOp, devices, read_networks, read_ops
 
 from hwnas.arrays import Values
 from hwnas.errors import TableError
 from hwnas.prediction.calibrate import Networks, fit
 from hwnas.prediction.regression import MINIMUM_ENTRIES, LatencyRegression
-from hwnas.tables.importers.tflite_csv import TfliteOp, devices, read_networks, read_ops
 from hwnas.tables.table import Calibration
 
 SEEDS = 10

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tflite_csv import devices
 
 from benchmarks import mobile_gpus
-from hwnas.tables.importers.tflite_csv import devices
 
 OPS = "model,operation,feature,phone|gpu|float,phone|gpu|kernel"
 NETWORKS = "model,phone|gpu|float|mean,phone|gpu|float|std"

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tflite_csv import read_networks, read_ops
 
 from hwnas.errors import TableError
 from hwnas.shipped import shipped
 from hwnas.space.chain import ChainSpace
-from hwnas.tables.importers.tflite_csv import read_networks, read_ops
 from hwnas.tables.sum_check import check_networks, sums_of_table
 from hwnas.tables.table import LatencyTable, MeasuredNetwork
 from tests.tables.make import latency, made_up_table

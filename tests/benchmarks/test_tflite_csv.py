@@ -6,9 +6,9 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from tflite_csv import TfliteOp, devices, read_networks, read_ops
 
 from hwnas.errors import TableError
-from hwnas.tables.importers.tflite_csv import TfliteOp, devices, read_networks, read_ops
 
 HEADER = "model,operation,feature,phone|gpu|float,phone|gpu|kernel"
 CONV = "{'Input_shape': '58', 'Input_channel': 64, 'Output_shape': '28', 'Stride': '2', 'Kernel': '3', 'Filter': '128', 'Group': '1', 'FLOPS': '9'}"  # noqa: E501
