@@ -88,14 +88,19 @@ def validated(model: type[_Model], data: Any, where: Path | str, error: type[Inp
             return model.model_validate_json(json.dumps(data, default=str))
         return model.model_validate(data)
     except ValidationError as problem:
-        first = problem.errors()[0]
-        field = " ".join(".".join(map(str, first["loc"])).split())  # empty where parts don't fit together
-        reason = str(first["ctx"]["error"]) if first["type"] == "value_error" else first["msg"]
-        given = f", got {first['input']!r:.80}" if first["loc"] and first["type"] != "missing" else ""
-        more = f" (and {problem.error_count() - 1} more)" if problem.error_count() > 1 else ""
-        raise error(": ".join(filter(None, (str(where), field, f"{reason}{given}{more}")))) from None
+        raise error(f"{where}: {first_problem(problem)}") from None
     except (ValueError, TypeError, RecursionError) as problem:  # what JSON can't say: a list that holds itself
         raise error(f"{where}: {problem}") from None
+
+
+def first_problem(problem: ValidationError) -> str:
+    """``field: what is wrong with it``, in one line."""
+    first = problem.errors()[0]
+    field = " ".join(".".join(map(str, first["loc"])).split())  # empty where parts don't fit together
+    reason = str(first["ctx"]["error"]) if first["type"] == "value_error" else first["msg"]
+    given = f", got {first['input']!r:.80}" if first["loc"] and first["type"] != "missing" else ""
+    more = f" (and {problem.error_count() - 1} more)" if problem.error_count() > 1 else ""
+    return f"{field}: {reason}{given}{more}" if field else f"{reason}{given}{more}"
 
 
 def to_json(data: Any) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from hwnas.errors import InputError, ModelError
-from hwnas.files import read_json, read_yaml, to_json, validated, write_atomic
+from hwnas.errors import ConfigError, InputError, ModelError
+from hwnas.files import first_problem, read_json, read_yaml, to_json, validated, write_atomic
 
 
 class Record(BaseModel):
@@ -19,6 +19,23 @@ class Record(BaseModel):
     def plain(self) -> dict[str, Any]:
         """Plain values, as JSON and YAML have them."""
         return self.model_dump(mode="json", by_alias=True)
+
+
+if TYPE_CHECKING:  # to a type checker they are alike
+    Settings = Record
+else:
+
+    class _OneLine(type(BaseModel)):
+        """Of a class that people call themselves; records inside of others aren't made by a call."""
+
+        def __call__(cls, *args: Any, **fields: Any) -> Any:
+            try:
+                return super().__call__(*args, **fields)
+            except ValidationError as problem:
+                raise ConfigError(f"{cls.__name__}: {first_problem(problem)}") from None
+
+    class Settings(Record, metaclass=_OneLine):
+        """A record that people also write down in Python, where a wrong value is a ``ConfigError`` of one line."""
 
 
 class FileRecord(Record):

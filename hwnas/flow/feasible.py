@@ -44,7 +44,7 @@ class Feasible:
 
 
 def feasible(
-    space: ChainSpace | str | Path, tables: Sequence[TableWithBudget], limits: Sequence[Budget] = ()
+    space: ChainSpace | str | Path, tables: Sequence[TableWithBudget] = (), limits: Sequence[Budget] = ()
 ) -> Feasible:
     """How many archs are within budgets; exact where possible, else with what it lies between.
 
@@ -77,7 +77,7 @@ def space_of(
     name: str, tables: Sequence[BudgetedTable], resolution: int | None = None, classes: int | None = None
 ) -> ChainSpace:
     """A space at the size of the first table, if that is of this space, unless a size is given."""
-    made_for = tables[0].table.space
+    made_for = tables[0].table.space if tables else None
     if made_for is not None and made_for.source == name:
         resolution, classes = resolution or made_for.resolution, classes or made_for.classes
     return get_space(name, resolution, classes)

@@ -7,12 +7,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-from hwnas.record import Record
+from hwnas.record import Record, Settings
 
 _Text = Annotated[str, Field(min_length=1, max_length=200)]
 
 
-class Conditions(Record):
+class Conditions(Settings):
     """How a network is run: what a prediction is for, what a measurement was made under, what two of them must share.
 
     Attributes:

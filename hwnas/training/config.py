@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
 from hwnas.errors import ConfigError
 from hwnas.files import read_yaml, validated
-from hwnas.record import Record
+from hwnas.record import Settings
 from hwnas.registry import Registry
 from hwnas.training.learners import LEARNERS
 from hwnas.training.learners.base import Learner, LearnerConfig
@@ -29,7 +29,7 @@ _Positive = Annotated[float, Field(gt=0)]
 _SECTIONS: Mapping[str, Registry[type[Learner]] | Registry[type[Task]]] = {"learner": LEARNERS, "task": TASKS}
 
 
-def _kind(name: str, section: Mapping[str, Any]) -> type[Record]:
+def _kind(name: str, section: Mapping[str, Any]) -> type[Settings]:
     """The class of a section; the first kind where none is named.
 
     Raises:
@@ -53,7 +53,7 @@ def _default(name: str) -> Any:
     return _kind(name, {})()
 
 
-class TrainConfig(Record):
+class TrainConfig(Settings):
     """What to train, on what, and how.
 
     Attributes:

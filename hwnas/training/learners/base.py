@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from hwnas.evaluation.accuracy import metrics_of
-from hwnas.record import Record
+from hwnas.record import Settings
 from hwnas.records.train import Facts, TrainRecord
 from hwnas.training.gradients import Passes
 from hwnas.training.tasks.base import Task
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hwnas.training.config import TrainConfig
 
 
-class LearnerConfig(Record):
+class LearnerConfig(Settings):
     """The section ``learner`` of a configuration; each kind has a class of its own.
 
     Attributes:

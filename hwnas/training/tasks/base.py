@@ -8,14 +8,14 @@ import torch
 
 from hwnas.data.load import Data
 from hwnas.evaluation.metrics import Meter
-from hwnas.record import Record
+from hwnas.record import Settings
 from hwnas.training.gradients import Criterion
 
 if TYPE_CHECKING:
     from hwnas.training.config import TrainConfig
 
 
-class TaskConfig(Record):
+class TaskConfig(Settings):
     """The section ``task`` of a configuration; each kind has a class of its own.
 
     Attributes:

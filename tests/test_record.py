@@ -1,0 +1,27 @@
+"""What people write down in Python is refused as a file of theirs would be: in one line, of one type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+import hwnas
+
+
+@pytest.mark.parametrize(
+    ("make", "part"),
+    [
+        (lambda: hwnas.Conditions(runtime="onnxruntime", threads=0), "Conditions: threads: .* greater than 0, got 0"),
+        (lambda: hwnas.TrainConfig(data="digits", epochs=0), "TrainConfig: epochs: .*got 0"),
+        (lambda: hwnas.TrainConfig(data="digits", epochs=2, warmup_epochs=3.0), "warmup_epochs .3. must be less"),
+        (lambda: hwnas.SupernetConfig(space="scarlet-tiny", resolutoin=3), "SupernetConfig: resolutoin"),
+        (lambda: hwnas.NetworkConfig(), "NetworkConfig: network: Field required"),
+        (lambda: hwnas.TrainConfig(data="digits", learner={"kind": "supernet", "spac": "x"}), "learner.spac"),
+    ],
+)
+def test_settings_of_ones_own(make: Callable[[], object], part: str) -> None:
+    with pytest.raises(hwnas.HwnasError, match=part) as caught:
+        make()
+    assert caught.value.exit_status == 2
+    assert len(str(caught.value).splitlines()) == 1
