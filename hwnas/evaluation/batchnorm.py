@@ -58,6 +58,15 @@ def unchanged(modules: Sequence[nn.Module]) -> Iterator[None]:
             layer.training = training
 
 
+def recalibrate(network: nn.Module, batches: Iterable[torch.Tensor]) -> None:
+    """Give ``network`` the statistics of ``batches`` for good; it is in eval mode afterwards. See :func:`recalibrated`.
+
+    Raises:
+        DataError: there is no batch.
+    """
+    _estimate([network], network, batches)
+
+
 def norms_of(modules: Sequence[nn.Module]) -> list[_BatchNorm]:
     """All BN layers in ``modules``."""
     return [layer for module in modules for layer in module.modules() if isinstance(layer, _BatchNorm)]
