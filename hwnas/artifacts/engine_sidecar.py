@@ -16,28 +16,11 @@ from typing import Annotated
 from pydantic import Field
 
 from hwnas.errors import ModelError, RuntimeMissingError
-from hwnas.record import FileRecord, Record
-from hwnas.runtimes.gpu import gpu_here
-from hwnas.runtimes.tensorrt_build import WEIGHTED
+from hwnas.record import FileRecord
+from hwnas.runtimes.cuda import gpu_here
+from hwnas.runtimes.tensorrt_build import WEIGHTED, Layer, Shapes
 
 _Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-_Shape = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1, max_length=8)]
-
-
-class Shapes(Record):
-    """Of one input: the smallest, that it is fastest at, the largest."""
-
-    min: _Shape
-    opt: _Shape
-    max: _Shape
-
-
-class EngineLayer(Record):
-    """See :class:`hwnas.runtimes.tensorrt_build.Layer`."""
-
-    name: str
-    type: str
-    precision: str
 
 
 class Sidecar(FileRecord):
@@ -64,7 +47,7 @@ class Sidecar(FileRecord):
     platform: str
     options: dict[str, str]
     profile: dict[str, Shapes]
-    layers: tuple[EngineLayer, ...]
+    layers: tuple[Layer, ...]
 
     def precisions(self) -> dict[str, int]:
         """{precision: layers with weights that compute in it}."""

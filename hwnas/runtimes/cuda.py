@@ -1,10 +1,25 @@
-"""Timing work on an NVIDIA GPU by its own clock, through PyTorch."""
+"""The NVIDIA GPU in this machine, and timing work on it by its own clock, through PyTorch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import torch
+
+from hwnas.runtimes.base import nvidia_gpu
+
+
+def gpu_here() -> tuple[str, str] | None:
+    """As :func:`hwnas.runtimes.base.nvidia_gpu`, and on Jetsons too.
+
+    The driver's tool is absent there, or tells no capability; so PyTorch is asked.
+    """
+    told = nvidia_gpu()
+    if told and told[1].isdecimal():
+        return told
+    if not torch.cuda.is_available():
+        return None
+    return torch.cuda.get_device_name(), "".join(map(str, torch.cuda.get_device_capability()))
 
 
 def timed_by_events(launch: Callable[[], object]) -> Callable[[], float]:

@@ -15,16 +15,18 @@ from typing import Any
 from hwnas.errors import ModelError, RuntimeMissingError
 from hwnas.onnx.precision.half import to_half
 from hwnas.onnx.precision.int8 import TENSORRT, quantize, random_images
+from hwnas.onnx.read import parsed
 from hwnas.progress import Progress
+from hwnas.records.target import Batch
 from hwnas.runtimes.base import check_precision, missing, options_in_force
-from hwnas.runtimes.gpu import gpu_here
-from hwnas.runtimes.tensorrt_build import BatchProfile, BuildSettings, Built, build
+from hwnas.runtimes.cuda import gpu_here
+from hwnas.runtimes.tensorrt_build import Built, Shapes, layers_of, logger, monitor_of, parse_error
 from hwnas.runtimes.tensorrt_cache import PLACES, Cache, cache_path
 from hwnas.runtimes.tensorrt_session import TensorRtSession
 
-_MODULES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
 _HERE = "here"
 _ALL = "all"
+_BATCH = Batch(min=1, opt=1, max=64)
 _WORKSPACES_MIB = tuple(str(1 << power) for power in range(4, 18))  # 16 MiB to 128 GiB
 
 
@@ -56,7 +58,10 @@ class TensorRt:
         known |= {"level": ("3", *"01245"), "workspace_mib": (_ALL, *_WORKSPACES_MIB), "cache": PLACES}
         self.options = options_in_force(name, known, options)
         gpu = gpu_here() if self.options["cache"] == "disk" else None
-        self._cache = Cache(cache_path(name, self.version(), *gpu) if gpu else None)
+        kept = Cache(cache_path(name, self.version(), *gpu) if gpu else None)
+        # TensorRT-RTX times nothing when it builds, and compiles when it loads
+        self._timings = None if self._any_gpu else kept
+        self._kernels = kept if self._any_gpu else None
 
     def version(self) -> str:
         return str(self._trt.__version__)
@@ -96,27 +101,71 @@ class TensorRt:
             raise ModelError(f"{self.name} builds for compute capabilities {can}, not for {gpu[0]}, which has {gpu[1]}")
         return gpu[1]
 
-    def build(self, graph: bytes, batch: BatchProfile | None = None, progress: Progress | None = None) -> Built:
-        """The engine of an ONNX graph, in the precision that the graph has; see :func:`.tensorrt_build.build`."""
-        capability, workspace = self.capability(), self.options["workspace_mib"]
-        settings = BuildSettings(
-            level=int(self.options["level"]),
-            workspace_mib=None if workspace == _ALL else int(workspace),
-            capability=capability if self._any_gpu else None,
-            timings=None if self._any_gpu else self._cache,  # TensorRT-RTX times nothing when it builds
-        )
-        return build(self._trt, self.name, graph, batch or BatchProfile(), settings, progress)
+    def build(self, graph: bytes, batch: Batch = _BATCH, progress: Progress | None = None) -> Built:
+        """The engine of an ONNX graph, in the precision that the graph has.
+
+        Args:
+            graph: serialized, one image input with a dynamic first dimension.
+            batch: that the engine takes.
+            progress: called with (what, done, total, phase).
+
+        Raises:
+            ModelError: TensorRT can't read the graph (the message names the node), refuses a setting, or can't build.
+        """
+        capability, trt = self.capability(), self._trt
+        parsed(graph)  # before TensorRT's parser, which would open any file that a weight names
+        log = logger(trt)
+        log.errors.clear()
+        builder = trt.Builder(log)
+        network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+        parser = trt.OnnxParser(network, log)
+        if not parser.parse(graph):
+            raise ModelError(f"{self.name} can't read the model: {parse_error(parser) or log.last()}")
+        config = self._config(builder, capability)
+        entry = network.get_input(0)
+        least, best, most = ((images, *tuple(entry.shape)[1:]) for images in (batch.min, batch.opt, batch.max))
+        profile = builder.create_optimization_profile()
+        profile.set_shape(entry.name, least, best, most)
+        if config.add_optimization_profile(profile) < 0 or log.errors:  # it logs what it refuses, and goes on
+            raise ModelError(f"{self.name} refuses the settings of the build: {log.last()}")
+        config.progress_monitor = monitor = monitor_of(trt, progress)
+        engine = builder.build_serialized_network(network, config)
+        if monitor.error is not None:
+            raise monitor.error
+        if engine is None:
+            target = f" for compute capability {capability}" if self._any_gpu else ""
+            raise ModelError(f"{self.name} can't build the model{target}: {log.last()}")
+        if self._timings is not None:
+            self._timings.keep(bytes(config.get_timing_cache().serialize()))
+        shapes = Shapes(min=least, opt=best, max=most)
+        return Built(engine=bytes(engine), profile={entry.name: shapes}, layers=layers_of(network))
+
+    def _config(self, builder: Any, capability: str) -> Any:
+        trt, config = self._trt, builder.create_builder_config()
+        if self._timings is not None:
+            kept = config.create_timing_cache(self._timings.read()) or config.create_timing_cache(b"")
+            config.set_timing_cache(kept, ignore_mismatch=False)
+        builder.logger.errors.clear()  # timings that can't be used are no reason not to build; settings below are
+        config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # so that the engine tells its precisions
+        config.clear_flag(trt.BuilderFlag.TF32)  # which is on by default, and isn't fp32
+        config.builder_optimization_level = int(self.options["level"])
+        if self.options["workspace_mib"] != _ALL:
+            config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, int(self.options["workspace_mib"]) << 20)
+        if self._any_gpu:
+            config.num_compute_capabilities = 1
+            config.set_compute_capability(getattr(trt.ComputeCapability, f"SM{capability}"), 0)
+        return config
 
     def load(self, model: bytes, *, threads: int, precision: str) -> TensorRtSession:
         check_precision(self, precision)
         if gpu_here() is None:
             raise RuntimeMissingError(f"runtime {self.name} runs on an NVIDIA GPU and there is none here")
-        return TensorRtSession(self._trt, model, self.name, self._cache if self._any_gpu else None)
+        return TensorRtSession(self._trt, model, self.name, self._kernels)
 
 
 def _import(name: str) -> Any:
     try:
-        return importlib.import_module(_MODULES[name])
+        return importlib.import_module(name.replace("-", "_"))
     except Exception as error:  # a broken install raises whatever its libraries lead it to
         raise missing(name, f"pip install 'hwnas[{name}]'", error) from None
 

@@ -8,11 +8,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
 from hwnas.arrays import Images
 from hwnas.errors import ModelError, RuntimeMissingError
+from hwnas.runtimes.cuda import CudaGraph, timed_by_events
+from hwnas.runtimes.tensorrt_build import logger
 from hwnas.runtimes.tensorrt_cache import Cache
-from hwnas.runtimes.tensorrt_log import logger
 
 _PRECISIONS = {"float": "fp32", "half": "fp16", "bfloat16": "bf16", "int8": "int8"}
 
@@ -32,8 +34,6 @@ class TensorRtSession:
     """
 
     def __init__(self, trt: Any, engine: bytes, name: str, kernels: Cache | None = None) -> None:
-        import torch
-
         if not torch.cuda.is_available():
             raise RuntimeMissingError(
                 f"runtime {name} needs a CUDA build of PyTorch beside it, not {torch.__version__}"
@@ -48,7 +48,6 @@ class TensorRtSession:
                 f"{name} {trt.__version__} can't load the engine on this GPU: {log.last()}; "
                 "an engine fits one GPU architecture and one version"
             )
-        self._torch = torch
         self._trt = trt
         self._kernels = kernels
 
@@ -60,13 +59,11 @@ class TensorRtSession:
     def run(self, images: Images) -> Images:
         inference = _Inference(self._trt, self._engine, images, self._kernels)
         inference()
-        self._torch.cuda.synchronize()
+        torch.cuda.synchronize()
         inference.keep_kernels()
         return np.asarray(inference.result.cpu().numpy())
 
     def bind(self, images: Images) -> Callable[[], float]:
-        from hwnas.runtimes.cuda import CudaGraph, timed_by_events
-
         inference = _Inference(self._trt, self._engine, images, self._kernels)
         graph = CudaGraph(inference)
         inference.keep_kernels()
@@ -77,8 +74,6 @@ class _Inference:
     """A call that starts one inference on PyTorch's current stream; it owns the memory that takes part."""
 
     def __init__(self, trt: Any, engine: Any, images: Images, kernels: Cache | None) -> None:
-        import torch
-
         entry, result = (engine.get_tensor_name(i) for i in range(2))
         least, _, most = engine.get_tensor_profile_shape(entry, 0)
         check_images(images, trt.nptype(engine.get_tensor_dtype(entry)), tuple(least), tuple(most))

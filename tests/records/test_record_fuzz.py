@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import hwnas
-from hwnas.artifacts.engine_sidecar import EngineLayer, Shapes, Sidecar
+from hwnas.artifacts.engine_sidecar import Sidecar
 from hwnas.errors import InputError
 from hwnas.files import to_json
 from hwnas.record import FileRecord
@@ -22,6 +22,7 @@ from hwnas.records.model import ModelInfo, ModelRecord, OnDevice, Preprocessing,
 from hwnas.records.search import SearchRecord, SearchSettings
 from hwnas.records.target import get_target
 from hwnas.records.train import DataRecord, SupernetRecord, TrainedOn
+from hwnas.runtimes.tensorrt_build import Layer, Shapes
 from hwnas.space.registry import get_space
 from tests.fuzzing import EXAMPLES, altered, one_line_or_nothing
 from tests.reporting.samples import measured_front, report, search_record
@@ -100,7 +101,7 @@ def _sidecar() -> Sidecar:
         engine_sha256=_SHA256, graph_sha256=_SHA256, runtime="tensorrt", version="10.1", capability="86",
         platform="linux-x86_64", options={"workspace": "1"},
         profile={"input": Shapes(min=(1, 3, 16, 16), opt=(1, 3, 16, 16), max=(8, 3, 16, 16))},
-        layers=(EngineLayer(name="stem", type="Convolution", precision="fp16"),),
+        layers=(Layer(name="stem", type="Convolution", precision="fp16"),),
     )  # fmt: skip
 
 

@@ -20,10 +20,11 @@ from hwnas.nn.network import Network
 from hwnas.nn.released import load_scarlet
 from hwnas.onnx.precision.half import to_half
 from hwnas.onnx.precision.int8 import ONNXRUNTIME, TENSORRT, quantize, random_images
-from hwnas.runtimes.gpu import gpu_here
+from hwnas.records.target import Batch
+from hwnas.runtimes.cuda import gpu_here
 from hwnas.runtimes.registry import get_runtime
 from hwnas.runtimes.tensorrt import TensorRt
-from hwnas.runtimes.tensorrt_build import WEIGHTED, BatchProfile
+from hwnas.runtimes.tensorrt_build import WEIGHTED, Shapes
 from hwnas.space.chain import ChainSpace
 from hwnas.testing import RuntimeContract
 from tests.onnx_models import onnx_of
@@ -106,10 +107,11 @@ def released(name: str, precision: str) -> bytes:
 def test_builds_released_archs_in_the_precision_of_the_graph(name: str, precision: str, capability: str) -> None:
     """Every layer with weights of the graph is in the network, in that precision; the engine has less to store."""
     graph = released(name, precision)
-    built = building_for(capability).build(graph, BatchProfile(1, 4, 8))
+    built = building_for(capability).build(graph, Batch(min=1, opt=4, max=8))
     weighted = [node for node in onnx.load_from_string(graph).graph.node if node.op_type in ("Conv", "Gemm")]
     assert Counter(x.precision for x in built.layers if x.type in WEIGHTED) == {precision: len(weighted)}
-    assert built.profile == {"images": {"min": (1, 3, 224, 224), "opt": (4, 3, 224, 224), "max": (8, 3, 224, 224)}}
+    shapes = Shapes(min=(1, 3, 224, 224), opt=(4, 3, 224, 224), max=(8, 3, 224, 224))
+    assert built.profile == {"images": shapes}
     stored = stored_bytes(built.engine)
     weights = sum(math.prod(w.dims) for w in onnx.load_from_string(graph).graph.initializer if len(w.dims) > 1)
     assert stored[precision] >= {"fp16": 2, "int8": 1}[precision] * weights
@@ -195,7 +197,7 @@ def test_preprocessing_inside_the_graph_builds(network: bytes) -> None:
     for node in reversed(nodes):
         proto.graph.node.insert(0, node)
     built = building_for("86").build(proto.SerializeToString())
-    assert built.profile["bytes"]["max"] == (64, 16, 16, 3)
+    assert built.profile["bytes"].max == (64, 16, 16, 3)
     assert {layer.precision for layer in built.layers} == {"fp32"}
 
 
@@ -225,7 +227,7 @@ def test_too_little_workspace_is_told() -> None:
 
 def test_a_batch_that_makes_no_sense_is_refused(network: bytes) -> None:
     with pytest.raises(ModelError, match="tensorrt-rtx refuses the settings of the build: "):
-        building_for("86").build(network, BatchProfile(4, 2, 1))
+        building_for("86").build(network, Batch.model_construct(min=4, opt=2, max=1))
 
 
 def test_progress_goes_from_the_first_step_to_the_last(network: bytes) -> None:

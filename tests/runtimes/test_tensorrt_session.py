@@ -11,7 +11,7 @@ import pytest
 
 from hwnas.errors import ModelError
 from hwnas.nn.network import Network
-from hwnas.runtimes.tensorrt_build import BatchProfile, BuildSettings, build
+from hwnas.runtimes.tensorrt import TensorRt
 from hwnas.runtimes.tensorrt_cache import Cache, cache_path
 from hwnas.runtimes.tensorrt_session import check_images, weight_precisions
 from hwnas.space.chain import ChainSpace
@@ -110,17 +110,18 @@ def test_each_gpu_and_version_has_its_own_file(tmp_path: Path, monkeypatch: pyte
 @pytest.mark.parametrize("before", [None, b"not a timing cache"])
 def test_a_build_reads_and_keeps_timings(small_space: ChainSpace, tmp_path: Path, before: bytes | None) -> None:
     """By the calls that TensorRT has too; TensorRT-RTX times nothing, so all that is kept is the cache's head."""
-    trt = pytest.importorskip("tensorrt_rtx", reason="the extra tensorrt-rtx isn't installed")
+    pytest.importorskip("tensorrt_rtx", reason="the extra tensorrt-rtx isn't installed")
     path = tmp_path / "timings"
     if before:
         path.write_bytes(before)
-    settings = BuildSettings(level=0, workspace_mib=None, capability="86", timings=Cache(path))
+    runtime = TensorRt("tensorrt-rtx", {"level": "0", "capability": "86"})
+    runtime._timings = Cache(path)
     graph = onnx_of(Network(small_space, [1] * small_space.num_layers).eval(), (3, 16, 16))
-    assert build(trt, "tensorrt-rtx", graph, BatchProfile(), settings).engine
+    assert runtime.build(graph).engine
     kept = path.read_bytes()
     assert kept
     assert kept != before
-    assert build(trt, "tensorrt-rtx", graph, BatchProfile(), settings).engine
+    assert runtime.build(graph).engine
 
 
 @pytest.mark.parametrize(

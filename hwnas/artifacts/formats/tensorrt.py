@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from functools import partial
 
 from hwnas.artifacts.engine_sidecar import (
-    EngineLayer,
-    Shapes,
     Sidecar,
     check_runs_here,
     read_sidecar,
@@ -24,7 +21,6 @@ from hwnas.records.target import Target
 from hwnas.runtimes.base import Session, check_precision
 from hwnas.runtimes.registry import get_runtime
 from hwnas.runtimes.tensorrt import TensorRt
-from hwnas.runtimes.tensorrt_build import BatchProfile
 from hwnas.runtimes.tensorrt_session import TensorRtSession
 
 
@@ -49,8 +45,7 @@ class TensorRtFormat:
     def write(self, graph: bytes, target: Target, progress: Progress | None = None) -> Files:
         runtime = self.runtime(target)
         check_precision(runtime, target.precision)
-        batch = target.batch
-        built = runtime.build(graph, BatchProfile(batch.min, batch.opt, batch.max), progress)
+        built = runtime.build(graph, target.batch, progress)
         sidecar = Sidecar(
             engine_sha256=sha256(built.engine),
             graph_sha256=sha256(graph),
@@ -59,8 +54,8 @@ class TensorRtFormat:
             capability=runtime.capability(),
             platform=this_platform(),
             options=dict(runtime.options),
-            profile={name: Shapes(**dict(shapes)) for name, shapes in built.profile.items()},
-            layers=tuple(EngineLayer(**asdict(layer)) for layer in built.layers),
+            profile=built.profile,
+            layers=built.layers,
         )
         return {".engine": built.engine, ".json": to_json(sidecar.plain()).encode()}
 

@@ -25,7 +25,7 @@ from hwnas.errors import HwnasError, ModelError, ParityError, RuntimeMissingErro
 from hwnas.nn.network import Network
 from hwnas.onnx.precision.half import to_half
 from hwnas.records.target import Target, get_target
-from hwnas.runtimes.gpu import gpu_here
+from hwnas.runtimes.cuda import gpu_here
 from hwnas.space.chain import ChainSpace
 from tests.onnx_models import onnx_of
 
