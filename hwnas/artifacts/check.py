@@ -155,7 +155,7 @@ def _structure(artifact: Artifact, file: ExportedFile) -> str:
             raise ModelError(f"{counted.madds:,} multiply-adds, the arch has {artifact.manifest.madds:,}")
         return f"the arch's multiply-adds, in {counted.layers} layers with weights"
     facts = facts_of(files[".onnx"])
-    if (facts.opset, facts.ir_version, facts.input) != (file.opset, file.ir_version, file.input):
+    if facts != (file.input, file.opset, file.ir_version):
         raise ModelError(
             f"opset {facts.opset}, IR version {facts.ir_version} and input {facts.input}, the manifest says "
             f"{file.opset}, {file.ir_version} and {file.input}"

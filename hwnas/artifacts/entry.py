@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import onnx
@@ -131,8 +131,7 @@ class _PixelSession:
         return self._session.bind(self._normalization.pixels(images))  # type: ignore[arg-type]
 
 
-@dataclass(frozen=True, kw_only=True)
-class GraphFacts:
+class GraphFacts(NamedTuple):
     """What a graph says of itself: its input, its opset and its IR version."""
 
     input: InputSpec

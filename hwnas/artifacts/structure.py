@@ -1,4 +1,4 @@
-"""Proof that an ONNX graph is the arch and nothing else: its layers, parameters, multiply-adds, and no dead weight.
+"""Proof that an ONNX graph is the arch and nothing else, and that a file of another format is that graph.
 
 What is expected comes from the arch's Ops: their expansions give the layers, and the formulas of
 :mod:`hwnas.graph.count` the totals. What is there is read from the file alone.
@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from math import prod
 from typing import NamedTuple
 
-import numpy as np
 import onnx
 from onnx import GraphProto, NodeProto, helper
 
@@ -21,6 +20,7 @@ from hwnas.graph.count import cost
 from hwnas.graph.foldable import norm_behind
 from hwnas.graph.graph import Graph, Op, expanded
 from hwnas.graph.primitives import Conv, Linear, Primitive
+from hwnas.onnx.read import WEIGHTED, constants
 from hwnas.onnx.write import onnx_kind
 from hwnas.records.target import Target
 
@@ -39,13 +39,46 @@ class Layer(NamedTuple):
     @property
     def madds(self) -> int:
         """Multiply-adds for one image."""
-        return int(np.prod(self.weight)) * self.pixels if self.weight else 0
+        return prod(self.weight) * self.pixels if self.weight else 0
 
     def __str__(self) -> str:
         if not self.weight:
             return self.kind
         groups = f" in {self.groups} groups" if self.groups > 1 else ""
         return f"{self.kind} {'×'.join(map(str, self.weight))}{groups} at {self.pixels} pixels"
+
+
+class Structure(NamedTuple):
+    """Convolutions and linear layers.
+
+    Attributes:
+        layers: how many.
+        weights: of all of them, without biases.
+        madds: multiply-adds of one image.
+    """
+
+    layers: int
+    weights: int
+    madds: int
+
+
+def graph_structure(graph: bytes) -> Structure:
+    """Counted in a serialized ONNX graph, weights behind a DequantizeLinear included."""
+    layers = [layer for layer in _layers(_with_shapes(graph)) if layer.weight]
+    return Structure(len(layers), sum(prod(layer.weight) for layer in layers), sum(layer.madds for layer in layers))
+
+
+def check_written(found: Structure, graph: bytes) -> None:
+    """Hold what a file has against the graph it was made of.
+
+    Raises:
+        CountError: they differ.
+    """
+    for name, here, there in zip(Structure._fields, found, graph_structure(graph), strict=True):
+        if here != there:
+            raise CountError(
+                f"the written file has {here:,} {name} of convolutions and linear layers, its graph {there:,}"
+            )
 
 
 def check_structure(model: bytes, arch: Graph) -> None:
@@ -55,7 +88,7 @@ def check_structure(model: bytes, arch: Graph) -> None:
         CountError: a layer is missing, too many or of another size; a constant or a node serves nothing; parameters or
             multiply-adds aren't those of the arch.
     """
-    graph = onnx.shape_inference.infer_shapes(onnx.load_from_string(model), strict_mode=True).graph
+    graph = _with_shapes(model)
     _check_alive(graph)
     found = Counter(_layers(graph))
     expected = Counter(layer for op in arch.ops for layer in layers_of(op))
@@ -64,13 +97,12 @@ def check_structure(model: bytes, arch: Graph) -> None:
     if differences:
         raise CountError(f"the exported graph isn't the arch: {'; '.join(differences[:6])}")
     costs = [cost(op) for op in arch.ops]
-    for what, there, due in (
-        ("does", sum(layer.madds * n for layer, n in found.items()), sum(c.madds for c in costs)),
-        ("has", _parameters(graph), sum(c.weights + c.biases for c in costs)),
+    for does, what, there, due in (
+        ("does", "multiply-adds", sum(layer.madds * n for layer, n in found.items()), sum(c.madds for c in costs)),
+        ("has", "parameters", _parameters(graph), sum(c.weights + c.biases for c in costs)),
     ):
         if there != due:
-            unit = "multiply-adds" if what == "does" else "parameters"
-            raise CountError(f"the exported graph {what} {there:,} {unit}, the arch {due:,}")
+            raise CountError(f"the exported graph {does} {there:,} {what}, the arch {due:,}")
 
 
 def check_versions(model: bytes, target: Target) -> None:
@@ -102,11 +134,15 @@ def _layer(op: Op) -> Layer:
     return Layer(onnx_kind(op), weight if isinstance(op, Linear) else ())
 
 
+def _with_shapes(model: bytes) -> GraphProto:
+    return onnx.shape_inference.infer_shapes(onnx.load_from_string(model), strict_mode=True).graph
+
+
 def _layers(graph: GraphProto) -> Iterable[Layer]:
-    weights = _weights(graph)
+    weights = {name: tuple(weight.dims) for name, weight in constants(graph).items()}
     shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in (*graph.value_info, *graph.output)}
     for node in graph.node:
-        if node.op_type in ("Conv", "Gemm"):
+        if node.op_type in WEIGHTED:
             shape = weights.get(node.input[1])
             if shape is None:
                 raise CountError(f"{node.op_type} {node.name} of the exported graph has no constant weight")
@@ -122,29 +158,20 @@ def _layers(graph: GraphProto) -> Iterable[Layer]:
 
 def _parameters(graph: GraphProto) -> int:
     """Numbers in weights and biases."""
-    weights = _weights(graph)
-    names = [name for node in graph.node if node.op_type in ("Conv", "Gemm") for name in node.input[1:] if name]
-    return sum(int(np.prod(weights[name])) for name in names if name in weights)
-
-
-def _weights(graph: GraphProto) -> dict[str, tuple[int, ...]]:
-    """Shapes of constants, those behind a DequantizeLinear included."""
-    shapes = {weight.name: tuple(weight.dims) for weight in graph.initializer}
-    for node in graph.node:
-        if node.op_type == "DequantizeLinear" and node.input[0] in shapes:
-            shapes[node.output[0]] = shapes[node.input[0]]
-    return shapes
+    known = constants(graph)
+    names = [name for node in graph.node if node.op_type in WEIGHTED for name in node.input[1:] if name in known]
+    return sum(prod(known[name].dims) for name in names)
 
 
 def _check_alive(graph: GraphProto) -> None:
     """Every constant and every node's result is read, and constants outside of layers are small."""
-    layers = {name for node in graph.node if node.op_type in ("Conv", "Gemm") for name in node.input}
+    layers = {name for node in graph.node if node.op_type in WEIGHTED for name in node.input}
     behind = {node.input[0] for node in graph.node if node.op_type == "DequantizeLinear" and node.output[0] in layers}
     scales = {name for node in graph.node if node.op_type in _CONVERSIONS for name in node.input[1:]}
     scales |= {name for node in graph.node if _normalises(node) for name in node.input}
     read = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
     for weight in graph.initializer:
-        numbers = int(np.prod(weight.dims))
+        numbers = prod(weight.dims)
         if weight.name not in read:
             raise CountError(f"the exported graph holds {weight.name}, {numbers:,} numbers that nothing reads")
         if numbers > 1 and weight.name not in layers | behind | scales:

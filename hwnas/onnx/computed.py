@@ -1,4 +1,4 @@
-"""What ONNX Runtime's CPU provider makes of a model: the graph that it runs, after all its fusions."""
+"""What layers compute in: as the graph has it, and as ONNX Runtime's CPU provider runs it after all its fusions."""
 
 from __future__ import annotations
 
@@ -11,11 +11,25 @@ import onnxruntime as ort
 from onnx import ModelProto, TensorProto
 
 from hwnas.errors import ModelError, OutputError, first_line
+from hwnas.onnx.read import WEIGHTED, constants
 from hwnas.onnx.wire import check_self_contained
 
 _INT8 = ("QLinearConv", "QGemm", "QLinearMatMul", "ConvInteger", "MatMulInteger")
 _FLOAT = ("Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul", "FusedMatMul")  # its blocked Conv has this name too
-_NAMES = {TensorProto.FLOAT: "fp32", TensorProto.FLOAT16: "fp16", TensorProto.BFLOAT16: "bf16"}
+_NAMES: dict[int, str] = {
+    TensorProto.FLOAT: "fp32",
+    TensorProto.FLOAT16: "fp16",
+    TensorProto.BFLOAT16: "bf16",
+    TensorProto.INT8: "int8",
+}
+
+
+def weight_precisions(model: bytes) -> dict[str, int]:
+    """{precision: layers whose weights have it}."""
+    graph = onnx.load_from_string(model).graph
+    kinds = {name: weight.data_type for name, weight in constants(graph).items()}
+    layers = [kinds.get(node.input[1], 0) for node in graph.node if node.op_type in WEIGHTED]
+    return dict(Counter(_NAMES.get(kind, "unknown") for kind in layers))
 
 
 def optimized(model: bytes) -> ModelProto:

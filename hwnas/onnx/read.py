@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import onnx
-from onnx import ModelProto
+from onnx import GraphProto, ModelProto, TensorProto
 
 from hwnas.errors import ModelError, first_line
 from hwnas.onnx.wire import check_self_contained
+
+WEIGHTED = ("Conv", "Gemm")
+"""Kinds of nodes whose second input is a weight: the layers that precisions and costs are told of."""
 
 
 def parsed(model: bytes) -> ModelProto:
@@ -38,3 +41,12 @@ def input_chw(proto: ModelProto) -> tuple[int, ...]:
     if len(dims) != 4 or not all(dims[1:]):
         raise ModelError(f"a model takes (batch, channels, height, width) of fixed size, not {dims}")
     return dims[1], dims[2], dims[3]
+
+
+def constants(graph: GraphProto) -> dict[str, TensorProto]:
+    """The graph's constants by the names that layers read: also those behind a DequantizeLinear, as they are stored."""
+    found = {weight.name: weight for weight in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "DequantizeLinear" and node.input[0] in found:
+            found[node.output[0]] = found[node.input[0]]
+    return found

@@ -15,8 +15,8 @@ from torch import nn
 
 from hwnas.arrays import Images
 from hwnas.artifacts.formats.base import Files, Format
-from hwnas.artifacts.formats.structure import graph_structure
 from hwnas.artifacts.precision import in_precision
+from hwnas.artifacts.structure import graph_structure
 from hwnas.errors import ConfigError, ModelError
 from hwnas.graph.graph import chain
 from hwnas.nn.layers import GraphModule, initialize, weights_of

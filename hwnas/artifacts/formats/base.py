@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from hwnas.artifacts.formats.structure import Structure
+from hwnas.artifacts.structure import Structure
 from hwnas.errors import ModelError, RuntimeMissingError
 from hwnas.onnx.precision.int8 import Preset
 from hwnas.progress import Progress

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
-import onnx
-from onnx import TensorProto
-
 from hwnas.artifacts.formats.base import Files, complete
-from hwnas.artifacts.formats.structure import Structure, graph_structure
-from hwnas.onnx.computed import computed_precisions
+from hwnas.artifacts.structure import Structure, graph_structure
+from hwnas.onnx.computed import computed_precisions, weight_precisions
 from hwnas.onnx.precision.int8 import ONNXRUNTIME, OPENVINO, TENSORRT, Preset
 from hwnas.progress import Progress
 from hwnas.records.target import Target
@@ -18,12 +13,6 @@ from hwnas.runtimes.onnxruntime import OnnxRuntimeSession
 from hwnas.runtimes.registry import get_runtime
 
 _PRESETS = {"cpu": ONNXRUNTIME, "openvino": OPENVINO, "cuda": TENSORRT, "tensorrt": TENSORRT}
-_NAMES = {
-    TensorProto.FLOAT: "fp32",
-    TensorProto.FLOAT16: "fp16",
-    TensorProto.BFLOAT16: "bf16",
-    TensorProto.INT8: "int8",
-}
 
 
 class OnnxFormat:
@@ -52,14 +41,3 @@ class OnnxFormat:
 
     def structure(self, files: Files) -> Structure:
         return graph_structure(files[".onnx"])
-
-
-def weight_precisions(model: bytes) -> dict[str, int]:
-    """{precision: layers whose weights have it} of an ONNX model, weights behind a DequantizeLinear included."""
-    graph = onnx.load_from_string(model).graph
-    kinds = {weight.name: weight.data_type for weight in graph.initializer}
-    for node in graph.node:
-        if node.op_type == "DequantizeLinear" and node.input[0] in kinds:
-            kinds[node.output[0]] = kinds[node.input[0]]
-    layers = [kinds.get(node.input[1], 0) for node in graph.node if node.op_type in ("Conv", "Gemm")]
-    return dict(Counter(_NAMES.get(kind, "unknown") for kind in layers))

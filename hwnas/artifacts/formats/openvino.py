@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hwnas.artifacts.formats.base import Files, complete
-from hwnas.artifacts.formats.structure import Structure, check_written
+from hwnas.artifacts.structure import Structure, check_written
 from hwnas.errors import ConfigError, ModelError, first_line
 from hwnas.onnx.precision.int8 import OPENVINO, Preset
 from hwnas.onnx.read import parsed

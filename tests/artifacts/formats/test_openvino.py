@@ -16,7 +16,7 @@ import torch
 from hwnas.artifacts.export import export_network
 from hwnas.artifacts.formats.base import Files, Format
 from hwnas.artifacts.formats.registry import get_format
-from hwnas.artifacts.formats.structure import check_written, graph_structure
+from hwnas.artifacts.structure import check_written, graph_structure
 from hwnas.errors import ConfigError, CountError, ModelError, RuntimeMissingError
 from hwnas.graph.count import count
 from hwnas.nn.network import Network

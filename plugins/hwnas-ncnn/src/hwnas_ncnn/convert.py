@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from hwnas.artifacts.formats.structure import check_written
+from hwnas.artifacts.structure import check_written
 from hwnas.errors import ModelError
 from hwnas.onnx.read import input_chw, parsed
 from hwnas.runtimes.base import missing

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hwnas.artifacts.formats.base import Files, complete
-from hwnas.artifacts.formats.structure import Structure
+from hwnas.artifacts.structure import Structure
 from hwnas.errors import ConfigError
 from hwnas.onnx.precision.int8 import ONNXRUNTIME, Preset
 from hwnas.progress import Progress

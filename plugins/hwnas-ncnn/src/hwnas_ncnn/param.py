@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from hwnas.artifacts.formats.structure import Structure
+from hwnas.artifacts.structure import Structure
 from hwnas.errors import ModelError
 
 Shape = tuple[int, ...]
