@@ -6,17 +6,14 @@ so does what it gains: where a runtime has no int8 kernel for a part, or has to 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-
-import onnx
 
 from hwnas.arrays import Images
 from hwnas.artifacts.formats.base import Format, open_here
 from hwnas.artifacts.parity import Logits, run_session, sqnr_db
 from hwnas.artifacts.timing import time_sessions
 from hwnas.onnx.precision.int8 import quantize_by
-from hwnas.onnx.precision.parts import nodes_of
 from hwnas.onnx.precision.ranges import Ranges
 from hwnas.profiling.timer import Effort
 from hwnas.records.target import Target
@@ -57,12 +54,6 @@ class Trial:
         return f"{' + '.join(self.keep) or 'nothing'} ({', '.join(told)})"
 
 
-def kept(model: bytes, parts: Collection[str]) -> set[str]:
-    """Names of the nodes of some parts."""
-    proto = onnx.load_from_string(model)
-    return {name for part in parts for name in nodes_of(proto, part)}
-
-
 def best_kept(model: bytes, ranges: Ranges, target: Target, kind: Format, images: Images) -> tuple[bytes, str]:
     """The quantized graph that keeps the best parts in float, and why these.
 
@@ -76,7 +67,7 @@ def best_kept(model: bytes, ranges: Ranges, target: Target, kind: Format, images
     preset = kind.preset(target)
     graphs: dict[bytes, tuple[str, ...]] = {}
     for keep in _COMBINATIONS:
-        graphs.setdefault(quantize_by(ranges, model, preset, kept(model, keep)), keep)
+        graphs.setdefault(quantize_by(ranges, model, preset, keep), keep)
     reference = run_session(get_runtime("onnxruntime").load(model, threads=1, precision="fp32"), images, target.batch)
     sessions, here = _sessions(list(graphs), target, kind)
     shown = images[:1].repeat(target.batch.min, axis=0)

@@ -78,8 +78,7 @@ def make(
     """
     kind = get_format(target.format)
     model = to_onnx(network.graph, weights_of(network), opset=target.opset, ir_version=target.ir_version)
-    made = in_precision(model, target, kind, calibration)
-    graph = made.model
+    graph, notes = in_precision(model, target, kind, calibration)
     if normalization:
         graph = normalization.inside(graph)
     if target.batch.fixed:
@@ -90,7 +89,7 @@ def make(
     session, runtime, lacks = open_here(kind, target, graph, files)
     return Made(
         target=target, graph=graph, files=files, normalization=normalization, runtime=runtime, lacks=lacks,
-        session=taking_images(session, normalization), notes=made.notes,
+        session=taking_images(session, normalization), notes=notes,
         precisions=kind.precisions(files, session if lacks is None else None),
     )  # fmt: skip
 

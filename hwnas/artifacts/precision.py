@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from hwnas.arrays import Images
 from hwnas.artifacts.formats.base import Format
-from hwnas.artifacts.keep_float import best_kept, kept
+from hwnas.artifacts.keep_float import best_kept
 from hwnas.errors import DataError
 from hwnas.onnx.precision.half import beyond_half, to_half
 from hwnas.onnx.precision.int8 import quantize_by, ranges_of
@@ -19,20 +17,9 @@ _BATCH_ELEMENTS = 1 << 20  # of images; all activations of a batch are in memory
 _WATCHED = 64  # images whose activations are looked at; a margin stands for the others
 
 
-@dataclass(frozen=True)
-class InPrecision:
-    """What came of a graph.
-
-    Attributes:
-        model: serialized ONNX.
-        notes: what people should know of how it came about.
-    """
-
-    model: bytes
-    notes: tuple[str, ...] = ()
-
-
-def in_precision(model: bytes, target: Target, kind: Format, calibration: Images | None) -> InPrecision:
+def in_precision(
+    model: bytes, target: Target, kind: Format, calibration: Images | None
+) -> tuple[bytes, tuple[str, ...]]:
     """``model`` as the target's runtime computes it; bf16 is asked of the runtime, its graph is fp32.
 
     Args:
@@ -42,6 +29,9 @@ def in_precision(model: bytes, target: Target, kind: Format, calibration: Images
         calibration: normalised images (N, C, H, W) that int8 takes its ranges from, and fp16 what would overflow; a
             quarter of them checks int8.
 
+    Returns:
+        The graph, serialized; notes for people on how it came about.
+
     Raises:
         DataError: int8 without images, or with images that tell no ranges.
         ModelError: the model can't be had in this precision.
@@ -49,13 +39,13 @@ def in_precision(model: bytes, target: Target, kind: Format, calibration: Images
     if target.precision == "fp16":
         wide = [] if calibration is None else beyond_half(model, calibration[:_WATCHED])
         notes = (f"kept in fp32, since fp16 would overflow: {', '.join(wide)}",) if wide else ()
-        return InPrecision(to_half(model, wide), notes)
+        return to_half(model, wide), notes
     if target.precision == "int8":
         return _quantized(model, target, kind, calibration)
-    return InPrecision(model)
+    return model, ()
 
 
-def _quantized(model: bytes, target: Target, kind: Format, calibration: Images | None) -> InPrecision:
+def _quantized(model: bytes, target: Target, kind: Format, calibration: Images | None) -> tuple[bytes, tuple[str, ...]]:
     if calibration is None or not len(calibration):
         raise DataError(f"target {target.name} needs images to calibrate with; give --data")
     if not np.isfinite(calibration).all():
@@ -71,7 +61,6 @@ def _quantized(model: bytes, target: Target, kind: Format, calibration: Images |
     note = f"activation ranges by {wanted.ranges} from {len(taken)} images"
     if wanted.keep_float == "auto":
         graph, why = best_kept(model, ranges, target, kind, calibration[-checks:])
-        return InPrecision(graph, (note, why))
-    parts = wanted.keep_float
-    graph = quantize_by(ranges, model, preset, kept(model, parts))
-    return InPrecision(graph, (note, f"kept in float: {' + '.join(parts) or 'nothing'}, as asked"))
+        return graph, (note, why)
+    graph = quantize_by(ranges, model, preset, wanted.keep_float)
+    return graph, (note, f"kept in float: {' + '.join(wanted.keep_float) or 'nothing'}, as asked")

@@ -144,7 +144,8 @@ class FormatContract:
     def _written(self, kind: Format, precision: str, batch: int | None = None) -> Files:
         _, graph, images = _example()
         target = self._target(kind, precision, batch)
-        return kind.write(in_precision(graph, target, kind, images).model, target)
+        graph, _ = in_precision(graph, target, kind, images)
+        return kind.write(graph, target)
 
     def _session(self, kind: Format, precision: str, batch: int | None = None) -> Session:
         target = self._target(kind, precision, batch)

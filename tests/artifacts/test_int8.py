@@ -157,16 +157,15 @@ def test_accuracy_first_then_latency(
 def test_auto_takes_one_of_what_it_tried_and_says_why(network: Network) -> None:
     model = onnx_of(network, CHW)
     images, kind = random_textures(32, CHW), get_format("onnx")
-    found = in_precision(model, asked("auto"), kind, images)
+    found, (ranges, why) = in_precision(model, asked("auto"), kind, images)
     choices: tuple[tuple[str, ...], ...] = ((), ("se",), ("depthwise",), ("first", "last"), ("se", "first", "last"))
-    graphs = {in_precision(model, asked(keep), kind, images).model: keep for keep in choices}
+    graphs = {in_precision(model, asked(keep), kind, images)[0]: keep for keep in choices}
     assert len(graphs) == 5
-    ranges, why = found.notes
     assert ranges == "activation ranges by mse from 24 images"
-    assert why.startswith(f"kept in float: {' + '.join(graphs[found.model]) or 'nothing'} (")
+    assert why.startswith(f"kept in float: {' + '.join(graphs[found]) or 'nothing'} (")
     assert why.count(" dB") == why.count(" ms") == 5
-    there = in_precision(model, asked("auto", "onnx-int8-tensorrt"), kind, images)
-    assert "not timed here" in there.notes[1]
+    _, (_, why) = in_precision(model, asked("auto", "onnx-int8-tensorrt"), kind, images)
+    assert "not timed here" in why
 
 
 @pytest.mark.parametrize(
@@ -188,5 +187,5 @@ def test_images_that_calibrate_nothing(network: Network, images: Images | None, 
 
 
 def test_one_image_is_enough(network: Network) -> None:
-    found = in_precision(onnx_of(network, CHW), asked(("se",)), get_format("onnx"), random_textures(1, CHW))
-    assert found.notes[1] == "kept in float: se, as asked"
+    _, notes = in_precision(onnx_of(network, CHW), asked(("se",)), get_format("onnx"), random_textures(1, CHW))
+    assert notes[1] == "kept in float: se, as asked"

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import numpy as np
-import onnxruntime as ort
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from hwnas.arrays import Images
-from hwnas.errors import ModelError, first_line
+from hwnas.errors import ModelError
+from hwnas.onnx.precision.ranges import watched
 from hwnas.onnx.read import parsed
 
 LIMIT = 65504 / 8
@@ -44,25 +44,13 @@ def beyond_half(model: bytes, images: Images) -> list[str]:
 
 def _largest(proto: ModelProto, images: Images) -> dict[str, float]:
     """Largest magnitude of the input and of every node's result over the images."""
-    watched = ModelProto()
-    watched.CopyFrom(proto)
-    entry = proto.graph.input[0].name
-    names = [name for node in proto.graph.node for name in node.output]
-    shown = {output.name for output in proto.graph.output}
-    watched.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names if name not in shown)
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = 1
-    largest = {entry: float(np.abs(images).max())}
-    try:
-        session = ort.InferenceSession(watched.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        for start in range(0, len(images), 4):  # every activation of a batch is in memory at once
-            values = session.run(names, {entry: images[start : start + 4]})
-            for name, value in zip(names, values, strict=True):
-                # NaN wins a numpy maximum, and loses Python's
-                largest[name] = float(np.maximum(largest.get(name, 0.0), np.abs(value).max()))
-    except Exception as error:  # its exception classes share no public base
-        raise ModelError(f"can't run the model to see its range: {first_line(error)}") from None
+    names = [proto.graph.input[0].name, *(name for node in proto.graph.node for name in node.output)]
+    run = watched(proto, names)
+    largest = dict.fromkeys(names, 0.0)
+    for start in range(0, len(images), 4):  # every activation of a batch is in memory at once
+        for name, values in run(images[start : start + 4]).items():
+            # NaN wins a numpy maximum, and loses Python's
+            largest[name] = float(np.maximum(largest[name], np.abs(values).max()))
     return largest
 
 

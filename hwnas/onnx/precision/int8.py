@@ -21,11 +21,11 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from hwnas.arrays import Images
 from hwnas.errors import ModelError
 from hwnas.onnx.precision.ranges import Ranges, calibrate
-from hwnas.onnx.read import input_chw, parsed
+from hwnas.onnx.read import WEIGHTED, input_chw, parsed
 from hwnas.records.target import RangeRule
 
-_WEIGHTED = ("Conv", "Gemm")
 _CLAMPS = ("Relu", "Clip")
+_IN_A_GATE = ("Conv", "Relu", "Clip", "HardSwish", "HardSigmoid", "Sigmoid")
 _LEAST_SCALE = 1e-20  # what is finer is zero; the product of two such scales, a bias's, is still a float32
 
 _Floats = npt.NDArray[np.float32]
@@ -96,25 +96,57 @@ def ranges_of(model: bytes, images: Sequence[Images], preset: Preset, rule: Rang
             finite.
     """
     proto = parsed(model)
-    names = _activations(proto, preset, _computing(proto, preset, ()))
+    names = _activations(proto, preset, _computing(proto, preset))
     return calibrate(proto, names, images, rule, signed=preset.signed)
 
 
 def quantize_by(ranges: Ranges, model: bytes, preset: Preset, keep: Collection[str] = ()) -> bytes:
-    """The model with Q/DQ pairs where ``preset`` wants them, but for the nodes named in ``keep``, which stay float.
+    """The model with Q/DQ pairs where ``preset`` wants them, but for the parts in ``keep``, which stay float.
 
     Raises:
         ModelError: not an ONNX model, or layers share weights.
     """
     proto = parsed(model)
-    computing = _computing(proto, preset, keep)
+    kept = {name for part in keep for name in nodes_of(proto, part)}
+    computing = _computing(proto, preset) - kept
     chosen = {name: ranges[name] for name in _activations(proto, preset, computing)}
     return _Quantizer(proto, preset, computing, chosen).quantized()
 
 
-def _computing(proto: ModelProto, preset: Preset, keep: Collection[str]) -> set[str]:
+def nodes_of(proto: ModelProto, part: str) -> set[str]:
+    """Names of a part's nodes, found by the graph's shape; empty where the network has no such part.
+
+    Args:
+        proto: the network, fp32.
+        part: ``se``, squeeze-and-excitation with its pooling and its product; ``depthwise`` convolutions; the ``first``
+            and the ``last`` layer with weights.
+    """
+    nodes = proto.graph.node
+    if part == "se":
+        givers = {node.output[0]: node for node in nodes}
+        return {name for node in nodes if node.op_type == "Mul" for name in _gated(node, givers)}
+    if part == "depthwise":
+        return {node.name for node in nodes if any(a.name == "group" and a.i > 1 for a in node.attribute)}
+    weighted = [node.name for node in nodes if node.op_type in WEIGHTED]
+    return set(weighted[:1] if part == "first" else weighted[-1:])
+
+
+def _gated(product: NodeProto, givers: dict[str, NodeProto]) -> set[str]:
+    """The product, its gate and the pooling that the gate starts with; empty where no factor is a gate."""
+    for factor in product.input:
+        gate = {product.name}
+        node = givers.get(factor)
+        while node is not None and node.op_type in _IN_A_GATE:
+            gate.add(node.name)
+            node = givers.get(node.input[0])
+        if node is not None and node.op_type == "GlobalAveragePool":
+            return gate | {node.name}
+    return set()
+
+
+def _computing(proto: ModelProto, preset: Preset) -> set[str]:
     """Names of the nodes that compute in int8."""
-    return {node.name for node in proto.graph.node if node.op_type in preset.ops and node.name not in keep}
+    return {node.name for node in proto.graph.node if node.op_type in preset.ops}
 
 
 def _activations(proto: ModelProto, preset: Preset, computing: set[str]) -> list[str]:
@@ -128,7 +160,7 @@ def _activations(proto: ModelProto, preset: Preset, computing: set[str]) -> list
     for node in proto.graph.node:
         if node.name not in computing:
             continue
-        taken = node.input[:1] if node.op_type in _WEIGHTED else node.input
+        taken = node.input[:1] if node.op_type in WEIGHTED else node.input
         names.update(dict.fromkeys(name for name in taken if name not in weights))
         if preset.outputs:
             result = node.output[0]
@@ -172,7 +204,7 @@ class _Quantizer:
         for index, name in enumerate(node.input):
             if name in self._scales:
                 written.input[index] = f"{name}.dequantized"
-        if node.op_type in _WEIGHTED and node.name in self._computing:
+        if node.op_type in WEIGHTED and node.name in self._computing:
             written.input[1:] = self._parameters(node)
         self._nodes.append(written)
         result = node.output[0]

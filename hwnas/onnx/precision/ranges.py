@@ -43,7 +43,7 @@ def calibrate(
     """
     if not images:
         raise ModelError("no images to calibrate with; give at least one")
-    run = _runner(proto, names)
+    run = watched(proto, names)
     rng = np.random.default_rng(0)
     ends: Ranges = dict.fromkeys(names, (0.0, 0.0))
     samples: dict[str, list[npt.NDArray[np.float32]]] = {name: [] for name in names}
@@ -60,25 +60,30 @@ def calibrate(
     return {name: _least_error(np.concatenate(samples[name]), *ends[name], signed) for name in names}
 
 
-def _runner(proto: ModelProto, names: Sequence[str]) -> Callable[[Images], dict[str, Images]]:
-    """A call that gives every tensor's values on a batch of images."""
-    watched = ModelProto()
-    watched.CopyFrom(proto)
+def watched(proto: ModelProto, names: Sequence[str]) -> Callable[[Images], dict[str, Images]]:
+    """A call that gives the values of tensors, the input or nodes' results, on images (N, C, H, W).
+
+    Raises:
+        ModelError: ONNX Runtime can't run the model; from the call, it doesn't take such images.
+    """
+    showing = ModelProto()
+    showing.CopyFrom(proto)
     shown = {output.name for output in proto.graph.output} | {entry.name for entry in proto.graph.input}
-    watched.graph.output.extend(helper.make_empty_tensor_value_info(n) for n in names if n not in shown)
+    showing.graph.output.extend(helper.make_empty_tensor_value_info(n) for n in names if n not in shown)
     options = ort.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = 1
     try:
-        session = ort.InferenceSession(watched.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(showing.SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exception classes share no public base
-        raise ModelError(f"can't run the model to calibrate it: {first_line(error)}") from None
+        raise ModelError(f"can't run the model to see its values: {first_line(error)}") from None
     entry, chw = proto.graph.input[0].name, input_chw(proto)
     computed = [name for name in names if name != entry]
 
     def run(batch: Images) -> dict[str, Images]:
-        if batch.shape[1:] != chw:
-            raise ModelError(f"can't calibrate: the model takes images of (C, H, W) {chw}, got {batch.shape[1:]}")
+        if batch.shape[1:] != chw or batch.dtype != np.float32:
+            got = f"{batch.dtype} {batch.shape[1:]}"
+            raise ModelError(f"can't calibrate: the model takes float32 images of (C, H, W) {chw}, got {got}")
         given = session.run(computed, {entry: batch}) if computed else []  # no name at all would mean all outputs
         return ({entry: batch} if entry in names else {}) | dict(zip(computed, given, strict=True))
 

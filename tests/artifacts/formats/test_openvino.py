@@ -94,7 +94,8 @@ def test_what_is_written_is_the_network(network: Network, graph: bytes, name: st
 
     target, kind = get_target(name), get_format("openvino")
     images = np.random.default_rng(0).standard_normal((4, 3, 16, 16), dtype=np.float32)
-    found = kind.structure(kind.write(in_precision(graph, target, kind, images).model, target))
+    converted, _ = in_precision(graph, target, kind, images)
+    found = kind.structure(kind.write(converted, target))
     layers = [m for m in network.modules() if isinstance(m, torch.nn.Conv2d | torch.nn.Linear)]
     assert found.layers == len(layers)
     assert found.weights == sum(layer.weight.numel() for layer in layers)

@@ -7,8 +7,16 @@ import pytest
 
 from hwnas.nn.network import Network
 from hwnas.onnx.computed import computed_precisions, optimized
-from hwnas.onnx.precision.int8 import ONNXRUNTIME, OPENVINO, TENSORRT, Preset, quantize_by, random_images, ranges_of
-from hwnas.onnx.precision.parts import PARTS, nodes_of
+from hwnas.onnx.precision.int8 import (
+    ONNXRUNTIME,
+    OPENVINO,
+    TENSORRT,
+    Preset,
+    nodes_of,
+    quantize_by,
+    random_images,
+    ranges_of,
+)
 from hwnas.space.chain import ChainSpace
 from tests.onnx_models import onnx_of
 
@@ -37,17 +45,17 @@ def test_parts_are_named(small_space: ChainSpace) -> None:
 @pytest.mark.parametrize("preset", [ONNXRUNTIME, OPENVINO, TENSORRT])
 def test_what_is_kept_reads_no_int8(small_space: ChainSpace, preset: Preset) -> None:
     model = graph_of(small_space, GATED)
-    before = onnx.load_from_string(model)
-    keep = {name for part in PARTS for name in nodes_of(before, part)}
+    parts = ("se", "depthwise", "first", "last")
+    keep = {name for part in parts for name in nodes_of(onnx.load_from_string(model), part)}
     ranges = ranges_of(model, random_images(model), preset, "mse")
-    after = onnx.load_from_string(quantize_by(ranges, model, preset, keep)).graph
+    after = onnx.load_from_string(quantize_by(ranges, model, preset, parts)).graph
     givers = {name: node.op_type for node in after.node for name in node.output}
     floats = {weight.name for weight in after.initializer if weight.data_type == onnx.TensorProto.FLOAT}
     for node in after.node:
         if node.op_type in ("Conv", "Gemm"):
             assert (node.input[1] in floats) == (node.name in keep), node.name
             assert (givers.get(node.input[1]) == "DequantizeLinear") == (node.name not in keep)
-    onnx.checker.check_model(onnx.load_from_string(quantize_by(ranges, model, preset, keep)), full_check=True)
+    onnx.checker.check_model(onnx.load_from_string(quantize_by(ranges, model, preset, parts)), full_check=True)
 
 
 def test_onnxruntime_computes_what_was_asked_and_says_so(small_space: ChainSpace) -> None:
@@ -57,8 +65,7 @@ def test_onnxruntime_computes_what_was_asked_and_says_so(small_space: ChainSpace
     assert computed_precisions(model) == {"fp32": layers}
     ranges = ranges_of(model, random_images(model), ONNXRUNTIME, "minmax")
     assert computed_precisions(quantize_by(ranges, model, ONNXRUNTIME)) == {"int8": layers}
-    keep = nodes_of(onnx.load_from_string(model), "se")
-    kept = quantize_by(ranges, model, ONNXRUNTIME, keep)
+    kept = quantize_by(ranges, model, ONNXRUNTIME, ["se"])
     assert computed_precisions(kept) == {"int8": layers - 2 * gates, "fp32": 2 * gates}
     assert not any(node.op_type == "QLinearMul" for node in optimized(kept).graph.node)
 
