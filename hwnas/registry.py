@@ -1,7 +1,7 @@
 """`Registry`: what can be asked for by a name. Installed packages add names of their own, as entry points.
 
 Groups: ``hwnas.spaces`` (:mod:`hwnas.space.registry`), ``hwnas.runtimes`` (:mod:`hwnas.runtimes.registry`),
-``hwnas.formats`` (:mod:`hwnas.artifacts.formats.registry`), ``hwnas.strategies`` (:mod:`hwnas.optimize.strategies`),
+``hwnas.formats`` (:mod:`hwnas.artifacts.formats.base`), ``hwnas.strategies`` (:mod:`hwnas.optimize.strategies`),
 ``hwnas.learners`` (:mod:`hwnas.training.learners`), ``hwnas.tasks`` (:mod:`hwnas.training.tasks`),
 ``hwnas.samplers`` (:mod:`hwnas.training.sampling`) and ``hwnas.data`` (:mod:`hwnas.data.load`); each says what it
 holds.

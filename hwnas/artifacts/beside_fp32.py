@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
-from hwnas.arrays import Images
 from hwnas.artifacts.make import Made, make
 from hwnas.artifacts.process_memory import peak_memory_mb
 from hwnas.artifacts.timing import some_images, time_sessions
@@ -14,7 +14,6 @@ from hwnas.nn.network import Network
 from hwnas.profiling.timer import Effort
 from hwnas.progress import Progress
 from hwnas.records.target import Target
-from hwnas.runtimes.base import Session
 from hwnas.tables.table import Latency
 
 _SECONDS_PER_FILE = 1.0
@@ -46,17 +45,13 @@ def costs(
     here = [one for one in made if one.lacks is None]
     if not here:
         return {}
-    sessions: dict[str, tuple[Session, Images]] = {}
-    for one in here:
-        sessions[_form(one.target)] = (one.session, some_images(input_chw, one.target.batch.min))
+    sessions = {_form(one.target): (one.session, some_images(input_chw, one.target.batch.min)) for one in here}
     for one in here:
         plain = _as_fp32(one.target)
         if _form(plain) not in sessions:
-            try:
-                session = make(network, plain, None, normalization=one.normalization).session
-            except (ModelError, RuntimeMissingError):
-                continue  # as for GPUs that TensorRT doesn't build fp32 for
-            sessions[_form(plain)] = (session, some_images(input_chw, plain.batch.min))
+            with suppress(ModelError, RuntimeMissingError):  # as for GPUs that TensorRT doesn't build fp32 for
+                session = make(network, plain, None).session
+                sessions[_form(plain)] = (session, some_images(input_chw, plain.batch.min))
     seconds = _SECONDS_PER_FILE * len(sessions)
     timing = time_sessions(sessions, Effort(at_least_s=seconds, at_most_s=2 * seconds), progress=progress)
     found = {}

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from hwnas.artifacts.card import card
 from hwnas.artifacts.entry import Normalization, taking_images
-from hwnas.artifacts.formats.registry import get_format
+from hwnas.artifacts.formats.base import get_format
 from hwnas.artifacts.predict_script import PREDICT
 from hwnas.artifacts.reference import REFERENCE
 from hwnas.errors import ModelError

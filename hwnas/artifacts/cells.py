@@ -9,7 +9,7 @@ from pathlib import Path
 from hwnas.arrays import Images
 from hwnas.artifacts.bundle import Artifact
 from hwnas.artifacts.entry import taking_images
-from hwnas.artifacts.formats.registry import get_format
+from hwnas.artifacts.formats.base import get_format
 from hwnas.artifacts.parity import compare, random_textures, run_session
 from hwnas.artifacts.process_memory import peak_memory_mb
 from hwnas.artifacts.timing import some_images

@@ -8,10 +8,10 @@ from pathlib import Path
 from hwnas.artifacts.archive import artifact_folder
 from hwnas.artifacts.bundle import ARCH, CARD, LABELS, PREPROCESSING, Artifact, checked_bytes, read_manifest
 from hwnas.artifacts.entry import facts_of, taking_images
-from hwnas.artifacts.formats.registry import get_format
+from hwnas.artifacts.formats.base import get_format
 from hwnas.artifacts.parity import compare, misses, run_session, shortfall
 from hwnas.artifacts.predict_script import PREDICT, runnable
-from hwnas.artifacts.reference import REFERENCE, Reference, read_reference
+from hwnas.artifacts.reference import REFERENCE, read_reference
 from hwnas.artifacts.structure import check_structure
 from hwnas.errors import HwnasError, ModelError, RuntimeMissingError, first_line
 from hwnas.files import read_json
@@ -44,7 +44,7 @@ def check_artifact(path: Path, *, trusted: bool = False, progress: Progress | No
     with artifact_folder(path) as folder:
         manifest = read_manifest(folder)
         found = [_finding("manifest", True, f"{manifest.SCHEMA}, written by hwnas {manifest.hwnas}")]
-        found += [_hash(folder, name, manifest) for name in sorted(manifest.sha256)]
+        found += [_tried(name, _hash, folder, name, manifest) for name in sorted(manifest.sha256)]
         found += _folder(folder, manifest)
         altered = {finding.about for finding in found if finding.passed is False}
         found += _arch(Artifact(folder, manifest), altered)
@@ -62,10 +62,10 @@ def _finding(about: str, passed: bool | None, text: str) -> Finding:
     return Finding(about=about, passed=passed, text=" ".join(text.split()))
 
 
-def _tried(about: str, check: Callable[[], str]) -> Finding:
-    """``check`` returns what it found, or raises what it missed."""
+def _tried(about: str, check: Callable[..., str], *given: object) -> Finding:
+    """``check`` of what is given returns what it found, or raises what it missed."""
     try:
-        return _finding(about, True, check())
+        return _finding(about, True, check(*given))
     except (RuntimeMissingError, _NotChecked) as error:
         return _finding(about, None, f"not checked here: {error}")
     except HwnasError as error:
@@ -74,12 +74,9 @@ def _tried(about: str, check: Callable[[], str]) -> Finding:
         return _finding(about, False, f"can't be read: {first_line(error)}")
 
 
-def _hash(folder: Path, name: str, manifest: ArtifactRecord) -> Finding:
-    def check() -> str:
-        checked_bytes(folder, name, manifest.sha256)
-        return f"SHA-256 {manifest.sha256[name][:12]}…"
-
-    return _tried(name, check)
+def _hash(folder: Path, name: str, manifest: ArtifactRecord) -> str:
+    checked_bytes(folder, name, manifest.sha256)
+    return f"SHA-256 {manifest.sha256[name][:12]}…"
 
 
 def _folder(folder: Path, manifest: ArtifactRecord) -> Iterator[Finding]:
@@ -94,23 +91,20 @@ def _folder(folder: Path, manifest: ArtifactRecord) -> Iterator[Finding]:
 
 
 def _arch(artifact: Artifact, altered: set[str]) -> Iterator[Finding]:
-    manifest = artifact.manifest
-
-    def counts() -> str:
-        graph = artifact.graph
-        counted = count(graph)
-        told = (manifest.madds, manifest.params, manifest.input_chw)
-        chw = graph.in_shapes[0]
-        if told != (counted.madds, counted.params, chw):
-            raise ModelError(
-                f"the arch has {counted.madds:,} multiply-adds, {counted.params:,} parameters and input {chw}, the "
-                f"manifest says {manifest.madds:,}, {manifest.params:,} and {manifest.input_chw}"
-            )
-        return f"{counted.madds:,} multiply-adds, {counted.params:,} parameters"
-
-    yield _tried("arch", counts)
+    yield _tried("arch", _counts, artifact)
     if not altered & {ARCH, LABELS}:
-        yield _tried("labels", lambda: _labels(artifact))
+        yield _tried("labels", _labels, artifact)
+
+
+def _counts(artifact: Artifact) -> str:
+    graph, manifest = artifact.graph, artifact.manifest
+    counted, chw = count(graph), graph.in_shapes[0]
+    if (manifest.madds, manifest.params, manifest.input_chw) != (counted.madds, counted.params, chw):
+        raise ModelError(
+            f"the arch has {counted.madds:,} multiply-adds, {counted.params:,} parameters and input {chw}, the "
+            f"manifest says {manifest.madds:,}, {manifest.params:,} and {manifest.input_chw}"
+        )
+    return f"{counted.madds:,} multiply-adds, {counted.params:,} parameters"
 
 
 def _labels(artifact: Artifact) -> str:
@@ -126,21 +120,10 @@ def _labels(artifact: Artifact) -> str:
 
 
 def _target(artifact: Artifact, file: ExportedFile, trusted: bool) -> Iterator[Finding]:
-    yield _tried(f"{file.target}: structure", lambda: _structure(artifact, file))
-    as_is: list[Session] = []
-
-    def parity() -> str:
-        reference = _reference(artifact)
-        as_is.append(artifact.open_as_is(file, trusted=trusted))
-        return _parity(taking_images(as_is[0], artifact.normalization(file)), file, reference)
-
-    yield _tried(f"{file.target}: parity", parity)
-    yield _tried(f"{file.target}: precision", lambda: _precision(artifact, file, next(iter(as_is), None)))
-
-
-def _reference(artifact: Artifact) -> Reference:
-    data = checked_bytes(artifact.path, REFERENCE, artifact.manifest.sha256)
-    return read_reference(data, artifact.manifest.input_chw)
+    opened: list[Session] = []
+    yield _tried(f"{file.target}: structure", _structure, artifact, file)
+    yield _tried(f"{file.target}: parity", _parity, artifact, file, trusted, opened)
+    yield _tried(f"{file.target}: precision", _precision, artifact, file, next(iter(opened), None))
 
 
 def _structure(artifact: Artifact, file: ExportedFile) -> str:
@@ -164,7 +147,11 @@ def _structure(artifact: Artifact, file: ExportedFile) -> str:
     return f"the arch's multiply-adds and weights; opset {facts.opset}, IR version {facts.ir_version}"
 
 
-def _parity(session: Session, file: ExportedFile, reference: Reference) -> str:
+def _parity(artifact: Artifact, file: ExportedFile, trusted: bool, opened: list[Session]) -> str:
+    data = checked_bytes(artifact.path, REFERENCE, artifact.manifest.sha256)
+    reference = read_reference(data, artifact.manifest.input_chw)
+    opened.append(artifact.open_as_is(file, trusted=trusted))
+    session = taking_images(opened[0], artifact.normalization(file))
     logits = run_session(session, reference.images, file.settings.batch)
     fresh, then = compare(reference.logits, logits, REFERENCE), file.recheck
     missed = misses(fresh, file.settings.tolerance)

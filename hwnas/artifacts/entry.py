@@ -18,7 +18,6 @@ from hwnas.errors import ConfigError, ModelError
 from hwnas.onnx.read import parsed
 from hwnas.records.artifact import InputSpec
 from hwnas.records.model import Preprocessing
-from hwnas.records.target import Target
 from hwnas.runtimes.base import Session
 
 PREFIX = "preprocessing"
@@ -92,15 +91,6 @@ class Normalization:
         proto.graph.node.extend(nodes)
         entry.CopyFrom(helper.make_tensor_value_info(entry.name, TensorProto.UINT8, sizes))
         return bytes(proto.SerializeToString(deterministic=True))
-
-
-def normalization_of(target: Target, preprocessing: Preprocessing | None, channels: int) -> Normalization | None:
-    """What ``target`` wants inside the graph; None where it stays outside.
-
-    Raises:
-        ConfigError: it wants what the model doesn't say.
-    """
-    return Normalization.of(preprocessing, channels) if target.preprocessing == "inside" else None
 
 
 def with_batch(graph: bytes, batch: int) -> bytes:

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from hwnas.arrays import Images
 from hwnas.artifacts.beside_fp32 import Cost, costs
 from hwnas.artifacts.bundle import ARCH, LABELS, OWN_FILES, PREPROCESSING, Artifact, hashes, write_artifact
-from hwnas.artifacts.entry import facts_of, normalization_of
-from hwnas.artifacts.formats.registry import get_format
+from hwnas.artifacts.entry import Normalization, facts_of
+from hwnas.artifacts.formats.base import get_format
 from hwnas.artifacts.make import Made, check_readable, make
 from hwnas.artifacts.parity import Evidence, compare, judge, logits_of, random_textures, run_session
 from hwnas.artifacts.predict_script import PREDICT, predict_script
@@ -82,12 +82,12 @@ def export_network(
     for name, given in (("checks", images), ("calibration", calibration)):
         if given.shape[1:] != chw or given.dtype != np.float32 or not len(given):
             raise DataError(f"images for the {name} must be float32 (N, {chw}), got {given.dtype} {given.shape}")
-    inside = [normalization_of(target, info.preprocessing, chw[0]) for target in chosen]
-    if normalization := next(filter(None, inside), None):
+    if any(target.preprocessing == "inside" for target in chosen):
+        normalization = Normalization.of(info.preprocessing, chw[0])
         images = normalization.images(normalization.pixels(images))  # as bytes can say them
     made = []
     for index, target in enumerate(chosen):
-        one = make(network, target, calibration, progress, normalization=inside[index])
+        one = make(network, target, calibration, progress)
         if drawn and target.precision == "int8":
             one = replace(one, notes=(*one.notes, _NOT_OF_DATA))
         made.append(one)
@@ -97,7 +97,7 @@ def export_network(
     judged = [judge(one.session, one.target, one.precisions, evidence) for one in made]
     _refuse_failed(output, made, judged)
     spent = costs(network, made, chw, progress)
-    reference, packed = reference_of(network, images, info.preprocessing)
+    reference = reference_of(network, images, info.preprocessing)
     files = [_entry(one, found, spent.get(one.target.name), reference) for one, found in zip(made, judged, strict=True)]
     space = network.space.ref
     if space.definition:  # it says everything: where it came from is nobody's business
@@ -106,7 +106,7 @@ def export_network(
         ARCH: to_json({**network.arch.to_dict(), "space": space.source}).encode(),
         PREPROCESSING: to_json(info.preprocessing and info.preprocessing.plain()).encode(),
         LABELS: to_json(info.labels).encode(),
-        REFERENCE: packed,
+        REFERENCE: reference.packed(),
     }
     if script := predict_script(files, info.preprocessing, space.resolution):
         contents[PREDICT] = script

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from hwnas.arrays import Images
 from hwnas.artifacts.entry import Normalization, taking_images, with_batch
-from hwnas.artifacts.formats.base import Files, open_here
-from hwnas.artifacts.formats.registry import get_format
+from hwnas.artifacts.formats.base import Files, get_format, open_here
 from hwnas.artifacts.precision import in_precision
 from hwnas.artifacts.structure import check_structure, check_versions
 from hwnas.errors import ConfigError, ModelError
@@ -30,7 +29,6 @@ class Made:
         target: that was asked for.
         graph: the ONNX graph that the files were made of.
         files: by suffix.
-        normalization: that lies in the graph, None where it doesn't.
         runtime: the target's, None where it can't run here.
         session: of the files on the target's runtime or, where that can't run here, of the graph on ONNX Runtime's CPU
             provider, which computes the same values. It takes normalised images, wherever the normalisation lies.
@@ -42,7 +40,6 @@ class Made:
     target: Target
     graph: bytes
     files: Files
-    normalization: Normalization | None
     runtime: Runtime | None
     session: Session
     lacks: str | None
@@ -55,22 +52,14 @@ class Made:
         return {f"{self.target.name}{suffix}": content for suffix, content in self.files.items()}
 
 
-def make(
-    network: Network,
-    target: Target,
-    calibration: Images | None,
-    progress: Progress | None = None,
-    *,
-    normalization: Normalization | None = None,
-) -> Made:
-    """Write ``network`` for ``target``.
+def make(network: Network, target: Target, calibration: Images | None, progress: Progress | None = None) -> Made:
+    """Write ``network``, as it computes in eval mode, for ``target``.
 
     Args:
-        network: in eval mode.
+        network: its ``info`` says how images are normalised, where the target wants that inside.
         target: what to make.
         calibration: normalised images (N, C, H, W), for int8's ranges and fp16's overflows.
         progress: of a long build.
-        normalization: to put into the graph.
 
     Raises:
         ConfigError, DataError, ModelError, RuntimeMissingError: the target can't be made.
@@ -79,6 +68,9 @@ def make(
     kind = get_format(target.format)
     model = to_onnx(network.graph, weights_of(network), opset=target.opset, ir_version=target.ir_version)
     graph, notes = in_precision(model, target, kind, calibration)
+    channels = network.graph.in_shapes[0][0]
+    inside = target.preprocessing == "inside"
+    normalization = Normalization.of(network.info.preprocessing, channels) if inside else None
     if normalization:
         graph = normalization.inside(graph)
     if target.batch.fixed:
@@ -88,7 +80,7 @@ def make(
     files = kind.write(graph, target, progress)
     session, runtime, lacks = open_here(kind, target, graph, files)
     return Made(
-        target=target, graph=graph, files=files, normalization=normalization, runtime=runtime, lacks=lacks,
+        target=target, graph=graph, files=files, runtime=runtime, lacks=lacks,
         session=taking_images(session, normalization), notes=notes,
         precisions=kind.precisions(files, session if lacks is None else None),
     )  # fmt: skip

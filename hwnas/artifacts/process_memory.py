@@ -20,8 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 import hwnas
-from hwnas.artifacts.formats.base import Files
-from hwnas.artifacts.formats.registry import get_format
+from hwnas.artifacts.formats.base import Files, get_format
 from hwnas.artifacts.timing import some_images
 from hwnas.errors import ModelError
 from hwnas.files import read_json, to_json

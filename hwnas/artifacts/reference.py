@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from hwnas.arrays import Images
+from hwnas.arrays import Images, Pixels
 from hwnas.artifacts.entry import Normalization
 from hwnas.artifacts.parity import Logits, logits_of
 from hwnas.errors import ModelError
@@ -27,17 +26,27 @@ class Reference:
 
     Attributes:
         pixels: uint8 (N, H, W, C).
-        images: the same as the network takes them, float32 (N, C, H, W).
+        normalization: from these to what the network takes.
         logits: float32 (N, classes).
     """
 
-    pixels: npt.NDArray[np.uint8]
-    images: Images
+    pixels: Pixels
+    normalization: Normalization
     logits: Logits
 
+    @property
+    def images(self) -> Images:
+        """As the network takes them, float32 (N, C, H, W)."""
+        return self.normalization.images(self.pixels)
 
-def reference_of(network: Network, images: Images, preprocessing: Preprocessing | None) -> tuple[Reference, bytes]:
-    """A few of ``images`` (N, C, H, W), float32, rounded to whole pixels, and the file that holds them.
+    def packed(self) -> bytes:
+        """The file that holds it."""
+        mean, std = np.array(self.normalization.mean), np.array(self.normalization.std)
+        return save({"pixels": self.pixels, "mean": mean, "std": std, "logits": self.logits})
+
+
+def reference_of(network: Network, images: Images, preprocessing: Preprocessing | None) -> Reference:
+    """A few of ``images`` (N, C, H, W), float32, rounded to whole pixels.
 
     Raises:
         ConfigError: the preprocessing has no mean and deviation for each channel.
@@ -46,14 +55,12 @@ def reference_of(network: Network, images: Images, preprocessing: Preprocessing 
     unknown = Normalization((0.5,) * channels, (0.25,) * channels)  # as of a network with random weights
     normalization = Normalization.of(preprocessing, channels) if preprocessing else unknown
     pixels = normalization.pixels(images[:: max(len(images) // _INPUTS, 1)][:_INPUTS])
-    inputs = normalization.images(pixels)
-    found = Reference(pixels=pixels, images=inputs, logits=logits_of(network, inputs))
-    tensors = {"pixels": pixels, "mean": np.array(normalization.mean), "std": np.array(normalization.std)}
-    return found, save({**tensors, "logits": found.logits})
+    logits = logits_of(network, normalization.images(pixels))
+    return Reference(pixels=pixels, normalization=normalization, logits=logits)
 
 
 def read_reference(data: bytes, input_chw: tuple[int, ...]) -> Reference:
-    """What :func:`reference_of` wrote.
+    """What :meth:`Reference.packed` gave.
 
     Raises:
         ModelError: another file, or of another network's input.
@@ -63,18 +70,14 @@ def read_reference(data: bytes, input_chw: tuple[int, ...]) -> Reference:
     except (SafetensorError, ValueError, KeyError) as error:
         raise ModelError(f"{REFERENCE} isn't a safetensors file: {' '.join(str(error).split())}") from None
     channels, height, width = input_chw
-    pixels, logits = tensors.get("pixels"), tensors.get("logits")
-    if pixels is None or pixels.dtype != np.uint8 or pixels.shape[1:] != (height, width, channels) or not len(pixels):
+    pixels, logits, mean, std = (tensors.get(name, np.empty(0)) for name in ("pixels", "logits", "mean", "std"))
+    if pixels.dtype != np.uint8 or pixels.shape[1:] != (height, width, channels) or not len(pixels):
         raise ModelError(f"{REFERENCE}: pixels must be uint8 (N, {height}, {width}, {channels})")
-    if logits is None or logits.dtype != np.float32 or logits.ndim != 2 or len(logits) != len(pixels):
+    if logits.dtype != np.float32 or logits.ndim != 2 or len(logits) != len(pixels):
         raise ModelError(f"{REFERENCE}: logits must be float32 ({len(pixels)}, classes)")
-    mean, std = (tensors.get(name) for name in ("mean", "std"))
-    for values in (mean, std):
-        if values is None or values.shape != (channels,) or not np.isfinite(values).all():
-            raise ModelError(f"{REFERENCE} must have mean and std of its {channels} channels")
-    assert mean is not None
-    assert std is not None
+    if {mean.shape, std.shape} != {(channels,)} or not np.isfinite([mean, std]).all():
+        raise ModelError(f"{REFERENCE} must have mean and std of its {channels} channels")
     if not (std > 0).all():
         raise ModelError(f"{REFERENCE}: images are divided by std {std.tolist()}; it must be above 0")
     normalization = Normalization(tuple(map(float, mean)), tuple(map(float, std)))
-    return Reference(pixels=pixels, images=normalization.images(pixels), logits=logits)
+    return Reference(pixels=pixels, normalization=normalization, logits=logits)

@@ -140,7 +140,7 @@ def test_the_reference_is_what_the_data_path_gives(shipped: Shipped) -> None:
     """Pixels of the data set, and PyTorch's logits of what the data set makes of them."""
     data = shipped.data
     given = data.test_images(64)
-    _, packed = reference_of(shipped.network, given, data.preprocessing)
+    packed = reference_of(shipped.network, given, data.preprocessing).packed()
     found = read_reference(packed, (3, 16, 16))
     pixels = data.test.pixels(torch.arange(64) * len(data.test.labels) // 64)[::8]
     np.testing.assert_array_equal(found.pixels, pixels.permute(0, 2, 3, 1).numpy())

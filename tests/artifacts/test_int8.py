@@ -10,11 +10,10 @@ import pytest
 from onnx import numpy_helper
 
 from hwnas.arrays import Images
-from hwnas.artifacts.formats.registry import get_format
-from hwnas.artifacts.keep_float import Trial, choose
+from hwnas.artifacts.formats.base import get_format
 from hwnas.artifacts.make import Made, make
 from hwnas.artifacts.parity import Evidence, compare, judge, logits_of, misses, random_textures, sqnr_db
-from hwnas.artifacts.precision import in_precision
+from hwnas.artifacts.precision import Trial, choose, in_precision
 from hwnas.errors import DataError, HwnasError
 from hwnas.nn.network import Network
 from hwnas.records.artifact import Verdict

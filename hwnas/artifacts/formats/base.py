@@ -1,8 +1,11 @@
-"""`Format`: one kind of model file, from the ONNX graph it is made of to a session that runs it."""
+"""`Format`: one kind of model file, from the ONNX graph it is made of to a session that runs it.
+
+Which there are: those of hwnas, and those that installed packages add (entry points ``hwnas.formats``).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from hwnas.artifacts.structure import Structure
@@ -10,6 +13,7 @@ from hwnas.errors import ModelError, RuntimeMissingError
 from hwnas.onnx.precision.int8 import Preset
 from hwnas.progress import Progress
 from hwnas.records.target import Target
+from hwnas.registry import Registry
 from hwnas.runtimes.base import Runtime, Session
 from hwnas.runtimes.registry import get_runtime
 
@@ -71,6 +75,29 @@ class Format(Protocol):
             ModelError: the files can't be read.
             RuntimeMissingError: what reads them isn't installed.
         """
+
+
+FORMATS = Registry[Callable[[], Format]](
+    "hwnas.formats",
+    "format",
+    {
+        "onnx": "hwnas.artifacts.formats.onnx:OnnxFormat",
+        "openvino": "hwnas.artifacts.formats.openvino:OpenVinoFormat",
+        "tensorrt": "hwnas.artifacts.formats.tensorrt:tensorrt",
+        "tensorrt-rtx": "hwnas.artifacts.formats.tensorrt:tensorrt_rtx",
+    },
+    RuntimeMissingError,
+    "or install what has it",
+)
+
+
+def get_format(name: str) -> Format:
+    """A format by name.
+
+    Raises:
+        RuntimeMissingError: unknown, or the package that has it isn't installed.
+    """
+    return FORMATS.get(name)()
 
 
 def complete(kind: Format, files: Files) -> None:

@@ -6,8 +6,7 @@ import pytest
 
 pytest.importorskip("hwnas_ncnn", reason="the package of plugins/hwnas-ncnn isn't installed")
 
-from hwnas.artifacts.formats.base import Format
-from hwnas.artifacts.formats.registry import FORMATS, get_format
+from hwnas.artifacts.formats.base import FORMATS, Format, get_format
 from hwnas.runtimes.base import Runtime
 from hwnas.runtimes.registry import RUNTIMES, get_runtime
 from hwnas.testing import FormatContract, RuntimeContract

@@ -17,7 +17,7 @@ from hwnas_ncnn.convert import to_ncnn
 from hwnas_ncnn.param import read_param
 from hwnas_ncnn.runtime import Ncnn
 
-from hwnas.artifacts.formats.registry import get_format
+from hwnas.artifacts.formats.base import get_format
 from hwnas.errors import ConfigError, ModelError
 from hwnas.graph.count import count
 from hwnas.nn.network import Network

@@ -7,10 +7,8 @@ from pathlib import Path
 import pytest
 
 from hwnas.artifacts.export import export_network
-from hwnas.artifacts.formats import registry
-from hwnas.artifacts.formats.base import Format
+from hwnas.artifacts.formats.base import FORMATS, Format, get_format
 from hwnas.artifacts.formats.onnx import OnnxFormat
-from hwnas.artifacts.formats.registry import FORMATS, get_format
 from hwnas.errors import RuntimeMissingError
 from hwnas.flow.bench import bench
 from hwnas.nn.network import Network
@@ -49,7 +47,7 @@ def test_an_artifact_with_files_of_a_package_that_isnt_here(
     """The rest of it is benched."""
     (tmp_path / "foreign.yaml").write_text(TARGET)
     with monkeypatch.context() as patched:
-        patched.setitem(registry.FORMATS._built_in, "foreign", OnnxFormat)
+        patched.setitem(FORMATS._built_in, "foreign", OnnxFormat)
         network = Network(small_space, [1] * small_space.num_layers).eval()
         artifact = export_network(network, ["onnx-fp32", str(tmp_path / "foreign.yaml")], tmp_path / "artifact")
     found = bench([artifact], effort=Effort(rounds=2, runs_per_round=1, warmup_runs=1, at_least_s=0, at_most_s=0))

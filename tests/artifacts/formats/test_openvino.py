@@ -14,8 +14,7 @@ import pytest
 import torch
 
 from hwnas.artifacts.export import export_network
-from hwnas.artifacts.formats.base import Files, Format
-from hwnas.artifacts.formats.registry import get_format
+from hwnas.artifacts.formats.base import Files, Format, get_format
 from hwnas.artifacts.structure import check_written, graph_structure
 from hwnas.errors import ConfigError, CountError, ModelError, RuntimeMissingError
 from hwnas.graph.count import count
@@ -63,7 +62,7 @@ def test_another_process_writes_the_same_bytes(files: Files, graph: bytes, tmp_p
     (tmp_path / "graph.onnx").write_bytes(graph)
     program = f"""
 import sys
-from hwnas.artifacts.formats.registry import get_format
+from hwnas.artifacts.formats.base import get_format
 from hwnas.records.target import get_target
 graph = open({str(tmp_path / "graph.onnx")!r}, "rb").read()
 sys.stdout.buffer.write(get_format("openvino").write(graph, get_target("openvino-fp32"))[".xml"])

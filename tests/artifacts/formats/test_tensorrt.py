@@ -13,12 +13,10 @@ import onnx
 import pytest
 import torch
 
-from hwnas.artifacts import engine_sidecar as sidecar_module
-from hwnas.artifacts.engine_sidecar import read_sidecar, sha256, this_platform
 from hwnas.artifacts.export import export_network
-from hwnas.artifacts.formats.base import Files
-from hwnas.artifacts.formats.registry import get_format
-from hwnas.artifacts.formats.tensorrt import TensorRtFormat
+from hwnas.artifacts.formats import tensorrt as format_module
+from hwnas.artifacts.formats.base import Files, get_format
+from hwnas.artifacts.formats.tensorrt import TensorRtFormat, read_sidecar, sha256, this_platform
 from hwnas.artifacts.make import make
 from hwnas.artifacts.parity import random_textures
 from hwnas.errors import HwnasError, ModelError, ParityError, RuntimeMissingError
@@ -207,8 +205,8 @@ def test_300_mutated_sidecars_give_a_typed_error_or_load(files: Files) -> None:
 def test_platforms_have_one_name_each(
     system: str, machine: str, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sidecar_module.sys, "platform", system)
-    monkeypatch.setattr(sidecar_module.platform, "machine", lambda: machine)
+    monkeypatch.setattr(format_module.sys, "platform", system)
+    monkeypatch.setattr(format_module.platform, "machine", lambda: machine)
     assert this_platform() == expected
 
 
