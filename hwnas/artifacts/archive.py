@@ -17,10 +17,10 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from hwnas.artifacts.bundle import checked_bytes, load_artifact, read_manifest
+from hwnas.artifacts.bundle import checked_bytes, load_artifact
 from hwnas.errors import ModelError, OutputError
 from hwnas.files import new_folder, refuse_existing, write_atomic
-from hwnas.records.artifact import MANIFEST
+from hwnas.records.artifact import MANIFEST, ArtifactRecord
 from hwnas.records.target import PlainName
 
 MAX_FILES = 1000
@@ -79,11 +79,7 @@ def unzipped(source: Path, output: Path) -> Iterator[Path]:
 
 @contextmanager
 def artifact_folder(path: Path) -> Iterator[Path]:
-    """The folder of an artifact that may be a zip file, which is unpacked for as long as it is looked at.
-
-    Raises:
-        ModelError: see :func:`unzipped`.
-    """
+    """The folder of an artifact that may be a zip file: that is unpacked for as long as it is looked at."""
     if not path.is_file():
         yield path
         return
@@ -101,7 +97,7 @@ def _unpack(source: Path, folder: Path) -> None:
             if entries[MANIFEST].file_size > MAX_MANIFEST_BYTES:
                 raise ModelError(f"{source}: {MANIFEST} would unpack to {entries[MANIFEST].file_size} bytes")
             _extract(archive, MANIFEST, folder)
-            listed = read_manifest(folder).sha256
+            listed = ArtifactRecord.read(folder / MANIFEST).sha256
             if odd := sorted(entries.keys() ^ {MANIFEST, *listed}):
                 where = "in the archive and not" if odd[0] in entries else "not in the archive and"
                 raise ModelError(f"{source}: {odd[0]!r} is {where} in {MANIFEST}")
@@ -125,11 +121,7 @@ def _extract(archive: zipfile.ZipFile, name: str, folder: Path) -> None:
 
 
 def _harmless(entries: list[zipfile.ZipInfo], source: Path) -> list[zipfile.ZipInfo]:
-    """The entries, if each is a plain file of a sane size, of a name that is fine on every system.
-
-    Raises:
-        ModelError: one isn't; the message says which and why.
-    """
+    """The entries, if each is a plain file of a sane size, of a name that is fine on every system."""
 
     def refuse(entry: zipfile.ZipInfo, why: str) -> ModelError:
         return ModelError(f"{source}: {entry.filename[:200]!r} {why}; nothing was unpacked")

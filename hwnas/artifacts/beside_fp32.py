@@ -21,28 +21,20 @@ _SECONDS_PER_FILE = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What one inference of a file costs here, on one thread with its target's smallest batch.
-
-    Attributes:
-        latency: of the file.
-        fp32_ms: median of the same format in fp32; None where that can't be had.
-        memory_mb: see :func:`hwnas.artifacts.process_memory.peak_memory_mb`.
-    """
+    """What one inference of a file costs here; see :class:`hwnas.records.artifact.ExportedFile`."""
 
     latency: Latency
     fp32_ms: float | None
     memory_mb: float | None
 
 
-def costs(
-    network: Network, made: Sequence[Made], input_chw: tuple[int, ...], progress: Progress | None = None
-) -> dict[str, Cost]:
+def costs(network: Network, made: Sequence[Made], progress: Progress | None = None) -> dict[str, Cost]:
     """The cost of each file that can run here, by its target's name.
 
     Raises:
         ModelError: a file fails when it is timed, or crashes the process that its memory is measured in.
     """
-    here = [one for one in made if one.lacks is None]
+    here, input_chw = [one for one in made if one.lacks is None], network.graph.in_shapes[0]
     if not here:
         return {}
     sessions = {_form(one.target): (one.session, some_images(input_chw, one.target.batch.min)) for one in here}

@@ -46,20 +46,12 @@ class Artifact:
 
     @property
     def arch(self) -> Arch:
-        """Which arch was exported.
-
-        Raises:
-            ArchError, SpaceError: the manifest describes none.
-        """
+        """What was exported; ArchError or SpaceError where the manifest describes no arch."""
         return Arch(get_space(self.manifest.space), self.manifest.choices)
 
     @property
     def graph(self) -> Graph:
-        """The network that was exported.
-
-        Raises:
-            ArchError, SpaceError: the manifest describes none.
-        """
+        """The network of :attr:`arch`, kept stabilizers included."""
         return self.manifest.space_of_network().graph(self.arch.choices)
 
     @property
@@ -74,11 +66,7 @@ class Artifact:
         return None if found is None else validated(Preprocessing, found, path, ModelError)
 
     def read(self, file: ExportedFile) -> dict[str, bytes]:
-        """{suffix: content} of a target's files, checked against the manifest.
-
-        Raises:
-            ModelError: a file is missing or was altered.
-        """
+        """{suffix: content} of a target's files; see :func:`checked_bytes`."""
         return {
             name.removeprefix(file.target): checked_bytes(self.path, name, self.manifest.sha256) for name in file.files
         }
@@ -114,19 +102,10 @@ def load_artifact(path: Path) -> Artifact:
     Raises:
         ModelError: no manifest, a malformed one, or a file that is missing, altered or leads out of the folder.
     """
-    manifest = read_manifest(path)
+    manifest = ArtifactRecord.read(path / MANIFEST)
     for name in manifest.sha256:
         checked_bytes(path, name, manifest.sha256)
     return Artifact(path, manifest)
-
-
-def read_manifest(folder: Path) -> ArtifactRecord:
-    """The manifest alone; no other file is looked at.
-
-    Raises:
-        ModelError: there is none, it is malformed, or it has files without a hash.
-    """
-    return ArtifactRecord.read(folder / MANIFEST)
 
 
 def checked_bytes(folder: Path, name: str, sha256: Mapping[str, str]) -> bytes:
@@ -148,13 +127,7 @@ def checked_bytes(folder: Path, name: str, sha256: Mapping[str, str]) -> bytes:
 
 
 def write_artifact(output: Path, manifest: ArtifactRecord, info: ModelInfo, contents: Mapping[str, bytes]) -> Artifact:
-    """Write an artifact, whole or not at all, and read it back.
-
-    Args:
-        output: folder to make.
-        manifest: that has the hashes of the contents; the model card's is added.
-        info: of the network, for the model card.
-        contents: the files, without manifest and model card.
+    """Write an artifact of ``contents``, a manifest and a model card, whole or not at all, and read it back.
 
     Raises:
         OutputError: the output exists or can't be written.

@@ -15,21 +15,17 @@ _SHOWN_LABELS = 100
 
 
 def card(manifest: ArtifactRecord, info: ModelInfo) -> str:
-    """The card as Markdown (CommonMark with tables).
-
-    Args:
-        manifest: of the artifact.
-        info: of the network.
-    """
+    """The card as Markdown (CommonMark with tables)."""
     chw = "×".join(map(str, manifest.input_chw))
     space = manifest.space
+    random = manifest.made_from.get("weights", "").startswith("random")
     lines = [
         f"# {literal(space.name)} for {literal(', '.join(file.target for file in manifest.files))}",
         "",
         f"An image classifier: {chw} in, {space.classes} classes out; {manifest.madds / 1e6:,.1f} M multiply-adds, "
         f"{manifest.params / 1e6:.2f} M parameters. Written by hwnas {literal(manifest.hwnas)}.",
         "",
-        *(["**Random weights: for timing only.**", ""] if _random(manifest) else []),
+        *(["**Random weights: for timing only.**", ""] if random else []),
         *_section("Files", _files(manifest)),
         *_section("Run it", _run_it(manifest)),
         *_section("Accuracy", _accuracy(manifest)),
@@ -47,10 +43,6 @@ def literal(text: object) -> str:
     line = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
     line = re.sub(r"([\\`*_{}\[\]<>()#+!|~&^$@]|:(?=//)|(?<=www)\.)", r"\\\1", line)  # the last two: no links
     return re.sub(r"^(\d*)([-=.)])", r"\1\\\2", line)  # no list or heading where it begins a line
-
-
-def _random(manifest: ArtifactRecord) -> bool:
-    return manifest.made_from.get("weights", "").startswith("random")
 
 
 def _section(title: str, lines: Iterable[str]) -> Iterator[str]:

@@ -24,11 +24,7 @@ _COMPARED_IMAGES = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One file on one runtime with some threads and images per inference: a row of the table.
-
-    Attributes:
-        file: its target names the runtime.
-    """
+    """A row of the table; the file's target names the runtime."""
 
     artifact: Artifact
     file: ExportedFile
@@ -37,7 +33,6 @@ class Cell:
 
     @property
     def runtime(self) -> str:
-        """That runs it here."""
         return self.file.settings.runtime
 
     @property
@@ -86,11 +81,7 @@ class Loaded:
 
 
 class Loader:
-    """Loads cells.
-
-    Args:
-        trusted: whether engines that nothing vouches for may be loaded.
-    """
+    """Loads cells; ``trusted``: also engines that nothing vouches for."""
 
     def __init__(self, trusted: bool) -> None:
         self._trusted = trusted
@@ -106,13 +97,12 @@ class Loader:
             RuntimeMissingError: its runtime isn't here, or can't run here.
         """
         where = (cell.artifact.path, cell.file.target, cell.runtime)
-        if where in self._missing:
-            raise self._missing[where]
-        try:
-            return self._load(cell, where)
-        except RuntimeMissingError as error:
-            self._missing[where] = error
-            raise
+        if where not in self._missing:
+            try:
+                return self._load(cell, where)
+            except RuntimeMissingError as error:
+                self._missing[where] = error
+        raise self._missing[where]
 
     def _load(self, cell: Cell, where: tuple[Path, str, str]) -> Loaded:
         target, chw = cell.file.settings, cell.artifact.manifest.input_chw

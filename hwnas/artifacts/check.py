@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from hwnas.artifacts.archive import artifact_folder
-from hwnas.artifacts.bundle import ARCH, CARD, LABELS, PREPROCESSING, Artifact, checked_bytes, read_manifest
+from hwnas.artifacts.bundle import ARCH, CARD, LABELS, PREPROCESSING, Artifact, checked_bytes
 from hwnas.artifacts.entry import facts_of, taking_images
 from hwnas.artifacts.formats.base import get_format
 from hwnas.artifacts.parity import compare, misses, run_session, shortfall
@@ -31,18 +31,13 @@ class _NotChecked(Exception):  # noqa: N818  (nothing is wrong)
 
 
 def check_artifact(path: Path, *, trusted: bool = False, progress: Progress | None = None) -> CheckRecord:
-    """Check an artifact, a folder or a zip file.
-
-    Args:
-        path: of it.
-        trusted: whether engines that nothing vouches for may be loaded.
-        progress: called with (what, done, total).
+    """Check an artifact, a folder or a zip file; see :func:`hwnas.flow.artifact.check`.
 
     Raises:
         ModelError: there is no manifest, a malformed one, or an archive that could do harm: nothing can be checked.
     """
     with artifact_folder(path) as folder:
-        manifest = read_manifest(folder)
+        manifest = ArtifactRecord.read(folder / MANIFEST)
         found = [_finding("manifest", True, f"{manifest.SCHEMA}, written by hwnas {manifest.hwnas}")]
         found += [_tried(name, _hash, folder, name, manifest) for name in sorted(manifest.sha256)]
         found += _folder(folder, manifest)

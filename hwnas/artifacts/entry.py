@@ -70,22 +70,20 @@ class Normalization:
         sizes = [d.dim_param or d.dim_value for d in (batch, height, width, channels)]
         scale = np.float32(1) / (np.float32(255) * np.array(self.std, np.float32))
         offset = -np.array(self.mean, np.float32) / np.array(self.std, np.float32)
-        names = [entry.name, *(f"{PREFIX}.{step}" for step in ("cast", "transpose", "scale", "offset"))]
+        cast, planes, scaled, shifted = (f"{PREFIX}.{step}" for step in ("cast", "transpose", "scale", "offset"))
         proto.graph.initializer.extend(
             numpy_helper.from_array(value.reshape(-1, 1, 1), f"{name}.constant")
-            for name, value in ((names[3], scale), (names[4], offset))
+            for name, value in ((scaled, scale), (shifted, offset))
         )
         # runtimes want bytes cast before anything else happens to them
         steps = [
-            helper.make_node("Cast", names[0:1], names[1:2], names[1], to=TensorProto.FLOAT),
-            helper.make_node("Transpose", names[1:2], names[2:3], names[2], perm=[0, 3, 1, 2]),
-            helper.make_node("Mul", [names[2], f"{names[3]}.constant"], names[3:4], names[3]),
-            helper.make_node("Add", [names[3], f"{names[4]}.constant"], names[4:5], names[4]),
+            helper.make_node("Cast", [entry.name], [cast], cast, to=TensorProto.FLOAT),
+            helper.make_node("Transpose", [cast], [planes], planes, perm=[0, 3, 1, 2]),
+            helper.make_node("Mul", [planes, f"{scaled}.constant"], [scaled], scaled),
+            helper.make_node("Add", [scaled, f"{shifted}.constant"], [shifted], shifted),
         ]
         for node in proto.graph.node:
-            for index, name in enumerate(node.input):
-                if name == entry.name:
-                    node.input[index] = names[4]
+            node.input[:] = [shifted if name == entry.name else name for name in node.input]
         nodes = [*steps, *proto.graph.node]
         del proto.graph.node[:]
         proto.graph.node.extend(nodes)
@@ -107,18 +105,18 @@ def taking_images(session: Session, normalization: Normalization | None) -> Sess
     return _PixelSession(session, normalization) if normalization else session
 
 
+@dataclass(frozen=True)
 class _PixelSession:
     """A session of a graph that takes bytes."""
 
-    def __init__(self, session: Session, normalization: Normalization) -> None:
-        self._session = session
-        self._normalization = normalization
+    session: Session
+    normalization: Normalization
 
     def run(self, images: Images) -> Images:
-        return self._session.run(self._normalization.pixels(images))  # type: ignore[arg-type]
+        return self.session.run(self.normalization.pixels(images))  # type: ignore[arg-type]
 
     def bind(self, images: Images) -> Callable[[], float | None]:
-        return self._session.bind(self._normalization.pixels(images))  # type: ignore[arg-type]
+        return self.session.bind(self.normalization.pixels(images))  # type: ignore[arg-type]
 
 
 class GraphFacts(NamedTuple):

@@ -96,7 +96,7 @@ def export_network(
     evidence = Evidence(images=images, inputs=inputs, reference=logits_of(network, images), labels=labels)
     judged = [judge(one.session, one.target, one.precisions, evidence) for one in made]
     _refuse_failed(output, made, judged)
-    spent = costs(network, made, chw, progress)
+    spent = costs(network, made, progress)
     reference = reference_of(network, images, info.preprocessing)
     files = [_entry(one, found, spent.get(one.target.name), reference) for one, found in zip(made, judged, strict=True)]
     space = network.space.ref

@@ -26,9 +26,8 @@ class Made:
     """What a target asked for, before it is judged.
 
     Attributes:
-        target: that was asked for.
-        graph: the ONNX graph that the files were made of.
-        files: by suffix.
+        target, files: what was asked for, and its files by suffix.
+        graph: the ONNX graph that they were made of.
         runtime: the target's, None where it can't run here.
         session: of the files on the target's runtime or, where that can't run here, of the graph on ONNX Runtime's CPU
             provider, which computes the same values. It takes normalised images, wherever the normalisation lies.
@@ -55,11 +54,7 @@ class Made:
 def make(network: Network, target: Target, calibration: Images | None, progress: Progress | None = None) -> Made:
     """Write ``network``, as it computes in eval mode, for ``target``.
 
-    Args:
-        network: its ``info`` says how images are normalised, where the target wants that inside.
-        target: what to make.
-        calibration: normalised images (N, C, H, W), for int8's ranges and fp16's overflows.
-        progress: of a long build.
+    ``calibration`` are normalised images (N, C, H, W), for int8's ranges and fp16's overflows.
 
     Raises:
         ConfigError, DataError, ModelError, RuntimeMissingError: the target can't be made.

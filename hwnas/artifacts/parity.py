@@ -49,9 +49,7 @@ def sqnr_db(reference: Logits, logits: Logits) -> float | None:
 
     The signal is the part of ``reference`` (N, classes) that differs from input to input. What is alike for all says
     nothing of them, and in a network of random weights it is nearly everything: any broken file would have it right.
-
-    Returns:
-        None where nothing distinguishes the inputs; at most 200.
+    At most 200; None where nothing distinguishes the inputs.
     """
     exact = reference.astype(np.float64)
     signal = float(np.square(exact - exact.mean(axis=0)).sum())
@@ -60,13 +58,7 @@ def sqnr_db(reference: Logits, logits: Logits) -> float | None:
 
 
 def misses(parity: Parity, tolerance: Tolerance, *, learnt: bool = True) -> list[str]:
-    """What of ``parity`` is outside the tolerance, in words; empty where nothing is.
-
-    Args:
-        parity: what was found.
-        tolerance: what is allowed.
-        learnt: whether the network is known to have learnt something.
-    """
+    """What is outside the tolerance, in words; ``learnt``: whether the network is known to have learnt something."""
     found = []
     if parity.max_relative > tolerance.relative:
         found.append(f"differs from PyTorch by {parity.max_relative:.2e} (allowed {tolerance.relative:.0e})")
@@ -85,12 +77,7 @@ def misses(parity: Parity, tolerance: Tolerance, *, learnt: bool = True) -> list
 
 
 def shortfall(precisions: Mapping[str, int], wanted: str) -> str | None:
-    """What is wrong where most layers don't compute as asked, in words; None where they do.
-
-    Args:
-        precisions: {precision: layers with weights that compute in it}.
-        wanted: the precision that was asked for.
-    """
+    """What is wrong where most layers with weights don't compute in the precision ``wanted``; None where they do."""
     if 2 * precisions.get(wanted, 0) > sum(precisions.values()):
         return None
     told = ", ".join(f"{layers} in {name}" for name, layers in precisions.items())

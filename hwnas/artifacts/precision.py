@@ -42,17 +42,10 @@ _EFFORT = Effort(at_least_s=2.0, at_most_s=6.0)
 def in_precision(
     model: bytes, target: Target, kind: Format, calibration: Images | None
 ) -> tuple[bytes, tuple[str, ...]]:
-    """``model`` as the target's runtime computes it; bf16 is asked of the runtime, its graph is fp32.
+    """fp32's ``model`` as the target's runtime computes it, and notes for people on how that came about.
 
-    Args:
-        model: serialized fp32 ONNX.
-        target: with the precision.
-        kind: the target's format.
-        calibration: normalised images (N, C, H, W) that int8 takes its ranges from, and fp16 what would overflow; a
-            quarter of them checks int8.
-
-    Returns:
-        The graph, serialized; notes for people on how it came about.
+    bf16 is asked of the runtime, its graph is fp32. From ``calibration``, normalised images (N, C, H, W), int8 takes
+    its ranges, and fp16 what would overflow; a quarter of them checks int8.
 
     Raises:
         DataError: int8 without images, or with images that tell no ranges.
@@ -119,7 +112,7 @@ def _best_kept(model: bytes, ranges: Ranges, target: Target, kind: Format, image
     reference = run_session(get_runtime("onnxruntime").load(model, threads=1, precision="fp32"), images, target.batch)
     sessions, here = _sessions(list(graphs), target, kind)
     shown = images[:1].repeat(target.batch.min, axis=0)
-    timed = time_sessions({g: (session, shown) for g, session in here.items()}, _EFFORT).latency if here else {}
+    timed = time_sessions({g: (session, shown) for g, session in sessions.items()}, _EFFORT).latency if here else {}
     trials = [
         Trial(
             keep=keep,
@@ -145,12 +138,11 @@ def choose(trials: Sequence[Trial]) -> Trial:
     return next(trial for trial in accurate if (trial.p50_ms or 0.0) <= least * _AS_FAST)
 
 
-def _sessions(graphs: list[bytes], target: Target, kind: Format) -> tuple[dict[bytes, Session], dict[bytes, Session]]:
-    """A session of every graph, and of these the ones on the target's runtime: all or none."""
+def _sessions(graphs: list[bytes], target: Target, kind: Format) -> tuple[dict[bytes, Session], bool]:
+    """A session of every graph, and whether they are on the target's runtime: all or none."""
     first, *others = graphs
     session, _, lacks = open_here(kind, target, first, kind.write(first, target))
     if lacks is None:
-        here = {first: session} | {g: kind.open(kind.write(g, target), target, threads=1) for g in others}
-        return here, here
+        return {first: session} | {g: kind.open(kind.write(g, target), target, threads=1) for g in others}, True
     cpu = get_runtime("onnxruntime")
-    return {g: cpu.load(g, threads=1, precision="fp32") for g in graphs}, {}
+    return {first: session} | {g: cpu.load(g, threads=1, precision="fp32") for g in others}, False

@@ -62,13 +62,7 @@ _RUNTIME_OF = {".onnx": "onnxruntime", ".xml": "openvino"}
 
 
 def predict_script(files: Sequence[ExportedFile], preprocessing: Preprocessing | None, size: int) -> bytes | None:
-    """The script for an artifact, None where no file of it runs on a processor.
-
-    Args:
-        files: of the artifact.
-        preprocessing: what ``preprocessing.json`` holds.
-        size: height and width of the input in pixels.
-    """
+    """The script for files whose input is ``size`` pixels a side; None where none of them runs on a processor."""
     file = runnable(files)
     if file is None:
         return None

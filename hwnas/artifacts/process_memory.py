@@ -32,23 +32,11 @@ _LIMIT_S = 300
 
 
 def peak_memory_mb(
-    files: Files,
-    target: Target,
-    input_chw: tuple[int, ...],
-    *,
-    batch: int,
-    threads: int = 1,
-    trusted: bool = False,
+    files: Files, target: Target, input_chw: tuple[int, ...], *, batch: int, trusted: bool = False
 ) -> float | None:
-    """Peak memory in MB (10⁶ bytes) of loading files and one inference; None where the system doesn't tell.
+    """Peak memory in MB (10⁶ bytes) of loading a target's files, and one inference on one thread.
 
-    Args:
-        files: as their format wrote them.
-        target: they were written for; its runtime runs them.
-        input_chw: of one image.
-        batch: images of the inference.
-        threads: of the inference.
-        trusted: whether engines that nothing vouches for may be loaded.
+    None where the system doesn't tell. ``trusted`` says whether engines that nothing vouches for may be loaded.
 
     Raises:
         ModelError: the process crashed: these files mustn't be loaded into this one.
@@ -59,10 +47,7 @@ def peak_memory_mb(
         folder = Path(name)
         for suffix, content in files.items():
             (folder / f"file{suffix}").write_bytes(content)
-        asked = {
-            "target": target.plain(), "suffixes": list(files),
-            "input_chw": input_chw, "batch": batch, "threads": threads, "trusted": trusted,
-        }  # fmt: skip
+        asked = {"target": target.plain(), "suffixes": list(files), "shape": (batch, *input_chw), "trusted": trusted}
         (folder / "asked").write_text(to_json(asked))
         paths = [str(Path(hwnas.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
         try:
@@ -83,13 +68,14 @@ def _measure(folder: Path) -> float:
     kind = get_format(target.format)
     kind.runtime(target)  # its package is in memory before the measuring begins
     files = {suffix: (folder / f"file{suffix}").read_bytes() for suffix in asked["suffixes"]}
-    images: npt.NDArray[Any] = some_images(tuple(asked["input_chw"]), asked["batch"])
+    batch, *input_chw = asked["shape"]
+    images: npt.NDArray[Any] = some_images(tuple(input_chw), batch)
     if target.preprocessing == "inside":
         images = np.ascontiguousarray(images.transpose(0, 2, 3, 1).astype(np.uint8))
     with suppress(OSError):
         _PEAK_STARTS_ANEW.write_text("5")
     before_kib = _status_kib("VmRSS")
-    session = kind.open(files, target, threads=asked["threads"], trusted=asked["trusted"])
+    session = kind.open(files, target, threads=1, trusted=asked["trusted"])
     session.bind(images)()
     return (_status_kib("VmHWM") - before_kib) * 1024 / 1e6
 

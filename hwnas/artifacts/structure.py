@@ -128,10 +128,9 @@ def layers_of(op: Op) -> list[Layer]:
 
 def _layer(op: Op) -> Layer:
     assert isinstance(op, Primitive)
-    weight = op.parameters.get("weight", ())
     if isinstance(op, Conv):
-        return Layer(onnx_kind(op), weight, op.groups, prod(op.out_shape[1:]))
-    return Layer(onnx_kind(op), weight if isinstance(op, Linear) else ())
+        return Layer(onnx_kind(op), op.parameters["weight"], op.groups, prod(op.out_shape[1:]))
+    return Layer(onnx_kind(op), op.parameters["weight"] if isinstance(op, Linear) else ())
 
 
 def _with_shapes(model: bytes) -> GraphProto:

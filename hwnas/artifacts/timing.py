@@ -36,26 +36,18 @@ class Timing(Generic[_Key]):
     unsteadiness_90: float
 
 
-def some_images(input_chw: tuple[int, ...], batch: int, seed: int = 0) -> Images:
+def some_images(input_chw: tuple[int, ...], batch: int) -> Images:
     """Images (batch, C, H, W) to time with: latency doesn't depend on their values."""
-    return np.random.default_rng(seed).standard_normal((batch, *input_chw), dtype=np.float32)
+    return np.random.default_rng(0).standard_normal((batch, *input_chw), dtype=np.float32)
 
 
 def time_sessions(
-    sessions: Mapping[_Key, tuple[Session, Images]],
-    effort: Effort,
-    seed: int = 0,
-    progress: Progress | None = None,
+    sessions: Mapping[_Key, tuple[Session, Images]], effort: Effort, seed: int = 0, progress: Progress | None = None
 ) -> Timing[_Key]:
-    """Latency of each session for its images, all in turn in random order.
+    """Latency of each session for its images, all in turn in orders drawn from ``seed``.
 
-    A session that fails, be it in the middle, is left out and the others are timed anew.
-
-    Args:
-        sessions: each with its images.
-        effort: how long to measure.
-        seed: of the orders.
-        progress: called with (what, done, total, note).
+    A session that fails, be it in the middle, is left out and the others are timed anew. ``progress`` is called with
+    (what, done, total, note).
 
     Raises:
         ModelError: none of them runs, or the clock is unusable.

@@ -31,9 +31,8 @@ class Symbol(str):
 Value = str | int | Mapping[str, "Value"] | Sequence["Value"]
 """A scalar, a message {field: value}, or a repeated field; a map is a repeated message of ``key`` and ``value``."""
 
-_BACKENDS: Mapping[
-    str, tuple[str, Mapping[str, str]]
-] = {  # format: (backend, {suffix: name that the backend looks for})
+# {format: (backend, {suffix: name that the backend looks for})}
+_BACKENDS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "onnx": ("onnxruntime", {".onnx": "model.onnx"}),
     "openvino": ("openvino", {".xml": "model.xml", ".bin": "model.bin"}),
     "tensorrt": ("tensorrt", {".engine": "model.plan"}),
@@ -59,13 +58,7 @@ class Repository:
 def write_repository(
     artifact: Artifact, output: Path, *, name: str | None = None, queue_delay_us: int = 100
 ) -> Repository:
-    """Write a model repository, whole or not at all.
-
-    Args:
-        artifact: whose files.
-        output: folder to make.
-        name: that models' names begin with; the artifact folder's when None.
-        queue_delay_us: how long Triton may keep a request back to batch it with others, in microseconds.
+    """Write a model repository, whole or not at all; see :func:`hwnas.flow.artifact.triton`.
 
     Raises:
         ConfigError: a name that isn't one for a model, a negative delay, or no file that Triton can serve.
@@ -159,17 +152,14 @@ def _accelerators(file: ExportedFile, image: Sequence[int]) -> dict[str, Any]:
     provider = target.options.get("provider") if target.format == "onnx" else None
     if provider == "openvino":
         return {"cpu_execution_accelerator": [{"name": "openvino"}]}
-    parameters: dict[str, str] = {}
-    if provider == "cuda":
-        parameters = {"use_tf32": "0"}  # which is on by default, and isn't fp32
-    elif provider == "tensorrt":
+    if provider not in ("cuda", "tensorrt"):
+        return {}
+    parameters = {"use_tf32": "0"}  # which is on by default, and isn't fp32
+    if provider == "tensorrt":
         parameters = {"precision_mode": target.precision.upper()}
         if not target.batch.fixed:
-            sizes = {"min": 1, "opt": target.batch.opt, "max": target.batch.max}
-            for end, size in sizes.items():
+            for end, size in (("min", 1), ("opt", target.batch.opt), ("max", target.batch.max)):
                 parameters[f"trt_profile_{end}_shapes"] = f"{INPUT}:{'x'.join(map(str, [size, *image]))}"
-    else:
-        return {}
     pairs = [{"key": key, "value": value} for key, value in parameters.items()]
     return {"gpu_execution_accelerator": [{"name": provider, "parameters": pairs}]}
 

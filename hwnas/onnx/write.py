@@ -8,7 +8,7 @@ primitive under the name of its place. A primitive without an ONNX node is an er
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -32,11 +32,7 @@ Weights = Mapping[str, npt.NDArray[np.floating]]
 def to_onnx(graph: Graph, weights: Weights, *, opset: int = OPSET, ir_version: int = IR_VERSION) -> bytes:
     """``graph`` as a serialized ONNX model, BN folded, batch dynamic: images (batch, C, H, W) -> logits.
 
-    Args:
-        graph: of one input and one output; may hold blocks.
-        weights: of all its places, float32 or float64; BN's running statistics among them.
-        opset: version of the operators.
-        ir_version: of the file format.
+    It has one input and one output, and may hold blocks; ``weights``, float32 or float64, are those of all its places.
 
     Raises:
         ModelError: a primitive can't be written, or isn't in the opset; or the installed onnx doesn't know the
@@ -99,7 +95,7 @@ class _Writer:
             schemas = onnx.defs.get_all_schemas_with_history()
             first = min(schema.since_version for schema in schemas if schema.name == kind)
             raise ModelError(f"opset {self._opset} has no {kind}, which {name} needs; use opset {first} or later")
-        arrays, attributes = _PARTS.get(kind, _nothing)(op, self._parameters(node, norm))
+        arrays, attributes = _parts(op, self._parameters(node, norm))
         for suffix, array in arrays.items():
             inputs = [*inputs, f"{name}.{suffix}"]
             self._weights.append(numpy_helper.from_array(np.asarray(array, np.float32, order="C"), inputs[-1]))
@@ -117,8 +113,7 @@ class _Writer:
 
     def _at(self, place: str) -> dict[str, npt.NDArray[np.floating]]:
         prefix = f"{place}." if place else ""
-        names = ("weight", "bias", "running_mean", "running_var")
-        return {name: self._given[prefix + name] for name in names if prefix + name in self._given}
+        return {name: self._given[prefix + name] for name in _AT_A_PLACE if prefix + name in self._given}
 
     def model(self, result: str, input_chw: tuple[int, ...], ir_version: int) -> bytes:
         for node in self._nodes:
@@ -143,28 +138,29 @@ class _Writer:
         return data
 
 
+_AT_A_PLACE = ("weight", "bias", "running_mean", "running_var")
 _Arrays = dict[str, npt.NDArray[np.floating]]
-_Parts = tuple[_Arrays, dict[str, Any]]  # constants behind the inputs, in order; attributes
 
 
-def _nothing(op: Primitive, given: _Arrays) -> _Parts:
+def _parts(op: Primitive, given: _Arrays) -> tuple[_Arrays, dict[str, Any]]:
+    """Constants behind a node's inputs, in order, and its attributes."""
+    match op:
+        case Conv():
+            return given, {
+                "kernel_shape": [op.kernel] * 2, "strides": [op.stride] * 2, "pads": [op.kernel // 2] * 4,
+                "dilations": [1, 1], "group": op.groups,
+            }  # fmt: skip
+        case Linear():
+            return given, {"transB": 1}
+        case Norm():
+            return {name: given[name] for name in _AT_A_PLACE}, {"epsilon": EPSILON}
+        case Flatten():
+            return {}, {"axis": 1}
+        case Activation(act="relu6"):
+            return {"min": np.array(0, np.float32), "max": np.array(6, np.float32)}, {}
+        case Activation(act="hsigmoid"):
+            return {}, {"alpha": 1 / 6, "beta": 0.5}
     return {}, {}
-
-
-def _conv(op: Primitive, given: _Arrays) -> _Parts:
-    assert isinstance(op, Conv)
-    return given, {
-        "kernel_shape": [op.kernel] * 2, "strides": [op.stride] * 2, "pads": [op.kernel // 2] * 4,
-        "dilations": [1, 1], "group": op.groups,
-    }  # fmt: skip
-
-
-def _norm(op: Primitive, given: _Arrays) -> _Parts:
-    return {name: given[name] for name in ("weight", "bias", "running_mean", "running_var")}, {"epsilon": EPSILON}
-
-
-def _clip(op: Primitive, given: _Arrays) -> _Parts:
-    return {"min": np.array(0, np.float32), "max": np.array(6, np.float32)}, {}
 
 
 _KINDS: dict[type[Primitive], str] = {
@@ -172,11 +168,3 @@ _KINDS: dict[type[Primitive], str] = {
     Add: "Add", Multiply: "Mul",
 }  # fmt: skip
 _ACTIVATIONS = {"relu": "Relu", "relu6": "Clip", "hswish": "HardSwish", "hsigmoid": "HardSigmoid"}
-_PARTS: dict[str, Callable[[Primitive, _Arrays], _Parts]] = {
-    "Conv": _conv,
-    "Gemm": lambda op, given: (given, {"transB": 1}),
-    "BatchNormalization": _norm,
-    "Clip": _clip,
-    "Flatten": lambda op, given: ({}, {"axis": 1}),
-    "HardSigmoid": lambda op, given: ({}, {"alpha": 1 / 6, "beta": 0.5}),
-}

@@ -24,11 +24,7 @@ RUNTIMES = Registry[Callable[[Mapping[str, str] | None], Runtime]](
 
 
 def get_runtime(name: str, options: Mapping[str, str] | None = None) -> Runtime:
-    """A runtime by name.
-
-    Args:
-        name: one of hwnas or of an installed package.
-        options: of the runtime; None for its defaults.
+    """A runtime by name, of hwnas or of an installed package; without options it has its defaults.
 
     Raises:
         ConfigError: an option or value that the runtime doesn't have.

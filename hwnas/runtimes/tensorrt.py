@@ -48,7 +48,10 @@ class TensorRt:
 
     def __init__(self, name: str, options: Mapping[str, str] | None = None) -> None:
         self.name = name
-        self._trt = _import(name)
+        try:
+            self._trt: Any = importlib.import_module(name.replace("-", "_"))
+        except Exception as error:  # a broken install raises whatever its libraries lead it to
+            raise missing(name, f"pip install 'hwnas[{name}]'", error) from None
         self._any_gpu = name == "tensorrt-rtx"
         known: dict[str, tuple[str, ...]] = {}
         if self._any_gpu:
@@ -102,17 +105,14 @@ class TensorRt:
         return gpu[1]
 
     def build(self, graph: bytes, batch: Batch = _BATCH, progress: Progress | None = None) -> Built:
-        """The engine of an ONNX graph, in the precision that the graph has.
+        """The engine of an ONNX graph with a dynamic batch, in the precision that the graph has.
 
-        Args:
-            graph: serialized, one image input with a dynamic first dimension.
-            batch: that the engine takes.
-            progress: called with (what, done, total, phase).
+        ``progress`` is called with (what, done, total, phase).
 
         Raises:
             ModelError: TensorRT can't read the graph (the message names the node), refuses a setting, or can't build.
         """
-        capability, trt = self.capability(), self._trt
+        trt, capability = self._trt, self.capability()
         parsed(graph)  # before TensorRT's parser, which would open any file that a weight names
         log = logger(trt)
         log.errors.clear()
@@ -161,13 +161,6 @@ class TensorRt:
         if gpu_here() is None:
             raise RuntimeMissingError(f"runtime {self.name} runs on an NVIDIA GPU and there is none here")
         return TensorRtSession(self._trt, model, self.name, self._kernels)
-
-
-def _import(name: str) -> Any:
-    try:
-        return importlib.import_module(name.replace("-", "_"))
-    except Exception as error:  # a broken install raises whatever its libraries lead it to
-        raise missing(name, f"pip install 'hwnas[{name}]'", error) from None
 
 
 tensorrt = partial(TensorRt, "tensorrt")

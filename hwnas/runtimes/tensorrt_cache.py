@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 
 from hwnas.errors import OutputError
@@ -17,9 +18,7 @@ class Cache:
     """Bytes in TensorRT's own form, which it checks itself before it takes them.
 
     Compiled kernels are native code, so a file of them is read from the user's own cache folder and nowhere else.
-
-    Args:
-        path: also kept there; None for this object's life only.
+    Without a ``path`` they are kept for this object's life only.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -29,21 +28,18 @@ class Cache:
     def read(self) -> bytes:
         """What was kept last; nothing where there is nothing, or it can't be read."""
         if self._content is None and self._path is not None:
-            try:
+            with suppress(OSError):
                 self._content = self._path.read_bytes()
-            except OSError:
-                self._content = None
         return self._content or b""
 
     def keep(self, content: bytes) -> None:
         """Instead of what was kept before. A folder that can't be written costs time, not the build."""
-        changed = content != self._content
-        self._content = content
-        if changed and self._path is not None:
+        if content != self._content and self._path is not None:
             try:
                 write_atomic(self._path, content)
             except OutputError:
                 self._path = None
+        self._content = content
 
 
 def cache_path(runtime: str, version: str, gpu: str, capability: str) -> Path:

@@ -22,11 +22,7 @@ _PRECISIONS = {"float": "fp32", "half": "fp16", "bfloat16": "bf16", "int8": "int
 class TensorRtSession:
     """See :class:`hwnas.runtimes.base.Session`.
 
-    Args:
-        trt: the module.
-        engine: serialized; native code.
-        name: of the runtime, for messages.
-        kernels: compiled by earlier loads, which TensorRT-RTX does when a shape is first seen; None elsewhere.
+    ``kernels`` were compiled by earlier loads, which TensorRT-RTX does when a shape is first seen; None elsewhere.
 
     Raises:
         RuntimeMissingError: PyTorch has no CUDA.
@@ -110,13 +106,7 @@ def _context(trt: Any, engine: Any, kernels: Cache | None) -> tuple[Any, Any]:
 
 
 def check_images(images: Images, dtype: Any, least: Sequence[int], most: Sequence[int]) -> None:
-    """Before TensorRT reads the memory.
-
-    Args:
-        images: to run.
-        dtype: that the engine takes.
-        least: smallest shape of its profile.
-        most: largest.
+    """Before TensorRT reads the memory; ``least`` and ``most`` are the ends of the engine's profile.
 
     Raises:
         ModelError: of another type, or a shape outside the profile.

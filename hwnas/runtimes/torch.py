@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -74,35 +75,33 @@ class Torch:
         return session
 
 
+@dataclass(frozen=True)
 class TorchSession:
     """See :class:`hwnas.runtimes.base.Session`."""
 
-    def __init__(
-        self, module: Callable[..., torch.Tensor], device: torch.device, dtype: torch.dtype, threads: int, graph: bool
-    ) -> None:
-        self._module = module
-        self._device = device
-        self._dtype = dtype
-        self._threads = threads
-        self._graph = graph
+    module: Callable[..., torch.Tensor]
+    device: torch.device
+    dtype: torch.dtype
+    threads: int
+    graph: bool
 
     def run(self, images: Images) -> Images:
-        with _as_asked(self._threads, self._device):
-            return self._module(self._input(images)).float().cpu().numpy()
+        with _as_asked(self.threads, self.device):
+            return self.module(self._input(images)).float().cpu().numpy()
 
     def bind(self, images: Images) -> Callable[[], float | None]:
         entry = self._input(images)
 
         def infer() -> None:
-            with _as_asked(self._threads, self._device):
-                self._module(entry)
+            with _as_asked(self.threads, self.device):
+                self.module(entry)
 
-        if self._device.type == "cpu":
+        if self.device.type == "cpu":
             return infer
-        return timed_by_events(CudaGraph(infer) if self._graph else infer)
+        return timed_by_events(CudaGraph(infer) if self.graph else infer)
 
     def _input(self, images: Images) -> torch.Tensor:
-        return torch.from_numpy(images).to(self._device, self._dtype).contiguous(memory_format=torch.channels_last)
+        return torch.from_numpy(images).to(self.device, self.dtype).contiguous(memory_format=torch.channels_last)
 
 
 def _has_bf16() -> bool:

@@ -16,13 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from hwnas.artifacts.bundle import load_artifact, read_manifest
+from hwnas.artifacts.bundle import load_artifact
 from hwnas.artifacts.formats.base import get_format
 from hwnas.artifacts.formats.tensorrt import read_sidecar
 from hwnas.files import to_json
 from hwnas.nn.model_folder import load_model, save_model
 from hwnas.nn.network import Network
 from hwnas.onnx.precision.half import to_half
+from hwnas.records.artifact import ArtifactRecord
 from hwnas.records.target import get_target
 from hwnas.space.registry import get_space
 from tests.artifacts.conftest import Shipped
@@ -157,4 +158,4 @@ def test_every_odd_value(kinds: dict[str, Kind], key: str) -> None:
 
 
 def test_the_manifest_alone_says_enough(kinds: dict[str, Kind]) -> None:
-    assert read_manifest(kinds["manifest"].path.parent).space.definition is not None
+    assert ArtifactRecord.read(kinds["manifest"].path).space.definition is not None

@@ -48,7 +48,7 @@ def test_compiled_computes_the_same() -> None:
     layer = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.Hardswish()).eval()
     images = np.random.default_rng(0).standard_normal((1, 3, 8, 8), dtype=np.float32)
     session = Torch({"mode": "compiled"}).load(onnx_of(layer, (3, 8, 8)), threads=1, precision="fp32")
-    assert isinstance(session._module, torch._dynamo.eval_frame.OptimizedModule)
+    assert isinstance(session.module, torch._dynamo.eval_frame.OptimizedModule)
     expected = layer(torch.from_numpy(images)).detach().numpy()
     np.testing.assert_allclose(session.run(images), expected, atol=1e-5)
     assert session.bind(images)() is None

@@ -52,13 +52,7 @@ class Format(Protocol):
         """
 
     def open(self, files: Files, target: Target, *, threads: int, trusted: bool = False) -> Session:
-        """A session of the files on this machine.
-
-        Args:
-            files: as written.
-            target: they were written for.
-            threads: of one inference.
-            trusted: whether the files may hold native code that nothing vouches for.
+        """A session of the files on this machine; ``trusted``: they may hold native code that nothing vouches for.
 
         Raises:
             ModelError: they can't be read, or weren't made by :meth:`write` and aren't trusted.

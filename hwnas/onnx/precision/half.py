@@ -22,11 +22,7 @@ _KINDS = {"half": TensorProto.FLOAT16, "float": TensorProto.FLOAT}
 
 
 def beyond_half(model: bytes, images: Images) -> list[str]:
-    """Names of the nodes that read or give values beyond :data:`LIMIT` on ``images``, or whose weights are.
-
-    Args:
-        model: serialized, fp32.
-        images: (N, C, H, W), as the network gets them.
+    """Names of nodes that read or give values beyond :data:`LIMIT` on ``images`` (N, C, H, W), or whose weights are.
 
     Raises:
         ModelError: not an fp32 ONNX model that runs, or it gives NaN or infinity in fp32 already.
@@ -57,9 +53,7 @@ def _largest(proto: ModelProto, images: Images) -> dict[str, float]:
 def to_half(model: bytes, keep: Collection[str] = ()) -> bytes:
     """Weights and all arithmetic in fp16, between a Cast of the input and one of the output.
 
-    Args:
-        model: serialized, fp32.
-        keep: names of nodes that stay in fp32, casts around them; see :func:`beyond_half`.
+    Nodes named in ``keep`` stay in fp32, casts around them; see :func:`beyond_half`.
 
     Raises:
         ModelError: not an fp32 ONNX model, or a weight of a node that isn't kept is beyond fp16's range.
@@ -89,14 +83,12 @@ class _Halving:
 
     def node(self, node: NodeProto) -> None:
         kind, other = ("float", "half") if node.name in self._keep else ("half", "float")
-        written = NodeProto()
-        written.CopyFrom(node)
         for index, name in enumerate(node.input):
             if name in self._given:
-                written.input[index] = self._weight(name, kind)
+                node.input[index] = self._weight(name, kind)
             elif name:
-                written.input[index] = self._value(name, kind, other)
-        self.nodes.append(written)
+                node.input[index] = self._value(name, kind, other)
+        self.nodes.append(node)
         self._names |= {(name, kind): name for name in node.output}
 
     def finish(self, result: str) -> None:
@@ -105,9 +97,7 @@ class _Halving:
             return
         for node in self.nodes:
             for names in (node.input, node.output):
-                for index, name in enumerate(names):
-                    if name == result:
-                        names[index] = f"{result}.half"
+                names[:] = [f"{result}.half" if name == result else name for name in names]
         self._cast(f"{result}.half", result, "float")
 
     def _value(self, name: str, kind: str, other: str) -> str:

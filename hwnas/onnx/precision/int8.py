@@ -75,12 +75,7 @@ def random_images(model: bytes, count: int = 2) -> list[Images]:
 
 
 def quantize(model: bytes, images: Sequence[Images], preset: Preset) -> bytes:
-    """The model with Q/DQ pairs where ``preset`` wants them, every range as large as its values on ``images``.
-
-    Args:
-        model: serialized, fp32, with its weights inside.
-        images: (N, C, H, W) each.
-        preset: of the runtime.
+    """The fp32 model with Q/DQ pairs where ``preset`` wants them, every range as large as its values on ``images``.
 
     Raises:
         ModelError: as :func:`ranges_of` and :func:`quantize_by`.
@@ -199,19 +194,15 @@ class _Quantizer:
         return bytes(self._proto.SerializeToString(deterministic=True))
 
     def _node(self, node: NodeProto) -> None:
-        written = NodeProto()
-        written.CopyFrom(node)
-        for index, name in enumerate(node.input):
-            if name in self._scales:
-                written.input[index] = f"{name}.dequantized"
         if node.op_type in WEIGHTED and node.name in self._computing:
-            written.input[1:] = self._parameters(node)
-        self._nodes.append(written)
+            node.input[1:] = self._parameters(node)
+        node.input[:] = [f"{name}.dequantized" if name in self._scales else name for name in node.input]
+        self._nodes.append(node)
         result = node.output[0]
         if result in self._scales:
             if result in self._results:  # the graph's output keeps its name, so the node's result needs another
-                written.output[0] = f"{result}.float"
-            self._pair(written.output[0], result)
+                node.output[0] = f"{result}.float"
+            self._pair(node.output[0], result)
 
     def _scale(self, low: float, high: float) -> tuple[np.float32, int]:
         """Scale and zero point of an activation."""

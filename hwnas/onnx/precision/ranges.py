@@ -29,14 +29,9 @@ _SHARES = np.linspace(0.1, 1.0, 46)  # of a range's end that the search for the 
 def calibrate(
     proto: ModelProto, names: Sequence[str], images: Sequence[Images], rule: RangeRule, *, signed: bool
 ) -> Ranges:
-    """The range of each tensor.
+    """The range of each tensor of an fp32 model, its input or nodes' results, on images (N, C, H, W) each.
 
-    Args:
-        proto: fp32.
-        names: of tensors, the model's input included or not.
-        images: (N, C, H, W) each.
-        rule: how a range follows from the values.
-        signed: ranges are to be symmetric around zero.
+    Those of ``mse`` are symmetric around zero where they are to be ``signed``.
 
     Raises:
         ModelError: ONNX Runtime can't run the model; no images, not of its size, or a value on them isn't finite.
