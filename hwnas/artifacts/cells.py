@@ -63,10 +63,9 @@ def _on(runtime: str, file: ExportedFile) -> ExportedFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Loaded:
-    """A cell, ready to be timed.
+    """A cell's session and the images that it is timed with.
 
     Attributes:
-        session, images: what is timed.
         parity: to PyTorch, as exported; on another runtime than the target's own to that one; None where that can't
             run here.
         precisions: {precision: layers with weights that compute in it}, read back here.

@@ -86,12 +86,10 @@ def shortfall(precisions: Mapping[str, int], wanted: str) -> str | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What files are held against.
+    """What files are held against: PyTorch's logits (N, classes) of normalised images (N, C, H, W).
 
     Attributes:
-        images: normalised inputs (N, C, H, W).
-        inputs: where they came from.
-        reference: PyTorch's logits of them (N, classes).
+        inputs: where the images came from.
         labels: their classes (N,), None where nobody knows.
     """
 

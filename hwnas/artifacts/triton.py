@@ -22,6 +22,7 @@ from hwnas.errors import ConfigError, ModelError
 from hwnas.files import new_folder, read_json, write_atomic
 from hwnas.onnx.write import INPUT, OUTPUT
 from hwnas.records.artifact import ExportedFile
+from hwnas.records.target import Target
 
 
 class Symbol(str):
@@ -111,27 +112,28 @@ def _unserved(file: ExportedFile) -> str | None:
 
 def _config(model: str, artifact: Artifact, file: ExportedFile, queue_delay_us: int) -> dict[str, Any]:
     """The model configuration. Dimensions leave the batch out where Triton may choose it, and only there."""
-    batch = file.settings.batch
+    target, batch = file.settings, file.settings.batch
+    on_gpu = target.format == "tensorrt" or target.options.get("provider") in ("cuda", "tensorrt")
     leading = [batch.fixed] if batch.fixed else []
     channels, height, width = artifact.manifest.input_chw
     image = [channels, height, width] if file.input.layout == "NCHW" else [height, width, channels]
     entry = {"data_type": _TYPES[file.input.type], "dims": [*leading, *image]}
     config: dict[str, Any] = {
         "name": model,
-        "backend": _BACKENDS[file.settings.format][0],
+        "backend": _BACKENDS[target.format][0],
         "max_batch_size": 0 if batch.fixed else batch.max,
         "input": [{"name": INPUT, **entry}],
         "output": [{"name": OUTPUT, "data_type": _FLOAT, "dims": [*leading, artifact.arch.space.classes]}],
-        "instance_group": [{"count": 1, "kind": Symbol("KIND_GPU" if _on_gpu(file) else "KIND_CPU")}],
+        "instance_group": [{"count": 1, "kind": Symbol("KIND_GPU" if on_gpu else "KIND_CPU")}],
     }
     if not batch.fixed:
         # other sizes are as good, unless the file was built to be fastest at one
         preferred = {"preferred_batch_size": [batch.opt]} if batch.opt > 1 else {}
         config["dynamic_batching"] = {**preferred, "max_queue_delay_microseconds": queue_delay_us}
-    if accelerators := _accelerators(file, image):
+    if accelerators := _accelerators(target, image):
         config["optimization"] = {"execution_accelerators": accelerators}
-    if file.settings.format == "openvino":
-        bf16 = "bf16" in (file.settings.precision, file.settings.options.get("floats"))
+    if target.format == "openvino":
+        bf16 = "bf16" in (target.precision, target.options.get("floats"))
         hints = {"PERFORMANCE_HINT": "LATENCY"} | ({"HINT_BF16": "YES"} if bf16 else {})
         config["parameters"] = [{"key": key, "value": {"string_value": value}} for key, value in hints.items()]
     # runtimes choose kernels, and TensorRT's provider builds its engine, at the first request: let no user wait for it
@@ -142,13 +144,8 @@ def _config(model: str, artifact: Artifact, file: ExportedFile, queue_delay_us: 
     return config
 
 
-def _on_gpu(file: ExportedFile) -> bool:
-    return file.settings.format == "tensorrt" or file.settings.options.get("provider") in ("cuda", "tensorrt")
-
-
-def _accelerators(file: ExportedFile, image: Sequence[int]) -> dict[str, Any]:
+def _accelerators(target: Target, image: Sequence[int]) -> dict[str, Any]:
     """The execution provider that an ONNX target names, as Triton's ONNX Runtime backend takes it."""
-    target = file.settings
     provider = target.options.get("provider") if target.format == "onnx" else None
     if provider == "openvino":
         return {"cpu_execution_accelerator": [{"name": "openvino"}]}
