@@ -76,10 +76,9 @@ class OnnxRuntime:
             from hwnas.onnx.precision.half import to_half
 
             return to_half(model)
-        from hwnas.onnx.precision.int8 import ONNXRUNTIME, OPENVINO, TENSORRT, quantize, random_images
+        from hwnas.onnx.precision.int8 import OF_PROVIDER, quantize, random_images
 
-        preset = {"cpu": ONNXRUNTIME, "openvino": OPENVINO}.get(self.options["provider"], TENSORRT)
-        return quantize(model, random_images(model), preset)
+        return quantize(model, random_images(model), OF_PROVIDER[self.options["provider"]])
 
     def load(self, model: bytes, *, threads: int, precision: str) -> OnnxRuntimeSession:
         check_precision(self, precision)

@@ -5,14 +5,12 @@ from __future__ import annotations
 from hwnas.artifacts.formats.base import Files, complete
 from hwnas.artifacts.structure import Structure, graph_structure
 from hwnas.onnx.computed import computed_precisions, weight_precisions
-from hwnas.onnx.precision.int8 import ONNXRUNTIME, OPENVINO, TENSORRT, Preset
+from hwnas.onnx.precision.int8 import OF_PROVIDER, ONNXRUNTIME, Preset
 from hwnas.progress import Progress
 from hwnas.records.target import Target
 from hwnas.runtimes.base import Runtime, Session
 from hwnas.runtimes.onnxruntime import OnnxRuntimeSession
 from hwnas.runtimes.registry import get_runtime
-
-_PRESETS = {"cpu": ONNXRUNTIME, "openvino": OPENVINO, "cuda": TENSORRT, "tensorrt": TENSORRT}
 
 
 class OnnxFormat:
@@ -25,7 +23,7 @@ class OnnxFormat:
         return get_runtime(target.runtime, target.options)
 
     def preset(self, target: Target) -> Preset:
-        return _PRESETS.get(target.options.get("provider", "cpu"), ONNXRUNTIME)
+        return OF_PROVIDER.get(target.options.get("provider", "cpu"), ONNXRUNTIME)
 
     def write(self, graph: bytes, target: Target, progress: Progress | None = None) -> Files:
         return {".onnx": graph}

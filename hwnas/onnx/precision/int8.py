@@ -62,6 +62,9 @@ OPENVINO = Preset(("Conv", "Gemm"))
 TENSORRT = Preset(("Conv", "Gemm"), signed=True, bias=False)
 """Its parser takes int8 around zero only, and no int32 bias."""
 
+OF_PROVIDER = {"cpu": ONNXRUNTIME, "openvino": OPENVINO, "cuda": TENSORRT, "tensorrt": TENSORRT}
+"""What ONNX Runtime's execution providers want, by the runtime's option."""
+
 
 def random_images(model: bytes, count: int = 2) -> list[Images]:
     """Standard-normal images (1, C, H, W) as ``model`` takes them: enough to calibrate for latency, not for accuracy.
