@@ -186,10 +186,10 @@ class Problem:
         names = [objective.name for objective in self.objectives]
         total = np.zeros(len(values))
         for budget in self.budgets:
-            total += np.maximum(relative_excess(values[:, names.index(budget.objective_name)], budget), 0)
+            total += np.maximum(relative_excess(values[:, names.index(budget.objective_name)], budget.at_most), 0)
         return total
 
 
-def relative_excess(values: Values, budget: Budget) -> Values:
+def relative_excess(values: Values, at_most: float) -> Values:
     """(N,) how far values are over a budget, as a share of it; positive exactly where they are over."""
-    return (values - budget.at_most) / budget.at_most
+    return (values - at_most) / at_most

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, Context
 from functools import cached_property
 from itertools import permutations
@@ -18,10 +18,9 @@ import numpy as np
 
 from hwnas.arrays import Archs, Values
 from hwnas.errors import BudgetError
-from hwnas.optimize.feasible.candidates import Candidates
 from hwnas.optimize.feasible.descent import descend
-from hwnas.optimize.feasible.grid import Grid, extreme_maximum
-from hwnas.optimize.feasible.limits import Limit, Limits, steps_within
+from hwnas.optimize.feasible.grid import extreme_maximum
+from hwnas.optimize.feasible.limits import Limit, Limits
 from hwnas.space.space import Space
 
 _TIME_UNITS = {"_s": "seconds", "_ms": "milliseconds", "_us": "microseconds"}
@@ -30,13 +29,13 @@ _STARTS = 8  # so many of the best of those drawn are where a descent begins
 _ROUNDING = 1e-9
 
 
-def find_anchor(limits: Limits, candidates: Candidates) -> Archs:
+def find_anchor(limits: Limits) -> Archs:
     """An arch (L,) within all limits.
 
     Raises:
         BudgetError: there is none, or none was found, as the message says; or a budget is 1,000 times what archs cost.
     """
-    ranges = [_Range(limit, limits, candidates) for limit in limits.all]
+    ranges = [_Range(limit, limits) for limit in limits.all]
     for each in ranges:
         each.check()
     alone = {each.limit.objective.name: each.low.arch for each in ranges}
@@ -48,16 +47,15 @@ def find_anchor(limits: Limits, candidates: Candidates) -> Archs:
     nearest, excess = _nearest(limits, starts())
     if excess <= 0:
         return nearest
-    known = [limit for limit in limits.all if limit.steps is not None or limit.largest is not None]
-    for one, other in permutations(known, 2):
-        if one.steps is None and other.steps is None:
-            continue  # two maxima: the draws will tell
+    for one, other in permutations([limit for limit in limits.all if limit.steps is not None], 2):
+        if one.is_maximum and other.is_maximum:
+            continue  # the draws will tell
         bound, near = _least(limits, one, other)
         if bound > other.at_most * (1 + _ROUNDING):
             _refuse_pair(limits, (one, other), alone)
-        if len(found := candidates.within(near)):
+        if len(found := limits.within(near)):
             return found[:1].ravel()
-    found, outside = candidates.draw(_DRAWN, np.random.default_rng(0))
+    found, outside = limits.draw(_DRAWN, np.random.default_rng(0))
     if len(found):
         return found[:1].ravel()
     best = outside[np.argsort(limits.largest_excess(outside), kind="stable")[:_STARTS]]
@@ -66,7 +64,7 @@ def find_anchor(limits: Limits, candidates: Candidates) -> Archs:
         return nearest
     for each in ranges:
         each.refuse_unless_met(nearest)
-    _refuse(limits, nearest, proven=candidates.listed is not None)
+    _refuse(limits, nearest, proven=limits.listed is not None)
 
 
 def _origin(space: Space) -> Archs:
@@ -88,17 +86,14 @@ def _nearest(limits: Limits, starts: Iterable[Archs]) -> tuple[Archs, float]:
 
 def _least(limits: Limits, within: Limit, of: Limit) -> tuple[float, Archs]:
     """The least of one objective within the limit of another: a bound that none is below, and (M, L) who come near."""
-    if of.steps is not None:
-        sums, at_most = ([], []) if within.steps is None else ([within.steps], [within.at_most])
-        allowed = None if within.largest is None else steps_within(within.largest, within.at_most)
-        return Grid(limits.space, limits.walk, sums, at_most, allowed=allowed).least(of.steps)
-    assert of.largest is not None
-    maxima, sum_within = of.largest, within.steps
+    assert of.steps is not None
+    if of.is_sum:
+        return limits.grid_of([within]).least(of.steps)
+    maxima, sum_within = of.steps, within.steps
     assert sum_within is not None
 
     def least_sum(largest: float) -> tuple[float, Archs]:
-        allowed = steps_within(maxima, largest)
-        return Grid(limits.space, limits.walk, [], [], allowed=allowed).least(sum_within)
+        return limits.grid_of([replace(of, at_most=largest)]).least(sum_within)
 
     steps = np.unique(np.concatenate([maxima.costs[np.isfinite(maxima.costs)], maxima.end]))
     first = bisect_left(steps, True, key=lambda largest: least_sum(largest)[0] <= within.at_most)
@@ -145,9 +140,8 @@ class _Range:
         limit: the objective and its budget.
     """
 
-    def __init__(self, limit: Limit, limits: Limits, candidates: Candidates) -> None:
-        self.limit = limit
-        self._space, self._walk, self._candidates = limits.space, limits.walk, candidates
+    def __init__(self, limit: Limit, limits: Limits) -> None:
+        self.limit, self._limits, self._space = limit, limits, limits.space
         self._unit = next((word for end, word in _TIME_UNITS.items() if limit.objective.name.endswith(end)), None)
 
     @cached_property
@@ -204,16 +198,14 @@ class _Range:
         def values(archs: Archs) -> Values:
             return sign * objective.values(archs)
 
-        start, proven = _origin(space), True
-        if limit.steps is not None:
-            _, (start,) = Grid(space, self._walk, [], []).least(limit.steps.times(sign))
-        elif limit.largest is not None:
-            start = extreme_maximum(limit.largest, sign)
-        else:
-            proven = False
+        start, proven = _origin(space), limit.steps is not None
+        if limit.steps is not None and limit.is_sum:
+            _, (start,) = self._limits.grid_of([]).least(limit.steps.times(sign))
+        elif limit.steps is not None:
+            start = extreme_maximum(limit.steps, sign)
         arch, value = descend(space, values, start)
         if not proven and value > sign * limit.at_most:
-            if (archs := self._candidates.space_listed) is not None:
+            if (archs := self._limits.space_listed) is not None:
                 found, proven = values(archs), True
                 arch, value = archs[found.argmin()], float(found.min())
             else:
