@@ -167,6 +167,11 @@ class Problem:
         """The others."""
         return tuple(objective for objective in self.objectives if not objective.free)
 
+    def free_values(self, archs: Archs) -> Values:
+        """(N, F) the free objectives of (N, L) archs, all minimised."""
+        columns = (objective.minimised(archs) for objective in self.free)
+        return np.column_stack([np.empty((len(archs), 0)), *columns])
+
     @property
     def maximize(self) -> npt.NDArray[np.bool_]:
         """(K,) which objectives are maximised."""

@@ -8,19 +8,17 @@ others are uncertain.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from hwnas.arrays import Archs, Indices, Values
-from hwnas.optimize.feasible import FeasibleRegion
 from hwnas.optimize.pareto import non_dominated
-from hwnas.optimize.problem import Problem
 from hwnas.optimize.strategies.parts.batches import BatchStrategy
-from hwnas.optimize.strategies.parts.features import Features, free_values
 from hwnas.optimize.strategies.parts.improvement import Gap, gap_of
-from hwnas.optimize.strategies.parts.surrogate import Surrogate
-from hwnas.optimize.strategies.parts.vary import mutate, spread, uniform_crossover
+from hwnas.optimize.strategies.parts.surrogate import Features, Surrogate
+from hwnas.optimize.strategies.parts.vary import mutate, uniform_crossover
 
 _PROBABILITIES = (np.arange(8) + 0.5) / 8
 _SPREAD_OVER = 100
@@ -29,60 +27,45 @@ _BRED = 400
 _PARENTS = 50
 
 
+@dataclass(eq=False, repr=False)
 class Guided(BatchStrategy):
     """Proposes, a batch at a time, the archs that are expected to add most hypervolume to the front.
 
     Under a budget, every other batch is for the first objective alone: who gives a budget wants the best within it, and
     to a front's hypervolume its end adds little.
 
-    Args:
-        problem: objectives and budgets.
-        region: where the budgets on free objectives hold; every proposal is in it.
-        rng: where all random draws come from.
+    Attributes:
         initial: archs to begin with, spread over the free objectives.
         batch: archs between two refits.
     """
 
-    def __init__(
-        self,
-        problem: Problem,
-        region: FeasibleRegion,
-        rng: np.random.Generator,
-        *,
-        initial: int = 20,
-        batch: int = 5,
-    ) -> None:
-        super().__init__(problem, region, rng)
-        self._initial, self._batch = initial, batch
-        self._features = Features(problem)
+    _: KW_ONLY
+    initial: int = 20
+    batch: int = 5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._features = Features(self.problem)
         self._batches = 0
-        self._paid = [k for k, objective in enumerate(problem.objectives) if not objective.free]
+        self._paid = [k for k, objective in enumerate(self.problem.objectives) if not objective.free]
 
     def propose(self) -> Archs:
         """The next batch; archs to begin with until two of them could be evaluated, which a model takes."""
         if len(self.archs) < 2:
-            return self.fill_up(self._begin(), self._initial)
+            drawn = self.seen.novel(self.region.sample(_SPREAD_OVER * self.initial, self.rng))
+            return self.fill_up(self.spread_out(drawn, self.initial), self.initial)
         minimised = self.problem.minimised(self.values)
         self._batches += 1
         alone = self.problem.budgets and self._batches % 2 == 0
         columns = slice(0, 1 if alone else None)
         gap = gap_of(minimised[self._within, columns], _beyond(minimised)[columns], self.rng)
-        models = {k: self._model(minimised[:, k]) for k in self._paid}
+        models = {k: Surrogate(self._features, self.archs, -minimised[:, k]) for k in self._paid}
         candidates = self._candidates(gap, lambda archs: self._imagine(archs, models), columns)
-        return self.fill_up(candidates.archs[_greedy(gap, candidates, self._batch)], self._batch)
+        return self.fill_up(candidates.archs[_greedy(gap, candidates, self.batch)], self.batch)
 
     @property
     def _within(self) -> Indices:
         return np.flatnonzero(self.problem.excess(self.values) <= 0)
-
-    def _begin(self) -> Archs:
-        drawn = self.seen.novel(self.region.sample(_SPREAD_OVER * self._initial, self.rng))
-        if len(drawn) <= self._initial or not self.problem.free:
-            return drawn[: self._initial]
-        return drawn[spread(free_values(self.problem, drawn), self._initial)]
-
-    def _model(self, minimised: Values) -> Surrogate:
-        return Surrogate(self._features, self.archs, -minimised)
 
     def _candidates(self, gap: Gap, imagine: Callable[[Archs], tuple[Values, Values]], columns: slice) -> _Candidates:
         """New archs with what they may turn out to be: random ones, children of the front, and then of the most
@@ -125,8 +108,7 @@ class Guided(BatchStrategy):
         return values, excess.mean(axis=1)
 
 
-@dataclass(frozen=True)
-class _Candidates:
+class _Candidates(NamedTuple):
     """Archs that may be evaluated.
 
     Attributes:
@@ -143,12 +125,7 @@ class _Candidates:
     gains: Values
 
     def joined(self, other: _Candidates) -> _Candidates:
-        return _Candidates(
-            np.concatenate([self.archs, other.archs]),
-            np.concatenate([self.values, other.values]),
-            np.concatenate([self.excess, other.excess]),
-            np.concatenate([self.gains, other.gains]),
-        )
+        return _Candidates._make(np.concatenate(pair) for pair in zip(self, other, strict=True))
 
 
 def _gain(gap: Gap, values: Values, excess: Values) -> Values:
