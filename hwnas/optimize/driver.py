@@ -5,116 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from hwnas.arrays import Archs, Indices, Values
+from hwnas.arrays import Archs
 from hwnas.errors import InputError
 from hwnas.optimize.evaluate import Evaluation
 from hwnas.optimize.feasible import FeasibleRegion
-from hwnas.optimize.front import Front, FrontBudget, FrontObjective, FrontPoint
-from hwnas.optimize.pareto import hypervolume, non_dominated, worst
 from hwnas.optimize.problem import Budget, Objective, Problem
 from hwnas.optimize.progress import Reporter, SearchProgress
-from hwnas.optimize.search_record import record_of, settings_of
+from hwnas.optimize.result import SearchResult
 from hwnas.optimize.store import Forgotten, Store, StoredSearch
-from hwnas.optimize.strategies import STRATEGIES
+from hwnas.optimize.strategies import STRATEGIES, StrategyFactory
 from hwnas.optimize.strategies.parts.vary import Seen
-from hwnas.optimize.strategy import StrategyFactory
-from hwnas.records.search import SearchRecord
 from hwnas.space.space import Space
 from hwnas.workers.base import Workers
 from hwnas.workers.here import Here
-
-
-@dataclass(frozen=True, eq=False)
-class SearchResult:
-    """Everything a search evaluated.
-
-    Attributes:
-        problem: the space, objectives and budgets.
-        archs: (M, L) those that could be evaluated, in their order, all different.
-        values: (M, K) in the objectives' own signs and units.
-        seed: of the search.
-        failed: archs (L,) that couldn't be evaluated, each with the reason; they aren't among ``archs``.
-        strategy: name of what proposed them.
-    """
-
-    problem: Problem
-    archs: Archs
-    values: Values
-    seed: int
-    failed: tuple[tuple[Archs, str], ...] = ()
-    strategy: str = "unknown"
-
-    @property
-    def front(self) -> Indices:
-        """Ascending indices of the archs within budget that none within budget dominates; equals are all kept."""
-        within = np.flatnonzero(self.problem.excess(self.values) <= 0)
-        return within[non_dominated(self.values[within], self.problem.maximize)]
-
-    def to_front(
-        self, reference: npt.ArrayLike | None = None, *, rows: Indices | None = None, values: Values | None = None
-    ) -> Front:
-        """The front on its own, as it is kept in a file.
-
-        Args:
-            reference: (K,) point from which hypervolume is measured, in the objectives' own signs and units; the
-                worst value of each objective among all evaluated archs when None.
-            rows: indices of the archs that are on it; those of ``front`` when None.
-            values: (M, K) in place of those as searched, where more is known now.
-
-        Raises:
-            InputError: the reference isn't K finite numbers.
-        """
-        problem, rows = self.problem, self.front if rows is None else rows
-        points = (self.values if values is None else values)[rows]
-        origin = worst(self.values, problem.maximize) if reference is None else self._checked(reference)
-        return Front(
-            space=problem.space.ref,
-            objectives=tuple(FrontObjective(name=o.name, maximize=o.maximize) for o in problem.objectives),
-            budgets=tuple(FrontBudget(objective=b.objective_name, at_most=float(b.at_most)) for b in problem.budgets),
-            evaluations=len(self.archs) + len(self.failed),
-            seed=self.seed,
-            reference=tuple(origin.tolist()),
-            hypervolume=hypervolume(points, origin, problem.maximize),
-            points=tuple(
-                FrontPoint(choices=tuple(arch), values=tuple(its))
-                for arch, its in zip(self.archs[rows].tolist(), points.tolist(), strict=True)
-            ),
-        )
-
-    @property
-    def winner(self) -> int | None:
-        """Index of the front's best in the first objective, of equals in the second; None without a front."""
-        minimised = self.problem.minimised(self.values)[:, :2].tolist()
-        return min(self.front.tolist(), key=lambda index: minimised[index], default=None)
-
-    def hypervolume_history(self, reference: npt.ArrayLike) -> tuple[float, ...]:
-        """Hypervolume, from a reference point (K,), of the archs within budget after each that was evaluated."""
-        minimised, origin = self.problem.minimised(self.values), self.problem.minimised(np.asarray(reference))
-        minimise = [False] * len(self.problem.objectives)
-        front = minimised[:0]
-        volume, history = 0.0, []
-        for row, over in zip(minimised, self.problem.excess(self.values) > 0, strict=True):
-            if not over and not (front <= row).all(axis=1).any():  # else the front stays as it is
-                front = np.concatenate([front, row[None]])
-                front = front[non_dominated(front, minimise)]
-                volume = hypervolume(front, origin, minimise)
-            history.append(volume)
-        return tuple(history)
-
-    def to_record(self) -> SearchRecord:
-        """All of it as a record that can be saved, reported and derived from; it knows of no supernet and no table."""
-        return record_of(self, settings_of(self.problem, self.strategy, self.seed))
-
-    def _checked(self, reference: npt.ArrayLike) -> Values:
-        point = np.asarray(reference, dtype=np.float64)
-        if point.shape != (len(self.problem.objectives),) or not np.isfinite(point).all():
-            raise InputError(f"a reference point is one finite number per objective, got {reference!r}")
-        return point
 
 
 def run_search(

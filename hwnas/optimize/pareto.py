@@ -11,7 +11,7 @@ import moocore
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.arrays import Indices, Values
+from hwnas.arrays import Flags, Indices, Values
 from hwnas.optimize.problem import Problem
 
 
@@ -71,6 +71,12 @@ def non_dominated(values: Values, maximize: Sequence[bool] | npt.NDArray[np.bool
     if not len(values):
         return np.empty(0, dtype=np.int64)
     return np.flatnonzero(moocore.is_nondominated(values, maximise=list(maximize), keep_weakly=True))
+
+
+def front_within(problem: Problem, values: Values, among: Flags | bool = True) -> Indices:
+    """Ascending indices of (N, K) values within budget, of those ``among`` (N,), that none of these dominates."""
+    within = np.flatnonzero((problem.excess(values) <= 0) & among)
+    return within[non_dominated(values[within], problem.maximize)]
 
 
 def hypervolume(

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hwnas.arrays import Archs, Indices, Values
-from hwnas.optimize.pareto import non_dominated
+from hwnas.optimize.pareto import front_within
 from hwnas.optimize.strategies.parts.batches import BatchStrategy
 from hwnas.optimize.strategies.parts.improvement import Gap, gap_of
 from hwnas.optimize.strategies.parts.surrogate import Features, Surrogate
@@ -75,7 +75,7 @@ class Guided(BatchStrategy):
             values, excess = imagine(archs)
             return _Candidates(archs, values[..., columns], excess, _gain(gap, values[..., columns], excess))
 
-        front = self._within[non_dominated(self.values[self._within], self.problem.maximize)]
+        front = front_within(self.problem, self.values)
         begun = np.concatenate([self.region.sample(_BRED, self.rng), self._children(self.archs[front])])
         found = weighed(self.seen.novel(begun))
         for _ in range(_ROUNDS - 1):
