@@ -136,6 +136,11 @@ def field_types(op: type[Op]) -> dict[str, str]:
     return {f.name: f.type if isinstance(f.type, str) else f.type.__name__ for f in fields(op)}
 
 
+def input_names(in_shapes: tuple[Shape, ...]) -> tuple[str, ...]:
+    """What nodes call the values that go into a graph."""
+    return tuple(f"{INPUT}.{index}" if index else INPUT for index in range(len(in_shapes)))
+
+
 class Node(NamedTuple):
     """An op of a graph.
 
@@ -187,7 +192,7 @@ class Graph:
     @property
     def inputs(self) -> tuple[str, ...]:
         """Names of the values that go in."""
-        return tuple(f"{INPUT}.{index}" if index else INPUT for index in range(len(self.in_shapes)))
+        return input_names(self.in_shapes)
 
     @property
     def out_shape(self) -> Shape:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -19,15 +19,10 @@ _FEW = 10
 """With fewer evaluations, a share of failures says little until the search is over."""
 
 
-@dataclass(frozen=True)
-class EvaluateOne:
-    """What travels to the workers: (index of one of the objectives that aren't free, arch (L,)) -> its value."""
-
-    paid: tuple[Objective, ...]
-
-    def __call__(self, item: tuple[int, Archs]) -> float:
-        index, arch = item
-        return float(self.paid[index].values(arch[None])[0])
+def _evaluate_one(paid: tuple[Objective, ...], item: tuple[int, Archs]) -> float:
+    """The value of one of the objectives that aren't free, by its index, for an arch (L,); workers call it."""
+    index, arch = item
+    return float(paid[index].values(arch[None])[0])
 
 
 class Evaluation:
@@ -53,7 +48,7 @@ class Evaluation:
         finished: Callable[[int, int], None],
     ) -> None:
         self._problem, self._record, self._workers, self._finished = problem, record, workers, finished
-        self._function = EvaluateOne(problem.paid)
+        self._function = partial(_evaluate_one, problem.paid)
         self.evaluated = self.failed = 0
         self._latest_reason = ""
         self.failures: list[tuple[Archs, str]] = []

@@ -30,11 +30,8 @@ class Separable(Protocol):
         steps: the cost, lowered onto the space's transitions.
     """
 
-    @property
-    def space(self) -> Space: ...
-
-    @property
-    def steps(self) -> Steps: ...
+    space: Space
+    steps: Steps
 
 
 def steps_of(fn: Callable[[Archs], npt.ArrayLike], space: Space) -> Steps | None:
@@ -188,11 +185,9 @@ class Problem:
 
     def excess(self, values: Values) -> Values:
         """(N,) by how much (N, K) values are over the budgets: the sum of the relative excesses, 0 within all."""
-        names = [objective.name for objective in self.objectives]
-        total = np.zeros(len(values))
-        for budget in self.budgets:
-            total += np.maximum(relative_excess(values[:, names.index(budget.objective_name)], budget.at_most), 0)
-        return total
+        column = {objective.name: of_it for objective, of_it in zip(self.objectives, values.T, strict=True)}
+        over = (relative_excess(column[budget.objective_name], budget.at_most) for budget in self.budgets)
+        return sum((np.maximum(excess, 0) for excess in over), np.zeros(len(values)))
 
 
 def relative_excess(values: Values, at_most: float) -> Values:

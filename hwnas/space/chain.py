@@ -120,10 +120,6 @@ class ChainSpace(Space):
         """The same space with networks that keep no stabilizers."""
         return replace(self, inherits=False)
 
-    def canonical(self, archs: Archs) -> Archs:
-        """Each arch stands for itself: skips elsewhere among equal layers make equal graphs, with other weights."""
-        return archs
-
     def encode(self, archs: Archs) -> Encoding:
         return super().encode(archs)._replace(numbers=self.depth(archs)[:, None].astype(np.float64))
 
