@@ -8,14 +8,13 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from hwnas.arrays import Archs
 from hwnas.errors import InputError
 from hwnas.optimize.evaluate import Evaluation
 from hwnas.optimize.feasible import FeasibleRegion
 from hwnas.optimize.problem import Budget, Objective, Problem
 from hwnas.optimize.progress import Reporter, SearchProgress
 from hwnas.optimize.result import SearchResult
-from hwnas.optimize.store import Forgotten, Store, StoredSearch
+from hwnas.optimize.store import Store
 from hwnas.optimize.strategies import STRATEGIES, StrategyFactory
 from hwnas.optimize.strategies.parts.vary import Seen
 from hwnas.space.space import Space
@@ -72,29 +71,35 @@ def run_search(
             course, as by another version of NumPy.
         OutputError: the store can't be written.
     """
-    _check_count("evaluations", evaluations, 1)
-    _check_count("seed", seed, 0)
+    for number, value, least in (("evaluations", evaluations, 1), ("seed", seed, 0)):
+        if not isinstance(value, int) or value < least:
+            raise InputError(f"{number} must be an integer of at least {least}, got {value!r}")
     if store is not None and store.space.fingerprint != space.fingerprint:
         raise InputError(f"the store is of the space {store.space.name}, the search of {space.name}")
-    make = STRATEGIES.get(strategy) if isinstance(strategy, str) else strategy
-    problem = Problem(space, tuple(objectives), tuple(budgets))
-    name, rng = _name_of(strategy), np.random.default_rng(seed)
+    if isinstance(strategy, str):
+        name, make = strategy, STRATEGIES.get(strategy)
+    else:
+        name, make = getattr(strategy, "__qualname__", type(strategy).__qualname__), strategy
+    problem, rng = Problem(space, tuple(objectives), tuple(budgets)), np.random.default_rng(seed)
     proposer = make(problem, FeasibleRegion(problem), rng)
-    record: StoredSearch | Forgotten = Forgotten()
+    record = None
     if store is not None and problem.paid:
         tables = {objective.name: objective.source for objective in objectives if objective.source}
         record = store.begin(name, seed, _settings(problem), tables, resume=resume)
     reporter = Reporter(problem, evaluations, progress)
     evaluate = Evaluation(problem, record, workers or Here(), reporter.report)
-    course, seen = _Course(rng), Seen(space)
+    course, seen = hashlib.sha256(), Seen(space)
     archs, values = [np.empty((0, space.num_layers), dtype=np.int64)], [np.empty((0, len(objectives)))]
     while evaluate.evaluated < evaluations:
-        record.check_course(evaluate.evaluated, course.digest())
+        if record:
+            so_far = course.copy()
+            so_far.update(json.dumps(rng.bit_generator.state).encode())
+            record.check_course(evaluate.evaluated, so_far.hexdigest()[:16])
         batch = seen.novel(space.check(proposer.ask(evaluations - evaluate.evaluated)))
         if not len(batch):
             break
         seen.add(batch)
-        course.add(batch)
+        course.update(batch.astype("<i8").tobytes())
         told = evaluate(batch)
         proposer.tell(*told)
         reporter.told(told[1])
@@ -106,33 +111,8 @@ def run_search(
     return SearchResult(problem, np.concatenate(archs), np.concatenate(values), seed, failures, name)
 
 
-class _Course:
-    """What a search did so far, in short: its archs, and the state of its random generator."""
-
-    def __init__(self, rng: np.random.Generator) -> None:
-        self._rng = rng
-        self._archs = hashlib.sha256()
-
-    def add(self, archs: Archs) -> None:
-        self._archs.update(archs.astype("<i8").tobytes())
-
-    def digest(self) -> str:
-        course = self._archs.copy()
-        course.update(json.dumps(self._rng.bit_generator.state).encode())
-        return course.hexdigest()[:16]
-
-
-def _name_of(strategy: str | StrategyFactory) -> str:
-    return strategy if isinstance(strategy, str) else getattr(strategy, "__qualname__", type(strategy).__qualname__)
-
-
 def _settings(problem: Problem) -> str:
     """Beside strategy and seed, what decides the course of a search."""
     objectives = [[o.name, o.maximize, o.free, o.weight, o.source] for o in problem.objectives]
     budgets = [[budget.objective_name, float(budget.at_most)] for budget in problem.budgets]
     return json.dumps({"objectives": objectives, "budgets": budgets})
-
-
-def _check_count(name: str, value: int, least: int) -> None:
-    if not isinstance(value, int) or value < least:
-        raise InputError(f"{name} must be an integer of at least {least}, got {value!r}")

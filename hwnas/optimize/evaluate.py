@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
+from itertools import product
 
 import numpy as np
 
 from hwnas.arrays import Archs, Values
 from hwnas.errors import ObjectiveError
 from hwnas.optimize.problem import Objective, Problem
-from hwnas.optimize.store import Forgotten, StoredSearch
-from hwnas.workers.base import Workers
+from hwnas.optimize.store import StoredSearch
+from hwnas.workers.base import Done, Workers
 from hwnas.workers.here import Here
 
 _MOST_FAILED = 0.2
@@ -43,7 +44,7 @@ class Evaluation:
     def __init__(
         self,
         problem: Problem,
-        record: StoredSearch | Forgotten,
+        record: StoredSearch | None,
         workers: Workers,
         finished: Callable[[int, int], None],
     ) -> None:
@@ -91,10 +92,12 @@ class Evaluation:
             if planned >= _FEW:
                 self.judge(planned)
 
-        for rows in self._groups(len(archs)):
+        # One by one where nobody works side by side: another process that shares the store may have evaluated the next.
+        together = 1 if isinstance(self._workers, Here) else len(archs)
+        for start in range(0, len(archs), together):
             pairs = []
-            for row, column in ((row, column) for row in rows for column in columns):
-                known = self._record.known(archs[row], objectives[column].name)
+            for row, column in product(range(start, min(start + together, len(archs))), columns):
+                known = self._record.known(archs[row], objectives[column].name) if self._record else None
                 if known is None:
                     pairs.append((row, column))
                 else:
@@ -102,16 +105,13 @@ class Evaluation:
             items = [(columns.index(column), archs[row]) for row, column in pairs]
             for outcome in self._workers.map(self._function, items) if items else ():
                 row, column = pairs[outcome.index]
-                free = {o.name: float(v) for o, v in zip(objectives, values[row], strict=True) if o.free}
-                note(row, column, self._record.keep(archs[row], objectives[column].name, outcome, free))
+                found = float(outcome.value) if isinstance(outcome, Done) else outcome.reason
+                if self._record:
+                    free = {o.name: float(v) for o, v in zip(objectives, values[row], strict=True) if o.free}
+                    found = self._record.keep(archs[row], objectives[column].name, outcome, free)
+                note(row, column, found)
                 self._finished(self.evaluated, self.failed)
         return {row: reasons[min(reasons)] for row, reasons in enumerate(said) if reasons}
-
-    def _groups(self, count: int) -> Iterator[range]:
-        """Rows that workers get together. One by one where nobody works side by side: another process that shares
-        the store may have evaluated the next arch meanwhile."""
-        size = 1 if isinstance(self._workers, Here) else count
-        return (range(start, min(start + size, count)) for start in range(0, count, size))
 
     def judge(self, evaluated: int) -> None:
         """Give up when more than a fifth of so many failed.
@@ -120,7 +120,8 @@ class Evaluation:
             ObjectiveError: so it is.
         """
         if self.failed > _MOST_FAILED * evaluated:
-            self._record.give_up()
+            if self._record:
+                self._record.give_up()
             raise ObjectiveError(
                 f"{self.failed} of {self.evaluated} evaluations failed, and a search ends when more than a fifth do; "
                 f"the latest: {self._latest_reason}; mend the cause and run it again, a store keeps what worked"

@@ -121,7 +121,9 @@ class SearchResult:
         """
         problem, rows = self.problem, self.front if rows is None else rows
         points = (self.values if values is None else values)[rows]
-        origin = worst(self.values, problem.maximize) if reference is None else self._checked(reference)
+        origin = worst(self.values, problem.maximize) if reference is None else np.asarray(reference, dtype=np.float64)
+        if origin.shape != (len(problem.objectives),) or not np.isfinite(origin).all():
+            raise InputError(f"a reference point is one finite number per objective, got {reference!r}")
         return Front(
             space=problem.space.ref,
             objectives=tuple(FrontObjective(name=o.name, maximize=o.maximize) for o in problem.objectives),
@@ -181,9 +183,3 @@ class SearchResult:
                 evaluations=len(baseline.archs), hypervolume_history=baseline.hypervolume_history(front.reference)
             ),
         )
-
-    def _checked(self, reference: npt.ArrayLike) -> Values:
-        point = np.asarray(reference, dtype=np.float64)
-        if point.shape != (len(self.problem.objectives),) or not np.isfinite(point).all():
-            raise InputError(f"a reference point is one finite number per objective, got {reference!r}")
-        return point

@@ -45,15 +45,17 @@ class Arch:
         return _keys(self.space.ref, list(self.choices))
 
     @staticmethod
-    def from_dict(data: Any, where: str) -> Arch:
-        """The arch that ``to_dict`` described; all but ``space`` and ``choices`` may be absent.
+    def from_dict(data: Any, where: str, resolution: int | None = None, classes: int | None = None) -> Arch:
+        """The arch that ``to_dict`` described, at another size where one is given.
+
+        All but ``space`` and ``choices`` may be absent.
 
         Raises:
             ArchError: a key is missing or of the wrong type; ``where`` is named.
             SpaceError: the space can't be made.
         """
         said = validated(_ArchFile, data, where, ArchError)
-        size = said.resolution, said.classes
+        size = said.resolution if resolution is None else resolution, said.classes if classes is None else classes
         space = made(said.space, said.definition, *size) if said.definition else get_space(said.space, *size)
         return Arch(space, said.choices)
 
@@ -79,7 +81,7 @@ def parse_arch(
     if text in released:
         return Arch(get_space("scarlet-s2", resolution, classes), released[text])
     if text.endswith(".json"):
-        return _from_file(read_json(Path(text), ArchError), text, resolution, classes)
+        return Arch.from_dict(read_json(Path(text), ArchError), text, resolution, classes)
     space_name, colon, choices = text.rpartition(":")
     if not colon:
         raise ArchError(
@@ -87,7 +89,7 @@ def parse_arch(
             "SPACE:i,j,k,…"
         )
     if space_name.endswith(".json"):
-        return _from_file(_point(Path(space_name), choices), text, resolution, classes)
+        return Arch.from_dict(_point(Path(space_name), choices), text, resolution, classes)
     try:
         indices = tuple(int(c) for c in choices.split(","))
     except ValueError:
@@ -118,10 +120,3 @@ def _keys(space: SpaceRef, choices: Any) -> dict[str, Any]:
         "classes": space.classes,
         **({"definition": space.definition.plain()} if space.definition else {}),
     }
-
-
-def _from_file(data: Any, where: str, resolution: int | None, classes: int | None) -> Arch:
-    if isinstance(data, dict):
-        overrides = {"resolution": resolution, "classes": classes}
-        data = data | {key: value for key, value in overrides.items() if value is not None}
-    return Arch.from_dict(data, where)

@@ -53,11 +53,7 @@ def get_space(source: str | SpaceRef, resolution: int | None = None, classes: in
 
 
 def made(source: str, definition: SpaceDefinition | None, resolution: int | None, classes: int | None) -> ChainSpace:
-    """The space of a name, or of a definition that came from the path ``source``.
-
-    Raises:
-        SpaceError: unknown name, or a resolution that doesn't fit.
-    """
+    """The space of a name, or of a definition that came from the path ``source``."""
     if definition is None:
         make = narrower_macro(source) or SPACES.get(source)
         return make(resolution, classes)

@@ -21,7 +21,6 @@ from hwnas.errors import BudgetError
 from hwnas.optimize.feasible.descent import descend
 from hwnas.optimize.feasible.grid import extreme_maximum
 from hwnas.optimize.feasible.limits import Limit, Limits
-from hwnas.space.space import Space
 
 _TIME_UNITS = {"_s": "seconds", "_ms": "milliseconds", "_us": "microseconds"}
 _DRAWN = 500
@@ -42,13 +41,13 @@ def find_anchor(limits: Limits) -> Archs:
 
     def starts() -> Iterator[Archs]:
         yield from alone.values()  # each is an optimum of its own; from one of them all budgets are likely in reach
-        yield descend(limits.space, limits.summed_excess, _origin(limits.space))[0]
+        yield descend(limits.space, limits.summed_excess, np.zeros_like(limits.space.num_choices))[0]
 
     nearest, excess = _nearest(limits, starts())
     if excess <= 0:
         return nearest
     for one, other in permutations([limit for limit in limits.all if limit.steps is not None], 2):
-        if one.is_maximum and other.is_maximum:
+        if one.join == other.join == "max":
             continue  # the draws will tell
         bound, near = _least(limits, one, other)
         if bound > other.at_most * (1 + _ROUNDING):
@@ -67,14 +66,10 @@ def find_anchor(limits: Limits) -> Archs:
     _refuse(limits, nearest, proven=limits.listed is not None)
 
 
-def _origin(space: Space) -> Archs:
-    return np.zeros(space.num_layers, dtype=np.int64)
-
-
 def _nearest(limits: Limits, starts: Iterable[Archs]) -> tuple[Archs, float]:
     """The arch (L,) nearest to the limits that a descent from any of the starts ends at, and its largest excess; the
     first that is within ends the search."""
-    nearest, least = _origin(limits.space), inf
+    nearest, least = np.zeros_like(limits.space.num_choices), inf
     for start in starts:
         arch, excess = descend(limits.space, limits.largest_excess, start)
         if excess < least:
@@ -87,7 +82,7 @@ def _nearest(limits: Limits, starts: Iterable[Archs]) -> tuple[Archs, float]:
 def _least(limits: Limits, within: Limit, of: Limit) -> tuple[float, Archs]:
     """The least of one objective within the limit of another: a bound that none is below, and (M, L) who come near."""
     assert of.steps is not None
-    if of.is_sum:
+    if of.join == "sum":
         return limits.grid_of([within]).least(of.steps)
     maxima, sum_within = of.steps, within.steps
     assert sum_within is not None
@@ -149,22 +144,21 @@ class _Range:
         """An arch that meets the budget, or the one with the least."""
         return self._end(1)
 
-    @cached_property
-    def _high(self) -> _End:
-        return self._end(-1)
-
     def check(self) -> None:
         """Refuse a budget that can't be met, as far as that is proven, and one that seems to be in another unit."""
         name, at_most, low = self.limit.objective.name, self.limit.at_most, self.low
         if low.proven:
             self._refuse_below(low)
+        if self._unit is None:
+            return
         # A time budget that no arch comes near, but 1/1000 of which is a sensible one, was given in another unit:
         # the search would run for hours without a constraint.
-        if self._unit and at_most > self._high.value and low.value <= at_most / 1000 <= self._high.value:
-            every, slowest = ("every arch", "slowest") if self._high.proven else ("every arch tried", "slowest found")
+        high = self._end(-1)
+        if at_most > high.value and low.value <= at_most / 1000 <= high.value:
+            every, slowest = ("every arch", "slowest") if high.proven else ("every arch tried", "slowest found")
             raise BudgetError(
                 f"{every} of {self._space.name} has {name} at most {at_most:.6g} (the {slowest} "
-                f"{self._high.value:.6g}), so the budget isn't in {self._unit}, it seems; give {at_most / 1000:.6g}, "
+                f"{high.value:.6g}), so the budget isn't in {self._unit}, it seems; give {at_most / 1000:.6g}, "
                 "or none"
             )
 
@@ -198,10 +192,10 @@ class _Range:
         def values(archs: Archs) -> Values:
             return sign * objective.values(archs)
 
-        start, proven = _origin(space), limit.steps is not None
-        if limit.steps is not None and limit.is_sum:
+        start, proven = np.zeros_like(space.num_choices), limit.steps is not None
+        if limit.steps and limit.join == "sum":
             _, (start,) = self._limits.grid_of([]).least(limit.steps.times(sign))
-        elif limit.steps is not None:
+        elif limit.steps:
             start = extreme_maximum(limit.steps, sign)
         arch, value = descend(space, values, start)
         if not proven and value > sign * limit.at_most:

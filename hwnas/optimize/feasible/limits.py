@@ -12,7 +12,7 @@ import numpy as np
 from hwnas.arrays import Archs, Flags, Values
 from hwnas.optimize.feasible.grid import CELLS, Grid, walk_of
 from hwnas.optimize.problem import Objective, Problem, relative_excess, steps_of
-from hwnas.space.transitions import Steps
+from hwnas.space.transitions import Join, Steps
 
 _LISTED = 2**16
 """So many archs can be listed and looked at one by one."""
@@ -30,14 +30,9 @@ class Limit:
     steps: Steps | None
 
     @property
-    def is_sum(self) -> bool:
-        """Whether it is known to be one."""
-        return self.steps is not None and self.steps.join == "sum"
-
-    @property
-    def is_maximum(self) -> bool:
-        """Whether it is known to be one."""
-        return self.steps is not None and self.steps.join == "max"
+    def join(self) -> Join | None:
+        """Whether it is known to be a sum, or a maximum."""
+        return None if self.steps is None else self.steps.join
 
     def excess(self, archs: Archs) -> Values:
         """(N,) by which share of the budget (N, L) archs are over it."""
@@ -70,9 +65,9 @@ class Limits:
         sums: list[tuple[Steps, float]] = []
         allowed = np.ones(self._walk.shape, dtype=np.bool_)
         for limit in limits:
-            if limit.steps is not None and limit.is_sum:
+            if limit.steps and limit.join == "sum":
                 sums.append((limit.steps, limit.at_most))
-            elif limit.steps is not None:
+            elif limit.steps:
                 allowed &= _steps_within(limit.steps, limit.at_most)
         return Grid(self.space, self._walk, [steps for steps, _ in sums], [most for _, most in sums], cells, allowed)
 
@@ -146,7 +141,7 @@ class Limits:
     @cached_property
     def _binding(self) -> list[Limit]:
         """The limits on sums that may keep an arch out, the tightest first."""
-        sums = [limit for limit in self.all if limit.is_sum]
+        sums = [limit for limit in self.all if limit.join == "sum"]
         everything = self.grid_of(self._maxima, cells=_COARSE_CELLS).size
         sizes = [self.grid_of([limit, *self._maxima], cells=_COARSE_CELLS).certain for limit in sums]
         by_size = sorted(zip(sizes, sums, strict=True), key=itemgetter(0))
@@ -154,7 +149,7 @@ class Limits:
 
     @property
     def _maxima(self) -> list[Limit]:
-        return [limit for limit in self.all if limit.is_maximum]
+        return [limit for limit in self.all if limit.join == "max"]
 
 
 def _steps_within(largest: Steps, at_most: float) -> Flags:

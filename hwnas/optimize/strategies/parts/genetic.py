@@ -15,6 +15,15 @@ from hwnas.arrays import Archs, Indices, Values
 from hwnas.optimize.strategies.parts.batches import BatchStrategy
 from hwnas.optimize.strategies.parts.vary import mutate, tournament, uniform_crossover
 
+_CROSSOVER = 0.9
+"""Probability that a child has two parents."""
+
+_CHANGES = 0.5
+"""How many layers change in a child on average: half of what Deb 2002 §IV-A takes."""
+
+_FIRST_POOL, _POOL = 100, 4
+"""Candidates per evaluated arch, out of which the first generation, and every later one, is spread."""
+
 
 @dataclass(eq=False, repr=False)
 class Genetic(BatchStrategy):
@@ -22,24 +31,10 @@ class Genetic(BatchStrategy):
 
     Attributes:
         population: archs that survive a generation, and archs evaluated in each.
-        crossover: probability that a child has two parents.
-        mutation: probability that a layer changes; 1/(2L) when None, half of what Deb 2002 §IV-A takes.
-        first_pool, pool: from how many candidates per evaluated one the first generation, and every later one,
-            is spread over the free objectives.
     """
 
     _: KW_ONLY
     population: int = 20
-    crossover: float = 0.9
-    mutation: float | None = None
-    first_pool: int = 100
-    pool: int = 4
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._mutation = 0.5 / self.problem.space.num_layers if self.mutation is None else self.mutation
-        if not (self.problem.free and self.problem.paid):
-            self.first_pool = self.pool = 1
 
     @abstractmethod
     def survive(self, minimised: Values, excess: Values) -> tuple[Indices, Indices, Values]:
@@ -56,21 +51,22 @@ class Genetic(BatchStrategy):
 
     def propose(self) -> Archs:
         """The next generation; the first one again where nothing of it could be evaluated."""
+        first_pool, pool = (_FIRST_POOL, _POOL) if self.problem.free and self.problem.paid else (1, 1)
         if len(self.archs):
-            candidates = self._breed()
+            candidates = self._breed(pool * self.population)
         else:
-            candidates = self.seen.novel(self.region.sample(self.first_pool * self.population, self.rng))
+            candidates = self.seen.novel(self.region.sample(first_pool * self.population, self.rng))
         return self.fill_up(self.spread_out(candidates, self.population), self.population)
 
-    def _breed(self) -> Archs:
+    def _breed(self, count: int) -> Archs:
         """Let the best survive, and breed candidates from them: tournament, crossover, mutation, repair."""
         survivors, rank, ties = self.survive(self.problem.minimised(self.values), self.problem.excess(self.values))
         self.archs, self.values = self.archs[survivors], self.values[survivors]
-        wanted = self.pool * self.population
+        rate = _CHANGES / self.problem.space.num_layers
 
         def children() -> Archs:
-            parents = self.archs[tournament(rank, ties, 2 * wanted, self.rng)]
-            crossed = uniform_crossover(parents[:wanted], parents[wanted:], self.crossover, self.rng)
-            return self.region.repair(mutate(self.problem.space, crossed, self._mutation, self.rng), self.rng)
+            parents = self.archs[tournament(rank, ties, 2 * count, self.rng)]
+            crossed = uniform_crossover(parents[:count], parents[count:], _CROSSOVER, self.rng)
+            return self.region.repair(mutate(self.problem.space, crossed, rate, self.rng), self.rng)
 
-        return self.draw_new(children, wanted)
+        return self.draw_new(children, count)
