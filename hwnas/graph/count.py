@@ -15,8 +15,6 @@ from hwnas.graph.foldable import norm_behind
 from hwnas.graph.graph import Graph, Op, expanded
 from hwnas.graph.primitives import Activation, Add, Conv, Flatten, Linear, Multiply, Norm, Pool, Primitive
 
-_NOT_COUNTED = (Norm, Activation, Pool, Flatten, Add, Multiply)
-
 
 class Cost(NamedTuple):
     """What one Op costs at batch 1.
@@ -55,11 +53,7 @@ def count(graph: Graph) -> Count:
 
 @cache
 def cost(op: Op) -> Cost:
-    """Multiply-adds and parameters of one Op.
-
-    Raises:
-        TypeError: a primitive has no formula.
-    """
+    """What one Op costs; raises what :func:`count` does."""
     graph = expanded(op)
     folded = {norm.place for node in graph if (norm := norm_behind(graph, node))}
     costs = []
@@ -79,7 +73,7 @@ def _madds(op: Primitive) -> int:
         return prod(op.parameters["weight"]) * prod(op.out_shape[1:])
     if isinstance(op, Linear):
         return prod(op.parameters["weight"])
-    if isinstance(op, _NOT_COUNTED):
+    if isinstance(op, Norm | Activation | Pool | Flatten | Add | Multiply):
         return 0
     raise TypeError(f"no formula is known for {op.kind!r}; add one to hwnas.graph.count")
 

@@ -137,7 +137,6 @@ def field_types(op: type[Op]) -> dict[str, str]:
 
 
 def input_names(in_shapes: tuple[Shape, ...]) -> tuple[str, ...]:
-    """What nodes call the values that go into a graph."""
     return tuple(f"{INPUT}.{index}" if index else INPUT for index in range(len(in_shapes)))
 
 
@@ -205,7 +204,6 @@ class Graph:
         return tuple(node.op for node in self.nodes)
 
     def __getitem__(self, place: str) -> Op:
-        """The op at a place."""
         return self._by_place[place].op
 
     def __contains__(self, place: object) -> bool:
@@ -257,7 +255,6 @@ def expanded(op: Op) -> Graph:
 
 def chain(in_shape: Shape, parts: tuple[tuple[str, Op], ...]) -> Graph:
     """The graph in which each op reads what the one before it gives."""
-    nodes: list[Node] = []
-    for place, op in parts:
-        nodes.append(Node(place, op, (nodes[-1].place if nodes else INPUT,)))
-    return Graph((in_shape,), tuple(nodes), (nodes[-1].place,))
+    places = [INPUT, *(place for place, _ in parts)]
+    nodes = tuple(Node(place, op, (before,)) for before, (place, op) in zip(places[:-1], parts, strict=True))
+    return Graph((in_shape,), nodes, (places[-1],))

@@ -60,9 +60,6 @@ def run_search(
         resume: go on with the latest search of the same settings in the store, if there is one: what failed in it
             stands, and its course must be the same. Without, what failed is tried again.
 
-    Returns:
-        Every evaluated arch with its values, and which of them are the front.
-
     Raises:
         ObjectiveError: two objectives of one name, a free one that doesn't return a finite number per arch, or too
             many failures of the others.

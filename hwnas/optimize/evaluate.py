@@ -20,18 +20,17 @@ _FEW = 10
 """With fewer evaluations, a share of failures says little until the search is over."""
 
 
-def _evaluate_one(paid: tuple[Objective, ...], item: tuple[int, Archs]) -> float:
-    """The value of one of the objectives that aren't free, by its index, for an arch (L,); workers call it."""
-    index, arch = item
-    return float(paid[index].values(arch[None])[0])
+def _evaluate_one(paid: dict[int, Objective], item: tuple[int, Archs]) -> float:
+    """The value of one of the objectives that aren't free, by its column, for an arch (L,); workers call it."""
+    column, arch = item
+    return float(paid[column].values(arch[None])[0])
 
 
 class Evaluation:
     """Evaluates a search's archs, and counts.
 
     Args:
-        problem: with the objectives.
-        record: what the store knows, if there is one.
+        problem, record: the search, and what a store knows of it.
         workers: who calls the objectives that aren't free.
         finished: called with ``evaluated`` and ``failed`` whenever a worker has finished.
 
@@ -42,14 +41,11 @@ class Evaluation:
     """
 
     def __init__(
-        self,
-        problem: Problem,
-        record: StoredSearch | None,
-        workers: Workers,
-        finished: Callable[[int, int], None],
+        self, problem: Problem, record: StoredSearch | None, workers: Workers, finished: Callable[[int, int], None]
     ) -> None:
         self._problem, self._record, self._workers, self._finished = problem, record, workers, finished
-        self._function = partial(_evaluate_one, problem.paid)
+        self._paid = {column: o for column, o in enumerate(problem.objectives) if not o.free}
+        self._function = partial(_evaluate_one, self._paid)
         self.evaluated = self.failed = 0
         self._latest_reason = ""
         self.failures: list[tuple[Archs, str]] = []
@@ -65,7 +61,7 @@ class Evaluation:
         for column, objective in enumerate(self._problem.objectives):
             if objective.free:
                 values[:, column] = objective.values(archs)
-        if not self._problem.paid:
+        if not self._paid:
             self.evaluated += len(archs)
             return archs, values
         reasons = self._pay(archs, values)
@@ -76,10 +72,9 @@ class Evaluation:
     def _pay(self, archs: Archs, values: Values) -> dict[int, str]:
         """Fill in what isn't free; returns why which rows failed."""
         objectives = self._problem.objectives
-        columns = [column for column, objective in enumerate(objectives) if not objective.free]
         planned = self.evaluated + len(archs)
         said: list[dict[int, str]] = [{} for _ in archs]  # by row and column, why it failed
-        left = [len(columns)] * len(archs)
+        left = [len(self._paid)] * len(archs)
 
         def note(row: int, column: int, outcome: float | str) -> None:
             left[row] -= 1
@@ -96,13 +91,13 @@ class Evaluation:
         together = 1 if isinstance(self._workers, Here) else len(archs)
         for start in range(0, len(archs), together):
             pairs = []
-            for row, column in product(range(start, min(start + together, len(archs))), columns):
+            for row, column in product(range(start, min(start + together, len(archs))), self._paid):
                 known = self._record.known(archs[row], objectives[column].name) if self._record else None
                 if known is None:
                     pairs.append((row, column))
                 else:
                     note(row, column, known)
-            items = [(columns.index(column), archs[row]) for row, column in pairs]
+            items = [(column, archs[row]) for row, column in pairs]
             for outcome in self._workers.map(self._function, items) if items else ():
                 row, column = pairs[outcome.index]
                 found = float(outcome.value) if isinstance(outcome, Done) else outcome.reason

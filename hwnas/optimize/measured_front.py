@@ -62,11 +62,7 @@ class MeasuredResult:
 
 
 def measure_front(
-    result: SearchResult,
-    meters: Sequence[Meter],
-    *,
-    most_per_round: int = 30,
-    most_rounds: int = 5,
+    result: SearchResult, meters: Sequence[Meter], *, most_per_round: int = 30, most_rounds: int = 5
 ) -> MeasuredResult:
     """Measure the front of a search, refit, take the front anew, and so on until all of it is measured.
 

@@ -36,9 +36,7 @@ class Separable(Protocol):
 
 def steps_of(fn: Callable[[Archs], npt.ArrayLike], space: Space) -> Steps | None:
     """The steps of a cost that is separable on this space; None for any other function of archs."""
-    if isinstance(fn, Separable) and fn.space.fingerprint == space.fingerprint:
-        return fn.steps
-    return None
+    return fn.steps if isinstance(fn, Separable) and fn.space.fingerprint == space.fingerprint else None
 
 
 @dataclass(frozen=True)
@@ -141,14 +139,14 @@ class Problem:
             raise ObjectiveError("a search needs at least one objective")
         if twice := [name for name, count in Counter(names).items() if count > 1]:
             raise ObjectiveError(f"two objectives are named {twice[0]}; names must differ")
-        if twice := [name for name, count in Counter(b.objective_name for b in self.budgets).items() if count > 1]:
+        budgeted = [budget.objective_name for budget in self.budgets]
+        if twice := [name for name, count in Counter(budgeted).items() if count > 1]:
             raise BudgetError(f"two budgets on {twice[0]}; keep the smaller one")
-        for budget in self.budgets:
-            if budget.objective_name not in names:
-                known = ", ".join(names)
-                raise BudgetError(f"a budget on {budget.objective_name}, which is no objective; objectives: {known}")
-            if self.objective(budget.objective_name).maximize:
-                raise BudgetError(f"a budget on {budget.objective_name}, which is maximised; budgets are upper bounds")
+        for name in budgeted:
+            if name not in names:
+                raise BudgetError(f"a budget on {name}, which is no objective; objectives: {', '.join(names)}")
+            if self.objective(name).maximize:
+                raise BudgetError(f"a budget on {name}, which is maximised; budgets are upper bounds")
 
     def objective(self, name: str) -> Objective:
         """The objective of that name."""

@@ -113,10 +113,6 @@ def _point(path: Path, index: str) -> dict[str, Any]:
 
 
 def _keys(space: SpaceRef, choices: Any) -> dict[str, Any]:
-    return {
-        "space": space.source,
-        "choices": choices,
-        "resolution": space.resolution,
-        "classes": space.classes,
-        **({"definition": space.definition.plain()} if space.definition else {}),
-    }
+    size = {"resolution": space.resolution, "classes": space.classes}
+    definition = {"definition": space.definition.plain()} if space.definition else {}
+    return {"space": space.source, "choices": choices, **size, **definition}

@@ -39,12 +39,12 @@ def mbconv_choices(
 def mbconv_space(
     said: SpaceDefinition, resolution: int | None = None, classes: int | None = None, *, source: str | None = None
 ) -> ChainSpace:
-    """The space that is described, at another size where one is given.
+    """The space that is described.
 
     Args:
         said: the description.
-        resolution: input size in pixels.
-        classes: outputs.
+        resolution: input size in pixels; as described when None.
+        classes: outputs; as described when None.
         source: path of the YAML file that said it; None where the space's name says everything.
 
     Raises:

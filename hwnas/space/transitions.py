@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.arrays import Archs, Values
+from hwnas.arrays import Archs, Indices, Values
 from hwnas.graph.graph import Op
 
 Bundle = tuple[tuple[str, Op], ...]
@@ -24,8 +24,6 @@ Bundle = tuple[tuple[str, Op], ...]
 
 Join = Literal["sum", "max"]
 """How the costs of a network's ops become the network's."""
-
-Indices = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, eq=False)

@@ -129,11 +129,7 @@ class _End:
 
 
 class _Range:
-    """From what to what a free objective goes on a space, as far as its budget needs it, and whether this makes sense.
-
-    Attributes:
-        limit: the objective and its budget.
-    """
+    """From what to what a free objective goes, as far as its budget needs it, and whether this makes sense."""
 
     def __init__(self, limit: Limit, limits: Limits) -> None:
         self.limit, self._limits, self._space = limit, limits, limits.space

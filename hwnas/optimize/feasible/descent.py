@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hwnas.arrays import Archs, Indices, Values
+from hwnas.arrays import Archs, Values
 from hwnas.optimize.feasible.limits import Limits
 from hwnas.space.space import Space
 
@@ -57,9 +57,10 @@ def repair(limits: Limits, anchor: Archs, archs: Archs, rng: np.random.Generator
 
 
 def _repair(limits: Limits, anchor: Archs, archs: Archs, rng: np.random.Generator) -> Archs:
-    layers, choices = _changes(limits.space)
+    counts = limits.space.num_choices  # of all single-layer changes, the layer and the choice are:
+    layers, choices = np.repeat(np.arange(len(counts)), counts), np.concatenate([np.arange(count) for count in counts])
     over = np.arange(len(archs))
-    turns = rng.permuted(np.tile(np.arange(limits.space.num_layers), (len(archs), 1)), axis=1)
+    turns = rng.permuted(np.tile(np.arange(len(counts)), (len(archs), 1)), axis=1)
     for turn in turns.T:
         changed = np.repeat(archs[over, None], len(layers), axis=1)
         changed[:, np.arange(len(layers)), layers] = choices
@@ -72,19 +73,9 @@ def _repair(limits: Limits, anchor: Archs, archs: Archs, rng: np.random.Generato
         over = over[~fixed]
         if not len(over):
             return archs
-    return _towards(limits, anchor, archs, over, turns)
-
-
-def _towards(limits: Limits, anchor: Archs, archs: Archs, over: Indices, turns: Indices) -> Archs:
     for turn in turns.T:
         archs[over, turn[over]] = anchor[turn[over]]
         over = over[~limits.contain(archs[over])]
         if not len(over):
             break
     return archs
-
-
-def _changes(space: Space) -> tuple[Indices, Indices]:
-    """(M,) the layer and (M,) the choice of every single-layer change."""
-    layers = np.repeat(np.arange(space.num_layers), space.num_choices)
-    return layers, np.concatenate([np.arange(count) for count in space.num_choices])

@@ -41,7 +41,6 @@ class FeasibleCount:
 
     @property
     def exact(self) -> bool:
-        """Whether the count is exact."""
         return self.low == self.high
 
 

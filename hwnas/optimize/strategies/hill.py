@@ -33,15 +33,11 @@ class HillClimbing(BatchStrategy):
             best = int(np.argmin(weighted_rank(self.problem, self.values)))  # the first of equals: it stays
             self.archs, self.values = self.archs[[best]], self.values[[best]]
             if best > 0 or self._neighbours is None:
-                self._neighbours = self._look_around()
+                near = self.rng.permutation(single_changes(self.problem.space, self.archs))
+                self._neighbours = self.seen.novel(self.region.repair(near, self.rng))
             if len(self._neighbours):
                 batch, self._neighbours = self._neighbours[: self.at_once], self._neighbours[self.at_once :]
                 return batch
         self.archs, self.values, self._neighbours = self.archs[:0], self.values[:0], None
         start = self.draw_new(lambda: self.region.sample(self.at_once, self.rng), self.at_once)
         return self.fill_up(start, self.at_once)
-
-    def _look_around(self) -> Archs:
-        """The new archs one layer away, in random order."""
-        near = self.rng.permutation(single_changes(self.problem.space, self.archs))
-        return self.seen.novel(self.region.repair(near, self.rng))

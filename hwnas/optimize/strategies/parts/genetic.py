@@ -15,14 +15,9 @@ from hwnas.arrays import Archs, Indices, Values
 from hwnas.optimize.strategies.parts.batches import BatchStrategy
 from hwnas.optimize.strategies.parts.vary import mutate, tournament, uniform_crossover
 
-_CROSSOVER = 0.9
-"""Probability that a child has two parents."""
-
-_CHANGES = 0.5
-"""How many layers change in a child on average: half of what Deb 2002 §IV-A takes."""
-
-_FIRST_POOL, _POOL = 100, 4
-"""Candidates per evaluated arch, out of which the first generation, and every later one, is spread."""
+_CROSSOVER = 0.9  # probability that a child has two parents
+_CHANGES = 0.5  # layers that change in a child on average: half of what Deb 2002 §IV-A takes
+_FIRST_POOL, _POOL = 100, 4  # candidates per evaluated arch, in the first generation and in every later one
 
 
 @dataclass(eq=False, repr=False)

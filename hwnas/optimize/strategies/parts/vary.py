@@ -107,13 +107,8 @@ def single_changes(space: Space, archs: Archs) -> Archs:
 def spread(points: Values, count: int, begun: Sequence[int] = (), others: Sequence[int] = ()) -> Indices:
     """Indices of ``count`` of (N, F) points, N ≥ count, that lie far apart after scaling each column to its range.
 
-    Farthest-first traversal (Gonzalez 1985 §3).
-
-    Args:
-        points: (N, F).
-        count: how many.
-        begun: those that are chosen in any case; the lowest point of the first column, where there are no others.
-        others: points to be far from as well, which can't be chosen.
+    Farthest-first traversal (Gonzalez 1985 §3), begun with the points ``begun``, which are among those returned, and
+    away from ``others``, which can't be; or at the lowest point of the first column, where there are neither.
     """
     span = np.ptp(points, axis=0)
     scaled = (points - points.min(axis=0)) / np.where(span > 0, span, 1)
