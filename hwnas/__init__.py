@@ -27,7 +27,7 @@ _HOME = {  # public name -> module that defines it
     "Op": "hwnas.graph.graph",
     "ProgressBars": "hwnas.progress",
     "SearchRecord": "hwnas.records.search",
-    "SearchResult": "hwnas.optimize.driver",
+    "SearchResult": "hwnas.optimize.result",
     "Space": "hwnas.space.space",
     "Store": "hwnas.optimize.store",
     "Supernet": "hwnas.nn.supernet",
@@ -77,10 +77,10 @@ if TYPE_CHECKING:  # so that type checkers know each name, and that there are no
     from hwnas.nn.network import Network as Network
     from hwnas.nn.released import load_scarlet as load_scarlet
     from hwnas.nn.supernet import Supernet as Supernet
-    from hwnas.optimize.driver import SearchResult as SearchResult
     from hwnas.optimize.front import Front as Front
     from hwnas.optimize.problem import Budget as Budget
     from hwnas.optimize.problem import Objective as Objective
+    from hwnas.optimize.result import SearchResult as SearchResult
     from hwnas.optimize.store import Store as Store
     from hwnas.prediction.latency import LatencyPredictor as LatencyPredictor
     from hwnas.profiling.timer import Effort as Effort

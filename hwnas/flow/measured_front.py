@@ -10,9 +10,9 @@ import numpy as np
 
 from hwnas.errors import HwnasError
 from hwnas.flow.open import BudgetedTable
-from hwnas.optimize.driver import SearchResult
 from hwnas.optimize.front import Front
 from hwnas.optimize.measured_front import MeasuredResult, budget_as_searched, measure_front
+from hwnas.optimize.result import SearchResult
 from hwnas.prediction.refit import TableMeter, check_measurable
 from hwnas.profiling.timer import Effort
 from hwnas.progress import Progress

@@ -26,14 +26,13 @@ from hwnas.files import refuse_existing, to_json, write_atomic
 from hwnas.flow.measured_front import measurable, measure_front_of
 from hwnas.flow.objectives import free_objectives, weighted
 from hwnas.flow.open import BudgetedTable, TableWithBudget, open_budgeted
-from hwnas.optimize.driver import SearchResult, run_search
+from hwnas.optimize.driver import run_search
 from hwnas.optimize.feasible import FeasibleRegion
 from hwnas.optimize.problem import Budget, Objective, Problem
 from hwnas.optimize.progress import SearchProgress
-from hwnas.optimize.search_record import record_of, settings_of, unit_of
+from hwnas.optimize.result import SearchResult, settings_of, unit_of
 from hwnas.optimize.store import Store
-from hwnas.optimize.strategies import STRATEGIES
-from hwnas.optimize.strategy import StrategyFactory
+from hwnas.optimize.strategies import STRATEGIES, StrategyFactory
 from hwnas.progress import Progress
 from hwnas.records.search import SearchedSupernet, SearchedTable, SearchRecord, SearchSettings
 from hwnas.records.train import Run, run_folder
@@ -197,7 +196,7 @@ def _search_supernet(
         random = None
         if baseline:
             random = run_it("random", progress=_told_by(progress, "random archs", objectives))
-    found, front = record_of(result, asked, random), result.to_front()
+    found, front = result.to_record(asked, random), result.to_front()
     if measuring_s is not None:
         found, front = measure_front_of(
             found, result, devices, folder, seconds=measuring_s, seed=seed, progress=progress

@@ -1,4 +1,4 @@
-"""Multiply-adds and parameters by formula. 1 multiply-add = 2 FLOPs.
+"""Multiply-adds, parameters and activations by formula. 1 multiply-add = 2 FLOPs.
 
 Counted: convolutions and linear layers, SE's included (the field's convention, and fvcore's). Not counted as
 multiply-adds: BN, activations, pooling, the residual's addition and SE's product.
@@ -14,8 +14,6 @@ from typing import NamedTuple
 from hwnas.graph.foldable import norm_behind
 from hwnas.graph.graph import Graph, Op, expanded
 from hwnas.graph.primitives import Activation, Add, Conv, Flatten, Linear, Multiply, Norm, Pool, Primitive
-
-_NOT_COUNTED = (Norm, Activation, Pool, Flatten, Add, Multiply)
 
 
 class Cost(NamedTuple):
@@ -55,11 +53,7 @@ def count(graph: Graph) -> Count:
 
 @cache
 def cost(op: Op) -> Cost:
-    """Multiply-adds and parameters of one Op.
-
-    Raises:
-        TypeError: a primitive has no formula.
-    """
+    """What one Op costs; raises what :func:`count` does."""
     graph = expanded(op)
     folded = {norm.place for node in graph if (norm := norm_behind(graph, node))}
     costs = []
@@ -79,6 +73,32 @@ def _madds(op: Primitive) -> int:
         return prod(op.parameters["weight"]) * prod(op.out_shape[1:])
     if isinstance(op, Linear):
         return prod(op.parameters["weight"])
-    if isinstance(op, _NOT_COUNTED):
+    if isinstance(op, Norm | Activation | Pool | Flatten | Add | Multiply):
         return 0
     raise TypeError(f"no formula is known for {op.kind!r}; add one to hwnas.graph.count")
+
+
+@cache
+def peak_elements(op: Op) -> int:
+    """Elements alive at one time while ``op`` computes, its input included.
+
+    The peak is that of an execution primitive by primitive at batch 1 which frees a tensor after its last use, computes
+    BN, activation functions, SE's product and the residual's addition in place, and needs no scratch space. A runtime's
+    own arena is larger; what it adds is its own matter (fragmentation, layouts, im2col).
+    """
+    graph = expanded(op)
+    last_use = {name: index for index, node in enumerate(graph) for name in node.inputs}
+    alive = {name: prod(shape) for name, shape in zip(graph.inputs, graph.in_shapes, strict=True)}
+    peak = sum(alive.values())
+    for index, node in enumerate(graph):
+        assert isinstance(node.op, Primitive)
+        ending = [n for n in dict.fromkeys(node.inputs) if last_use[n] == index and n not in graph.outputs]
+        size = prod(node.op.out_shape)
+        reused = next((n for n in ending if node.op.in_place and alive[n] == size), None)
+        if reused is not None:
+            del alive[reused]
+        alive[node.place] = size
+        peak = max(peak, sum(alive.values()))
+        for name in ending:
+            alive.pop(name, None)
+    return peak

@@ -136,6 +136,10 @@ def field_types(op: type[Op]) -> dict[str, str]:
     return {f.name: f.type if isinstance(f.type, str) else f.type.__name__ for f in fields(op)}
 
 
+def input_names(in_shapes: tuple[Shape, ...]) -> tuple[str, ...]:
+    return tuple(f"{INPUT}.{index}" if index else INPUT for index in range(len(in_shapes)))
+
+
 class Node(NamedTuple):
     """An op of a graph.
 
@@ -187,7 +191,7 @@ class Graph:
     @property
     def inputs(self) -> tuple[str, ...]:
         """Names of the values that go in."""
-        return tuple(f"{INPUT}.{index}" if index else INPUT for index in range(len(self.in_shapes)))
+        return input_names(self.in_shapes)
 
     @property
     def out_shape(self) -> Shape:
@@ -200,7 +204,6 @@ class Graph:
         return tuple(node.op for node in self.nodes)
 
     def __getitem__(self, place: str) -> Op:
-        """The op at a place."""
         return self._by_place[place].op
 
     def __contains__(self, place: object) -> bool:
@@ -252,7 +255,6 @@ def expanded(op: Op) -> Graph:
 
 def chain(in_shape: Shape, parts: tuple[tuple[str, Op], ...]) -> Graph:
     """The graph in which each op reads what the one before it gives."""
-    nodes: list[Node] = []
-    for place, op in parts:
-        nodes.append(Node(place, op, (nodes[-1].place if nodes else INPUT,)))
-    return Graph((in_shape,), tuple(nodes), (nodes[-1].place,))
+    places = [INPUT, *(place for place, _ in parts)]
+    nodes = tuple(Node(place, op, (before,)) for before, (place, op) in zip(places[:-1], parts, strict=True))
+    return Graph((in_shape,), nodes, (places[-1],))

@@ -8,26 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import ClassVar
 
-from hwnas.graph.graph import INPUT, Graph, Node, Op, Shape
+from hwnas.graph.graph import INPUT, Graph, Node, Op, Shape, input_names
 
 ACTIVATIONS = ("relu", "relu6", "hswish", "hsigmoid")
 """Of `Activation`: ReLU, min(ReLU, 6), and MobileNetV3's x·hsigmoid(x) and hsigmoid(x) = ReLU6(x + 3) / 6."""
 
 EPSILON = 1e-5
 """That batch normalisation adds to a variance."""
-
-
-def check_activation(name: str) -> str:
-    """``name`` itself.
-
-    Raises:
-        ValueError: no such activation.
-    """
-    if name not in ACTIVATIONS:
-        raise ValueError(f"must be one of {', '.join(ACTIVATIONS)}, got {name!r}")
-    return name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +46,7 @@ class Primitive(Op):
         return {}
 
     def expand(self) -> Graph:
-        names = tuple(f"{INPUT}.{index}" if index else INPUT for index in range(len(self.in_shapes)))
-        return Graph(self.in_shapes, (Node("", self, names),), ("",))
+        return Graph(self.in_shapes, (Node("", self, input_names(self.in_shapes)),), ("",))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,10 +140,7 @@ class Flatten(Primitive):
 
     @property
     def out_shape(self) -> Shape:
-        size = 1
-        for length in self.shape:
-            size *= length
-        return (size,)
+        return (prod(self.shape),)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +168,7 @@ class Multiply(Primitive):
 
 
 class Draft:
-    """A graph being written: each method adds a node at a place and returns its name.
+    """A graph being written: each method adds a node at a place, the primitive of its name, and returns its name.
 
     Args:
         in_shape: of what goes in.
@@ -200,37 +186,28 @@ class Draft:
     def conv(
         self, place: str, x: str, c_out: int, kernel: int = 1, stride: int = 1, groups: int = 1, bias: bool = False
     ) -> str:
-        """A :class:`Conv` of ``x``."""
-        return self._add(
-            place, Conv(shape=self._shapes[x], c_out=c_out, kernel=kernel, stride=stride, groups=groups, bias=bias), x
-        )
+        conv = Conv(shape=self._shapes[x], c_out=c_out, kernel=kernel, stride=stride, groups=groups, bias=bias)
+        return self._add(place, conv, x)
 
     def norm(self, place: str, x: str) -> str:
-        """A :class:`Norm` of ``x``."""
         return self._add(place, Norm(shape=self._shapes[x]), x)
 
     def act(self, place: str, x: str, act: str) -> str:
-        """An :class:`Activation` of ``x``."""
         return self._add(place, Activation(shape=self._shapes[x], act=act), x)
 
     def pool(self, place: str, x: str) -> str:
-        """A :class:`Pool` of ``x``."""
         return self._add(place, Pool(shape=self._shapes[x]), x)
 
     def flatten(self, place: str, x: str) -> str:
-        """A :class:`Flatten` of ``x``."""
         return self._add(place, Flatten(shape=self._shapes[x]), x)
 
     def linear(self, place: str, x: str, c_out: int) -> str:
-        """A :class:`Linear` of ``x``."""
         return self._add(place, Linear(shape=self._shapes[x], c_out=c_out), x)
 
     def add(self, place: str, x: str, y: str) -> str:
-        """An :class:`Add` of ``x`` and ``y``."""
         return self._add(place, Add(shape=self._shapes[x]), x, y)
 
     def multiply(self, place: str, x: str, gate: str) -> str:
-        """A :class:`Multiply` of ``x`` and a gate."""
         return self._add(place, Multiply(shape=self._shapes[x]), x, gate)
 
     def graph(self, output: str) -> Graph:

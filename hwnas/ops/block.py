@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from hwnas.errors import SpaceError
 from hwnas.graph.graph import Op, Shape
-from hwnas.graph.primitives import Draft, check_activation
+from hwnas.graph.primitives import ACTIVATIONS, Draft
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,11 +20,9 @@ class Block(Op):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if act := getattr(self, "act", None):
-            try:
-                check_activation(act)
-            except ValueError as error:
-                raise SpaceError(f"op {self.kind}: act {error}") from None
+        act = getattr(self, "act", None)
+        if act and act not in ACTIVATIONS:
+            raise SpaceError(f"op {self.kind}: act must be one of {', '.join(ACTIVATIONS)}, got {act!r}")
 
     @property
     def in_shapes(self) -> tuple[Shape, ...]:

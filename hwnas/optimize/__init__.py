@@ -11,16 +11,14 @@ It sees callables and arrays, never a network::
 
 from __future__ import annotations
 
-from hwnas.optimize.driver import SearchResult, run_search
+from hwnas.optimize.driver import run_search
 from hwnas.optimize.feasible import Extreme, FeasibleCount, FeasibleRegion
-from hwnas.optimize.front import Front
-from hwnas.optimize.measured_front import MeasuredResult, Meter, measure_front
-from hwnas.optimize.pareto import hypervolume, non_dominated
+from hwnas.optimize.pareto import hypervolume
 from hwnas.optimize.problem import Budget, Objective, Problem
 from hwnas.optimize.progress import SearchProgress
+from hwnas.optimize.result import SearchResult
 from hwnas.optimize.store import Store
-from hwnas.optimize.strategies import STRATEGIES
-from hwnas.optimize.strategy import Strategy, StrategyFactory
+from hwnas.optimize.strategies import STRATEGIES, StrategyFactory
 
 __all__ = [
     "STRATEGIES",
@@ -28,18 +26,12 @@ __all__ = [
     "Extreme",
     "FeasibleCount",
     "FeasibleRegion",
-    "Front",
-    "MeasuredResult",
-    "Meter",
     "Objective",
     "Problem",
     "SearchProgress",
     "SearchResult",
     "Store",
-    "Strategy",
     "StrategyFactory",
     "hypervolume",
-    "measure_front",
-    "non_dominated",
     "run_search",
 ]

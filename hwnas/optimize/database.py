@@ -62,7 +62,6 @@ class Database:
             raise
 
     def close(self) -> None:
-        """Give the file free. Rows are safe without it."""
         self._connection.close()
 
     def _explained(self, problem: sqlite3.DatabaseError) -> InputError:

@@ -5,116 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from hwnas.arrays import Archs, Indices, Values
 from hwnas.errors import InputError
 from hwnas.optimize.evaluate import Evaluation
 from hwnas.optimize.feasible import FeasibleRegion
-from hwnas.optimize.front import Front, FrontBudget, FrontObjective, FrontPoint
-from hwnas.optimize.pareto import hypervolume, non_dominated, worst
 from hwnas.optimize.problem import Budget, Objective, Problem
 from hwnas.optimize.progress import Reporter, SearchProgress
-from hwnas.optimize.search_record import record_of, settings_of
-from hwnas.optimize.store import Forgotten, Store, StoredSearch
-from hwnas.optimize.strategies import STRATEGIES
+from hwnas.optimize.result import SearchResult
+from hwnas.optimize.store import Store
+from hwnas.optimize.strategies import STRATEGIES, StrategyFactory
 from hwnas.optimize.strategies.parts.vary import Seen
-from hwnas.optimize.strategy import StrategyFactory
-from hwnas.records.search import SearchRecord
 from hwnas.space.space import Space
 from hwnas.workers.base import Workers
 from hwnas.workers.here import Here
-
-
-@dataclass(frozen=True, eq=False)
-class SearchResult:
-    """Everything a search evaluated.
-
-    Attributes:
-        problem: the space, objectives and budgets.
-        archs: (M, L) those that could be evaluated, in their order, all different.
-        values: (M, K) in the objectives' own signs and units.
-        seed: of the search.
-        failed: archs (L,) that couldn't be evaluated, each with the reason; they aren't among ``archs``.
-        strategy: name of what proposed them.
-    """
-
-    problem: Problem
-    archs: Archs
-    values: Values
-    seed: int
-    failed: tuple[tuple[Archs, str], ...] = ()
-    strategy: str = "unknown"
-
-    @property
-    def front(self) -> Indices:
-        """Ascending indices of the archs within budget that none within budget dominates; equals are all kept."""
-        within = np.flatnonzero(self.problem.excess(self.values) <= 0)
-        return within[non_dominated(self.values[within], self.problem.maximize)]
-
-    def to_front(
-        self, reference: npt.ArrayLike | None = None, *, rows: Indices | None = None, values: Values | None = None
-    ) -> Front:
-        """The front on its own, as it is kept in a file.
-
-        Args:
-            reference: (K,) point from which hypervolume is measured, in the objectives' own signs and units; the
-                worst value of each objective among all evaluated archs when None.
-            rows: indices of the archs that are on it; those of ``front`` when None.
-            values: (M, K) in place of those as searched, where more is known now.
-
-        Raises:
-            InputError: the reference isn't K finite numbers.
-        """
-        problem, rows = self.problem, self.front if rows is None else rows
-        points = (self.values if values is None else values)[rows]
-        origin = worst(self.values, problem.maximize) if reference is None else self._checked(reference)
-        return Front(
-            space=problem.space.ref,
-            objectives=tuple(FrontObjective(name=o.name, maximize=o.maximize) for o in problem.objectives),
-            budgets=tuple(FrontBudget(objective=b.objective_name, at_most=float(b.at_most)) for b in problem.budgets),
-            evaluations=len(self.archs) + len(self.failed),
-            seed=self.seed,
-            reference=tuple(origin.tolist()),
-            hypervolume=hypervolume(points, origin, problem.maximize),
-            points=tuple(
-                FrontPoint(choices=tuple(arch), values=tuple(its))
-                for arch, its in zip(self.archs[rows].tolist(), points.tolist(), strict=True)
-            ),
-        )
-
-    @property
-    def winner(self) -> int | None:
-        """Index of the front's best in the first objective, of equals in the second; None without a front."""
-        minimised = self.problem.minimised(self.values)[:, :2].tolist()
-        return min(self.front.tolist(), key=lambda index: minimised[index], default=None)
-
-    def hypervolume_history(self, reference: npt.ArrayLike) -> tuple[float, ...]:
-        """Hypervolume, from a reference point (K,), of the archs within budget after each that was evaluated."""
-        minimised, origin = self.problem.minimised(self.values), self.problem.minimised(np.asarray(reference))
-        minimise = [False] * len(self.problem.objectives)
-        front = minimised[:0]
-        volume, history = 0.0, []
-        for row, over in zip(minimised, self.problem.excess(self.values) > 0, strict=True):
-            if not over and not (front <= row).all(axis=1).any():  # else the front stays as it is
-                front = np.concatenate([front, row[None]])
-                front = front[non_dominated(front, minimise)]
-                volume = hypervolume(front, origin, minimise)
-            history.append(volume)
-        return tuple(history)
-
-    def to_record(self) -> SearchRecord:
-        """All of it as a record that can be saved, reported and derived from; it knows of no supernet and no table."""
-        return record_of(self, settings_of(self.problem, self.strategy, self.seed))
-
-    def _checked(self, reference: npt.ArrayLike) -> Values:
-        point = np.asarray(reference, dtype=np.float64)
-        if point.shape != (len(self.problem.objectives),) or not np.isfinite(point).all():
-            raise InputError(f"a reference point is one finite number per objective, got {reference!r}")
-        return point
 
 
 def run_search(
@@ -155,9 +60,6 @@ def run_search(
         resume: go on with the latest search of the same settings in the store, if there is one: what failed in it
             stands, and its course must be the same. Without, what failed is tried again.
 
-    Returns:
-        Every evaluated arch with its values, and which of them are the front.
-
     Raises:
         ObjectiveError: two objectives of one name, a free one that doesn't return a finite number per arch, or too
             many failures of the others.
@@ -166,29 +68,35 @@ def run_search(
             course, as by another version of NumPy.
         OutputError: the store can't be written.
     """
-    _check_count("evaluations", evaluations, 1)
-    _check_count("seed", seed, 0)
+    for number, value, least in (("evaluations", evaluations, 1), ("seed", seed, 0)):
+        if not isinstance(value, int) or value < least:
+            raise InputError(f"{number} must be an integer of at least {least}, got {value!r}")
     if store is not None and store.space.fingerprint != space.fingerprint:
         raise InputError(f"the store is of the space {store.space.name}, the search of {space.name}")
-    make = STRATEGIES.get(strategy) if isinstance(strategy, str) else strategy
-    problem = Problem(space, tuple(objectives), tuple(budgets))
-    name, rng = _name_of(strategy), np.random.default_rng(seed)
+    if isinstance(strategy, str):
+        name, make = strategy, STRATEGIES.get(strategy)
+    else:
+        name, make = getattr(strategy, "__qualname__", type(strategy).__qualname__), strategy
+    problem, rng = Problem(space, tuple(objectives), tuple(budgets)), np.random.default_rng(seed)
     proposer = make(problem, FeasibleRegion(problem), rng)
-    record: StoredSearch | Forgotten = Forgotten()
+    record = None
     if store is not None and problem.paid:
         tables = {objective.name: objective.source for objective in objectives if objective.source}
         record = store.begin(name, seed, _settings(problem), tables, resume=resume)
     reporter = Reporter(problem, evaluations, progress)
     evaluate = Evaluation(problem, record, workers or Here(), reporter.report)
-    course, seen = _Course(rng), Seen(space)
+    course, seen = hashlib.sha256(), Seen(space)
     archs, values = [np.empty((0, space.num_layers), dtype=np.int64)], [np.empty((0, len(objectives)))]
     while evaluate.evaluated < evaluations:
-        record.check_course(evaluate.evaluated, course.digest())
+        if record:
+            so_far = course.copy()
+            so_far.update(json.dumps(rng.bit_generator.state).encode())
+            record.check_course(evaluate.evaluated, so_far.hexdigest()[:16])
         batch = seen.novel(space.check(proposer.ask(evaluations - evaluate.evaluated)))
         if not len(batch):
             break
         seen.add(batch)
-        course.add(batch)
+        course.update(batch.astype("<i8").tobytes())
         told = evaluate(batch)
         proposer.tell(*told)
         reporter.told(told[1])
@@ -200,33 +108,8 @@ def run_search(
     return SearchResult(problem, np.concatenate(archs), np.concatenate(values), seed, failures, name)
 
 
-class _Course:
-    """What a search did so far, in short: its archs, and the state of its random generator."""
-
-    def __init__(self, rng: np.random.Generator) -> None:
-        self._rng = rng
-        self._archs = hashlib.sha256()
-
-    def add(self, archs: Archs) -> None:
-        self._archs.update(archs.astype("<i8").tobytes())
-
-    def digest(self) -> str:
-        course = self._archs.copy()
-        course.update(json.dumps(self._rng.bit_generator.state).encode())
-        return course.hexdigest()[:16]
-
-
-def _name_of(strategy: str | StrategyFactory) -> str:
-    return strategy if isinstance(strategy, str) else getattr(strategy, "__qualname__", type(strategy).__qualname__)
-
-
 def _settings(problem: Problem) -> str:
     """Beside strategy and seed, what decides the course of a search."""
     objectives = [[o.name, o.maximize, o.free, o.weight, o.source] for o in problem.objectives]
     budgets = [[budget.objective_name, float(budget.at_most)] for budget in problem.budgets]
     return json.dumps({"objectives": objectives, "budgets": budgets})
-
-
-def _check_count(name: str, value: int, least: int) -> None:
-    if not isinstance(value, int) or value < least:
-        raise InputError(f"{name} must be an integer of at least {least}, got {value!r}")

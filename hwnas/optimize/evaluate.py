@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import partial
+from itertools import product
 
 import numpy as np
 
 from hwnas.arrays import Archs, Values
 from hwnas.errors import ObjectiveError
 from hwnas.optimize.problem import Objective, Problem
-from hwnas.optimize.store import Forgotten, StoredSearch
-from hwnas.workers.base import Workers
+from hwnas.optimize.store import StoredSearch
+from hwnas.workers.base import Done, Workers
 from hwnas.workers.here import Here
 
 _MOST_FAILED = 0.2
@@ -19,23 +20,17 @@ _FEW = 10
 """With fewer evaluations, a share of failures says little until the search is over."""
 
 
-@dataclass(frozen=True)
-class EvaluateOne:
-    """What travels to the workers: (index of one of the objectives that aren't free, arch (L,)) -> its value."""
-
-    paid: tuple[Objective, ...]
-
-    def __call__(self, item: tuple[int, Archs]) -> float:
-        index, arch = item
-        return float(self.paid[index].values(arch[None])[0])
+def _evaluate_one(paid: dict[int, Objective], item: tuple[int, Archs]) -> float:
+    """The value of one of the objectives that aren't free, by its column, for an arch (L,); workers call it."""
+    column, arch = item
+    return float(paid[column].values(arch[None])[0])
 
 
 class Evaluation:
     """Evaluates a search's archs, and counts.
 
     Args:
-        problem: with the objectives.
-        record: what the store knows, if there is one.
+        problem, record: the search, and what a store knows of it.
         workers: who calls the objectives that aren't free.
         finished: called with ``evaluated`` and ``failed`` whenever a worker has finished.
 
@@ -46,14 +41,11 @@ class Evaluation:
     """
 
     def __init__(
-        self,
-        problem: Problem,
-        record: StoredSearch | Forgotten,
-        workers: Workers,
-        finished: Callable[[int, int], None],
+        self, problem: Problem, record: StoredSearch | None, workers: Workers, finished: Callable[[int, int], None]
     ) -> None:
         self._problem, self._record, self._workers, self._finished = problem, record, workers, finished
-        self._function = EvaluateOne(problem.paid)
+        self._paid = {column: o for column, o in enumerate(problem.objectives) if not o.free}
+        self._function = partial(_evaluate_one, self._paid)
         self.evaluated = self.failed = 0
         self._latest_reason = ""
         self.failures: list[tuple[Archs, str]] = []
@@ -69,7 +61,7 @@ class Evaluation:
         for column, objective in enumerate(self._problem.objectives):
             if objective.free:
                 values[:, column] = objective.values(archs)
-        if not self._problem.paid:
+        if not self._paid:
             self.evaluated += len(archs)
             return archs, values
         reasons = self._pay(archs, values)
@@ -80,10 +72,9 @@ class Evaluation:
     def _pay(self, archs: Archs, values: Values) -> dict[int, str]:
         """Fill in what isn't free; returns why which rows failed."""
         objectives = self._problem.objectives
-        columns = [column for column, objective in enumerate(objectives) if not objective.free]
         planned = self.evaluated + len(archs)
         said: list[dict[int, str]] = [{} for _ in archs]  # by row and column, why it failed
-        left = [len(columns)] * len(archs)
+        left = [len(self._paid)] * len(archs)
 
         def note(row: int, column: int, outcome: float | str) -> None:
             left[row] -= 1
@@ -96,27 +87,26 @@ class Evaluation:
             if planned >= _FEW:
                 self.judge(planned)
 
-        for rows in self._groups(len(archs)):
+        # One by one where nobody works side by side: another process that shares the store may have evaluated the next.
+        together = 1 if isinstance(self._workers, Here) else len(archs)
+        for start in range(0, len(archs), together):
             pairs = []
-            for row, column in ((row, column) for row in rows for column in columns):
-                known = self._record.known(archs[row], objectives[column].name)
+            for row, column in product(range(start, min(start + together, len(archs))), self._paid):
+                known = self._record.known(archs[row], objectives[column].name) if self._record else None
                 if known is None:
                     pairs.append((row, column))
                 else:
                     note(row, column, known)
-            items = [(columns.index(column), archs[row]) for row, column in pairs]
+            items = [(column, archs[row]) for row, column in pairs]
             for outcome in self._workers.map(self._function, items) if items else ():
                 row, column = pairs[outcome.index]
-                free = {o.name: float(v) for o, v in zip(objectives, values[row], strict=True) if o.free}
-                note(row, column, self._record.keep(archs[row], objectives[column].name, outcome, free))
+                found = float(outcome.value) if isinstance(outcome, Done) else outcome.reason
+                if self._record:
+                    free = {o.name: float(v) for o, v in zip(objectives, values[row], strict=True) if o.free}
+                    found = self._record.keep(archs[row], objectives[column].name, outcome, free)
+                note(row, column, found)
                 self._finished(self.evaluated, self.failed)
         return {row: reasons[min(reasons)] for row, reasons in enumerate(said) if reasons}
-
-    def _groups(self, count: int) -> Iterator[range]:
-        """Rows that workers get together. One by one where nobody works side by side: another process that shares
-        the store may have evaluated the next arch meanwhile."""
-        size = 1 if isinstance(self._workers, Here) else count
-        return (range(start, min(start + size, count)) for start in range(0, count, size))
 
     def judge(self, evaluated: int) -> None:
         """Give up when more than a fifth of so many failed.
@@ -125,7 +115,8 @@ class Evaluation:
             ObjectiveError: so it is.
         """
         if self.failed > _MOST_FAILED * evaluated:
-            self._record.give_up()
+            if self._record:
+                self._record.give_up()
             raise ObjectiveError(
                 f"{self.failed} of {self.evaluated} evaluations failed, and a search ends when more than a fifth do; "
                 f"the latest: {self._latest_reason}; mend the cause and run it again, a store keeps what worked"

@@ -65,8 +65,9 @@ class Front(FileRecord):
     @property
     def archs(self) -> Archs:
         """(P, L) choices."""
-        layers = len(self.points[0].choices) if self.points else 0
-        return np.array([point.choices for point in self.points], dtype=np.int64).reshape(len(self.points), layers)
+        if not self.points:
+            return np.empty((0, 0), dtype=np.int64)
+        return np.array([point.choices for point in self.points], dtype=np.int64)
 
     @property
     def values(self) -> Values:

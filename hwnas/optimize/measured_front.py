@@ -12,10 +12,10 @@ from typing import Protocol
 
 import numpy as np
 
-from hwnas.arrays import Archs, Indices, Values
-from hwnas.optimize.driver import SearchResult
-from hwnas.optimize.pareto import non_dominated
-from hwnas.optimize.problem import Problem
+from hwnas.arrays import Archs, Flags, Indices, Values
+from hwnas.optimize.pareto import front_within
+from hwnas.optimize.result import SearchResult
+from hwnas.optimize.strategies.parts.vary import spread
 
 _NEAREST = 10
 
@@ -62,11 +62,7 @@ class MeasuredResult:
 
 
 def measure_front(
-    result: SearchResult,
-    meters: Sequence[Meter],
-    *,
-    most_per_round: int = 30,
-    most_rounds: int = 5,
+    result: SearchResult, meters: Sequence[Meter], *, most_per_round: int = 30, most_rounds: int = 5
 ) -> MeasuredResult:
     """Measure the front of a search, refit, take the front anew, and so on until all of it is measured.
 
@@ -86,7 +82,7 @@ def measure_front(
     runs, tried = np.ones(shape[0], dtype=bool), np.zeros(shape[0], dtype=bool)
     rounds = 0
     while True:
-        front = _front(problem, values, runs)
+        front = front_within(problem, values, runs)
         waiting = ~tried[front]
         if not waiting.any() or rounds == most_rounds:
             break
@@ -118,23 +114,10 @@ def budget_as_searched(searched: Values, refitted: Values, at_most: float) -> fl
     return float(at_most * np.median(searched[nearest] / refitted[nearest]))
 
 
-def _front(problem: Problem, values: Values, runs: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> Indices:
-    within = np.flatnonzero((problem.excess(values) <= 0) & runs)
-    return within[non_dominated(values[within], problem.maximize)]
-
-
-def _cover(points: Values, waiting: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], count: int) -> Indices:
+def _cover(points: Values, waiting: Flags, count: int) -> Indices:
     """At most ``count`` positions of the (P, K) minimised points that are ``waiting`` (P,), spread over all points."""
     if waiting.sum() <= count:
         return np.flatnonzero(waiting)
     order = [np.lexsort((*np.delete(points, k, axis=1).T[::-1], column))[0] for k, column in enumerate(points.T)]
     chosen = [int(end) for end in dict.fromkeys(order) if waiting[end]][:count]
-    span = np.ptp(points, axis=0)
-    scaled = (points - points.min(axis=0)) / np.where(span > 0, span, 1)
-    known = [*chosen, *np.flatnonzero(~waiting).tolist()]
-    distance = np.min([np.linalg.norm(scaled - scaled[k], axis=1) for k in known], axis=0, initial=np.inf)
-    while len(chosen) < count:
-        distance[[*chosen, *np.flatnonzero(~waiting)]] = -1  # never again, even where all points are equal
-        chosen.append(int(np.argmax(distance)))
-        distance = np.minimum(distance, np.linalg.norm(scaled - scaled[chosen[-1]], axis=1))
-    return np.array(chosen, dtype=np.int64)
+    return spread(points, count, chosen, np.flatnonzero(~waiting).tolist())

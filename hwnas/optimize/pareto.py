@@ -9,9 +9,8 @@ from collections.abc import Sequence
 
 import moocore
 import numpy as np
-import numpy.typing as npt
 
-from hwnas.arrays import Indices, Values
+from hwnas.arrays import Flags, Indices, Values
 from hwnas.optimize.problem import Problem
 
 
@@ -66,16 +65,20 @@ def survivors(rank: Indices, crowding: Values, count: int) -> Indices:
     return np.lexsort((-crowding, rank))[:count]
 
 
-def non_dominated(values: Values, maximize: Sequence[bool] | npt.NDArray[np.bool_]) -> Indices:
+def non_dominated(values: Values, maximize: Sequence[bool] | Flags) -> Indices:
     """Ascending indices of the rows of (N, K) values that no row dominates; equal rows are all kept."""
     if not len(values):
         return np.empty(0, dtype=np.int64)
     return np.flatnonzero(moocore.is_nondominated(values, maximise=list(maximize), keep_weakly=True))
 
 
-def hypervolume(
-    values: Values, reference: Sequence[float] | Values, maximize: Sequence[bool] | npt.NDArray[np.bool_]
-) -> float:
+def front_within(problem: Problem, values: Values, among: Flags | bool = True) -> Indices:
+    """Ascending indices of (N, K) values within budget, of those ``among`` (N,), that none of these dominates."""
+    within = np.flatnonzero((problem.excess(values) <= 0) & among)
+    return within[non_dominated(values[within], problem.maximize)]
+
+
+def hypervolume(values: Values, reference: Sequence[float] | Values, maximize: Sequence[bool] | Flags) -> float:
     """Volume that (N, K) values dominate above the reference point (K,) (Zitzler & Thiele 1998 §3).
 
     Its unit is the product of the objectives' units. A row that isn't better than the reference in every objective
@@ -86,7 +89,7 @@ def hypervolume(
     return float(moocore.hypervolume(values, ref=np.asarray(reference), maximise=list(maximize)))
 
 
-def worst(values: Values, maximize: Sequence[bool] | npt.NDArray[np.bool_]) -> Values:
+def worst(values: Values, maximize: Sequence[bool] | Flags) -> Values:
     """(K,) the worst value of each objective in (N, K) values."""
     worst_values: Values = np.where(maximize, values.min(axis=0), values.max(axis=0))
     return worst_values

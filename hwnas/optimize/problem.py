@@ -30,18 +30,13 @@ class Separable(Protocol):
         steps: the cost, lowered onto the space's transitions.
     """
 
-    @property
-    def space(self) -> Space: ...
-
-    @property
-    def steps(self) -> Steps: ...
+    space: Space
+    steps: Steps
 
 
 def steps_of(fn: Callable[[Archs], npt.ArrayLike], space: Space) -> Steps | None:
     """The steps of a cost that is separable on this space; None for any other function of archs."""
-    if isinstance(fn, Separable) and fn.space.fingerprint == space.fingerprint:
-        return fn.steps
-    return None
+    return fn.steps if isinstance(fn, Separable) and fn.space.fingerprint == space.fingerprint else None
 
 
 @dataclass(frozen=True)
@@ -144,14 +139,14 @@ class Problem:
             raise ObjectiveError("a search needs at least one objective")
         if twice := [name for name, count in Counter(names).items() if count > 1]:
             raise ObjectiveError(f"two objectives are named {twice[0]}; names must differ")
-        if twice := [name for name, count in Counter(b.objective_name for b in self.budgets).items() if count > 1]:
+        budgeted = [budget.objective_name for budget in self.budgets]
+        if twice := [name for name, count in Counter(budgeted).items() if count > 1]:
             raise BudgetError(f"two budgets on {twice[0]}; keep the smaller one")
-        for budget in self.budgets:
-            if budget.objective_name not in names:
-                known = ", ".join(names)
-                raise BudgetError(f"a budget on {budget.objective_name}, which is no objective; objectives: {known}")
-            if self.objective(budget.objective_name).maximize:
-                raise BudgetError(f"a budget on {budget.objective_name}, which is maximised; budgets are upper bounds")
+        for name in budgeted:
+            if name not in names:
+                raise BudgetError(f"a budget on {name}, which is no objective; objectives: {', '.join(names)}")
+            if self.objective(name).maximize:
+                raise BudgetError(f"a budget on {name}, which is maximised; budgets are upper bounds")
 
     def objective(self, name: str) -> Objective:
         """The objective of that name."""
@@ -166,6 +161,11 @@ class Problem:
     def paid(self) -> tuple[Objective, ...]:
         """The others."""
         return tuple(objective for objective in self.objectives if not objective.free)
+
+    def free_values(self, archs: Archs) -> Values:
+        """(N, F) the free objectives of (N, L) archs, all minimised."""
+        columns = (objective.minimised(archs) for objective in self.free)
+        return np.column_stack([np.empty((len(archs), 0)), *columns])
 
     @property
     def maximize(self) -> npt.NDArray[np.bool_]:
@@ -183,13 +183,11 @@ class Problem:
 
     def excess(self, values: Values) -> Values:
         """(N,) by how much (N, K) values are over the budgets: the sum of the relative excesses, 0 within all."""
-        names = [objective.name for objective in self.objectives]
-        total = np.zeros(len(values))
-        for budget in self.budgets:
-            total += np.maximum(relative_excess(values[:, names.index(budget.objective_name)], budget), 0)
-        return total
+        column = {objective.name: of_it for objective, of_it in zip(self.objectives, values.T, strict=True)}
+        over = (relative_excess(column[budget.objective_name], budget.at_most) for budget in self.budgets)
+        return sum((np.maximum(excess, 0) for excess in over), np.zeros(len(values)))
 
 
-def relative_excess(values: Values, budget: Budget) -> Values:
+def relative_excess(values: Values, at_most: float) -> Values:
     """(N,) how far values are over a budget, as a share of it; positive exactly where they are over."""
-    return (values - budget.at_most) / budget.at_most
+    return (values - at_most) / at_most

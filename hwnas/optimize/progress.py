@@ -55,9 +55,7 @@ class Reporter:
         self._volume = hypervolume(self._front, self._reference, maximize)
 
     def report(self, evaluations: int, failed: int) -> None:
-        """Say how far the search is."""
         if self._progress is None:
             return
-        first = self._problem.minimised(self._front)[:, 0]
-        best = self._front[np.argmin(first)] if len(first) else None
+        best = self._front[self._problem.minimised(self._front)[:, 0].argmin()] if len(self._front) else None
         self._progress(SearchProgress(evaluations, self._total, self._volume, self._reference, failed, best))

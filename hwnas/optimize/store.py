@@ -12,7 +12,6 @@ import platform
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 
 from hwnas.arrays import Archs
 from hwnas.errors import InputError
@@ -73,7 +72,8 @@ class Store:
     """Values of objectives that aren't free, by arch and objective; one row and one commit for each evaluation.
 
     Searches share what succeeded; of two processes that evaluate the same, the first counts. What failed belongs to
-    its search, and another search tries anew.
+    its search, and another search tries anew. All methods raise an InputError where the file was damaged, and an
+    OutputError where it can't be used.
     """
 
     def __init__(self, path: Path | str, space: Space, evaluator: str) -> None:
@@ -116,9 +116,6 @@ class Store:
             tables: what its objectives come from, by name.
             resume: go on with the latest search of the same strategy, seed and settings, if there is one that
                 wasn't given up.
-
-        Raises:
-            InputError, OutputError: the file was damaged or can't be written, as for opening it.
         """
         same = "SELECT max(id) FROM search WHERE (strategy, seed, settings) = (?, ?, ?) AND NOT given_up"
         anew = "INSERT INTO search VALUES (NULL, ?, ?, ?, ?, ?, ?, 0) RETURNING id"
@@ -130,11 +127,7 @@ class Store:
         return StoredSearch(self._database, search)
 
     def get(self, arch: Archs, objective: str) -> float | None:
-        """The value of an arch (L,), or None when it hasn't been evaluated, or never with success.
-
-        Raises:
-            InputError, OutputError: the file was damaged or can't be read, as for opening it.
-        """
+        """The value of an arch (L,), or None when it hasn't been evaluated, or never with success."""
         return _value(self._database, _as_text(arch), objective)
 
     def __len__(self) -> int:
@@ -149,9 +142,7 @@ class Store:
     def __enter__(self) -> Store:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _begin_or_check(self) -> None:
@@ -193,16 +184,13 @@ class StoredSearch:
         return _value(self._database, text, objective)
 
     def keep(self, arch: Archs, objective: str, outcome: Done | Failed, free: Mapping[str, float]) -> float | str:
-        """Keep what an evaluation gave, and return what counts: an earlier value, if there is one.
+        """Keep what an evaluation gave, and return what counts: an earlier value, this one, or why it failed.
 
         Args:
             arch: (L,).
             objective: its name.
             outcome: a finite number, or why it failed.
             free: what the free objectives say of the arch.
-
-        Returns:
-            The value, or why it failed.
         """
         value, error = (float(outcome.value), None) if isinstance(outcome, Done) else (None, outcome.reason)
         text = _as_text(arch)
@@ -237,23 +225,6 @@ class StoredSearch:
     def give_up(self) -> None:
         """Too many evaluations failed: if the search is resumed, they are tried anew."""
         self._database.execute("UPDATE search SET given_up = 1 WHERE id = ?", (self._search,))
-
-
-class Forgotten:
-    """In place of a :class:`StoredSearch` where nothing is to be kept."""
-
-    def known(self, arch: Archs, objective: str) -> None:
-        """Nothing: a search proposes no arch twice."""
-
-    def keep(self, arch: Archs, objective: str, outcome: Done | Failed, free: Mapping[str, float]) -> float | str:
-        """What the evaluation gave."""
-        return float(outcome.value) if isinstance(outcome, Done) else outcome.reason
-
-    def check_course(self, evaluations: int, course: str) -> None:
-        """There is none to compare with."""
-
-    def give_up(self) -> None:
-        """Nothing to note."""
 
 
 def _value(database: Database, choices: str, objective: str) -> float | None:

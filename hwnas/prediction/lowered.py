@@ -13,12 +13,12 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.arrays import Values
+from hwnas.arrays import Indices, Values
 from hwnas.errors import SpaceError
 from hwnas.graph.count import cost
 from hwnas.graph.graph import Op
 from hwnas.space.space import Space
-from hwnas.space.transitions import Indices, Join, Steps
+from hwnas.space.transitions import Join, Steps
 
 _ROWS_AT_ONCE = 8192  # so that a block of archs and its sums stay in the cache
 _MADDS_AT_ONCE = 2**17  # below OpenBLAS's 2**18, from where it shares a product among threads: waiting for them is slow

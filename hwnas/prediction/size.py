@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from hwnas.errors import ConfigError
-from hwnas.graph.count import cost
+from hwnas.graph.count import cost, peak_elements
 from hwnas.graph.graph import Op
-from hwnas.graph.peak_memory import peak_elements
 from hwnas.prediction.lowered import LayerMax, LayerSum
 from hwnas.space.space import Space
 
@@ -32,7 +31,7 @@ def model_mb(space: Space, *, precision: str = "fp32") -> LayerSum:
 
 
 def peak_activation_mb(space: Space, *, precision: str = "fp32") -> LayerMax:
-    """Archs (N, L) -> MB (10⁶ bytes) of activations alive at one time, (N,); see :mod:`hwnas.graph.peak_memory`.
+    """Archs (N, L) -> MB (10⁶ bytes) of activations alive at one time, (N,); see `hwnas.graph.count.peak_elements`.
 
     Raises:
         ConfigError: unknown precision.

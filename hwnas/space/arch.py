@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hwnas.errors import ArchError
-from hwnas.files import validated
+from hwnas.files import read_json, validated
+from hwnas.record import Record
 from hwnas.space.chain import ChainSpace
 from hwnas.space.ref import SpaceDefinition, SpaceRef
 from hwnas.space.registry import get_space, made
 from hwnas.space.scarlet import released_archs
 
-_KEYS = ("space", "choices", "resolution", "classes", "definition")
+
+class _ArchFile(Record):
+    space: str
+    choices: tuple[int, ...]
+    resolution: int | None = None
+    classes: int | None = None
+    definition: SpaceDefinition | None = None
 
 
 @dataclass(frozen=True)
@@ -39,30 +45,19 @@ class Arch:
         return _keys(self.space.ref, list(self.choices))
 
     @staticmethod
-    def from_dict(data: Any, where: str) -> Arch:
-        """The arch that ``to_dict`` described; all but ``space`` and ``choices`` may be absent.
+    def from_dict(data: Any, where: str, resolution: int | None = None, classes: int | None = None) -> Arch:
+        """The arch that ``to_dict`` described, at another size where one is given.
+
+        All but ``space`` and ``choices`` may be absent.
 
         Raises:
             ArchError: a key is missing or of the wrong type; ``where`` is named.
             SpaceError: the space can't be made.
         """
-        if not isinstance(data, dict):
-            raise ArchError(f'{where}: expected {{"space": …, "choices": […]}}')
-        if unknown := sorted(data.keys() - set(_KEYS)):
-            raise ArchError(f"{where}: unknown key {unknown[0]!r}; it has {', '.join(_KEYS)}")
-        space, choices = data.get("space"), data.get("choices")
-        if not isinstance(space, str):
-            raise ArchError(f"{where}: 'space' must be a name or a path, got {space!r}")
-        if not isinstance(choices, list) or not all(type(c) is int for c in choices):
-            raise ArchError(f"{where}: 'choices' must be a list of integers")
-        for key in ("resolution", "classes"):
-            if data.get(key) is not None and type(data[key]) is not int:
-                raise ArchError(f"{where}: {key!r} must be an integer, got {data[key]!r}")
-        size = data.get("resolution"), data.get("classes")
-        if data.get("definition") is None:
-            return Arch(get_space(space, *size), tuple(choices))
-        definition = validated(SpaceDefinition, data["definition"], f"{where}: definition", ArchError)
-        return Arch(made(space, definition, *size), tuple(choices))
+        said = validated(_ArchFile, data, where, ArchError)
+        size = said.resolution if resolution is None else resolution, said.classes if classes is None else classes
+        space = made(said.space, said.definition, *size) if said.definition else get_space(said.space, *size)
+        return Arch(space, said.choices)
 
 
 def parse_arch(
@@ -86,7 +81,7 @@ def parse_arch(
     if text in released:
         return Arch(get_space("scarlet-s2", resolution, classes), released[text])
     if text.endswith(".json"):
-        return _from_file(_read(Path(text)), text, resolution, classes)
+        return Arch.from_dict(read_json(Path(text), ArchError), text, resolution, classes)
     space_name, colon, choices = text.rpartition(":")
     if not colon:
         raise ArchError(
@@ -94,7 +89,7 @@ def parse_arch(
             "SPACE:i,j,k,…"
         )
     if space_name.endswith(".json"):
-        return _from_file(_point(Path(space_name), choices), text, resolution, classes)
+        return Arch.from_dict(_point(Path(space_name), choices), text, resolution, classes)
     try:
         indices = tuple(int(c) for c in choices.split(","))
     except ValueError:
@@ -103,18 +98,9 @@ def parse_arch(
     return Arch(get_space(known if known and gone else space_name, resolution, classes), indices)
 
 
-def _read(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise ArchError(f"can't read arch file {path}: {error.strerror}") from None
-    except ValueError as error:
-        raise ArchError(f"{path} isn't JSON: {error}") from None
-
-
 def _point(path: Path, index: str) -> dict[str, Any]:
     """Point ``index`` of a front that ``hwnas search`` wrote, as an arch file has it."""
-    data = _read(path)
+    data = read_json(path, ArchError)
     points = data.get("points") if isinstance(data, dict) else None
     if not isinstance(points, list) or not all(isinstance(point, dict) for point in points):
         raise ArchError(f"{path} has no points; give the front.json of a search, or an arch.json without :{index}")
@@ -127,17 +113,6 @@ def _point(path: Path, index: str) -> dict[str, Any]:
 
 
 def _keys(space: SpaceRef, choices: Any) -> dict[str, Any]:
-    return {
-        "space": space.source,
-        "choices": choices,
-        "resolution": space.resolution,
-        "classes": space.classes,
-        **({"definition": space.definition.plain()} if space.definition else {}),
-    }
-
-
-def _from_file(data: Any, where: str, resolution: int | None, classes: int | None) -> Arch:
-    if isinstance(data, dict):
-        overrides = {"resolution": resolution, "classes": classes}
-        data = data | {key: value for key, value in overrides.items() if value is not None}
-    return Arch.from_dict(data, where)
+    size = {"resolution": space.resolution, "classes": space.classes}
+    definition = {"definition": space.definition.plain()} if space.definition else {}
+    return {"space": space.source, "choices": choices, **size, **definition}

@@ -66,13 +66,15 @@ class ChainSpace(Space):
     definition: SpaceDefinition | None = field(default=None, compare=False)
     inherits: bool = False
 
-    @property
+    @cached_property
     def ref(self) -> SpaceRef:
+        """The fingerprint is the SHA-256 of all Ops."""
+        ops = [[op.to_dict() for op in group] for group in ((self.stem,), *self.layers, (self.head,))]
         return SpaceRef(
             source=self.source,
-            resolution=self.resolution,
-            classes=self.classes,
-            fingerprint=self.fingerprint,
+            resolution=self.stem.h_in,
+            classes=self.head.c_out,
+            fingerprint=hashlib.sha256(json.dumps(ops, sort_keys=True).encode()).hexdigest(),
             definition=self.definition,
         )
 
@@ -83,22 +85,6 @@ class ChainSpace(Space):
     @property
     def in_shape(self) -> Shape:
         return self.stem.in_shapes[0]
-
-    @property
-    def resolution(self) -> int:
-        """Input height and width in pixels."""
-        return self.stem.h_in
-
-    @property
-    def classes(self) -> int:
-        """Outputs of the classifier."""
-        return self.head.c_out
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """SHA-256 of all Ops: two spaces with equal fingerprints have the same archs and networks."""
-        ops = [[op.to_dict() for op in group] for group in ((self.stem,), *self.layers, (self.head,))]
-        return hashlib.sha256(json.dumps(ops, sort_keys=True).encode()).hexdigest()
 
     @cached_property
     def distinct_ops(self) -> tuple[Op, ...]:
@@ -119,10 +105,6 @@ class ChainSpace(Space):
     def plain(self) -> ChainSpace:
         """The same space with networks that keep no stabilizers."""
         return replace(self, inherits=False)
-
-    def canonical(self, archs: Archs) -> Archs:
-        """Each arch stands for itself: skips elsewhere among equal layers make equal graphs, with other weights."""
-        return archs
 
     def encode(self, archs: Archs) -> Encoding:
         return super().encode(archs)._replace(numbers=self.depth(archs)[:, None].astype(np.float64))

@@ -55,6 +55,5 @@ def macro(resolution: int | None = None, classes: int | None = None, width: int 
 
 def narrower_macro(name: str) -> Callable[[int | None, int | None], ChainSpace] | None:
     """The maker of ``macro-w12`` and the like, macro with a stem of 12 channels; None for other names."""
-    if match := _NARROWER.fullmatch(name):
-        return partial(macro, width=int(match[1]))
-    return None
+    match = _NARROWER.fullmatch(name)
+    return partial(macro, width=int(match[1])) if match else None

@@ -7,12 +7,11 @@ from pathlib import Path
 
 from hwnas.errors import SpaceError
 from hwnas.files import read_yaml, validated
-from hwnas.ops.stem import Stem
 from hwnas.registry import Registry
-from hwnas.space.chain import ChainSpace, Stage, assemble
+from hwnas.space.chain import ChainSpace
 from hwnas.space.macro import macro, narrower_macro
 from hwnas.space.ref import SpaceDefinition, SpaceRef
-from hwnas.space.scarlet import mbconv_choices, scarlet_s1, scarlet_s2, scarlet_tiny
+from hwnas.space.scarlet import mbconv_space, scarlet_s1, scarlet_s2, scarlet_tiny
 
 SPACES = Registry[Callable[[int | None, int | None], ChainSpace]](
     "hwnas.spaces",
@@ -54,25 +53,8 @@ def get_space(source: str | SpaceRef, resolution: int | None = None, classes: in
 
 
 def made(source: str, definition: SpaceDefinition | None, resolution: int | None, classes: int | None) -> ChainSpace:
-    """The space of a name, or of a definition that came from the path ``source``.
-
-    Raises:
-        SpaceError: unknown name, or a resolution that doesn't fit.
-    """
+    """The space of a name, or of a definition that came from the path ``source``."""
     if definition is None:
         make = narrower_macro(source) or SPACES.get(source)
         return make(resolution, classes)
-    size = resolution or definition.resolution
-    return assemble(
-        name=definition.name,
-        source=source,
-        definition=definition,
-        stem=Stem(c_in=3, h_in=size, w_in=size, **definition.stem.model_dump()),
-        stages=[Stage(**stage.model_dump()) for stage in definition.stages],
-        choices=mbconv_choices(
-            definition.kernels, definition.expansions, definition.se, definition.act, definition.skip
-        ),
-        head_width=definition.head.width,
-        classes=classes or definition.classes,
-        act=definition.head.act,
-    )
+    return mbconv_space(definition, resolution, classes, source=source)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import product
 
 from hwnas.errors import ArchError
@@ -13,6 +14,7 @@ from hwnas.ops.stabilizer import Stabilizer
 from hwnas.ops.stem import Stem
 from hwnas.shipped import shipped
 from hwnas.space.chain import ChainSpace, Choices, Stage, assemble
+from hwnas.space.ref import HeadDefinition, SpaceDefinition, StageDefinition, StemDefinition
 
 
 def mbconv_choices(
@@ -34,57 +36,68 @@ def mbconv_choices(
     return choices
 
 
-def _scarlet(name: str, se: Sequence[bool], resolution: int, classes: int) -> ChainSpace:
-    return assemble(
-        name=name,
-        source=name,
-        stem=Stem(c_in=3, h_in=resolution, w_in=resolution, c_out=16, width=32, stride=2, separable=True, act="relu6"),
-        stages=[
-            Stage(c_out=32, layers=2, stride=2),
-            Stage(c_out=40, layers=4, stride=2),
-            Stage(c_out=80, layers=4, stride=2),
-            Stage(c_out=96, layers=4, stride=1),
-            Stage(c_out=192, layers=4, stride=2),
-            Stage(c_out=320, layers=1, stride=1),
-        ],
-        choices=mbconv_choices((3, 5, 7), (3, 6), se, "hswish", skip=True),
-        head_width=1280,
-        classes=classes,
-        act="relu6",
-    )
+def mbconv_space(
+    said: SpaceDefinition, resolution: int | None = None, classes: int | None = None, *, source: str | None = None
+) -> ChainSpace:
+    """The space that is described.
 
+    Args:
+        said: the description.
+        resolution: input size in pixels; as described when None.
+        classes: outputs; as described when None.
+        source: path of the YAML file that said it; None where the space's name says everything.
 
-def scarlet_s1(resolution: int | None = None, classes: int | None = None) -> ChainSpace:
-    """S1: kernel (3, 5, 7) × expansion (3, 6), index ``2·ki + ei``; skip = 6."""
-    return _scarlet("scarlet-s1", (False,), resolution or 224, classes or 1000)
-
-
-def scarlet_s2(resolution: int | None = None, classes: int | None = None) -> ChainSpace:
-    """S2: S1 with SE off and on, index ``4·ki + 2·ei + se``; skip = 12."""
-    return _scarlet("scarlet-s2", (False, True), resolution or 224, classes or 1000)
-
-
-def scarlet_tiny(resolution: int | None = None, classes: int | None = None) -> ChainSpace:
-    """S1's choices in a small network for 32-pixel images (digits, CIFAR-10): 8 choice layers, 6 of them skippable.
-
-    The stem ends in the width of the first stage, so that only two layers have no residual: with a choice's own
-    basis on either side of each such layer, a small supernet takes several times as many updates to learn.
+    Raises:
+        SpaceError: the resolution doesn't fit.
     """
-    size = resolution or 32
+    size = resolution or said.resolution
     return assemble(
-        name="scarlet-tiny",
-        source="scarlet-tiny",
-        stem=Stem(c_in=3, h_in=size, w_in=size, c_out=16, width=16, stride=2, separable=True, act="relu6"),
-        stages=[
-            Stage(c_out=16, layers=2, stride=1),
-            Stage(c_out=24, layers=3, stride=2),
-            Stage(c_out=48, layers=3, stride=2),
-        ],
-        choices=mbconv_choices((3, 5, 7), (3, 6), (False,), "hswish", skip=True),
-        head_width=256,
-        classes=classes or 10,
-        act="relu6",
+        name=said.name,
+        source=source or said.name,
+        definition=said if source else None,
+        stem=Stem(c_in=3, h_in=size, w_in=size, **said.stem.model_dump()),
+        stages=[Stage(**stage.model_dump()) for stage in said.stages],
+        choices=mbconv_choices(said.kernels, said.expansions, said.se, said.act, said.skip),
+        head_width=said.head.width,
+        classes=classes or said.classes,
+        act=said.head.act,
     )
+
+
+def _stages(*stages: tuple[int, int, int]) -> tuple[StageDefinition, ...]:
+    return tuple(StageDefinition(c_out=c_out, layers=layers, stride=stride) for c_out, layers, stride in stages)
+
+
+_S1 = SpaceDefinition(  # kernel × expansion: choice 2·ki + ei; skip = 6
+    name="scarlet-s1",
+    resolution=224,
+    classes=1000,
+    act="hswish",
+    kernels=(3, 5, 7),
+    expansions=(3, 6),
+    stem=StemDefinition(width=32, c_out=16),
+    stages=_stages((32, 2, 2), (40, 4, 2), (80, 4, 2), (96, 4, 1), (192, 4, 2), (320, 1, 1)),
+    head=HeadDefinition(width=1280),
+)
+
+# With SE off and on: choice 4·ki + 2·ei + se; skip = 12
+_S2 = _S1.model_copy(update={"name": "scarlet-s2", "se": (False, True)})
+
+# S1's choices in a small network for 32-pixel images (digits, CIFAR-10): 8 choice layers, 6 of them skippable. The stem
+# ends in the width of the first stage, so that only two layers have no residual: with a choice's own basis on either
+# side of each such layer, a small supernet takes several times as many updates to learn.
+_TINY = _S1.model_copy(
+    update={
+        "name": "scarlet-tiny",
+        "resolution": 32,
+        "classes": 10,
+        "stem": StemDefinition(width=16, c_out=16),
+        "stages": _stages((16, 2, 1), (24, 3, 2), (48, 3, 2)),
+        "head": HeadDefinition(width=256),
+    }
+)
+
+scarlet_s1, scarlet_s2, scarlet_tiny = (partial(mbconv_space, said) for said in (_S1, _S2, _TINY))
 
 
 def released_archs() -> dict[str, tuple[int, ...]]:

@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.arrays import Archs, Values
+from hwnas.arrays import Archs, Indices, Values
 from hwnas.graph.graph import Op
 
 Bundle = tuple[tuple[str, Op], ...]
@@ -24,8 +24,6 @@ Bundle = tuple[tuple[str, Op], ...]
 
 Join = Literal["sum", "max"]
 """How the costs of a network's ops become the network's."""
-
-Indices = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,13 +59,12 @@ class Transitions:
     @cached_property
     def ops(self) -> tuple[Op, ...]:
         """Every Op that a network may contain, once each."""
-        return tuple(dict.fromkeys(op for bundle in self._all() for _, op in bundle))
+        return tuple(dict.fromkeys(op for bundle in (*self.end, *self._steps, self.begin) for _, op in bundle))
 
     @cached_property
     def chosen(self) -> frozenset[Op]:
         """Those of them that decisions choose among."""
-        bundles = (bundle for choices in self.bundles for states in choices for bundle in filter(None, states))
-        return frozenset(op for bundle in bundles for _, op in bundle)
+        return frozenset(op for bundle in self._steps for _, op in bundle)
 
     @cached_property
     def skips(self) -> npt.NDArray[np.int64]:
@@ -75,12 +72,9 @@ class Transitions:
         empty = [[states[0] == () for states in choices] for choices in self.bundles]
         return np.array([choices.index(True) if any(choices) else -1 for choices in empty], dtype=np.int64)
 
-    def _all(self) -> Iterator[Bundle]:
-        yield from self.end
-        for choices in self.bundles:
-            for states in choices:
-                yield from filter(None, states)
-        yield self.begin
+    @property
+    def _steps(self) -> Iterator[Bundle]:
+        return (bundle for choices in self.bundles for states in choices for bundle in filter(None, states))
 
     def lower(self, cost_of: Callable[[Op], float], join: Join) -> Steps:
         """A cost of Ops, and how those of a network's ops join into the network's.

@@ -12,7 +12,7 @@ import pytest
 from hwnas.arrays import Archs, Values
 from hwnas.optimize.feasible import FeasibleRegion
 from hwnas.optimize.problem import Budget, Objective, Problem
-from hwnas.optimize.strategy import StrategyFactory
+from hwnas.optimize.strategies import StrategyFactory
 from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
 
@@ -61,7 +61,7 @@ FAILURES: dict[str, Fails] = {
 
 
 class StrategyContract:
-    """What :class:`hwnas.optimize.strategy.Strategy` promises, on small problems.
+    """What :class:`hwnas.optimize.strategies.Strategy` promises, on small problems.
 
     Attributes:
         evaluations: how many archs are proposed in each test that isn't about the end of a space.

@@ -15,7 +15,7 @@ import hwnas as hwnas_package
 from hwnas.flow.open import BudgetedTable
 from hwnas.flow.report import gather, report
 from hwnas.optimize import Budget, Objective, run_search
-from hwnas.optimize.search_record import record_of, settings_of
+from hwnas.optimize.result import settings_of
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.records.search import Baseline, FailedArch, MeasuredFront, SearchedTable, SearchRecord, UnmeasurableArch
 from hwnas.space.chain import ChainSpace
@@ -68,7 +68,7 @@ def search_folder(folder: Path, tables: dict[Path, float | None], **more: Any) -
     ]
     predicted = {name: (index, "p50") for index, name in enumerate(names)}
     asked = settings_of(result.problem, "nsga2", 0, tables=searched, predicted=predicted)  # type: ignore[arg-type]
-    found = record_of(result, asked).model_copy(update=more)
+    found = result.to_record(asked).model_copy(update=more)
     folder.mkdir(exist_ok=True)
     found.write(folder / "search.json")
     return SearchRecord.read(folder / "search.json")

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from hwnas.arrays import Archs
-from hwnas.graph.count import count
-from hwnas.graph.peak_memory import peak_elements
+from hwnas.graph.count import count, peak_elements
 from hwnas.optimize import Budget, FeasibleRegion, Objective, Problem
 from hwnas.prediction.lowered import LayerMax, madds, params
 from hwnas.space.chain import ChainSpace

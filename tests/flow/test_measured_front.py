@@ -17,7 +17,7 @@ from hwnas.flow.measured_front import measurable, measure_front_of
 from hwnas.flow.open import BudgetedTable
 from hwnas.optimize import Budget, Objective, SearchResult, run_search
 from hwnas.optimize.front import Front
-from hwnas.optimize.search_record import record_of, settings_of
+from hwnas.optimize.result import settings_of
 from hwnas.prediction.calibrate import Quantile, calibrate
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.prediction.lowered import madds
@@ -95,7 +95,7 @@ def measured(
         SearchedTable(name=t.name, path=t.path, sha256=t.sha256, device=str(t.table.device), budget_ms=None)
         for t in tables
     ]  # fmt: skip
-    found = record_of(result, settings_of(result.problem, "nsga2", 0, tables=named, predicted=predicted))
+    found = result.to_record(settings_of(result.problem, "nsga2", 0, tables=named, predicted=predicted))
     return Outcome(*measure_front_of(found, result, tables, folder, seconds=seconds, seed=1))
 
 

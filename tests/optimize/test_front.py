@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from hwnas.errors import InputError, ModelError
-from hwnas.optimize.driver import SearchResult, run_search
+from hwnas.optimize.driver import run_search
 from hwnas.optimize.front import Front, FrontBudget
 from hwnas.optimize.problem import Budget
+from hwnas.optimize.result import SearchResult
 from hwnas.space.registry import get_space
 from tests.optimize.problems import MACRO, quality_cost_objectives
 

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwnas.arrays import Archs, Indices, Values
-from hwnas.optimize.driver import SearchResult
 from hwnas.optimize.measured_front import MeasuredResult, budget_as_searched, measure_front
 from hwnas.optimize.problem import Budget, Objective, Problem
+from hwnas.optimize.result import SearchResult
 from tests.optimize.problems import ALL_MACRO, MACRO, quality_and_cost
 
 

@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hwnas.errors import SpaceError
-from hwnas.graph.count import cost
+from hwnas.graph.count import cost, peak_elements
 from hwnas.graph.graph import Graph, Op, chain
-from hwnas.graph.peak_memory import peak_elements
 from hwnas.ops import Stabilizer
 from hwnas.prediction.lowered import LayerMax, LayerSum
 from hwnas.space.chain import ChainSpace

@@ -11,9 +11,9 @@ import pytest
 from hwnas.arrays import Archs, Values
 from hwnas.optimize.feasible import FeasibleRegion
 from hwnas.optimize.problem import Problem
+from hwnas.optimize.strategies import StrategyFactory
 from hwnas.optimize.strategies.nsga2 import NSGA2
 from hwnas.optimize.strategies.random import RandomSearch
-from hwnas.optimize.strategy import StrategyFactory
 from hwnas.testing import StrategyContract
 from hwnas.testing.strategy import FAILURES, PROBLEMS
 

@@ -4,8 +4,6 @@ Only budgets on free objectives are dealt with here, since an arch is asked abou
 other objectives are a matter of ranking (:mod:`hwnas.optimize.pareto`).
 """
 
-from hwnas.optimize.feasible.count import FeasibleCount
-from hwnas.optimize.feasible.extremes import Extreme
-from hwnas.optimize.feasible.region import FeasibleRegion
+from hwnas.optimize.feasible.region import Extreme, FeasibleCount, FeasibleRegion
 
 __all__ = ["Extreme", "FeasibleCount", "FeasibleRegion"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, Context
 from functools import cached_property
 from itertools import permutations
@@ -18,11 +18,9 @@ import numpy as np
 
 from hwnas.arrays import Archs, Values
 from hwnas.errors import BudgetError
-from hwnas.optimize.feasible.candidates import Candidates
 from hwnas.optimize.feasible.descent import descend
-from hwnas.optimize.feasible.grid import Grid, extreme_maximum
-from hwnas.optimize.feasible.limits import Limit, Limits, steps_within
-from hwnas.space.space import Space
+from hwnas.optimize.feasible.grid import extreme_maximum
+from hwnas.optimize.feasible.limits import Limit, Limits
 
 _TIME_UNITS = {"_s": "seconds", "_ms": "milliseconds", "_us": "microseconds"}
 _DRAWN = 500
@@ -30,34 +28,33 @@ _STARTS = 8  # so many of the best of those drawn are where a descent begins
 _ROUNDING = 1e-9
 
 
-def find_anchor(limits: Limits, candidates: Candidates) -> Archs:
+def find_anchor(limits: Limits) -> Archs:
     """An arch (L,) within all limits.
 
     Raises:
         BudgetError: there is none, or none was found, as the message says; or a budget is 1,000 times what archs cost.
     """
-    ranges = [_Range(limit, limits, candidates) for limit in limits.all]
+    ranges = [_Range(limit, limits) for limit in limits.all]
     for each in ranges:
         each.check()
     alone = {each.limit.objective.name: each.low.arch for each in ranges}
 
     def starts() -> Iterator[Archs]:
         yield from alone.values()  # each is an optimum of its own; from one of them all budgets are likely in reach
-        yield descend(limits.space, limits.summed_excess, _origin(limits.space))[0]
+        yield descend(limits.space, limits.summed_excess, np.zeros_like(limits.space.num_choices))[0]
 
     nearest, excess = _nearest(limits, starts())
     if excess <= 0:
         return nearest
-    known = [limit for limit in limits.all if limit.steps is not None or limit.largest is not None]
-    for one, other in permutations(known, 2):
-        if one.steps is None and other.steps is None:
-            continue  # two maxima: the draws will tell
+    for one, other in permutations([limit for limit in limits.all if limit.steps is not None], 2):
+        if one.join == other.join == "max":
+            continue  # the draws will tell
         bound, near = _least(limits, one, other)
         if bound > other.at_most * (1 + _ROUNDING):
             _refuse_pair(limits, (one, other), alone)
-        if len(found := candidates.within(near)):
+        if len(found := limits.within(near)):
             return found[:1].ravel()
-    found, outside = candidates.draw(_DRAWN, np.random.default_rng(0))
+    found, outside = limits.draw(_DRAWN, np.random.default_rng(0))
     if len(found):
         return found[:1].ravel()
     best = outside[np.argsort(limits.largest_excess(outside), kind="stable")[:_STARTS]]
@@ -66,17 +63,13 @@ def find_anchor(limits: Limits, candidates: Candidates) -> Archs:
         return nearest
     for each in ranges:
         each.refuse_unless_met(nearest)
-    _refuse(limits, nearest, proven=candidates.listed is not None)
-
-
-def _origin(space: Space) -> Archs:
-    return np.zeros(space.num_layers, dtype=np.int64)
+    _refuse(limits, nearest, proven=limits.listed is not None)
 
 
 def _nearest(limits: Limits, starts: Iterable[Archs]) -> tuple[Archs, float]:
     """The arch (L,) nearest to the limits that a descent from any of the starts ends at, and its largest excess; the
     first that is within ends the search."""
-    nearest, least = _origin(limits.space), inf
+    nearest, least = np.zeros_like(limits.space.num_choices), inf
     for start in starts:
         arch, excess = descend(limits.space, limits.largest_excess, start)
         if excess < least:
@@ -88,17 +81,14 @@ def _nearest(limits: Limits, starts: Iterable[Archs]) -> tuple[Archs, float]:
 
 def _least(limits: Limits, within: Limit, of: Limit) -> tuple[float, Archs]:
     """The least of one objective within the limit of another: a bound that none is below, and (M, L) who come near."""
-    if of.steps is not None:
-        sums, at_most = ([], []) if within.steps is None else ([within.steps], [within.at_most])
-        allowed = None if within.largest is None else steps_within(within.largest, within.at_most)
-        return Grid(limits.space, limits.walk, sums, at_most, allowed=allowed).least(of.steps)
-    assert of.largest is not None
-    maxima, sum_within = of.largest, within.steps
+    assert of.steps is not None
+    if of.join == "sum":
+        return limits.grid_of([within]).least(of.steps)
+    maxima, sum_within = of.steps, within.steps
     assert sum_within is not None
 
     def least_sum(largest: float) -> tuple[float, Archs]:
-        allowed = steps_within(maxima, largest)
-        return Grid(limits.space, limits.walk, [], [], allowed=allowed).least(sum_within)
+        return limits.grid_of([replace(of, at_most=largest)]).least(sum_within)
 
     steps = np.unique(np.concatenate([maxima.costs[np.isfinite(maxima.costs)], maxima.end]))
     first = bisect_left(steps, True, key=lambda largest: least_sum(largest)[0] <= within.at_most)
@@ -139,15 +129,10 @@ class _End:
 
 
 class _Range:
-    """From what to what a free objective goes on a space, as far as its budget needs it, and whether this makes sense.
+    """From what to what a free objective goes, as far as its budget needs it, and whether this makes sense."""
 
-    Attributes:
-        limit: the objective and its budget.
-    """
-
-    def __init__(self, limit: Limit, limits: Limits, candidates: Candidates) -> None:
-        self.limit = limit
-        self._space, self._walk, self._candidates = limits.space, limits.walk, candidates
+    def __init__(self, limit: Limit, limits: Limits) -> None:
+        self.limit, self._limits, self._space = limit, limits, limits.space
         self._unit = next((word for end, word in _TIME_UNITS.items() if limit.objective.name.endswith(end)), None)
 
     @cached_property
@@ -155,22 +140,21 @@ class _Range:
         """An arch that meets the budget, or the one with the least."""
         return self._end(1)
 
-    @cached_property
-    def _high(self) -> _End:
-        return self._end(-1)
-
     def check(self) -> None:
         """Refuse a budget that can't be met, as far as that is proven, and one that seems to be in another unit."""
         name, at_most, low = self.limit.objective.name, self.limit.at_most, self.low
         if low.proven:
             self._refuse_below(low)
+        if self._unit is None:
+            return
         # A time budget that no arch comes near, but 1/1000 of which is a sensible one, was given in another unit:
         # the search would run for hours without a constraint.
-        if self._unit and at_most > self._high.value and low.value <= at_most / 1000 <= self._high.value:
-            every, slowest = ("every arch", "slowest") if self._high.proven else ("every arch tried", "slowest found")
+        high = self._end(-1)
+        if at_most > high.value and low.value <= at_most / 1000 <= high.value:
+            every, slowest = ("every arch", "slowest") if high.proven else ("every arch tried", "slowest found")
             raise BudgetError(
                 f"{every} of {self._space.name} has {name} at most {at_most:.6g} (the {slowest} "
-                f"{self._high.value:.6g}), so the budget isn't in {self._unit}, it seems; give {at_most / 1000:.6g}, "
+                f"{high.value:.6g}), so the budget isn't in {self._unit}, it seems; give {at_most / 1000:.6g}, "
                 "or none"
             )
 
@@ -204,16 +188,14 @@ class _Range:
         def values(archs: Archs) -> Values:
             return sign * objective.values(archs)
 
-        start, proven = _origin(space), True
-        if limit.steps is not None:
-            _, (start,) = Grid(space, self._walk, [], []).least(limit.steps.times(sign))
-        elif limit.largest is not None:
-            start = extreme_maximum(limit.largest, sign)
-        else:
-            proven = False
+        start, proven = np.zeros_like(space.num_choices), limit.steps is not None
+        if limit.steps and limit.join == "sum":
+            _, (start,) = self._limits.grid_of([]).least(limit.steps.times(sign))
+        elif limit.steps:
+            start = extreme_maximum(limit.steps, sign)
         arch, value = descend(space, values, start)
         if not proven and value > sign * limit.at_most:
-            if (archs := self._candidates.space_listed) is not None:
+            if (archs := self._limits.space_listed) is not None:
                 found, proven = values(archs), True
                 arch, value = archs[found.argmin()], float(found.min())
             else:

@@ -20,7 +20,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.arrays import Archs, Indices, Values
+from hwnas.arrays import Archs, Flags, Indices, Values
 from hwnas.space.space import Space
 from hwnas.space.transitions import Steps
 
@@ -53,11 +53,11 @@ class Grid:
     def __init__(
         self,
         space: Space,
-        states: npt.NDArray[np.intp],
+        states: Indices,
         sums: Sequence[Steps],
         limits: Sequence[float],
         cells: int = CELLS,
-        allowed: npt.NDArray[np.bool_] | None = None,
+        allowed: Flags | None = None,
     ) -> None:
         exists = np.arange(states.shape[1]) < space.num_choices[:, None]
         self._states = states
@@ -143,9 +143,7 @@ class Grid:
             state, left = behind[chosen, np.arange(len(left))], rest[chosen, np.arange(len(left))]
         return float(reached[0]), archs
 
-    def _options(
-        self, layer: int, state: npt.NDArray[np.intp], left: Indices
-    ) -> tuple[npt.NDArray[np.intp], Indices, npt.NDArray[np.bool_], Indices]:
+    def _options(self, layer: int, state: Indices, left: Indices) -> tuple[Indices, Indices, Flags, Indices]:
         """For each choice of a layer and each of N walks: its next state (C, N), the cells then left (C, N, D), whether
         it fits (C, N), and where the tables of the layers in front have its entry (C, N)."""
         behind = self._states[layer][:, state]
@@ -216,7 +214,7 @@ class _Axis:
         self.cells = np.where(in_cells <= self.last, in_cells, -1).astype(np.int64)
 
 
-def walk_of(space: Space, sums: Sequence[Steps]) -> npt.NDArray[np.intp]:
+def walk_of(space: Space, sums: Sequence[Steps]) -> Indices:
     """(L, C, S) states of the sum that has most of them, which are those of the others as well."""
     return max(
         (steps.states for steps in sums),

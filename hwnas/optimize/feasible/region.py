@@ -2,17 +2,67 @@
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
+from dataclasses import dataclass
+from math import inf
 
-from hwnas.arrays import Archs
+import numpy as np
+
+from hwnas.arrays import Archs, Flags
 from hwnas.optimize.feasible.anchor import find_anchor
-from hwnas.optimize.feasible.candidates import Candidates
-from hwnas.optimize.feasible.count import FeasibleCount, count_within
-from hwnas.optimize.feasible.extremes import Extreme, extremes
+from hwnas.optimize.feasible.descent import repair
+from hwnas.optimize.feasible.grid import TOO_MANY, extreme_maximum
 from hwnas.optimize.feasible.limits import Limits
-from hwnas.optimize.feasible.repair import repair
-from hwnas.optimize.problem import Objective, Problem
+from hwnas.optimize.problem import Objective, Problem, steps_of
+
+_COUNTED_ON, _SOUGHT_IN = 2**14, 2**12  # draws
+_CONFIDENCE = 0.999
+_ROUNDING = 1e-9  # above what counts that float64 adds up can round off
+
+
+@dataclass(frozen=True)
+class FeasibleCount:
+    """How many archs are within the budgets.
+
+    Attributes:
+        count: exact, or the best estimate.
+        low, high: what it lies between; both are ``count`` where that is exact.
+        share: of all archs of the space.
+        acceptance: the share of the archs drawn from the grid that are within the budgets, the others being rejected.
+        confidence: with which it lies between ``low`` and ``high``. 1 where these are the bounds of the discretisation
+            error; below, the rejected archs were counted in a sample.
+    """
+
+    count: int
+    low: int
+    high: int
+    share: float
+    acceptance: float
+    confidence: float
+
+    @property
+    def exact(self) -> bool:
+        return self.low == self.high
+
+
+@dataclass(frozen=True, eq=False)
+class Extreme:
+    """An arch within the budgets that has the least, or the most, of an objective that was found.
+
+    Attributes:
+        arch: (L,).
+        value: of the objective, in its unit.
+        bound: no arch within the budgets goes beyond; the value itself where it is exact, infinite where nothing is
+            known.
+    """
+
+    arch: Archs
+    value: float
+    bound: float
+
+    @property
+    def exact(self) -> bool:
+        """Whether no arch within the budgets goes beyond the value, by more than sums are rounded."""
+        return self.value == self.bound
 
 
 class FeasibleRegion:
@@ -38,25 +88,54 @@ class FeasibleRegion:
         self.problem = problem
         self.space = problem.space
         self._limits = Limits(problem)
-        self._candidates = Candidates(self._limits)
-        self.anchor = find_anchor(self._limits, self._candidates)
+        self.anchor = find_anchor(self._limits)
 
-    def contains(self, archs: Archs) -> npt.NDArray[np.bool_]:
+    def contains(self, archs: Archs) -> Flags:
         """(N,) which of (N, L) archs are within the budgets."""
         return self._limits.contain(archs)
 
     @property
     def listed(self) -> Archs | None:
         """All archs within the budgets (N, L), where there are few enough to look at each."""
-        return self._candidates.listed
+        return self._limits.listed
 
     def count(self) -> FeasibleCount:
-        """How many archs there are."""
-        return count_within(self._candidates, self.space.size)
+        """How many archs there are.
+
+        Exact where nothing is limited, where the grid is, or where those of which it isn't certain are few enough to
+        look at each. Else the share of the candidates that are within the limits is estimated from draws: between the
+        bounds of the discretisation error with one limit on a sum, in the interval of Clopper and Pearson (1934)
+        otherwise.
+        """
+        limits, grid, of_space = self._limits, self._limits.grid, self.space.size
+        size = grid.size
+
+        def counted(count: int, low: int, high: int, confidence: float = 1.0) -> FeasibleCount:
+            return FeasibleCount(count, low, high, count / of_space, count / max(size, 1), confidence)
+
+        if not limits.all:
+            return counted(*[of_space] * 3)
+        if limits.listed is not None:
+            return counted(*[len(limits.listed)] * 3)
+        if limits.complete and limits.doubtful is not None and size < TOO_MANY:
+            return counted(*[grid.certain + len(limits.doubtful)] * 3)
+        accepted = len(limits.within(grid.draw(_COUNTED_ON, np.random.default_rng(0))))
+        low, high = grid.certain if limits.complete else 1, size
+        if size >= TOO_MANY:
+            low, high = max(int(low * (1 - _ROUNDING)), 1), min(int(high * (1 + _ROUNDING)), of_space)
+        estimate = min(max(round(size * (accepted / _COUNTED_ON)), low), high)
+        if limits.complete and grid.num_sums <= 1:
+            return counted(estimate, low, high)
+        least, most = _interval(accepted)
+        return counted(estimate, max(low, int(least * size)), min(high, int(most * size) + 1), _CONFIDENCE)
 
     def extremes(self, objective: Objective) -> tuple[Extreme, Extreme]:
-        """The archs that have the least and the most of one of the problem's free objectives."""
-        return extremes(self._candidates, self.anchor, objective)
+        """The archs that have the least and the most of one of the problem's free objectives.
+
+        Exact where the archs within the budgets can be listed, and where the best arch on the grid, or of the space for
+        a maximum, is within them.
+        """
+        return self._extreme(objective, 1), self._extreme(objective, -1)
 
     def sample(self, count: int, rng: np.random.Generator) -> Archs:
         """``count`` archs within budget, with replacement: (count, L).
@@ -67,9 +146,40 @@ class FeasibleRegion:
         """
         if not self._limits.all:
             return self.space.sample(count, rng)
-        inside, outside = self._candidates.draw(count, rng)
+        inside, outside = self._limits.draw(count, rng)
         return np.concatenate([inside, self.repair(outside[: count - len(inside)], rng)])
 
     def repair(self, archs: Archs, rng: np.random.Generator) -> Archs:
         """(N, L) archs, those over a budget changed in as few random layers as can be found until they are within."""
         return repair(self._limits, self.anchor, archs, rng)
+
+    def _extreme(self, objective: Objective, sign: int) -> Extreme:
+        limits, archs, bound, proven = self._limits, self.listed, -inf, True
+        if archs is None:
+            steps = steps_of(objective.fn, self.space)
+            near = self.anchor[None]
+            if steps is not None and steps.join == "sum":
+                bound, near = limits.grid.least(steps.times(sign))
+            elif steps is not None:
+                near = extreme_maximum(steps, sign)[None]
+                bound = sign * float(objective.values(near)[0])
+            proven = bound > -inf and bool(limits.contain(near[:1]).any())
+            archs = np.concatenate([self.anchor[None], limits.within(near)])
+            if not proven and not (limits.complete and steps is not None and steps.join == "sum"):
+                drawn = limits.grid.draw(_SOUGHT_IN, np.random.default_rng(0))
+                archs = np.concatenate([archs, limits.within(drawn)])
+        if sign < 0:
+            budgets = [limit.at_most for limit in limits.all if limit.objective == objective]
+            bound = max(bound, -min(budgets, default=inf))
+        values = objective.values(archs)
+        best = int(np.argmin(sign * values))
+        return Extreme(archs[best], float(values[best]), float(values[best]) if proven else sign * bound)
+
+
+def _interval(accepted: int) -> tuple[float, float]:
+    from scipy.special import betaincinv
+
+    tail, rejected = (1 - _CONFIDENCE) / 2, _COUNTED_ON - accepted
+    least = float(betaincinv(accepted, rejected + 1, tail)) if accepted else 0.0
+    most = float(betaincinv(accepted + 1, rejected, 1 - tail)) if rejected else 1.0
+    return least, most

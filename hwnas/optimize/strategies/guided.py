@@ -8,22 +8,21 @@ others are uncertain.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from hwnas.arrays import Archs, Indices, Values
-from hwnas.optimize.feasible import FeasibleRegion
-from hwnas.optimize.pareto import non_dominated
-from hwnas.optimize.problem import Problem
+from hwnas.optimize.pareto import front_within
 from hwnas.optimize.strategies.parts.batches import BatchStrategy
-from hwnas.optimize.strategies.parts.features import Features, free_values
 from hwnas.optimize.strategies.parts.improvement import Gap, gap_of
-from hwnas.optimize.strategies.parts.surrogate import Surrogate
-from hwnas.optimize.strategies.parts.vary import mutate, spread, uniform_crossover
+from hwnas.optimize.strategies.parts.surrogate import Features, Surrogate
+from hwnas.optimize.strategies.parts.vary import mutate, uniform_crossover
 
 _PROBABILITIES = (np.arange(8) + 0.5) / 8
+_INITIAL = 20  # archs to begin with, spread over the free objectives
 _SPREAD_OVER = 100
+_BATCH = 5  # archs between two refits
 _ROUNDS = 6
 _BRED = 400
 _PARENTS = 50
@@ -34,65 +33,35 @@ class Guided(BatchStrategy):
 
     Under a budget, every other batch is for the first objective alone: who gives a budget wants the best within it, and
     to a front's hypervolume its end adds little.
-
-    Args:
-        problem: objectives and budgets.
-        region: where the budgets on free objectives hold; every proposal is in it.
-        rng: where all random draws come from.
-        initial: archs to begin with, spread over the free objectives.
-        batch: archs between two refits.
     """
 
-    def __init__(
-        self,
-        problem: Problem,
-        region: FeasibleRegion,
-        rng: np.random.Generator,
-        *,
-        initial: int = 20,
-        batch: int = 5,
-    ) -> None:
-        super().__init__(problem, region, rng)
-        self._initial, self._batch = initial, batch
-        self._features = Features(problem)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._features = Features(self.problem)
         self._batches = 0
-        self._paid = [k for k, objective in enumerate(problem.objectives) if not objective.free]
+        self._paid = [k for k, objective in enumerate(self.problem.objectives) if not objective.free]
 
     def propose(self) -> Archs:
         """The next batch; archs to begin with until two of them could be evaluated, which a model takes."""
         if len(self.archs) < 2:
-            return self.fill_up(self._begin(), self._initial)
+            drawn = self.seen.novel(self.region.sample(_SPREAD_OVER * _INITIAL, self.rng))
+            return self.fill_up(self.spread_out(drawn, _INITIAL), _INITIAL)
         minimised = self.problem.minimised(self.values)
         self._batches += 1
         alone = self.problem.budgets and self._batches % 2 == 0
         columns = slice(0, 1 if alone else None)
-        gap = gap_of(minimised[self._within, columns], _beyond(minimised)[columns], self.rng)
-        models = {k: self._model(minimised[:, k]) for k in self._paid}
-        candidates = self._candidates(gap, lambda archs: self._imagine(archs, models), columns)
-        return self.fill_up(candidates.archs[_greedy(gap, candidates, self._batch)], self._batch)
+        within = self.problem.excess(self.values) <= 0
+        # well beyond the worst, so that a front's ends are worth something
+        reference = minimised.max(axis=0) + np.ptp(minimised, axis=0)
+        gap = gap_of(minimised[within, columns], reference[columns], self.rng)
+        models = {k: Surrogate(self._features, self.archs, -minimised[:, k]) for k in self._paid}
+        candidates = self._candidates(lambda archs: self._weighed(archs, models, gap, columns))
+        return self.fill_up(candidates.archs[_greedy(gap, candidates, _BATCH)], _BATCH)
 
-    @property
-    def _within(self) -> Indices:
-        return np.flatnonzero(self.problem.excess(self.values) <= 0)
-
-    def _begin(self) -> Archs:
-        drawn = self.seen.novel(self.region.sample(_SPREAD_OVER * self._initial, self.rng))
-        if len(drawn) <= self._initial or not self.problem.free:
-            return drawn[: self._initial]
-        return drawn[spread(free_values(self.problem, drawn), self._initial)]
-
-    def _model(self, minimised: Values) -> Surrogate:
-        return Surrogate(self._features, self.archs, -minimised)
-
-    def _candidates(self, gap: Gap, imagine: Callable[[Archs], tuple[Values, Values]], columns: slice) -> _Candidates:
+    def _candidates(self, weighed: Callable[[Archs], _Candidates]) -> _Candidates:
         """New archs with what they may turn out to be: random ones, children of the front, and then of the most
         promising of these, which climbs to where the models see most to gain."""
-
-        def weighed(archs: Archs) -> _Candidates:
-            values, excess = imagine(archs)
-            return _Candidates(archs, values[..., columns], excess, _gain(gap, values[..., columns], excess))
-
-        front = self._within[non_dominated(self.values[self._within], self.problem.maximize)]
+        front = front_within(self.problem, self.values)
         begun = np.concatenate([self.region.sample(_BRED, self.rng), self._children(self.archs[front])])
         found = weighed(self.seen.novel(begun))
         for _ in range(_ROUNDS - 1):
@@ -108,9 +77,7 @@ class Guided(BatchStrategy):
         crossed = uniform_crossover(mothers, fathers, 0.5, self.rng)
         return self.region.repair(mutate(self.problem.space, crossed, 1 / crossed.shape[1], self.rng), self.rng)
 
-    def _imagine(self, archs: Archs, models: dict[int, Surrogate]) -> tuple[Values, Values]:
-        """What (N, L) archs may turn out to be: (N, Q, K) minimised values, equally likely, infinite over a budget; and
-        (N,) by how much they will be over the budgets, on average."""
+    def _weighed(self, archs: Archs, models: dict[int, Surrogate], gap: Gap, columns: slice) -> _Candidates:
         values = np.empty((len(archs), len(_PROBABILITIES), len(self.problem.objectives)))
         for k, objective in enumerate(self.problem.objectives):
             if k in models:
@@ -122,11 +89,11 @@ class Guided(BatchStrategy):
         flat = values.reshape(-1, values.shape[2])
         excess = self.problem.excess(self.problem.minimised(flat)).reshape(values.shape[:2])
         values[excess > 0] = np.inf
-        return values, excess.mean(axis=1)
+        counting, over = values[..., columns], excess.mean(axis=1)
+        return _Candidates(archs, counting, over, _gain(gap, counting, over))
 
 
-@dataclass(frozen=True)
-class _Candidates:
+class _Candidates(NamedTuple):
     """Archs that may be evaluated.
 
     Attributes:
@@ -143,12 +110,7 @@ class _Candidates:
     gains: Values
 
     def joined(self, other: _Candidates) -> _Candidates:
-        return _Candidates(
-            np.concatenate([self.archs, other.archs]),
-            np.concatenate([self.values, other.values]),
-            np.concatenate([self.excess, other.excess]),
-            np.concatenate([self.gains, other.gains]),
-        )
+        return _Candidates._make(np.concatenate(pair) for pair in zip(self, other, strict=True))
 
 
 def _gain(gap: Gap, values: Values, excess: Values) -> Values:
@@ -175,10 +137,3 @@ def _greedy(gap: Gap, candidates: _Candidates, count: int) -> Indices:
         gains[top] = -np.inf
         gap = gap.with_point(candidates.values[top].mean(axis=0))
     return np.array(chosen, dtype=np.int64)
-
-
-def _beyond(minimised: Values) -> Values:
-    """(K,) a reference point well beyond the worst of (N, K) values, so that a front's ends are worth something."""
-    worst, best = minimised.max(axis=0), minimised.min(axis=0)
-    reference: Values = worst + (worst - best)
-    return reference

@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass, field
+
 import numpy as np
 
 from hwnas.arrays import Archs
-from hwnas.optimize.feasible import FeasibleRegion
 from hwnas.optimize.pareto import weighted_rank
-from hwnas.optimize.problem import Problem
 from hwnas.optimize.strategies.parts.batches import BatchStrategy
 from hwnas.optimize.strategies.parts.vary import single_changes
 
 
+@dataclass(eq=False, repr=False)
 class HillClimbing(BatchStrategy):
     """Walks uphill from arch to arch, a layer at a time, and begins elsewhere where no neighbour is better.
 
-    Args:
-        problem: objectives with their weights, and budgets.
-        region: where the budgets on free objectives hold; a neighbour outside is repaired, so that a step up a budget
-            can be paid for in another layer.
-        rng: where all random draws come from.
+    A neighbour over a budget is repaired, so that a step up a budget can be paid for in another layer.
+
+    Attributes:
         at_once: how many neighbours are evaluated, in random order, before it moves to the best of them if that is
             better; 1 moves to the first better one. As many random archs are evaluated at each start.
     """
 
-    def __init__(self, problem: Problem, region: FeasibleRegion, rng: np.random.Generator, *, at_once: int = 4) -> None:
-        super().__init__(problem, region, rng)
-        self._at_once = at_once
-        self._neighbours: Archs | None = None  # those of where it stands that are left, once it has looked around
+    _: KW_ONLY
+    at_once: int = 4
+    _neighbours: Archs | None = field(default=None, init=False)  # that are left of where it stands, once it looked
 
     def propose(self) -> Archs:
         """Neighbours of where it stands, or where there are none left, random archs."""
@@ -35,15 +33,11 @@ class HillClimbing(BatchStrategy):
             best = int(np.argmin(weighted_rank(self.problem, self.values)))  # the first of equals: it stays
             self.archs, self.values = self.archs[[best]], self.values[[best]]
             if best > 0 or self._neighbours is None:
-                self._neighbours = self._look_around()
+                near = self.rng.permutation(single_changes(self.problem.space, self.archs))
+                self._neighbours = self.seen.novel(self.region.repair(near, self.rng))
             if len(self._neighbours):
-                batch, self._neighbours = self._neighbours[: self._at_once], self._neighbours[self._at_once :]
+                batch, self._neighbours = self._neighbours[: self.at_once], self._neighbours[self.at_once :]
                 return batch
         self.archs, self.values, self._neighbours = self.archs[:0], self.values[:0], None
-        start = self.draw_new(lambda: self.region.sample(self._at_once, self.rng), self._at_once)
-        return self.fill_up(start, self._at_once)
-
-    def _look_around(self) -> Archs:
-        """The new archs one layer away, in random order."""
-        near = self.rng.permutation(single_changes(self.problem.space, self.archs))
-        return self.seen.novel(self.region.repair(near, self.rng))
+        start = self.draw_new(lambda: self.region.sample(self.at_once, self.rng), self.at_once)
+        return self.fill_up(start, self.at_once)

@@ -79,11 +79,8 @@ class Niches:
         off_axis = np.where(np.eye(len(span), dtype=np.bool_), 1, _OFF_AXIS)
         best = np.argmin((scaled * off_axis[:, None]).max(axis=2), axis=1)
         self._extremes = candidates[best]
-        intercepts = _intercepts(scaled[best])
-        if intercepts is None:
-            self.nadir = front.max(axis=0)
-        else:
-            self.nadir = np.minimum(self.ideal + intercepts * span, self._worst)
+        cut = _intercepts(scaled[best])
+        self.nadir = front.max(axis=0) if cut is None else np.minimum(self.ideal + cut * span, self._worst)
 
     def choose(self, certain: Values, last: Values, count: int, rng: np.random.Generator) -> Indices:
         """(count,) which of the (N, K) last go with the (M, K) certain ones (Algorithm 4).
@@ -95,7 +92,8 @@ class Niches:
         filled = np.bincount(self._nearest(certain)[0], minlength=len(self._directions))
         niche, distance = self._nearest(last)
         lot = rng.random(len(last))
-        nearest = _first_of_each(np.lexsort((distance, niche)), niche)
+        order = np.lexsort((distance, niche))
+        nearest = order[np.unique(niche[order], return_index=True)[1]]  # of each niche
         lot[nearest[filled[niche[nearest]] == 0]] = -1
         queued = np.lexsort((lot, niche))
         place = np.arange(len(last)) - np.searchsorted(niche[queued], niche[queued])
@@ -110,12 +108,6 @@ class Niches:
         off = np.linalg.norm(scaled[:, None] - along[..., None] * self._directions, axis=2)
         nearest = np.argmin(off, axis=1)
         return nearest, off[np.arange(len(off)), nearest]
-
-
-def _first_of_each(order: Indices, group: Indices) -> Indices:
-    """The first of each group in an order that has groups one after the other."""
-    firsts: Indices = order[np.unique(group[order], return_index=True)[1]]
-    return firsts
 
 
 def _or_one(span: Values) -> Values:

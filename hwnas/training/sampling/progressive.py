@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from hwnas.arrays import Archs, Indices
+from hwnas.graph.count import peak_elements
 from hwnas.graph.foldable import is_linear
 from hwnas.graph.graph import Op
-from hwnas.graph.peak_memory import peak_elements
 from hwnas.space.chain import ChainSpace
 from hwnas.training.sampling.strict_fair import FairDeck
 

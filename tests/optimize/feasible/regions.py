@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from hwnas.arrays import Archs, Values
-from hwnas.optimize.feasible import FeasibleRegion, candidates
+from hwnas.optimize.feasible import FeasibleRegion
 from hwnas.optimize.problem import Budget, Objective, Problem
 from hwnas.space.space import Space
 
@@ -21,7 +21,7 @@ def region_of(space: Space, *limits: tuple[Callable[[Archs], Values], float], na
 
 def unlisted(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a large space, where archs can't be looked at one by one."""
-    monkeypatch.setattr(candidates, "_LISTED", -1)
+    monkeypatch.setattr("hwnas.optimize.feasible.limits._LISTED", -1)
 
 
 def unknown(fn: Callable[[Archs], Values]) -> Callable[[Archs], Values]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import partial
+from functools import partialmethod
 
 import numpy as np
 import pytest
@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from hwnas.arrays import Archs, Values
 from hwnas.errors import BudgetError
-from hwnas.optimize.feasible import anchor
-from hwnas.optimize.feasible.grid import Grid
+from hwnas.optimize.feasible.limits import Limits
 from tests.optimize.feasible.regions import region_of, unknown, unlisted
 from tests.optimize.problems import ALL_MACRO, MACRO, layer_sum, table
 from tests.optimize.sums import ALL_SMALL, SMALL, random_max, random_sum
@@ -95,7 +94,7 @@ def test_contradicting_budgets_on_sums_are_proven_and_the_nearest_is_named(seed:
 def test_on_a_coarse_grid_what_is_near_is_said_to_be_the_least_only_where_it_is(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(anchor, "Grid", partial(Grid, cells=3))
+    monkeypatch.setattr(Limits, "grid_of", partialmethod(Limits.grid_of, cells=3))
     told = []
     for seed in range(30):
         fns = [random_sum(seed), random_sum(seed + 1)]
@@ -168,7 +167,7 @@ def test_what_no_descent_finds_isnt_said_not_to_exist(monkeypatch: pytest.Monkey
 
     np.testing.assert_array_equal(region_of(MACRO, (fn, 2)).anchor, hidden)
     unlisted(monkeypatch)
-    monkeypatch.setattr(anchor, "_DRAWN", 5)
+    monkeypatch.setattr("hwnas.optimize.feasible.anchor._DRAWN", 5)
     sums = layer_sum(MACRO, table(MACRO, 3))
     for others in ([], [(sums, float(sums(hidden[None])[0]))]):
         with pytest.raises(BudgetError) as error:

@@ -1,11 +1,10 @@
-"""Every built-in strategy keeps what `hwnas.optimize.strategy` promises."""
+"""Every built-in strategy keeps what `hwnas.optimize.strategies` promises."""
 
 from __future__ import annotations
 
 import pytest
 
-from hwnas.optimize.strategies import STRATEGIES
-from hwnas.optimize.strategy import StrategyFactory
+from hwnas.optimize.strategies import STRATEGIES, StrategyFactory
 from hwnas.testing import StrategyContract
 
 

@@ -4,38 +4,41 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
 from hwnas.arrays import Archs, Values
 from hwnas.optimize.feasible import FeasibleRegion
 from hwnas.optimize.problem import Problem
-from hwnas.optimize.strategies.parts.vary import Seen
+from hwnas.optimize.strategies.parts.vary import Seen, spread
 
 _DRAWS = 10
 
 
+@dataclass(eq=False, repr=False)
 class BatchStrategy(ABC):
     """Thinks up a batch of archs when all of the last one were asked for, and hands it out in parts.
 
     So what is proposed doesn't depend on how many archs are asked for at a time. A subclass says what a batch is.
 
-    Args:
-        problem: objectives and budgets.
+    Attributes:
+        problem: objectives with their weights, and budgets.
         region: where the budgets on free objectives hold; every proposal is in it.
         rng: where all random draws come from.
-
-    Attributes:
         archs: (N, L) what was told and is still of use; a subclass drops from it what isn't.
         values: (N, K) their values, in the objectives' own signs.
         seen: everything proposed so far.
     """
 
-    def __init__(self, problem: Problem, region: FeasibleRegion, rng: np.random.Generator) -> None:
-        self.problem, self.region, self.rng = problem, region, rng
-        self.seen = Seen(problem.space)
-        self.archs = self._queue = np.empty((0, problem.space.num_layers), dtype=np.int64)
-        self.values = np.empty((0, len(problem.objectives)))
+    problem: Problem
+    region: FeasibleRegion
+    rng: np.random.Generator
+
+    def __post_init__(self) -> None:
+        self.seen = Seen(self.problem.space)
+        self.archs = self._queue = np.empty((0, self.problem.space.num_layers), dtype=np.int64)
+        self.values = np.empty((0, len(self.problem.objectives)))
 
     @abstractmethod
     def propose(self) -> Archs:
@@ -62,6 +65,12 @@ class BatchStrategy(ABC):
                 break
             found = self.seen.novel(np.concatenate([found, draw()]))[:count]
         return found
+
+    def spread_out(self, archs: Archs, count: int) -> Archs:
+        """At most ``count`` of (N, L) archs, which lie far apart in the free objectives; without these, the first."""
+        if len(archs) <= count or not self.problem.free:
+            return archs[:count]
+        return archs[spread(self.problem.free_values(archs), count)]
 
     def fill_up(self, batch: Archs, count: int) -> Archs:
         """The batch, and new neighbours of what was proposed where it has fewer than ``count`` archs.

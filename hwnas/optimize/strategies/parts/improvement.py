@@ -7,9 +7,9 @@ point in random directions.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from copy import copy
 from math import gamma, pi
-from typing import Protocol
 
 import numpy as np
 
@@ -21,14 +21,27 @@ _MOST_CUT = 3
 _DIRECTIONS = 128
 
 
-class Gap(Protocol):
+class Gap(ABC):
     """What lies between a front and a reference point: the space in which a new point would be an improvement."""
+
+    _parts: int
+    """Numbers that each point is held against: so many points are taken at once that they fit into memory."""
 
     def gained(self, points: Values) -> Values:
         """(...,) hypervolume that each of (..., K) minimised points adds to the front."""
+        flat = points.reshape(-1, points.shape[-1])
+        gained = np.empty(len(flat))
+        step = max(1, _NUMBERS_AT_ONCE // self._parts)
+        for start in range(0, len(flat), step):
+            gained[start : start + step] = self._gained(flat[start : start + step])
+        return gained.reshape(points.shape[:-1])
 
+    @abstractmethod
     def with_point(self, point: Values) -> Gap:
         """The gap once (K,) ``point`` has joined the front."""
+
+    @abstractmethod
+    def _gained(self, points: Values) -> Values: ...
 
 
 def gap_of(front: Values, reference: Values, rng: np.random.Generator) -> Gap:
@@ -45,7 +58,7 @@ def gap_of(front: Values, reference: Values, rng: np.random.Generator) -> Gap:
     return SightedGap(front, reference, directions)
 
 
-class CutGap:
+class CutGap(Gap):
     """The gap in disjoint boxes: exact."""
 
     def __init__(self, front: Values, reference: Values) -> None:
@@ -53,23 +66,18 @@ class CutGap:
         inside = front[(front < reference).all(axis=1)]
         self._front = np.unique(inside[non_dominated(inside, [False] * len(reference))], axis=0)
         self._low, self._high = _boxes(self._front, reference)
+        self._parts = self._low.size
 
-    def gained(self, points: Values) -> Values:
-        """See :class:`Gap`."""
-        flat = points.reshape(-1, points.shape[-1])
-        gained = np.empty(len(flat))
-        step = max(1, _NUMBERS_AT_ONCE // self._low.size)
-        for start in range(0, len(flat), step):
-            covered = self._high - np.maximum(self._low, flat[start : start + step, None])
-            gained[start : start + step] = np.maximum(covered, 0).prod(axis=2).sum(axis=1)
-        return gained.reshape(points.shape[:-1])
+    def _gained(self, points: Values) -> Values:
+        covered = self._high - np.maximum(self._low, points[:, None])
+        gained: Values = np.maximum(covered, 0).prod(axis=2).sum(axis=1)
+        return gained
 
     def with_point(self, point: Values) -> CutGap:
-        """See :class:`Gap`."""
         return CutGap(np.concatenate([self._front, point[None]]), self._reference)
 
 
-class SightedGap:
+class SightedGap(Gap):
     """The gap as seen from the reference point: in each direction, how far it is to where the front is left behind.
 
     A set's hypervolume is the mean, over directions that are uniform on the sphere, of that distance to the power of
@@ -86,19 +94,14 @@ class SightedGap:
         self._span = np.where(best < reference, reference - np.minimum(best, reference), 1.0)
         self._unit = directions / np.linalg.norm(directions, axis=1, keepdims=True)
         self._seen = self._reached(front).max(axis=0, initial=0.0)
+        self._parts = self._unit.size
 
-    def gained(self, points: Values) -> Values:
-        """See :class:`Gap`; an estimate without bias."""
-        flat = points.reshape(-1, points.shape[-1])
-        gained = np.empty(len(flat))
-        step = max(1, _NUMBERS_AT_ONCE // self._unit.size)
-        for start in range(0, len(flat), step):
-            further = self._reached(flat[start : start + step]) - self._seen
-            gained[start : start + step] = np.maximum(further, 0).mean(axis=1)
-        return gained.reshape(points.shape[:-1])
+    def _gained(self, points: Values) -> Values:
+        """An estimate without bias."""
+        gained: Values = np.maximum(self._reached(points) - self._seen, 0).mean(axis=1)
+        return gained
 
     def with_point(self, point: Values) -> SightedGap:
-        """See :class:`Gap`."""
         joined = copy(self)
         joined._seen = np.maximum(self._seen, self._reached(point[None])[0])
         return joined

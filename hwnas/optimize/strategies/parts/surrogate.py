@@ -21,6 +21,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.special import ndtri
 
 from hwnas.arrays import Archs, Values
+from hwnas.optimize.problem import Problem
 
 _DECAYS = (0.1, 0.2, 0.35, 0.6, 1.0)
 _SLOPES = (0.1, 0.5, 2.0, 8.0)
@@ -30,6 +31,34 @@ _CEILING = 0.4
 
 _CHOSEN_ON = 200
 """Archs on which kernels are compared at most; with more, an even share of them: each comparison takes time ∝ N³."""
+
+
+_SCALED_ON = 512
+
+
+class Features:
+    """archs (N, L) -> (N, F): a column per layer and choice, which is 1 where it is taken; then, scaled over the
+    space and with their squares, the depth, the free objectives and the logarithms of those that never change sign.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        self._problem = problem
+        self._encode = problem.space.encode
+        some = problem.space.sample(_SCALED_ON, 0)
+        free = problem.free_values(some)
+        self._logged = (free > 0).all(axis=0) | (free < 0).all(axis=0)
+        self._least = np.abs(free).min(axis=0)[self._logged] / 1e3
+        numbers = self._numbers(some)
+        self._mean, self._scale = numbers.mean(axis=0), np.maximum(numbers.std(axis=0), 1e-12)
+
+    def __call__(self, archs: Archs) -> Values:
+        numbers = (self._numbers(archs) - self._mean) / self._scale
+        return np.concatenate([self._encode(archs).taken, numbers, numbers**2], axis=1)
+
+    def _numbers(self, archs: Archs) -> Values:
+        free = self._problem.free_values(archs)
+        logs = np.log(np.maximum(np.abs(free[:, self._logged]), self._least))
+        return np.column_stack([self._encode(archs).numbers, free, logs])
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ Each is a function of arrays and of one ``numpy.random.Generator``; strategies p
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from hwnas.arrays import Archs, Indices, Values
@@ -102,18 +104,25 @@ def single_changes(space: Space, archs: Archs) -> Archs:
     return np.concatenate(blocks)
 
 
-def spread(points: Values, count: int) -> Indices:
+def spread(points: Values, count: int, begun: Sequence[int] = (), others: Sequence[int] = ()) -> Indices:
     """Indices of ``count`` of (N, F) points, N ≥ count, that lie far apart after scaling each column to its range.
 
-    Farthest-first traversal (Gonzalez 1985 §3), begun at the lowest point of the first column.
+    Farthest-first traversal (Gonzalez 1985 §3), begun with the points ``begun``, which are among those returned, and
+    away from ``others``, which can't be; or at the lowest point of the first column, where there are neither.
     """
     span = np.ptp(points, axis=0)
     scaled = (points - points.min(axis=0)) / np.where(span > 0, span, 1)
-    chosen = [int(np.argmin(scaled[:, 0]))]
+    chosen = list(begun) if len(begun) or len(others) else [int(np.argmin(scaled[:, 0]))]
     distance = np.full(len(points), np.inf)
+
+    def keep_off(point: int) -> None:
+        apart = scaled - scaled[point]
+        np.minimum(distance, np.einsum("nf,nf->n", apart, apart), out=distance)  # squared, which orders them alike
+        distance[point] = -1  # never again, even where all points are equal
+
+    for point in (*chosen, *others):
+        keep_off(point)
     while len(chosen) < count:
-        apart = scaled - scaled[chosen[-1]]
-        distance = np.minimum(distance, np.einsum("nf,nf->n", apart, apart))  # squared, which orders them alike
-        distance[chosen[-1]] = -1  # never again, even where all points are equal
         chosen.append(int(np.argmax(distance)))
+        keep_off(chosen[-1])
     return np.array(chosen[:count], dtype=np.int64)

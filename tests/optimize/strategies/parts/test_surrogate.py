@@ -8,8 +8,7 @@ from scipy.stats import kendalltau, multivariate_normal, norm
 
 from hwnas.optimize.problem import Problem
 from hwnas.optimize.strategies.parts import surrogate
-from hwnas.optimize.strategies.parts.features import Features
-from hwnas.optimize.strategies.parts.surrogate import Surrogate
+from hwnas.optimize.strategies.parts.surrogate import Features, Surrogate
 from tests.optimize.problems import ALL_MACRO, MACRO, quality_cost_objectives
 
 _PROBABILITIES = (np.arange(8) + 0.5) / 8
