@@ -24,7 +24,7 @@ from hwnas.training.config import TrainConfig
 from hwnas.training.learners.base import LearnerConfig
 from hwnas.training.learners.network import NetworkConfig
 from hwnas.training.learners.supernet import SupernetConfig
-from hwnas.training.sampling.sandwich import largest_arch
+from hwnas.training.sampling import largest_arch
 
 
 def main() -> None:

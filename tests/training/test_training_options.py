@@ -21,7 +21,7 @@ from hwnas.training.config import TrainConfig
 from hwnas.training.learners.network import NetworkConfig, load_teacher
 from hwnas.training.log import read_log
 from hwnas.training.loop import run_training
-from hwnas.training.sampling.sandwich import largest_arch
+from hwnas.training.sampling import largest_arch
 from hwnas.training.tasks.classification import ClassificationConfig
 from hwnas.training.trained import load_supernet
 from tests.conftest import SMALL_SPACE

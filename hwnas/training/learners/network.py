@@ -24,7 +24,7 @@ from hwnas.space.chain import ChainSpace
 from hwnas.training.config import Count, Share, TrainConfig
 from hwnas.training.gradients import Passes, TrainedPath, accumulate
 from hwnas.training.learners.base import Learner, LearnerConfig, TermLoss
-from hwnas.training.sampling.sandwich import largest_arch
+from hwnas.training.sampling import largest_arch
 from hwnas.training.tasks import TASKS
 from hwnas.training.trained import load_supernet
 
