@@ -15,7 +15,7 @@ from torch import nn
 from hwnas.data.images import Images, spread
 from hwnas.data.load import Data
 from hwnas.errors import ConfigError
-from hwnas.evaluation.batchnorm import recalibrated
+from hwnas.evaluation.batchnorm import recalibrated, unchanged
 from hwnas.evaluation.metrics import Meter, Top1
 from hwnas.evaluation.prefixes import MEMORY_LIMIT_BYTES, End, SharedPaths
 from hwnas.nn.inherit import inherit
@@ -59,16 +59,12 @@ def metrics_of(network: nn.Module, data: Data, images: Images, meter: NewMeter) 
         images: such as ``data.test``.
         meter: gathers the metrics.
     """
-    flags = [(layer, layer.training) for layer in network.modules()]
     device = _device(network)
     gathered = meter(device)
-    network.eval()
-    try:
+    with unchanged([network]):
+        network.eval()
         for chunk in torch.arange(len(images.labels)).split(batch_for(data.resolution)):  # type: ignore[no-untyped-call]
             gathered.add(network(data.normalize(images.pixels(chunk).to(device))), images.labels[chunk].to(device))
-    finally:
-        for layer, training in flags:
-            layer.training = training
     return gathered.metrics()
 
 
@@ -151,11 +147,31 @@ class Evaluator:
         Raises:
             ArchError: not archs of the supernet's space.
         """
-        rows, which = self._distinct(archs)
-        meters = [meter(_device(self._supernet)) for _ in rows]
-        self._run(rows, lambda arch, outputs, targets: meters[arch].add(outputs, targets), progress)
+        distinct, which = np.unique(self._supernet.space.check(archs), axis=0, return_inverse=True)
+        meters = [meter(_device(self._supernet)) for _ in distinct]
+        batches_per_arch = len(self._recalibration) + len(self._labels)
+        batches = 0
+
+        def count(arch: int, outputs: torch.Tensor) -> None:
+            nonlocal batches
+            batches += 1
+            if progress is not None and batches % batches_per_arch == 0:
+                progress("evaluating", batches // batches_per_arch, len(meters), "")
+
+        def add(labels: torch.Tensor, arch: int, outputs: torch.Tensor) -> None:
+            meters[arch].add(outputs, labels)
+            count(arch, outputs)
+
+        def recalibration() -> Iterator[tuple[torch.Tensor, End]]:
+            return ((self._input(pixels), count) for pixels in self._recalibration)
+
+        def images() -> Iterator[tuple[torch.Tensor, End]]:
+            for pixels, labels in zip(self._pixels, self._labels, strict=True):
+                yield self._input(pixels), partial(add, labels.to(_device(self._supernet)))
+
+        self._shared.run(distinct.tolist(), recalibration, images)
         found = [gathered.metrics() for gathered in meters]
-        return [found[index] for index in which.tolist()]
+        return [found[index] for index in which.flatten().tolist()]
 
     def derive(self, arch: Arch | Sequence[int]) -> Network:
         """``arch``'s standalone network with the weights and the BN statistics that it was evaluated with.
@@ -181,37 +197,6 @@ class Evaluator:
         forward = partial(self._supernet, arch=choices)
         batches = (self._input(pixels) for pixels in self._recalibration)
         return recalibrated(self._supernet.path(choices), forward, batches)
-
-    def _distinct(self, archs: npt.ArrayLike) -> tuple[list[list[int]], npt.NDArray[np.int64]]:
-        """The distinct archs, sorted, and which of them each arch is: (N,)."""
-        rows, which = np.unique(self._supernet.space.check(archs), axis=0, return_inverse=True)
-        return rows.tolist(), which.reshape(-1)
-
-    def _run(
-        self,
-        rows: list[list[int]],
-        add: Callable[[int, torch.Tensor, torch.Tensor], None],
-        progress: Progress | None,
-    ) -> None:
-        """Call ``add`` with the index of an arch, its outputs and its targets, batch by batch, for all images."""
-        batches_per_arch = len(self._recalibration) + len(self._labels)
-        batches = 0
-
-        def count(arch: int, logits: torch.Tensor) -> None:
-            nonlocal batches
-            batches += 1
-            if progress is not None and batches % batches_per_arch == 0:
-                progress("evaluating", batches // batches_per_arch, len(rows), "")
-
-        def end(labels: torch.Tensor, arch: int, logits: torch.Tensor) -> None:
-            add(arch, logits, labels)
-            count(arch, logits)
-
-        def images() -> Iterator[tuple[torch.Tensor, End]]:
-            for pixels, labels in zip(self._pixels, self._labels, strict=True):
-                yield self._input(pixels), partial(end, labels.to(_device(self._supernet)))
-
-        self._shared.run(rows, lambda: ((self._input(pixels), count) for pixels in self._recalibration), images)
 
     def _input(self, pixels: torch.Tensor) -> torch.Tensor:
         return self._data.normalize(pixels.to(_device(self._supernet)))

@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from hwnas.errors import ConfigError
-from hwnas.evaluation.batchnorm import norms_of, unchanged
+from hwnas.evaluation.batchnorm import fresh_statistics, norms_of, unchanged
 from hwnas.nn.supernet import Supernet
 
 MEMORY_LIMIT_BYTES = 2**30
@@ -163,7 +163,7 @@ class SharedPaths:
     def _step(self, level: int, choice: int) -> _Step:
         module = self._levels[level][choice]
         self._keep(self._bytes[level][choice])
-        return _Step(module, _fresh(module))
+        return _Step(module, [(norm, fresh_statistics(norm)) for norm in norms_of([module])])
 
     def _fork(self, branches: list[_Branch], x_NCHW: torch.Tensor, end: End) -> None:
         *others, last = branches
@@ -186,14 +186,6 @@ class SharedPaths:
         self.peak_bytes = max(self.peak_bytes, self._kept_bytes)
 
 
-def _fresh(module: nn.Module) -> _Statistics:
-    """Statistics of no batch, for each BN of a module; as ``reset_running_stats`` sets them."""
-    return [
-        (norm, {name: torch.full_like(old, name == "running_var") for name, old in norm.named_buffers()})
-        for norm in norms_of([module])
-    ]
-
-
 def _statistics_bytes(module: nn.Module) -> int:
     return sum(buffer.nbytes for norm in norms_of([module]) for buffer in norm.buffers())
 
@@ -201,13 +193,10 @@ def _statistics_bytes(module: nn.Module) -> int:
 def _input_bytes(supernet: Supernet, batch: int) -> dict[int, int]:
     """What a batch takes in front of each level that has several choices."""
     space = supernet.space
-    before = [
-        space.stem,
-        *(choices[0] for choices in space.layers[:-1]),
-    ]  # all choices of a layer have one output shape
+    before = [space.stem, *(choices[0] for choices in space.layers)]  # all choices of a layer have one output shape
     element_bytes = next(supernet.parameters()).element_size()
     return {
         level: batch * prod(op.out_shape) * element_bytes
-        for level, (op, choices) in enumerate(zip(before, space.layers, strict=True), start=1)
+        for level, (op, choices) in enumerate(zip(before, space.layers, strict=False), start=1)
         if len(choices) > 1
     }
