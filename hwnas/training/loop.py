@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from hwnas.data.batches import Batches
 from hwnas.data.load import Data
 from hwnas.errors import ConfigError, TrainingError
 from hwnas.evaluation.accuracy import channels_last
+from hwnas.nn.network import load_weights, save_weights
 from hwnas.nn.process import keep_freed_memory, threads
 from hwnas.progress import Progress
 from hwnas.records.train import Facts, LogLine, SkippedImages, TrainRecord
@@ -27,7 +29,7 @@ from hwnas.training.gradients import Passes
 from hwnas.training.learners import LEARNERS
 from hwnas.training.learners.base import Learner
 from hwnas.training.log import Board, write_log
-from hwnas.training.run_folder import BestWeights, check_data, check_run, open_run
+from hwnas.training.run_folder import check_data, check_run, open_run
 from hwnas.training.synced_batchnorm import synchronise_batchnorm
 from hwnas.training.weights import WeightAverage, learning_rate_at, make_optimizer, set_rates
 
@@ -88,7 +90,7 @@ class _Training:
     def __init__(self, config: TrainConfig, run: Path, learner: Learner, world: World) -> None:
         self._config, self._run, self._learner, self._world = config, run, learner, world
         self._checkpoint = run / "checkpoint.safetensors"
-        self._best = BestWeights(run)
+        self._best = run / "best.safetensors"
         self._device = world.device
         self._module: nn.Module = channels_last(learner.module.to(self._device))
         if config.sync_batchnorm:
@@ -128,7 +130,7 @@ class _Training:
             for epoch in range(self._position.epoch, self._config.epochs):
                 self._epoch(epoch, board, progress)
         if self._config.keep == "best":
-            self._best.load(self._module)
+            load_weights(self._module, self._best)
         with self._averaged() if self._config.keep == "last" else nullcontext(), _eagerly():
             if self._world.is_main:
                 self._learner.save(self._run)
@@ -179,7 +181,8 @@ class _Training:
             score = sum(facts.accuracy.values()) / len(facts.accuracy)
             if self._position.best is None or score > self._position.best:
                 self._position = self._position.model_copy(update={"best": score})
-                self._best.save(self._module, epoch, score)
+                header = {"hwnas-best/1": json.dumps({"epoch": epoch, "validation_accuracy": score})}
+                save_weights(self._module, self._best, header)
         return facts
 
     @contextmanager

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
-
 from hwnas.data.load import Data, load_data
 from hwnas.errors import CheckpointError, DataError
 from hwnas.evaluation.accuracy import Evaluator
-from hwnas.files import write_atomic
-from hwnas.nn.network import load_strictly
+from hwnas.nn.network import load_weights, save_weights
 from hwnas.nn.supernet import Supernet
 from hwnas.records.train import SupernetRecord, TrainedOn
 from hwnas.space.registry import get_space
@@ -61,9 +55,7 @@ class TrainedSupernet:
 
 def save_supernet(run: Path, supernet: Supernet, data: Data, config: TrainConfig, accuracy: dict[str, float]) -> None:
     """Write the final files; ``supernet.json`` comes last and says that the other is whole."""
-    state = {name: tensor.cpu().contiguous() for name, tensor in supernet.state_dict().items()}
-    weights = save(state)
-    info = SupernetRecord(
+    SupernetRecord(
         space=supernet.space.ref,
         stabilizers=supernet.space.inherits,
         data=TrainedOn(
@@ -72,10 +64,8 @@ def save_supernet(run: Path, supernet: Supernet, data: Data, config: TrainConfig
         ),
         task=config.task.kind,
         accuracy=accuracy,
-        weights_sha256=hashlib.sha256(weights).hexdigest(),
-    )  # fmt: skip
-    write_atomic(run / "supernet.safetensors", weights)
-    info.write(run / "supernet.json")
+        weights_sha256=save_weights(supernet, run / "supernet.safetensors"),
+    ).write(run / "supernet.json")  # fmt: skip
 
 
 def read_supernet_info(run: Path) -> SupernetRecord:
@@ -99,16 +89,6 @@ def load_supernet(run: Path) -> TrainedSupernet:
     """
     info = read_supernet_info(run)
     space = get_space(info.space)
-    path = run / "supernet.safetensors"
-    try:
-        weights = path.read_bytes()
-        state: dict[str, torch.Tensor] = load(weights)
-    except OSError as error:
-        raise CheckpointError(f"can't read {path}: {error.strerror}") from None
-    except SafetensorError as error:
-        raise CheckpointError(f"{path} isn't a safetensors file: {error}") from None
-    if hashlib.sha256(weights).hexdigest() != info.weights_sha256:
-        raise CheckpointError(f"{path} isn't the file that supernet.json describes: its hash differs; train anew")
     supernet = Supernet(space.inheriting() if info.stabilizers else space)
-    load_strictly(supernet, state, str(path))
+    load_weights(supernet, run / "supernet.safetensors", info)
     return TrainedSupernet(supernet.eval(), info)
