@@ -25,7 +25,6 @@ from hwnas.data.images import (
     Skipped,
     SourceImages,
     fit,
-    in_chunks,
     spread,
 )
 from hwnas.data.shards import has_shards, read_shards
@@ -227,8 +226,8 @@ def _decoded(found: Listing, size: int, corrupt: str) -> Parts:
     parts = partial(Parts, classes=found.classes, mirrors=found.mirrors, skipped=skipped, ignored=found.ignored)
     if count * 3 * size**2 > MEMORY_LIMIT_BYTES:
         return parts(train=train, test=test, fingerprint=found.fingerprint())
-    near, far = train.in_memory(), test.in_memory()
-    return parts(train=near, test=far, fingerprint=_hash(near, far))
+    here = train.in_memory(), test.in_memory()
+    return parts(train=here[0], test=here[1], fingerprint=_hash(*here))
 
 
 def _hash(*parts: MemoryImages) -> str:
@@ -243,14 +242,11 @@ def _channel_statistics(images: Images, resolution: int) -> tuple[tuple[float, .
     """Mean and standard deviation per channel, of at most 20,000 evenly spaced images, exact from histograms."""
     wanted = min(_STATISTICS_IMAGES, _STATISTICS_PIXELS // resolution**2)
     counts = np.zeros((3, 256), dtype=np.int64)
-
-    def add(pixels: torch.Tensor) -> None:
-        for channel in range(3):
-            counts[channel] += torch.bincount(pixels[:, channel].flatten(), minlength=256).numpy()
-
-    in_chunks(images, spread(len(images.labels), wanted), 256, add)
-    values = np.arange(256) / 255
-    means = counts @ values / counts.sum(axis=1)
-    variances = counts @ values**2 / counts.sum(axis=1) - means**2
+    for chunk in spread(len(images.labels), wanted).split(256):  # type: ignore[no-untyped-call]
+        for channel, values in enumerate(images.pixels(chunk).unbind(1)):
+            counts[channel] += torch.bincount(values.flatten(), minlength=256).numpy()
+    shades = np.arange(256) / 255
+    means = counts @ shades / counts.sum(axis=1)
+    variances = counts @ shades**2 / counts.sum(axis=1) - means**2
     stds = np.sqrt(np.maximum(variances, 1 / 255**2))  # a constant channel must not divide by zero
     return tuple(float(m) for m in means), tuple(float(s) for s in stds)
