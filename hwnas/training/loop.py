@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ import torch
 from torch import nn
 
 from hwnas.data.batches import Batches
-from hwnas.data.load import Data
 from hwnas.errors import ConfigError, TrainingError
 from hwnas.evaluation.accuracy import channels_last
 from hwnas.nn.network import load_weights, save_weights
@@ -24,7 +22,6 @@ from hwnas.records.train import Facts, LogLine, SkippedImages, TrainRecord
 from hwnas.training.checkpoint import Position, load_checkpoint, save_checkpoint
 from hwnas.training.config import TrainConfig
 from hwnas.training.distributed import World, joined
-from hwnas.training.exchange import average_gradients, broadcast, mean_over, same_everywhere, wait_for_all
 from hwnas.training.gradients import Passes
 from hwnas.training.learners import LEARNERS
 from hwnas.training.learners.base import Learner
@@ -62,23 +59,20 @@ def run_training(config: TrainConfig, run: Path, resume: bool = False, progress:
     kind = LEARNERS.get(config.learner.kind)
     with joined(config.device) as world, threads(config.threads or torch.get_num_threads()):
         check_run(run, config, resume)
-        wait_for_all(world)  # before one of them makes the folder
+        world.wait()  # before one of them makes the folder
         if kind.finished(run) is None:
             learner = kind(config)  # what is wrong with data or settings is told before a folder is made
             data = learner.task.data
-            same_everywhere(world, "the configuration", config.to_yaml())
-            same_everywhere(world, "the data set", data.fingerprint)
-            same_everywhere(world, "the space or network", learner.fingerprint)
+            world.check_same("the configuration", config.to_yaml())
+            world.check_same("the data set", data.fingerprint)
+            world.check_same("the space or network", learner.fingerprint)
             check_data(run, data)
-            training = _Training(config, run, learner, world)
-            wait_for_all(world)  # until all have read the checkpoint
-            if world.is_main:
-                open_run(run, config, data)
-            try:
+            with closing(_Training(config, run, learner, world)) as training:
+                world.wait()  # until all have read the checkpoint
+                if world.is_main:
+                    open_run(run, config, data)
                 training.go(progress if world.is_main else None)
-            finally:
-                training.close()
-            wait_for_all(world)
+            world.wait()
         found = kind.finished(run)
         assert found is not None
     return found
@@ -112,8 +106,8 @@ class _Training:
         if self._checkpoint.exists():
             self._resume()
         begin = self._position
-        same_everywhere(world, "the checkpoint", f"{begin.epoch} {begin.step} {begin.learner}")
-        broadcast(self._module.state_dict().values(), world)
+        world.check_same("the checkpoint", f"{begin.epoch} {begin.step} {begin.learner}")
+        world.broadcast(self._module.state_dict().values())
 
     def _resume(self) -> None:
         self._position = load_checkpoint(
@@ -126,7 +120,7 @@ class _Training:
 
     def go(self, progress: Progress | None) -> None:
         """Train from the position to the end and write the result."""
-        with Board(self._run, self._config.tensorboard and self._world.is_main) as board:
+        with closing(Board(self._run, self._config.tensorboard and self._world.is_main)) as board:
             for epoch in range(self._position.epoch, self._config.epochs):
                 self._epoch(epoch, board, progress)
         if self._config.keep == "best":
@@ -162,13 +156,15 @@ class _Training:
                 last_saved = time.monotonic()
         seconds = time.monotonic() - started
         if self._world.is_main:  # the others wait in the next update
+            skipped = self._learner.task.data.skipped
             entry = LogLine(
                 **dict(self._evaluate(epoch)),
                 epoch=epoch,
                 loss=loss_sum / steps,
                 learning_rate=rate,
                 images_per_second=round(terms * self._config.batch / seconds, 1),
-                **_oddities(self._learner.task.data),
+                skipped_images=SkippedImages(count=skipped.count, first=skipped.names) if skipped.count else None,
+                ignored_files=self._learner.task.data.ignored or None,
             )
             write_log(self._run, entry)
             board.epoch((epoch + 1) * steps, entry)
@@ -185,10 +181,8 @@ class _Training:
                 save_weights(self._module, self._best, header)
         return facts
 
-    @contextmanager
-    def _averaged(self) -> Iterator[None]:
-        with nullcontext() if self._average is None else self._average.in_place():
-            yield
+    def _averaged(self) -> AbstractContextManager[None]:
+        return nullcontext() if self._average is None else self._average.in_place()
 
     def _learning_rate(self, epoch: int, step: int) -> float:
         done = (epoch + (step + 1) / (self._batches.per_epoch + 1)) / self._config.epochs
@@ -198,11 +192,11 @@ class _Training:
         done = (epoch + step / self._batches.per_epoch) / self._config.epochs
         self._optimizer.zero_grad(set_to_none=True)
         found = self._learner.gradients(x_NCHW, targets, done, self._passes)
-        losses = mean_over(self._world, [term.value for term in found])
+        losses = self._world.mean([term.value for term in found])
         for term, loss in zip(found, losses, strict=True):
             if not math.isfinite(loss):
                 raise self._failure(f"the loss became {loss} at {term.name}", epoch, step)
-        average_gradients(self._module.parameters(), self._world)
+        self._world.average_gradients(self._module.parameters())
         self._scaler.unscale_(self._optimizer)
         norm = nn.utils.clip_grad_norm_(self._module.parameters(), self._config.gradient_clip_norm, foreach=True)
         if not (math.isfinite(norm) or self._scaler.is_enabled()):  # the scaler skips such updates and lowers its scale
@@ -224,16 +218,6 @@ class _Training:
         })  # fmt: skip
         if self._world.is_main:
             save_checkpoint(self._checkpoint, self._module, self._optimizer, self._average, self._position)
-
-
-def _oddities(data: Data) -> dict[str, Any]:
-    """For the log: images that couldn't be decoded, and files that aren't images; nothing where there are none."""
-    found: dict[str, Any] = {}
-    if data.skipped.count:
-        found["skipped_images"] = SkippedImages(count=data.skipped.count, first=tuple(data.skipped.names))
-    if data.ignored:
-        found["ignored_files"] = data.ignored
-    return found
 
 
 def _eagerly() -> Any:

@@ -68,8 +68,8 @@ class NetworkLearner(Learner):
         self._teacher: Network | None = None
         self._taught_by: dict[str, str] = {}
         if own.teacher is not None:
-            self._teacher = load_teacher(own.teacher, self.task.data, config.device)
-            self._taught_by = _origin_of_teacher(own.teacher)
+            self._teacher, sha256 = load_teacher(own.teacher, self.task.data, config.device)
+            self._taught_by = {"teacher": own.teacher.resolve().name, "teacher_sha256": sha256}
         described = f"{self.module.space.fingerprint} {self.module.choices} {self.module.space.inherits}"
         self.fingerprint = hashlib.sha256(described.encode()).hexdigest()
 
@@ -140,8 +140,11 @@ def _with_outputs(network: Network, outputs: int, seed: int) -> Network:
     return fresh
 
 
-def load_teacher(folder: Path, data: Data, device: str) -> Network:
+def load_teacher(folder: Path, data: Data, device: str) -> tuple[Network, str]:
     """A frozen network to learn from: a MODEL folder's, or a trained supernet's largest with statistics of its own.
+
+    Returns:
+        It, and the SHA-256 of the weights that ``folder`` holds.
 
     Raises:
         CheckpointError, ModelError: ``folder`` holds neither.
@@ -150,20 +153,12 @@ def load_teacher(folder: Path, data: Data, device: str) -> Network:
     if (folder / "supernet.json").exists():
         trained = load_supernet(folder)
         _check(folder, trained.info.data.labels, trained.supernet.space, data)
-        teacher = Evaluator(trained.supernet, data).derive(largest_arch(trained.supernet.space))
+        teacher, sha256 = Evaluator(trained.supernet, data).derive(largest_arch(trained.supernet.space)), trained.sha256
     else:
         teacher = load_model(folder)
         _check(folder, teacher.info.labels, teacher.space, data)
-    return channels_last(teacher.to(device)).eval().requires_grad_(False)
-
-
-def _origin_of_teacher(folder: Path) -> dict[str, str]:
-    """Name and hash of a teacher, for what a network was made from."""
-    name = "supernet.safetensors" if (folder / "supernet.json").exists() else "weights.safetensors"
-    return {
-        "teacher": folder.resolve().name,
-        "teacher_sha256": hashlib.sha256((folder / name).read_bytes()).hexdigest(),
-    }
+        sha256 = str(teacher.info.weights_sha256)
+    return channels_last(teacher.to(device)).eval().requires_grad_(False), sha256
 
 
 def _check(folder: Path, labels: tuple[str, ...] | None, space: ChainSpace, data: Data) -> None:
