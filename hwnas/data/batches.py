@@ -147,11 +147,7 @@ class _Workers:
         self._iterator: Any = None
 
     def decode(self, rows: torch.Tensor, pin: bool) -> Iterator[torch.Tensor]:
-        """Indices (m, n) -> m times uint8 (n, 3, D, D).
-
-        Raises:
-            DataError: an image can't be decoded, or a worker died.
-        """
+        """Indices (m, n) -> m times uint8 (n, 3, D, D)."""
         self._rows[:] = rows.tolist()
         if self._loader is None:
             self._loader = DataLoader(

@@ -46,12 +46,12 @@ class Parts:
     """What a data source hands over; plug-ins register a callable ``resolution -> Parts`` under ``hwnas.data``.
 
     Attributes:
-        train, test: the images, uint8 RGB at the resolution.
+        train, test: the images, uint8 RGB at the resolution; ``test`` is for final numbers only.
         classes: their names; labels are indices of them.
         mirrors: whether a mirrored image still shows its class, so that training may flip it.
-        fingerprint: SHA-256 of the content.
-        skipped: images that couldn't be decoded.
-        ignored: files that aren't images.
+        fingerprint: SHA-256 of the content; of names and sizes where it is too large for memory.
+        skipped: images that couldn't be decoded and were left out or replaced; it grows as images are decoded.
+        ignored: files that lie with the images and aren't any.
     """
 
     train: Images
@@ -64,39 +64,25 @@ class Parts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Data:
-    """A data set at one resolution.
+class Data(Parts):
+    """A data set at one resolution: its parts, of which ``train`` is what weights are trained on.
 
     Attributes:
         spec: what :func:`load_data` takes to load it again.
         resolution: height and width in pixels.
         resize_px: what the shorter side of an image is resized to before its centre is cropped.
-        classes: class names; a label is an index of them.
-        train: what weights are trained on.
-        uncropped: the same images before the crop, squares of ``resize_px``: what augmentation crops from.
+        uncropped: the train images before the crop, squares of ``resize_px``: what augmentation crops from.
         validation: held out of the original train part, for search and for watching a training.
-        test: for final numbers only.
         mean, std: per channel (RGB) of the train part, of pixels in [0, 1].
-        mirrors: whether training may flip images.
-        fingerprint: SHA-256 of the content; of names and sizes where it is too large for memory.
-        skipped: images that couldn't be decoded and were left out or replaced; it grows as images are decoded.
-        ignored: files that lie with the images and aren't any.
     """
 
     spec: str
     resolution: int
     resize_px: int
-    classes: tuple[str, ...]
-    train: Images
     uncropped: Images
     validation: Images
-    test: Images
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    mirrors: bool
-    fingerprint: str
-    skipped: Skipped
-    ignored: int
 
     @property
     def preprocessing(self) -> Preprocessing:

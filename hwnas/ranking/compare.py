@@ -22,7 +22,7 @@ import numpy.typing as npt
 from hwnas.arrays import Archs, Values
 from hwnas.errors import DataError
 from hwnas.prediction.lowered import madds, params
-from hwnas.ranking.correlation import Column, Resamples, kendall_tau, spearman
+from hwnas.ranking.correlation import Column, kendall_tau, resampled, spearman
 from hwnas.records.rank import Correlations, Estimate, Part, Picks, Ranking
 from hwnas.space.chain import ChainSpace
 
@@ -149,15 +149,15 @@ def _chance(truth: Values) -> Correlations:
 
 
 def _part(evidence: Evidence, rows: npt.NDArray[np.intp], rng: np.random.Generator, resamples: int) -> Part:
-    drawn = Resamples(len(rows), resamples, rng)
-    truth, trainings = drawn.column(evidence.accuracy[rows]), evidence.truth[rows].T
+    drawn = resampled(len(rows), resamples, rng)
+    truth, trainings = Column(drawn, evidence.accuracy[rows]), evidence.truth[rows].T
     taus, rhos = {}, {}
     for name, score in {**evidence.supernets, **evidence.baselines}.items():
-        taus[name], rhos[name] = _correlations(drawn.column(score[rows]), truth)
+        taus[name], rhos[name] = _correlations(Column(drawn, score[rows]), truth)
     best = max(evidence.baselines, key=lambda name: (not isnan(taus[name][0]), taus[name][0]))
     ceiling = None
     if len(trainings) > 1:
-        columns = [drawn.column(training) for training in trainings]
+        columns = [Column(drawn, training) for training in trainings]
         pairs = [_correlations(a, b) for index, a in enumerate(columns) for b in columns[:index]]
         ceiling = _both(*(np.mean(values, axis=0) for values in zip(*pairs, strict=True)))
     return Part(

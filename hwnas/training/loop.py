@@ -23,8 +23,7 @@ from hwnas.training.checkpoint import Position, load_checkpoint, save_checkpoint
 from hwnas.training.config import TrainConfig
 from hwnas.training.distributed import World, joined
 from hwnas.training.gradients import Passes
-from hwnas.training.learners import LEARNERS
-from hwnas.training.learners.base import Learner
+from hwnas.training.learners import LEARNERS, Learner
 from hwnas.training.log import Board, write_log
 from hwnas.training.run_folder import check_data, check_run, open_run
 from hwnas.training.synced_batchnorm import synchronise_batchnorm
@@ -141,7 +140,8 @@ class _Training:
         batches = self._batches.stream(epoch, first, self._device)
         for step, (x_NCHW, targets) in enumerate(batches, start=first):
             done = epoch * steps + step
-            rate = self._learning_rate(epoch, step)
+            share = (epoch + (step + 1) / (steps + 1)) / self._config.epochs
+            rate = learning_rate_at(share, self._config.warmup_share, self._config.learning_rate)
             losses = self._update(x_NCHW, targets, epoch, step, rate)
             if self._average is not None:
                 self._average.update(done + 1)
@@ -183,10 +183,6 @@ class _Training:
 
     def _averaged(self) -> AbstractContextManager[None]:
         return nullcontext() if self._average is None else self._average.in_place()
-
-    def _learning_rate(self, epoch: int, step: int) -> float:
-        done = (epoch + (step + 1) / (self._batches.per_epoch + 1)) / self._config.epochs
-        return learning_rate_at(done, self._config.warmup_share, self._config.learning_rate)
 
     def _update(self, x_NCHW: torch.Tensor, targets: torch.Tensor, epoch: int, step: int, rate: float) -> list[float]:
         done = (epoch + step / self._batches.per_epoch) / self._config.epochs

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.data.load import Data
-from hwnas.errors import ConfigError, DataError, OutputError
+from hwnas.errors import ConfigError, DataError
 from hwnas.files import read_yaml, refuse_existing, write_atomic
 from hwnas.records.train import DataRecord
 from hwnas.training.config import TrainConfig
@@ -94,9 +94,5 @@ def open_run(run: Path, config: TrainConfig, data: Data) -> None:
     path = run / "config.yaml"
     if path.exists():
         return
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"can't make {run}: {error.strerror}") from None
     _described(data).write(run / "data.json")
     write_atomic(path, config.to_yaml())

@@ -23,7 +23,7 @@ from hwnas.space.arch import parse_arch
 from hwnas.space.chain import ChainSpace
 from hwnas.training.config import Count, Share, TrainConfig
 from hwnas.training.gradients import Passes, TrainedPath, accumulate
-from hwnas.training.learners.base import Learner, LearnerConfig, TermLoss
+from hwnas.training.learners import Learner, LearnerConfig, TermLoss
 from hwnas.training.sampling import largest_arch
 from hwnas.training.tasks import TASKS
 from hwnas.training.trained import load_supernet
@@ -63,7 +63,6 @@ class NetworkLearner(Learner):
         self._own = own
         network = _network(own, config.seed)
         self.task = TASKS.get(config.task.kind)(config, network.space.resolution)
-        self._before = network.info
         self.module: Network = _with_outputs(network, self.task.outputs, config.seed)
         self._teacher: Network | None = None
         self._taught_by: dict[str, str] = {}
@@ -90,8 +89,8 @@ class NetworkLearner(Learner):
         network = self.module.cpu()
         network.info = ModelInfo(
             data=data.spec, labels=data.classes, preprocessing=data.preprocessing, accuracy=accuracy,
-            made_from={**self._before.made_from, **self._taught_by, "data_sha256": data.fingerprint},
-            searched=self._before.searched,
+            made_from={**network.info.made_from, **self._taught_by, "data_sha256": data.fingerprint},
+            searched=network.info.searched,
         )  # fmt: skip
         save_model(network, run / "model")
 
@@ -136,7 +135,7 @@ def _with_outputs(network: Network, outputs: int, seed: int) -> Network:
     fresh = Network(space, network.choices, seed=seed)
     kept = {k: v for k, v in network.state_dict().items() if not k.startswith("head.classifier.")}
     fresh.load_state_dict(kept, strict=False)
-    fresh.stabilizers = network.stabilizers
+    fresh.stabilizers, fresh.info = network.stabilizers, network.info
     return fresh
 
 

@@ -19,7 +19,7 @@ from hwnas.space.arch import Arch
 from hwnas.space.registry import get_space
 from hwnas.training.config import Count, Share, TrainConfig
 from hwnas.training.gradients import Passes, TrainedPath, accumulate
-from hwnas.training.learners.base import Learner, LearnerConfig, TermLoss
+from hwnas.training.learners import Learner, LearnerConfig, TermLoss
 from hwnas.training.sampling import SAMPLERS
 from hwnas.training.tasks import TASKS
 from hwnas.training.trained import read_supernet_info, save_supernet
