@@ -67,9 +67,8 @@ class Batches:
         self._data, self._batch, self._augment, self._seed = data, batch, augment, seed
         self._share = slice(rank * batch // world, (rank + 1) * batch // world)
         self._fill = torch.tensor(data.mean).mul(255).round().to(torch.uint8)
-        self._workers = (
-            _Workers(data.uncropped, workers) if workers and isinstance(data.uncropped, SourceImages) else None
-        )
+        images = data.uncropped
+        self._workers = _Workers(images, workers) if workers and isinstance(images, SourceImages) else None
         self.per_epoch = count // batch
 
     def order(self, epoch: int) -> torch.Tensor:

@@ -51,11 +51,7 @@ class DatasetSource:
 
     @cached_property
     def dataset(self) -> Any:
-        """What the callable gives.
-
-        Raises:
-            DataError: it can't be imported or called, or gives no map-style data set with anything in it.
-        """
+        """What the callable gives: a map-style data set with something in it."""
         try:
             found = _callable(self.spec)(self.part)
         except DataError:
@@ -87,11 +83,7 @@ class DatasetSource:
             raise DataError(f"{self.name(index)} raised {_in_short(error)}; repair or remove it") from None
 
     def labels(self) -> torch.Tensor:
-        """Of all items: int64 (N,).
-
-        Raises:
-            DataError: a label isn't a whole number from 0, or ``targets`` aren't the labels of the items.
-        """
+        """Of all items: int64 (N,), from 0."""
         count, targets = len(self.dataset), getattr(self.dataset, "targets", None)
         if targets is None:
             labels = [self._integer(index, self._item(index)[1]) for index in range(count)]

@@ -112,12 +112,10 @@ class SharedPaths:
     def _run(self, group: list[tuple[int, _Path]], recalibration: Batches, images: Batches) -> None:
         self._kept_bytes = 0
         branches = self._grow(group, 0)
-        self._supernet.train()
-        for x_NCHW, end in recalibration():
-            self._fork(branches, x_NCHW, end)
-        self._supernet.eval()
-        for x_NCHW, end in images():
-            self._fork(branches, x_NCHW, end)
+        for training, batches in ((True, recalibration), (False, images)):
+            self._supernet.train(training)
+            for x_NCHW, end in batches():
+                self._fork(branches, x_NCHW, end)
 
     def _groups(self, paths: list[tuple[int, _Path]]) -> Iterator[list[tuple[int, _Path]]]:
         """Runs of paths whose statistics fit the limit."""

@@ -1,7 +1,6 @@
-"""A training, frozen: weights, optimizer state and position in one file, written whole or not at all.
+"""A training, frozen: weights, optimizer state and position in one safetensors file, the position in its header.
 
-One safetensors file; what isn't a tensor is JSON in its header. So weights and position can't come apart, however
-a run is killed.
+It is written whole or not at all, so they can't come apart, however a run is killed.
 """
 
 from __future__ import annotations

@@ -41,11 +41,7 @@ def read_log(run: Path) -> list[LogLine]:
 
 
 class Board:
-    """Writes ``RUN/tensorboard``; :meth:`close` it, so that the last lines aren't lost.
-
-    Args:
-        run: the run folder.
-        wanted: where false, nothing is written and the package isn't needed.
+    """Writes ``RUN/tensorboard`` where it is ``wanted``; :meth:`close` it, so that the last lines aren't lost.
 
     Raises:
         RuntimeMissingError: the package isn't installed.

@@ -37,14 +37,9 @@ def run_training(config: TrainConfig, run: Path, resume: bool = False, progress:
     """Train what ``config`` says into the folder ``run``.
 
     A run that was killed at any moment and resumed ends in the same bytes as one that wasn't, given the same
-    machine and number of threads. Resuming a finished run returns at once. Started by ``torchrun``, the processes
-    train one run together; ``run`` and the data must be visible to all of them.
-
-    Args:
-        config: see :class:`TrainConfig`.
-        run: made here; see :mod:`hwnas.training.run_folder`.
-        resume: go on from the last checkpoint, or from the start where there is none.
-        progress: called after each update, in the first process.
+    machine and number of threads. Resuming a finished run returns at once; without a checkpoint it begins. Started
+    by ``torchrun``, the processes train one run together; ``run`` and the data must be visible to all of them, and
+    ``progress`` is called in the first one, after each update.
 
     Raises:
         OutputError: ``run`` exists and isn't to be resumed, or can't be written.

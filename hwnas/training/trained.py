@@ -24,8 +24,6 @@ from hwnas.space.registry import get_space
 from hwnas.training.config import TrainConfig
 from hwnas.training.tasks import TASKS
 
-_HASH_LENGTH = 12
-
 
 @dataclass(frozen=True)
 class TrainedSupernet:
@@ -143,11 +141,7 @@ class SupernetAccuracy:
 
     @property
     def trained(self) -> TrainedSupernet:
-        """The supernet in this process. It and its data set are loaded here, if they aren't yet.
-
-        Raises:
-            CheckpointError, DataError: as for calling it.
-        """
+        """The supernet in this process, loaded with its data set if it isn't yet; raises as calling does."""
         return _load(self)[0]
 
     @property
@@ -157,7 +151,7 @@ class SupernetAccuracy:
         data = [info.data.sha256, info.data.held_out, info.data.corrupt_images, info.data.preprocessing.plain()]
         data_sha256 = hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
         return (
-            f"supernet {self._weights_sha256[:_HASH_LENGTH]}, data {data_sha256[:_HASH_LENGTH]}, "
+            f"supernet {self._weights_sha256:.12}, data {data_sha256:.12}, "
             f"{self.evaluation_images} images, BN by {self.recalibration_images}"
         )
 

@@ -22,11 +22,7 @@ if TYPE_CHECKING:
 
 
 class LearnerConfig(Settings):
-    """The section ``learner`` of a configuration; each kind has a class of its own.
-
-    Attributes:
-        kind: name in the registry.
-    """
+    """The section ``learner`` of a configuration; each kind, by its name in the registry, has a class of its own."""
 
     kind: str
 

@@ -18,11 +18,7 @@ if TYPE_CHECKING:
 
 
 class TaskConfig(Settings):
-    """The section ``task`` of a configuration; each kind has a class of its own.
-
-    Attributes:
-        kind: name in the registry.
-    """
+    """The section ``task`` of a configuration; each kind, by its name in the registry, has a class of its own."""
 
     kind: str
 
