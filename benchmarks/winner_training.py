@@ -21,10 +21,10 @@ import numpy as np
 from hwnas.nn.model_folder import load_model
 from hwnas.space.arch import parse_arch
 from hwnas.training.config import TrainConfig
-from hwnas.training.learners.base import LearnerConfig
+from hwnas.training.learners import LearnerConfig
 from hwnas.training.learners.network import NetworkConfig
 from hwnas.training.learners.supernet import SupernetConfig
-from hwnas.training.sampling.sandwich import largest_arch
+from hwnas.training.sampling import largest_arch
 
 
 def main() -> None:

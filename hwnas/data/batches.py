@@ -67,9 +67,8 @@ class Batches:
         self._data, self._batch, self._augment, self._seed = data, batch, augment, seed
         self._share = slice(rank * batch // world, (rank + 1) * batch // world)
         self._fill = torch.tensor(data.mean).mul(255).round().to(torch.uint8)
-        self._workers = (
-            _Workers(data.uncropped, workers) if workers and isinstance(data.uncropped, SourceImages) else None
-        )
+        images = data.uncropped
+        self._workers = _Workers(images, workers) if workers and isinstance(images, SourceImages) else None
         self.per_epoch = count // batch
 
     def order(self, epoch: int) -> torch.Tensor:
@@ -78,46 +77,34 @@ class Batches:
         shuffled = torch.randperm(count, generator=generator_for(self._seed, epoch, 0, _ORDER))
         return shuffled[: self.per_epoch * self._batch].view(self.per_epoch, self._batch)
 
-    def load(
-        self, indices: torch.Tensor, epoch: int, step: int, device: torch.device
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """This process's share of one row of :meth:`order`, on ``device``.
-
-        Returns:
-            Normalised x (B, 3, R, R) float32, and labels (B,).
-
-        Raises:
-            DataError: an image can't be decoded.
-        """
-        share = indices[self._share]
-        return self._view(self._data.uncropped.pixels(share), share, epoch, step, device)
-
     def stream(self, epoch: int, first_step: int, device: torch.device) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """What :meth:`load` gives for each step of an epoch from ``first_step`` on, decoded ahead by the workers.
+        """This process's share of each batch of an epoch from ``first_step`` on; see :meth:`view`.
 
-        They stay for the next epoch; :meth:`close` ends them. One stream at a time.
+        Workers decode ahead and stay for the next epoch; :meth:`close` ends them. One stream at a time.
 
         Raises:
             DataError: an image can't be decoded, or a worker died.
         """
-        order = self.order(epoch)
+        shares = self.order(epoch)[first_step:, self._share]
         if self._workers is None:
-            for step in range(first_step, self.per_epoch):
-                yield self.load(order[step], epoch, step, device)
-            return
-        shares = order[first_step:, self._share]
-        for step, pixels in enumerate(self._workers.decode(shares, pin=device.type == "cuda"), first_step):
-            yield self._view(pixels, shares[step - first_step], epoch, step, device)
+            decoded: Iterator[torch.Tensor] = map(self._data.uncropped.pixels, shares)
+        else:
+            decoded = self._workers.decode(shares, pin=device.type == "cuda")
+        for step, (pixels, share) in enumerate(zip(decoded, shares, strict=True), first_step):
+            yield self.view(pixels, share, epoch, step, device)
 
     def close(self) -> None:
         """End the workers, wherever the stream is."""
         if self._workers is not None:
             self._workers.close()
 
-    def _view(
+    def view(
         self, pixels: torch.Tensor, indices: torch.Tensor, epoch: int, step: int, device: torch.device
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Augmented and normalised on the device; drawn for the whole batch, whatever the share."""
+        """Augmented and normalised x (B, 3, R, R) float32 of a share's ``pixels``, and its labels (B,), on the device.
+
+        What is random is drawn for the whole batch, whatever the share.
+        """
         labels = self._data.train.labels[indices]
         if device.type == "cuda" and not pixels.is_pinned():
             pixels = pixels.pin_memory()
@@ -126,19 +113,6 @@ class Batches:
         views = draw(self._augment, self._batch, self._data.resize_px, self._data.mirrors, generator)
         pixels = views.rows(self._share).of(pixels, self._fill, self._data.resolution)
         return self._data.normalize(pixels), labels.to(device, non_blocking=True)
-
-
-class _Rows:
-    """The rows of indices that the workers are to decode next; another for each epoch."""
-
-    def __init__(self) -> None:
-        self.rows: list[list[int]] = []
-
-    def __iter__(self) -> Iterator[list[int]]:
-        return iter(self.rows)
-
-    def __len__(self) -> int:
-        return len(self.rows)
 
 
 class _Decoder(Dataset[Any]):
@@ -167,17 +141,13 @@ class _Workers:
 
     def __init__(self, images: SourceImages, count: int) -> None:
         self._images, self._count = images, count
-        self._rows = _Rows()
+        self._rows: list[list[int]] = []  # what is to be decoded next; the loader holds on to the list itself
         self._loader: DataLoader[Any] | None = None
         self._iterator: Any = None
 
     def decode(self, rows: torch.Tensor, pin: bool) -> Iterator[torch.Tensor]:
-        """Indices (m, n) -> m times uint8 (n, 3, D, D).
-
-        Raises:
-            DataError: an image can't be decoded, or a worker died.
-        """
-        self._rows.rows = rows.tolist()
+        """Indices (m, n) -> m times uint8 (n, 3, D, D)."""
+        self._rows[:] = rows.tolist()
         if self._loader is None:
             self._loader = DataLoader(
                 _Decoder(self._images), batch_size=None, sampler=self._rows, collate_fn=_as_it_is,

@@ -51,11 +51,7 @@ class DatasetSource:
 
     @cached_property
     def dataset(self) -> Any:
-        """What the callable gives.
-
-        Raises:
-            DataError: it can't be imported or called, or gives no map-style data set with anything in it.
-        """
+        """What the callable gives: a map-style data set with something in it."""
         try:
             found = _callable(self.spec)(self.part)
         except DataError:
@@ -86,30 +82,18 @@ class DatasetSource:
         except (OSError, SyntaxError, ValueError) as error:  # pillow decodes here, if the data set only opened a file
             raise DataError(f"{self.name(index)} raised {_in_short(error)}; repair or remove it") from None
 
-    def label(self, index: int) -> int:
-        """Of an item.
-
-        Raises:
-            DataError: the item can't be had, or its label isn't an integer.
-        """
-        return self._integer(index, self._item(index)[1])
-
     def labels(self) -> torch.Tensor:
-        """Of all items: int64 (N,).
-
-        Raises:
-            DataError: a label isn't a whole number from 0, or ``targets`` aren't the labels of the items.
-        """
+        """Of all items: int64 (N,), from 0."""
         count, targets = len(self.dataset), getattr(self.dataset, "targets", None)
         if targets is None:
-            labels = [self.label(index) for index in range(count)]
+            labels = [self._integer(index, self._item(index)[1]) for index in range(count)]
         else:
             labels = [self._integer(index, target) for index, target in enumerate(targets)]
             if len(labels) != count:
                 raise DataError(
                     f"{self.spec}: {self.part} has {count} items and {len(labels)} targets; give one for each"
                 )
-            if labels[0] != (first := self.label(0)):
+            if labels[0] != (first := self._integer(0, self._item(0)[1])):
                 raise DataError(f"{self.name(0)} has the label {first}, but targets says {labels[0]}; they must agree")
         if (least := min(labels)) < 0:
             raise DataError(f"{self.name(labels.index(least))} has the label {least}; labels count from 0")

@@ -286,9 +286,3 @@ def spread(count: int, wanted: int) -> torch.Tensor:
     """Indices of ``wanted`` of ``count`` things (of all, if there are fewer), evenly spaced: (n,) int64."""
     wanted = min(wanted, count)
     return torch.arange(wanted) * count // max(wanted, 1)
-
-
-def in_chunks(images: Images, indices: torch.Tensor, size: int, use: Callable[[torch.Tensor], None]) -> None:
-    """Call ``use`` with uint8 (≤ size, 3, R, R) until all of ``indices`` were given."""
-    for start in range(0, len(indices), size):
-        use(images.pixels(indices[start : start + size]))

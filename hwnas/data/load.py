@@ -25,7 +25,6 @@ from hwnas.data.images import (
     Skipped,
     SourceImages,
     fit,
-    in_chunks,
     spread,
 )
 from hwnas.data.shards import has_shards, read_shards
@@ -47,12 +46,12 @@ class Parts:
     """What a data source hands over; plug-ins register a callable ``resolution -> Parts`` under ``hwnas.data``.
 
     Attributes:
-        train, test: the images, uint8 RGB at the resolution.
+        train, test: the images, uint8 RGB at the resolution; ``test`` is for final numbers only.
         classes: their names; labels are indices of them.
         mirrors: whether a mirrored image still shows its class, so that training may flip it.
-        fingerprint: SHA-256 of the content.
-        skipped: images that couldn't be decoded.
-        ignored: files that aren't images.
+        fingerprint: SHA-256 of the content; of names and sizes where it is too large for memory.
+        skipped: images that couldn't be decoded and were left out or replaced; it grows as images are decoded.
+        ignored: files that lie with the images and aren't any.
     """
 
     train: Images
@@ -65,39 +64,25 @@ class Parts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Data:
-    """A data set at one resolution.
+class Data(Parts):
+    """A data set at one resolution: its parts, of which ``train`` is what weights are trained on.
 
     Attributes:
         spec: what :func:`load_data` takes to load it again.
         resolution: height and width in pixels.
         resize_px: what the shorter side of an image is resized to before its centre is cropped.
-        classes: class names; a label is an index of them.
-        train: what weights are trained on.
-        uncropped: the same images before the crop, squares of ``resize_px``: what augmentation crops from.
+        uncropped: the train images before the crop, squares of ``resize_px``: what augmentation crops from.
         validation: held out of the original train part, for search and for watching a training.
-        test: for final numbers only.
         mean, std: per channel (RGB) of the train part, of pixels in [0, 1].
-        mirrors: whether training may flip images.
-        fingerprint: SHA-256 of the content; of names and sizes where it is too large for memory.
-        skipped: images that couldn't be decoded and were left out or replaced; it grows as images are decoded.
-        ignored: files that lie with the images and aren't any.
     """
 
     spec: str
     resolution: int
     resize_px: int
-    classes: tuple[str, ...]
-    train: Images
     uncropped: Images
     validation: Images
-    test: Images
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    mirrors: bool
-    fingerprint: str
-    skipped: Skipped
-    ignored: int
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -227,8 +212,8 @@ def _decoded(found: Listing, size: int, corrupt: str) -> Parts:
     parts = partial(Parts, classes=found.classes, mirrors=found.mirrors, skipped=skipped, ignored=found.ignored)
     if count * 3 * size**2 > MEMORY_LIMIT_BYTES:
         return parts(train=train, test=test, fingerprint=found.fingerprint())
-    near, far = train.in_memory(), test.in_memory()
-    return parts(train=near, test=far, fingerprint=_hash(near, far))
+    here = train.in_memory(), test.in_memory()
+    return parts(train=here[0], test=here[1], fingerprint=_hash(*here))
 
 
 def _hash(*parts: MemoryImages) -> str:
@@ -243,14 +228,11 @@ def _channel_statistics(images: Images, resolution: int) -> tuple[tuple[float, .
     """Mean and standard deviation per channel, of at most 20,000 evenly spaced images, exact from histograms."""
     wanted = min(_STATISTICS_IMAGES, _STATISTICS_PIXELS // resolution**2)
     counts = np.zeros((3, 256), dtype=np.int64)
-
-    def add(pixels: torch.Tensor) -> None:
-        for channel in range(3):
-            counts[channel] += torch.bincount(pixels[:, channel].flatten(), minlength=256).numpy()
-
-    in_chunks(images, spread(len(images.labels), wanted), 256, add)
-    values = np.arange(256) / 255
-    means = counts @ values / counts.sum(axis=1)
-    variances = counts @ values**2 / counts.sum(axis=1) - means**2
+    for chunk in spread(len(images.labels), wanted).split(256):  # type: ignore[no-untyped-call]
+        for channel, values in enumerate(images.pixels(chunk).unbind(1)):
+            counts[channel] += torch.bincount(values.flatten(), minlength=256).numpy()
+    shades = np.arange(256) / 255
+    means = counts @ shades / counts.sum(axis=1)
+    variances = counts @ shades**2 / counts.sum(axis=1) - means**2
     stds = np.sqrt(np.maximum(variances, 1 / 255**2))  # a constant channel must not divide by zero
     return tuple(float(m) for m in means), tuple(float(s) for s in stds)

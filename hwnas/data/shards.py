@@ -61,11 +61,9 @@ class ShardSource:
     def _bytes(self, index: int) -> bytes:
         path, size = self.shards[self.shard[index]], int(self.size[index])
         try:
-            file = os.open(path, os.O_RDONLY)
-            try:
-                data = os.pread(file, size, int(self.offset[index]))
-            finally:
-                os.close(file)
+            with open(path, "rb") as file:
+                file.seek(int(self.offset[index]))
+                data = file.read(size)
         except OSError as error:
             raise DataError(f"can't read {path}: {error.strerror}; repair or remove it") from None
         if len(data) < size:
@@ -127,11 +125,6 @@ def _labels(names: dict[str, int], seen: npt.NDArray[np.int64], classes: tuple[s
 
 
 def _members(shard: Path) -> Iterator[tarfile.TarInfo]:
-    """All members of a shard.
-
-    Raises:
-        DataError: it can't be read, isn't a plain tar file, or ends before its end mark.
-    """
     try:
         with tarfile.open(shard, "r:") as tar:
             while (member := tar.next()) is not None:
@@ -148,11 +141,7 @@ def _members(shard: Path) -> Iterator[tarfile.TarInfo]:
 
 
 def _checked(shard: Path, member: tarfile.TarInfo) -> tuple[str, str]:
-    """Class and file name of a member.
-
-    Raises:
-        DataError: it isn't a plain file two levels deep.
-    """
+    """Class and file name of a member: a plain file two levels deep."""
     steps = [step for step in member.name.split("/") if step not in ("", ".")]
     if member.name.startswith("/") or ".." in steps:
         raise DataError(f"{shard}: the member {member.name!r} leads out of the shard; make the shard anew")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +15,11 @@ from torch import nn
 from hwnas.data.images import Images, spread
 from hwnas.data.load import Data
 from hwnas.errors import ConfigError
-from hwnas.evaluation.batchnorm import recalibrated
+from hwnas.evaluation.batchnorm import recalibrated, unchanged
 from hwnas.evaluation.metrics import Meter, Top1
-from hwnas.evaluation.prefixes import MEMORY_LIMIT_BYTES, End, SharedPaths
+from hwnas.evaluation.prefixes import End, SharedPaths
 from hwnas.nn.inherit import inherit
-from hwnas.nn.network import Network, choices_of
+from hwnas.nn.network import Network
 from hwnas.nn.process import keep_freed_memory
 from hwnas.nn.supernet import Supernet
 from hwnas.progress import Progress
@@ -59,16 +59,12 @@ def metrics_of(network: nn.Module, data: Data, images: Images, meter: NewMeter) 
         images: such as ``data.test``.
         meter: gathers the metrics.
     """
-    flags = [(layer, layer.training) for layer in network.modules()]
     device = _device(network)
     gathered = meter(device)
-    network.eval()
-    try:
+    with unchanged([network]):
+        network.eval()
         for chunk in torch.arange(len(images.labels)).split(batch_for(data.resolution)):  # type: ignore[no-untyped-call]
             gathered.add(network(data.normalize(images.pixels(chunk).to(device))), images.labels[chunk].to(device))
-    finally:
-        for layer, training in flags:
-            layer.training = training
     return gathered.metrics()
 
 
@@ -86,14 +82,12 @@ class Evaluator:
     Args:
         supernet: trained; its weights are put in channels-last memory order.
         data: its data set.
-        part: what accuracy is measured on; ``test`` is for final numbers, not for search.
         objective: gathers what calling it gives.
         recalibration_images: of the train part, evenly spaced; rounded up to whole batches where there are as many.
-        evaluation_images: of ``part``, evenly spaced; at most these many.
-        memory_limit_bytes: of what is kept while archs share work; see :class:`SharedPaths`.
+        evaluation_images: of the validation part, evenly spaced; at most these many.
 
     Raises:
-        ConfigError: a number of images isn't positive, or the memory doesn't suffice for one arch.
+        ConfigError: a number of images isn't positive, or an arch takes more memory than :class:`SharedPaths` has.
     """
 
     def __init__(
@@ -101,11 +95,9 @@ class Evaluator:
         supernet: Supernet,
         data: Data,
         *,
-        part: Literal["validation", "test"] = "validation",
         objective: NewMeter = Top1,
         recalibration_images: int = 512,
         evaluation_images: int = 5000,
-        memory_limit_bytes: int = MEMORY_LIMIT_BYTES,
     ) -> None:
         if min(recalibration_images, evaluation_images) < 1:
             raise ConfigError(
@@ -115,7 +107,7 @@ class Evaluator:
         keep_freed_memory()
         self._supernet = channels_last(supernet)
         self._data, self._objective = data, objective
-        images = {"validation": data.validation, "test": data.test}[part]
+        images = data.validation
         count = len(data.train.labels)
         size = min(batch_for(data.resolution), recalibration_images, count)
         batches = min(-(-recalibration_images // size), count // size)
@@ -123,11 +115,11 @@ class Evaluator:
         chosen = spread(len(images.labels), evaluation_images)
         self._pixels = images.pixels(chosen).split(batch_for(data.resolution))  # type: ignore[no-untyped-call]
         self._labels = images.labels[chosen].split(batch_for(data.resolution))  # type: ignore[no-untyped-call]
-        self._shared = SharedPaths(supernet, max(size, len(self._labels[0])), memory_limit_bytes)
+        self._shared = SharedPaths(supernet, max(size, len(self._labels[0])))
 
     @property
     def peak_bytes(self) -> int:
-        """The most that was kept at once in the last evaluation; at most ``memory_limit_bytes``."""
+        """The most that was kept at once in the last evaluation."""
         return self._shared.peak_bytes
 
     def __call__(self, archs: npt.ArrayLike, progress: Progress | None = None) -> npt.NDArray[np.float64]:
@@ -151,11 +143,31 @@ class Evaluator:
         Raises:
             ArchError: not archs of the supernet's space.
         """
-        rows, which = self._distinct(archs)
-        meters = [meter(_device(self._supernet)) for _ in rows]
-        self._run(rows, lambda arch, outputs, targets: meters[arch].add(outputs, targets), progress)
+        distinct, which = np.unique(self._supernet.space.check(archs), axis=0, return_inverse=True)
+        meters = [meter(_device(self._supernet)) for _ in distinct]
+        batches_per_arch = len(self._recalibration) + len(self._labels)
+        batches = 0
+
+        def count(arch: int, outputs: torch.Tensor) -> None:
+            nonlocal batches
+            batches += 1
+            if progress is not None and batches % batches_per_arch == 0:
+                progress("evaluating", batches // batches_per_arch, len(meters), "")
+
+        def add(labels: torch.Tensor, arch: int, outputs: torch.Tensor) -> None:
+            meters[arch].add(outputs, labels)
+            count(arch, outputs)
+
+        def recalibration() -> Iterator[tuple[torch.Tensor, End]]:
+            return ((self._input(pixels), count) for pixels in self._recalibration)
+
+        def images() -> Iterator[tuple[torch.Tensor, End]]:
+            for pixels, labels in zip(self._pixels, self._labels, strict=True):
+                yield self._input(pixels), partial(add, labels.to(_device(self._supernet)))
+
+        self._shared.run(distinct.tolist(), recalibration, images)
         found = [gathered.metrics() for gathered in meters]
-        return [found[index] for index in which.tolist()]
+        return [found[index] for index in which.flatten().tolist()]
 
     def derive(self, arch: Arch | Sequence[int]) -> Network:
         """``arch``'s standalone network with the weights and the BN statistics that it was evaluated with.
@@ -163,9 +175,8 @@ class Evaluator:
         Raises:
             ArchError: not an arch of the supernet's space.
         """
-        choices = choices_of(self._supernet.space, arch)
-        with self._recalibrated(choices):
-            return inherit(self._supernet, choices)
+        with self._recalibrated(arch):
+            return inherit(self._supernet, arch)
 
     def logits(self, arch: Arch | Sequence[int], x_NCHW: torch.Tensor) -> torch.Tensor:
         """What the supernet's path of ``arch`` says to normalised inputs, with its own BN statistics: (N, classes).
@@ -173,45 +184,13 @@ class Evaluator:
         Raises:
             ArchError: not an arch of the supernet's space.
         """
-        choices = choices_of(self._supernet.space, arch)
-        with self._recalibrated(choices), torch.inference_mode():
-            return self._supernet(x_NCHW.to(_device(self._supernet)), choices)  # type: ignore[no-any-return]
+        with self._recalibrated(arch), torch.inference_mode():
+            return self._supernet(x_NCHW.to(_device(self._supernet)), arch)  # type: ignore[no-any-return]
 
-    def _recalibrated(self, choices: Sequence[int]) -> AbstractContextManager[None]:
-        forward = partial(self._supernet, arch=choices)
-        batches = (self._input(pixels) for pixels in self._recalibration)
-        return recalibrated(self._supernet.path(choices), forward, batches)
-
-    def _distinct(self, archs: npt.ArrayLike) -> tuple[list[list[int]], npt.NDArray[np.int64]]:
-        """The distinct archs, sorted, and which of them each arch is: (N,)."""
-        rows, which = np.unique(self._supernet.space.check(archs), axis=0, return_inverse=True)
-        return rows.tolist(), which.reshape(-1)
-
-    def _run(
-        self,
-        rows: list[list[int]],
-        add: Callable[[int, torch.Tensor, torch.Tensor], None],
-        progress: Progress | None,
-    ) -> None:
-        """Call ``add`` with the index of an arch, its outputs and its targets, batch by batch, for all images."""
-        batches_per_arch = len(self._recalibration) + len(self._labels)
-        batches = 0
-
-        def count(arch: int, logits: torch.Tensor) -> None:
-            nonlocal batches
-            batches += 1
-            if progress is not None and batches % batches_per_arch == 0:
-                progress("evaluating", batches // batches_per_arch, len(rows), "")
-
-        def end(labels: torch.Tensor, arch: int, logits: torch.Tensor) -> None:
-            add(arch, logits, labels)
-            count(arch, logits)
-
-        def images() -> Iterator[tuple[torch.Tensor, End]]:
-            for pixels, labels in zip(self._pixels, self._labels, strict=True):
-                yield self._input(pixels), partial(end, labels.to(_device(self._supernet)))
-
-        self._shared.run(rows, lambda: ((self._input(pixels), count) for pixels in self._recalibration), images)
+    def _recalibrated(self, arch: Arch | Sequence[int]) -> AbstractContextManager[None]:
+        return recalibrated(
+            self._supernet.path(arch), partial(self._supernet, arch=arch), map(self._input, self._recalibration)
+        )
 
     def _input(self, pixels: torch.Tensor) -> torch.Tensor:
         return self._data.normalize(pixels.to(_device(self._supernet)))

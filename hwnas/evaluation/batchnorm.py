@@ -35,36 +35,38 @@ def recalibrated(modules: Sequence[nn.Module], forward: Forward, batches: Iterab
     """
     with unchanged(modules):
         for norm in norms_of(modules):
-            norm._buffers.update({name: buffer.clone() for name, buffer in norm.named_buffers()})
-        _estimate(modules, forward, batches)
+            norm._buffers.update(fresh_statistics(norm))
+            norm.momentum = None  # a plain average over the batches
+        for module in modules:
+            module.train()
+        seen = 0
+        with torch.inference_mode():
+            for x_NCHW in batches:
+                forward(x_NCHW)
+                seen += 1
+        if not seen:
+            raise DataError("BN recalibration needs at least one batch of images; give it some")
+        for module in modules:
+            module.eval()
         yield
 
 
 @contextmanager
 def unchanged(modules: Sequence[nn.Module]) -> Iterator[None]:
-    """Inside, training flags, and momenta and buffers of BN may be replaced; afterwards they are back, however it ends.
+    """Inside, training flags, and BN's momenta, tracking and buffers may be replaced; afterwards they are back.
 
     Buffers must be replaced by others, not written to.
     """
     flags = [(layer, layer.training) for module in modules for layer in module.modules()]
-    norms = [(norm, norm.momentum, dict(norm._buffers)) for norm in norms_of(modules)]
+    norms = [(norm, norm.momentum, norm.track_running_stats, dict(norm._buffers)) for norm in norms_of(modules)]
     try:
         yield
     finally:
-        for norm, momentum, buffers in norms:
-            norm.momentum = momentum
+        for norm, momentum, tracking, buffers in norms:
+            norm.momentum, norm.track_running_stats = momentum, tracking
             norm._buffers.update(buffers)
         for layer, training in flags:
             layer.training = training
-
-
-def recalibrate(network: nn.Module, batches: Iterable[torch.Tensor]) -> None:
-    """Give ``network`` the statistics of ``batches`` for good; it is in eval mode afterwards. See :func:`recalibrated`.
-
-    Raises:
-        DataError: there is no batch.
-    """
-    _estimate([network], network, batches)
 
 
 def norms_of(modules: Sequence[nn.Module]) -> list[_BatchNorm]:
@@ -72,24 +74,6 @@ def norms_of(modules: Sequence[nn.Module]) -> list[_BatchNorm]:
     return [layer for module in modules for layer in module.modules() if isinstance(layer, _BatchNorm)]
 
 
-@torch.inference_mode()
-def _estimate(modules: Sequence[nn.Module], forward: Forward, batches: Iterable[torch.Tensor]) -> None:
-    norms = norms_of(modules)
-    momenta = [norm.momentum for norm in norms]
-    try:
-        for norm in norms:
-            norm.reset_running_stats()
-            norm.momentum = None  # a plain average over the batches
-        for module in modules:
-            module.train()
-        seen = 0
-        for x_NCHW in batches:
-            forward(x_NCHW)
-            seen += 1
-    finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
-        for module in modules:
-            module.eval()
-    if not seen:
-        raise DataError("BN recalibration needs at least one batch of images; give it some")
+def fresh_statistics(norm: _BatchNorm) -> dict[str, torch.Tensor]:
+    """Buffers that have seen no batch, as ``reset_running_stats`` sets them."""
+    return {name: torch.full_like(old, name == "running_var") for name, old in norm.named_buffers()}

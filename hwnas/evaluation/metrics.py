@@ -34,12 +34,11 @@ class Top1:
         self._images = 0
 
     def add(self, outputs: torch.Tensor, targets: torch.Tensor) -> None:
-        """Count a batch: logits (N, classes), labels (N,) int64."""
+        """Logits (N, classes), labels (N,) int64."""
         self._right += (outputs.argmax(dim=1) == targets).sum()
         self._images += len(targets)
 
     def metrics(self) -> dict[str, float]:
-        """``top1``."""
         return {"top1": int(self._right) / self._images}
 
 

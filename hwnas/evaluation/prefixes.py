@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from hwnas.errors import ConfigError
-from hwnas.evaluation.batchnorm import norms_of, unchanged
+from hwnas.evaluation.batchnorm import fresh_statistics, norms_of, unchanged
 from hwnas.nn.supernet import Supernet
 
 MEMORY_LIMIT_BYTES = 2**30
@@ -112,12 +112,10 @@ class SharedPaths:
     def _run(self, group: list[tuple[int, _Path]], recalibration: Batches, images: Batches) -> None:
         self._kept_bytes = 0
         branches = self._grow(group, 0)
-        self._supernet.train()
-        for x_NCHW, end in recalibration():
-            self._fork(branches, x_NCHW, end)
-        self._supernet.eval()
-        for x_NCHW, end in images():
-            self._fork(branches, x_NCHW, end)
+        for training, batches in ((True, recalibration), (False, images)):
+            self._supernet.train(training)
+            for x_NCHW, end in batches():
+                self._fork(branches, x_NCHW, end)
 
     def _groups(self, paths: list[tuple[int, _Path]]) -> Iterator[list[tuple[int, _Path]]]:
         """Runs of paths whose statistics fit the limit."""
@@ -163,7 +161,7 @@ class SharedPaths:
     def _step(self, level: int, choice: int) -> _Step:
         module = self._levels[level][choice]
         self._keep(self._bytes[level][choice])
-        return _Step(module, _fresh(module))
+        return _Step(module, [(norm, fresh_statistics(norm)) for norm in norms_of([module])])
 
     def _fork(self, branches: list[_Branch], x_NCHW: torch.Tensor, end: End) -> None:
         *others, last = branches
@@ -186,14 +184,6 @@ class SharedPaths:
         self.peak_bytes = max(self.peak_bytes, self._kept_bytes)
 
 
-def _fresh(module: nn.Module) -> _Statistics:
-    """Statistics of no batch, for each BN of a module; as ``reset_running_stats`` sets them."""
-    return [
-        (norm, {name: torch.full_like(old, name == "running_var") for name, old in norm.named_buffers()})
-        for norm in norms_of([module])
-    ]
-
-
 def _statistics_bytes(module: nn.Module) -> int:
     return sum(buffer.nbytes for norm in norms_of([module]) for buffer in norm.buffers())
 
@@ -201,13 +191,10 @@ def _statistics_bytes(module: nn.Module) -> int:
 def _input_bytes(supernet: Supernet, batch: int) -> dict[int, int]:
     """What a batch takes in front of each level that has several choices."""
     space = supernet.space
-    before = [
-        space.stem,
-        *(choices[0] for choices in space.layers[:-1]),
-    ]  # all choices of a layer have one output shape
+    before = [space.stem, *(choices[0] for choices in space.layers)]  # all choices of a layer have one output shape
     element_bytes = next(supernet.parameters()).element_size()
     return {
         level: batch * prod(op.out_shape) * element_bytes
-        for level, (op, choices) in enumerate(zip(before, space.layers, strict=True), start=1)
+        for level, (op, choices) in enumerate(zip(before, space.layers, strict=False), start=1)
         if len(choices) > 1
     }

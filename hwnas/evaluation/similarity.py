@@ -8,18 +8,17 @@ SCARLET-NAS (arXiv 1908.06022, §3) finds that a plain skip doesn't and that a s
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from hwnas.arrays import Values
 from hwnas.data.images import spread
 from hwnas.data.load import Data
 from hwnas.errors import CheckpointError, DataError
 from hwnas.evaluation.accuracy import batch_for
+from hwnas.evaluation.batchnorm import norms_of, unchanged
 from hwnas.graph.graph import Op
 from hwnas.nn.supernet import Supernet
 from hwnas.progress import Progress
@@ -59,7 +58,9 @@ def feature_similarity(
     batches = torch.tensor_split(chosen, -(-len(chosen) // batch_for(data.resolution)))
     sums = [np.zeros((count, count)) for count in supernet.space.num_choices]
     device = next(supernet.parameters()).device
-    with _batch_statistics(supernet), torch.inference_mode():
+    with unchanged([supernet]), torch.inference_mode():
+        for norm in norms_of([supernet]):  # normalises with the statistics of the batch, and remembers nothing
+            norm.training, norm.track_running_stats = True, False
         for done, arch in enumerate(supernet.space.sample(prefixes, seed).tolist(), start=1):
             for batch in batches:
                 x_NCHW = data.normalize(data.validation.pixels(batch).to(device))
@@ -107,17 +108,3 @@ def _tidy(similarity: Values) -> Values:
     tidy: Values = np.clip((similarity + similarity.T) / 2, -1, 1)
     np.fill_diagonal(tidy, 1)
     return tidy
-
-
-@contextmanager
-def _batch_statistics(supernet: Supernet) -> Iterator[None]:
-    """Inside, BN normalises with the statistics of the batch and remembers nothing; afterwards all is as it was."""
-    norms = [layer for layer in supernet.modules() if isinstance(layer, _BatchNorm)]
-    flags = [(norm, norm.training, norm.track_running_stats) for norm in norms]
-    try:
-        for norm in norms:
-            norm.training, norm.track_running_stats = True, False
-        yield
-    finally:
-        for norm, training, tracking in flags:
-            norm.training, norm.track_running_stats = training, tracking

@@ -14,10 +14,9 @@ from hwnas.evaluation.accuracy import Evaluator, accuracy
 from hwnas.files import refuse_existing
 from hwnas.flow.origin import origin_of, search_folder
 from hwnas.graph.count import count
-from hwnas.nn.fvcore_count import fvcore_madds
 from hwnas.nn.inherit import inherit
 from hwnas.nn.model_folder import save_model
-from hwnas.nn.network import Network
+from hwnas.nn.network import Network, traced_madds
 from hwnas.nn.released import load_scarlet
 from hwnas.nn.supernet import Supernet
 from hwnas.records.model import ModelInfo
@@ -87,7 +86,7 @@ def derive(
         network = Network(found.space, found, seed=seed)
         network.info = ModelInfo.of_random(seed)
     network.eval()
-    counted, traced = count(network.graph).madds, fvcore_madds(network)
+    counted, traced = count(network.graph).madds, traced_madds(network)
     if traced != counted:
         raise CountError(f"fvcore counts {traced:,} multiply-adds in the derived network, the formula {counted:,}")
     if output is not None:

@@ -160,7 +160,7 @@ def _search_supernet(
     resume: bool,
     progress: Progress | None,
 ) -> SearchRecord:
-    from hwnas.training.supernet_accuracy import SupernetAccuracy  # loads torch
+    from hwnas.training.trained import SupernetAccuracy  # loads torch
 
     if not resume:
         refuse_existing(folder)

@@ -7,17 +7,16 @@ functions below do that product in float64.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
 import torch
 from torch import nn
 
 from hwnas.graph.foldable import entry_of, exit_of
-from hwnas.graph.graph import Op
 from hwnas.nn.network import Network
 from hwnas.nn.supernet import Supernet
 from hwnas.records.model import ResolvedStabilizers
 from hwnas.space.arch import Arch
-from hwnas.space.chain import ChainSpace
 
 
 def inherit(supernet: Supernet, arch: Arch | Sequence[int]) -> Network:
@@ -33,62 +32,48 @@ def inherit(supernet: Supernet, arch: Arch | Sequence[int]) -> Network:
     space = supernet.space
     network = Network(space, arch)
     network.to(next(supernet.parameters()))  # same device and precision
-    for place, block in zip(supernet.places(network.choices), supernet.path(network.choices), strict=True):
-        if place in network.graph:
-            network.get_submodule(place).load_state_dict(block.state_dict())
+    places = ["stem", *(f"layers.{layer}" for layer in range(space.num_layers)), "head"]
+    blocks = dict(zip(places, supernet.path(network.choices), strict=True))
+    for node in network.graph:
+        network.get_submodule(node.place).load_state_dict(blocks[node.place].state_dict())
     if space.inherits:
-        network.stabilizers = tuple(_resolve(network, supernet, run) for run in _runs_of_skips(space, network.choices))
+        skips = [space.layers[layer][choice].skips for layer, choice in enumerate(network.choices)]
+        runs = [list(run) for skipped, run in groupby(range(space.num_layers), skips.__getitem__) if skipped]
+        network.stabilizers = tuple(_resolve(network, supernet, run) for run in runs)
     return network
-
-
-def _runs_of_skips(space: ChainSpace, choices: tuple[int, ...]) -> list[list[int]]:
-    runs: list[list[int]] = []
-    for layer, choice in enumerate(choices):
-        if space.layers[layer][choice].skips:
-            if runs and runs[-1][-1] == layer - 1:
-                runs[-1].append(layer)
-            else:
-                runs.append([layer])
-    return runs
 
 
 def _resolve(network: Network, supernet: Supernet, run: list[int]) -> ResolvedStabilizers:
     """Put one run of stabilizers, multiplied together, where it belongs."""
-    product, *others = (_matrix(supernet.block(layer, network.choices[layer])) for layer in run)
+    product, *others = (_matrix(_conv(supernet, f"layers.{layer}.{network.choices[layer]}")) for layer in run)
     for later in others:
         product = later @ product
-    kept = f"layers.{run[0]}"
-    if kept in network.graph:
-        stabilizer = network.get_submodule(kept)
-        assert isinstance(stabilizer, nn.Conv2d)
+    first = f"layers.{run[0]}"
+    if kept := first in network.graph:
         with torch.no_grad():
-            stabilizer.weight.copy_(product[:, :, None, None])
-        return ResolvedStabilizers(layer=run[0], place=kept, kept=True)
-    after, op_after = _neighbour(network, run[-1] + 1)
-    if (entry := entry_of(op_after)) is not None:
-        conv = network.get_submodule(f"{after}.{entry}")
-        assert isinstance(conv, nn.Conv2d)
-        fold_before(product, conv)
-        return ResolvedStabilizers(layer=run[0], place=after, kept=False)
-    before, op_before = _neighbour(network, run[0] - 1)
-    found = exit_of(op_before)
+            _conv(network, first).weight.copy_(product[:, :, None, None])
+        return ResolvedStabilizers(layer=run[0], place=first, kept=kept)
+    after = "head" if run[-1] + 1 == network.space.num_layers else f"layers.{run[-1] + 1}"
+    if (entry := entry_of(network.graph[after])) is not None:
+        fold_before(product, _conv(network, f"{after}.{entry}"))
+        return ResolvedStabilizers(layer=run[0], place=after, kept=kept)
+    before = "stem" if run[0] == 0 else f"layers.{run[0] - 1}"
+    found = exit_of(network.graph[before])
     assert found is not None  # else the network would keep the stabilizer
-    conv, norm = network.get_submodule(f"{before}.{found.conv}"), network.get_submodule(f"{before}.{found.norm}")
-    assert isinstance(conv, nn.Conv2d)
+    norm = network.get_submodule(f"{before}.{found.norm}")
     assert isinstance(norm, nn.BatchNorm2d)
-    fold_after(product, conv, norm)
-    return ResolvedStabilizers(layer=run[0], place=before, kept=False)
+    fold_after(product, _conv(network, f"{before}.{found.conv}"), norm)
+    return ResolvedStabilizers(layer=run[0], place=before, kept=kept)
 
 
-def _neighbour(network: Network, layer: int) -> tuple[str, Op]:
-    """Place and op of a layer that isn't skipped, or of stem or head beyond the ends."""
-    place = "stem" if layer < 0 else "head" if layer == network.space.num_layers else f"layers.{layer}"
-    return place, network.graph[place]
-
-
-def _matrix(conv: nn.Module) -> torch.Tensor:
-    """The (c_out, c_in) matrix of a 1×1 convolution, in float64."""
+def _conv(module: nn.Module, place: str) -> nn.Conv2d:
+    conv = module.get_submodule(place)
     assert isinstance(conv, nn.Conv2d)
+    return conv
+
+
+def _matrix(conv: nn.Conv2d) -> torch.Tensor:
+    """The (c_out, c_in) matrix of a 1×1 convolution, in float64."""
     return conv.weight.detach()[:, :, 0, 0].double()
 
 

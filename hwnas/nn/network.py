@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import nn
 
 from hwnas.errors import CheckpointError
+from hwnas.files import write_atomic
 from hwnas.nn.layers import GraphModule, initialize
-from hwnas.records.model import ModelInfo, ResolvedStabilizers
+from hwnas.records.model import ModelInfo, ModelRecord, ResolvedStabilizers
+from hwnas.records.train import SupernetRecord
 from hwnas.space.arch import Arch
 from hwnas.space.chain import ChainSpace
 
@@ -61,6 +68,59 @@ def choices_of(space: ChainSpace, arch: Arch | Sequence[int]) -> tuple[int, ...]
     """
     (row,) = space.check(arch.choices if isinstance(arch, Arch) else arch)
     return tuple(int(choice) for choice in row)
+
+
+def traced_madds(network: Network) -> int:
+    """Multiply-adds at batch 1 of all convolutions and linear layers, by fvcore's trace of what really runs.
+
+    A second count, slow and independent of :mod:`hwnas.graph.count`.
+    """
+    from fvcore.nn import FlopCountAnalysis  # slow to import
+
+    training = network.training
+    images = torch.zeros(1, *network.graph.in_shapes[0], device=next(network.parameters()).device)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's notice that tracing is deprecated
+        analysis = FlopCountAnalysis(network.eval(), images)
+        by_operator = analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).by_operator()
+    network.train(training)
+    return int(by_operator["conv"] + by_operator["linear"])
+
+
+def save_weights(module: nn.Module, path: Path, header: dict[str, str] | None = None) -> str:
+    """Write all tensors of a module as safetensors; returns the file's SHA-256.
+
+    Args:
+        module: whose parameters and statistics.
+        path: of the file.
+        header: one entry at most: safetensors writes several in an order that changes from process to process.
+
+    Raises:
+        OutputError: it can't be written.
+    """
+    weights = save({name: tensor.cpu().contiguous() for name, tensor in module.state_dict().items()}, header)
+    write_atomic(path, weights)
+    return hashlib.sha256(weights).hexdigest()
+
+
+def load_weights(module: nn.Module, path: Path, record: ModelRecord | SupernetRecord | None = None) -> None:
+    """Put what :func:`save_weights` wrote into ``module``; ``record``, where there is one, says which file that is.
+
+    Raises:
+        CheckpointError: the file can't be read or isn't safetensors, isn't the one that ``record`` describes (a
+            ``ModelError`` for a MODEL folder's), or its tensors don't fit ``module``.
+    """
+    error, remedy = (record.ERROR, record.REMEDY) if record else (CheckpointError, "train anew")
+    try:
+        weights = path.read_bytes()
+        state = load(weights)
+    except OSError as problem:
+        raise error(f"can't read {path}: {problem.strerror}; {remedy}") from None
+    except SafetensorError as problem:
+        raise error(f"{path} isn't a safetensors file: {problem}; {remedy}") from None
+    if record and hashlib.sha256(weights).hexdigest() != record.weights_sha256:
+        raise error(f"{path} isn't the file that the .json beside it describes: its hash differs; {remedy}")
+    load_strictly(module, state, str(path))
 
 
 def load_strictly(module: nn.Module, state: Mapping[str, torch.Tensor], where: str) -> None:

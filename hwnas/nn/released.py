@@ -38,16 +38,11 @@ def load_scarlet(name: str, checkpoint: str | Path | None = None, *, resolution:
         raise ArchError(f"no released network {name!r}; known: {', '.join(released)}")
     network = Network(get_space("scarlet-s2", resolution), released[name])
     if checkpoint is not None:
-        load_official(network, Path(checkpoint))
+        load_strictly(network, _read_official(Path(checkpoint)), str(checkpoint))
     return network.eval()
 
 
-def load_official(network: Network, path: Path) -> None:
-    """Load a checkpoint of the released layout into ``network``, by name and strictly.
-
-    Raises:
-        CheckpointError: the file can't be read, or a tensor is missing, extra or of another shape.
-    """
+def _read_official(path: Path) -> dict[str, torch.Tensor]:
     try:
         data = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
@@ -63,7 +58,7 @@ def load_official(network: Network, path: Path) -> None:
         if not isinstance(key, str) or not isinstance(value, torch.Tensor):
             raise CheckpointError(f"{path}: 'model_state' must map names to tensors, got {key!r:.80}")
         renamed[_our_name(key)] = value
-    load_strictly(network, renamed, str(path))
+    return renamed
 
 
 def _our_name(official: str) -> str:

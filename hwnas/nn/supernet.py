@@ -52,10 +52,6 @@ class Supernet(nn.Module):
         choices = choices_of(self.space, arch)
         return [self.stem, *(self.block(layer, choice) for layer, choice in enumerate(choices)), self.head]
 
-    def places(self, arch: Arch | Sequence[int]) -> list[str]:
-        """Where the modules of :meth:`path` lie in the network of ``arch``, those of skips included."""
-        return ["stem", *(f"layers.{layer}" for layer in range(len(choices_of(self.space, arch)))), "head"]
-
     def block(self, layer: int, choice: int) -> nn.Module:
         """The module of one choice."""
         return self.get_submodule(f"layers.{layer}.{choice}")

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from hwnas.arrays import Archs, Values
 from hwnas.errors import DataError
 from hwnas.prediction.lowered import madds, params
-from hwnas.ranking.correlation import Column, Resamples, kendall_tau, spearman
+from hwnas.ranking.correlation import Column, kendall_tau, resampled, spearman
 from hwnas.records.rank import Correlations, Estimate, Part, Picks, Ranking
 from hwnas.space.chain import ChainSpace
 
@@ -149,34 +149,35 @@ def _chance(truth: Values) -> Correlations:
 
 
 def _part(evidence: Evidence, rows: npt.NDArray[np.intp], rng: np.random.Generator, resamples: int) -> Part:
-    drawn = Resamples(len(rows), resamples, rng)
-    truth, trainings = drawn.column(evidence.accuracy[rows]), evidence.truth[rows].T
-    taus, rhos = {}, {}
-    for name, score in {**evidence.supernets, **evidence.baselines}.items():
-        taus[name], rhos[name] = _correlations(drawn.column(score[rows]), truth)
-    best = max(evidence.baselines, key=lambda name: (not isnan(taus[name][0]), taus[name][0]))
+    drawn = resampled(len(rows), resamples, rng)
+    truth, trainings = Column(drawn, evidence.accuracy[rows]), evidence.truth[rows].T
+    scores = {**evidence.supernets, **evidence.baselines}
+    found = {name: _correlations(Column(drawn, score[rows]), truth) for name, score in scores.items()}
+    best = max(evidence.baselines, key=lambda name: (not isnan(found[name][0, 0]), found[name][0, 0]))
     ceiling = None
     if len(trainings) > 1:
-        columns = [drawn.column(training) for training in trainings]
+        columns = [Column(drawn, training) for training in trainings]
         pairs = [_correlations(a, b) for index, a in enumerate(columns) for b in columns[:index]]
-        ceiling = _both(*(np.mean(values, axis=0) for values in zip(*pairs, strict=True)))
+        ceiling = _estimates(np.mean(pairs, axis=0))
     return Part(
         archs=len(rows),
         correlations={
-            **{name: _both(taus[name], rhos[name]) for name in taus},
+            **{name: _estimates(values) for name, values in found.items()},
             RANDOM: _chance(evidence.accuracy[rows]),
         },
         best_baseline=best,
-        leads={name: _estimate(taus[name] - taus[best]) for name in evidence.supernets},
+        leads={name: _estimate(found[name][0] - found[best][0]) for name in evidence.supernets},
         ceiling=ceiling,
     )
 
 
-def _correlations(a: Column, b: Column) -> tuple[Values, Values]:
-    return kendall_tau(a, b), spearman(a, b)
+def _correlations(a: Column, b: Column) -> Values:
+    """(2, B + 1) τ and ρ."""
+    return np.stack([kendall_tau(a, b), spearman(a, b)])
 
 
-def _both(taus: Values, rhos: Values) -> Correlations:
+def _estimates(taus_and_rhos: Values) -> Correlations:
+    taus, rhos = taus_and_rhos
     return Correlations(kendall_tau=_estimate(taus), spearman=_estimate(rhos))
 
 

@@ -16,25 +16,17 @@ from hwnas.arrays import Values
 _ROWS_AT_ONCE = 1024
 
 
-class Resamples:
-    """Bootstrap resamples of ``count`` archs; the first one is the archs themselves.
+def resampled(count: int, resamples: int, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    """(B + 1, N) how often each of ``count`` archs is in each resample; the first one is the archs themselves.
 
-    Attributes:
-        weights: (B + 1, N) float32, how often each arch is in each resample. A row's sum is N, so sums of its
-            entries with signs are integers that float32 holds exactly.
+    A row's sum is N, so sums of its entries with signs are integers that float32 holds exactly.
     """
-
-    def __init__(self, count: int, resamples: int, rng: np.random.Generator) -> None:
-        drawn = rng.multinomial(count, np.full(count, 1 / count), size=resamples)
-        self.weights = np.concatenate([np.ones((1, count)), drawn]).astype(np.float32)
-
-    def column(self, values: Values) -> Column:
-        """``values`` (N,) of the archs, ready to be correlated with another column."""
-        return Column(self.weights, values)
+    drawn = rng.multinomial(count, np.full(count, 1 / count), size=resamples)
+    return np.concatenate([np.ones((1, count)), drawn]).astype(np.float32)
 
 
 class Column:
-    """A value per arch, in all resamples."""
+    """A value (N,) per arch, in all resamples, ready to be correlated with another column's."""
 
     def __init__(self, weights: npt.NDArray[np.float32], values: Values) -> None:
         self.weights = weights

@@ -31,7 +31,7 @@ from hwnas.training.run_folder import changed_key
 def train_standalone(
     config: TrainConfig, space: ChainSpace, count: int, work: Path, *, seed: int, progress: Progress | None = None
 ) -> Path:
-    """Train ``count`` random archs of ``space``, one after the other, and write their test accuracies.
+    """Train ``count`` random archs of ``space`` one after the other; returns the file of their test accuracies.
 
     Whatever is finished in ``work`` isn't done again, and a training that was killed goes on from its checkpoint; so
     the same call resumes, and one with a greater ``count`` adds to it.
@@ -43,9 +43,6 @@ def train_standalone(
         work: a folder, made where it isn't there.
         seed: of the archs.
         progress: called after each update, counting the updates of all trainings.
-
-    Returns:
-        The path of ``truth.csv``.
 
     Raises:
         ConfigError: ``work`` was begun with other settings.

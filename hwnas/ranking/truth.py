@@ -72,17 +72,18 @@ def read_truth(path: Path, space: ChainSpace) -> Truth:
     if not rows:
         raise DataError(f"{path} holds no arch")
     archs = _archs(rows, space, path)
-    where: dict[tuple[int, ...], str] = {}
-    for arch, row in zip(archs, rows, strict=True):
-        if arch in where:
-            raise DataError(f"{path}: {row[0]}: the arch stands there already at {where[arch]}; keep one")
-        where[arch] = row[0]
-        if len(row[2]) != len(rows[0][2]):
-            raise DataError(f"{path}: {row[0]}: {len(row[2])} accuracies, but {len(rows[0][2])} at {rows[0][0]}")
-    order = sorted(range(len(archs)), key=archs.__getitem__)
+    first, _, like = rows[0]
+    found: dict[tuple[int, ...], tuple[str, list[float]]] = {}
+    for arch, (where, _, accuracies) in zip(archs, rows, strict=True):
+        if arch in found:
+            raise DataError(f"{path}: {where}: the arch stands there already at {found[arch][0]}; keep one")
+        if len(accuracies) != len(like):
+            raise DataError(f"{path}: {where}: {len(accuracies)} accuracies, but {len(like)} at {first}")
+        found[arch] = where, accuracies
+    ordered = sorted(found)
     return Truth(
-        archs=np.array([archs[i] for i in order], dtype=np.int64),
-        accuracies=np.array([rows[i][2] for i in order], dtype=np.float64),
+        archs=np.array(ordered, dtype=np.int64),
+        accuracies=np.array([found[arch][1] for arch in ordered], dtype=np.float64),
     )
 
 

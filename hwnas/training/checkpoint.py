@@ -1,7 +1,6 @@
-"""A training, frozen: weights, optimizer state and position in one file, written whole or not at all.
+"""A training, frozen: weights, optimizer state and position in one safetensors file, the position in its header.
 
-One safetensors file; what isn't a tensor is JSON in its header. So weights and position can't come apart, however
-a run is killed.
+It is written whole or not at all, so they can't come apart, however a run is killed.
 """
 
 from __future__ import annotations
@@ -100,23 +99,18 @@ def load_checkpoint(
     position = validated(Position, header_data, f"{path}: header", CheckpointError)
     if position.fingerprint != fingerprint:
         raise CheckpointError(f"{path} is of another space or network than the configuration's; train anew")
-    parts: dict[str, dict[str, torch.Tensor]] = {_WEIGHT: {}, _AVERAGE: {}, _OPTIMIZER: {}}
-    for name, tensor in tensors.items():
-        prefix, _, rest = name.partition(".")
-        parts.setdefault(f"{prefix}.", {})[rest] = tensor
-    load_strictly(module, parts[_WEIGHT], str(path))
+    weights, averages, states = (_of(prefix, tensors) for prefix in (_WEIGHT, _AVERAGE, _OPTIMIZER))
+    load_strictly(module, weights, str(path))
     if average is not None:
-        average.restore(parts[_AVERAGE])
-    _restore(optimizer, dict(module.named_parameters()), parts[_OPTIMIZER])
-    return position
-
-
-def _restore(
-    optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.Parameter], tensors: Mapping[str, torch.Tensor]
-) -> None:
-    for full_name, tensor in tensors.items():
+        average.restore(averages)
+    for full_name, tensor in states.items():
         key, _, name = full_name.partition(".")
-        parameter = parameters[name]
+        parameter = module.get_parameter(name)
         # a count of steps is a scalar on the CPU; the others lie where and how the parameter lies
         own = torch.empty_like(parameter).copy_(tensor).detach() if tensor.shape == parameter.shape else tensor
         optimizer.state[parameter][key] = own
+    return position
+
+
+def _of(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

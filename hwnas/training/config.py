@@ -16,10 +16,8 @@ from hwnas.errors import ConfigError
 from hwnas.files import read_yaml, validated
 from hwnas.record import Settings
 from hwnas.registry import Registry
-from hwnas.training.learners import LEARNERS
-from hwnas.training.learners.base import Learner, LearnerConfig
-from hwnas.training.tasks import TASKS
-from hwnas.training.tasks.base import Task, TaskConfig
+from hwnas.training.learners import LEARNERS, Learner, LearnerConfig
+from hwnas.training.tasks import TASKS, Task, TaskConfig
 
 Count = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -30,11 +28,7 @@ _SECTIONS: Mapping[str, Registry[type[Learner]] | Registry[type[Task]]] = {"lear
 
 
 def _kind(name: str, section: Mapping[str, Any]) -> type[Settings]:
-    """The class of a section; the first kind where none is named.
-
-    Raises:
-        ConfigError: there is no such kind.
-    """
+    """The class of a section; the first kind where none is named."""
     registry = _SECTIONS[name]
     return registry.get(str(section.get("kind", registry.names()[0]))).Config
 
@@ -47,10 +41,6 @@ def _section(name: str, given: Any) -> Any:
     except ConfigError as error:
         raise ValueError(str(error)) from None
     return kind.model_validate_json(json.dumps(given, default=str))
-
-
-def _default(name: str) -> Any:
-    return _kind(name, {})()
 
 
 class TrainConfig(Settings):
@@ -90,10 +80,10 @@ class TrainConfig(Settings):
     augment: Literal["none", "shift", "crop"] = "shift"
     workers: Annotated[int, Field(ge=0, le=256)] = 0
     learner: Annotated[SerializeAsAny[LearnerConfig], BeforeValidator(partial(_section, "learner"))] = Field(
-        default_factory=partial(_default, "learner")
+        default_factory=partial(_section, "learner", {})
     )
     task: Annotated[SerializeAsAny[TaskConfig], BeforeValidator(partial(_section, "task"))] = Field(
-        default_factory=partial(_default, "task")
+        default_factory=partial(_section, "task", {})
     )
     epochs: Count = 20
     batch: Annotated[int, Field(ge=2)] = 32

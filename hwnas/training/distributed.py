@@ -1,7 +1,10 @@
 """The processes of one training, as ``torchrun`` starts them: nccl between GPUs, gloo between CPUs.
 
-All processes draw the same paths, each takes its share of every batch, and :mod:`hwnas.training.exchange` averages the
-gradients.
+All processes draw the same paths, each takes its share of every batch, and gradients are averaged once an update, after
+the backward of all its paths. ``DistributedDataParallel`` is made for one backward an update, while which it reduces.
+Several need ``no_sync`` for all but the last, and ``find_unused_parameters``, which searches each path's graph for what
+the path doesn't use. Without that flag gradients silently stay each process's own; older versions lost those of earlier
+paths even with it (pytorch/pytorch issue 69031).
 """
 
 from __future__ import annotations
@@ -9,10 +12,11 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 
 import torch
@@ -21,39 +25,84 @@ import torch.distributed as dist
 from hwnas.errors import ConfigError, TrainingError
 
 _FROM_TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+_BUCKET_BYTES = 25 * 2**20
+"""As DistributedDataParallel: so large that starting a transfer costs nothing, yet small beside the gradients."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """The processes of one training, as one of them sees them.
+    """The processes of one training, as one of them sees them. In a world of one nothing is exchanged.
 
     Attributes:
         device: what this process computes on.
         rank: this process's number.
         size: how many there are.
-        local_rank: this process's number on its machine.
     """
 
     device: torch.device
     rank: int = 0
     size: int = 1
-    local_rank: int = 0
 
     @property
     def is_main(self) -> bool:
         """Exactly one process is; it writes files and shows progress."""
         return self.rank == 0
 
-    def share(self, batch: torch.Tensor) -> torch.Tensor:
-        """This process's part of ``batch`` (B, …): (B / size, …). All parts in rank order are the batch.
+    def average_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
+        """Replace each ``.grad`` by its mean over all processes; a parameter without one is passed over.
+
+        The result is the same to the bit on all processes.
 
         Raises:
-            ConfigError: the parts would differ in size, so their mean losses would have no plain mean.
+            TrainingError: processes have gradients of different parameters, so they trained different paths.
         """
-        if len(batch) % self.size:
-            raise ConfigError(f"batch: {len(batch)} can't be shared evenly by {self.size} processes; take a multiple")
-        part = len(batch) // self.size
-        return batch[self.rank * part : (self.rank + 1) * part]
+        if self.size == 1:
+            return
+        gradients = [parameter.grad for parameter in parameters]
+        if others := self._unlike_main(bytes(gradient is not None for gradient in gradients)):
+            raise TrainingError(f"{others} trained other paths than process 0; start all anew with --resume")
+
+        def average(flat: torch.Tensor) -> None:
+            dist.all_reduce(flat)
+            flat /= self.size
+
+        _in_buckets([gradient for gradient in gradients if gradient is not None], average)
+
+    def broadcast(self, tensors: Iterable[torch.Tensor]) -> None:
+        """Give all processes the main process's values, in place: ``module.state_dict().values()``, for example."""
+        if self.size > 1:
+            _in_buckets(list(tensors), lambda flat: dist.broadcast(flat, src=0))
+
+    def mean(self, values: Sequence[float]) -> list[float]:
+        """The mean of each value over all processes; NaN on all where it is NaN on one."""
+        if self.size == 1:
+            return list(values)
+        sums = torch.tensor(values, dtype=torch.float64, device=self.device)
+        dist.all_reduce(sums)
+        return [float(mean) for mean in (sums / self.size).tolist()]
+
+    def check_same(self, what: str, text: str) -> None:
+        """Make sure that all processes have the same ``text``, which ``what`` names in the message.
+
+        Raises:
+            ConfigError: they haven't, on all processes alike.
+        """
+        if self.size > 1 and (others := self._unlike_main(text.encode())):
+            raise ConfigError(f"{what} of {others} isn't that of process 0; give all processes the same")
+
+    def wait(self) -> None:
+        """Return when every process has called this."""
+        if self.size > 1:
+            dist.barrier()
+
+    def _unlike_main(self, own: bytes) -> str:
+        """The processes that have something else than the main one, in words, if any; the same on all of them."""
+        digest = torch.frombuffer(bytearray(sha256(own).digest()), dtype=torch.uint8).to(self.device)
+        everyones = [torch.empty_like(digest) for _ in range(self.size)]
+        dist.all_gather(everyones, digest)
+        first, *others = torch.stack(everyones).tolist()
+        ranks = [str(rank) for rank, other in enumerate(others, start=1) if other != first]
+        return f"process{'es' if len(ranks) > 1 else ''} {', '.join(ranks)}" if ranks else ""
 
 
 @contextmanager
@@ -128,7 +177,7 @@ def _world(device: str) -> World:
     if device == "cuda" and local_rank >= (gpus := torch.cuda.device_count()):
         raise ConfigError(f"process {local_rank} of this machine finds {gpus} GPUs; lower --nproc-per-node to {gpus}")
     own = torch.device(device, local_rank) if device == "cuda" else torch.device(device)
-    return World(device=own, rank=rank, size=size, local_rank=local_rank)
+    return World(device=own, rank=rank, size=size)
 
 
 def _natural(name: str) -> int:
@@ -136,3 +185,27 @@ def _natural(name: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise ConfigError(f"the environment has {name}={text!r}, not a number; start with torchrun, or unset it")
     return int(text)
+
+
+@torch.no_grad()
+def _in_buckets(tensors: Sequence[torch.Tensor], exchange: Callable[[torch.Tensor], object]) -> None:
+    """Apply ``exchange``, which works in place, to ``tensors`` laid end to end: many small transfers cost more."""
+    for bucket in _buckets(tensors):
+        flat = torch.cat([tensor.reshape(-1) for tensor in bucket])
+        exchange(flat)
+        for tensor, part in zip(bucket, torch.split(flat, [tensor.numel() for tensor in bucket]), strict=True):
+            tensor.copy_(part.view(tensor.shape))  # in place, so that channels_last stays
+
+
+def _buckets(tensors: Sequence[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
+    """Groups of one dtype, each under ``_BUCKET_BYTES`` or of one tensor."""
+    for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
+        bucket: list[torch.Tensor] = []
+        total_bytes = 0
+        for tensor in (tensor for tensor in tensors if tensor.dtype == dtype):
+            if bucket and total_bytes + tensor.nbytes > _BUCKET_BYTES:
+                yield bucket
+                bucket, total_bytes = [], 0
+            bucket.append(tensor)
+            total_bytes += tensor.nbytes
+        yield bucket

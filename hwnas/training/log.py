@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from hwnas.errors import CheckpointError, RuntimeMissingError
@@ -16,10 +15,13 @@ _FILE = "log.jsonl"
 
 def write_log(run: Path, entry: LogLine) -> None:
     """Add an epoch's line, in place of any of this or a later epoch (of a run that was killed)."""
+    kept = [line for line in _lines(run) if json.loads(line)["epoch"] < entry.epoch]
+    write_atomic(run / _FILE, "".join(f"{line}\n" for line in [*kept, json.dumps(entry.plain(), allow_nan=False)]))
+
+
+def _lines(run: Path) -> list[str]:
     path = run / _FILE
-    lines = path.read_text("utf-8").splitlines() if path.exists() else []
-    kept = [line for line in lines if json.loads(line)["epoch"] < entry.epoch]
-    write_atomic(path, "".join(f"{line}\n" for line in [*kept, json.dumps(entry.plain(), allow_nan=False)]))
+    return path.read_text("utf-8").splitlines() if path.exists() else []
 
 
 def read_log(run: Path) -> list[LogLine]:
@@ -28,24 +30,18 @@ def read_log(run: Path) -> list[LogLine]:
     Raises:
         CheckpointError: one of them isn't hwnas's.
     """
-    path = run / _FILE
-    lines = path.read_text("utf-8").splitlines() if path.exists() else []
     found = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(_lines(run), start=1):
+        where = f"{run / _FILE}: line {number}"
         try:
-            data = json.loads(line)
+            found.append(validated(LogLine, json.loads(line), where, CheckpointError))
         except ValueError as error:
-            raise CheckpointError(f"{path}: line {number} isn't JSON: {error}") from None
-        found.append(validated(LogLine, data, f"{path}: line {number}", CheckpointError))
+            raise CheckpointError(f"{where} isn't JSON: {error}") from None
     return found
 
 
 class Board:
-    """Writes ``RUN/tensorboard``; a context manager, so that the last lines aren't lost.
-
-    Args:
-        run: the run folder.
-        wanted: where false, nothing is written and the package isn't needed.
+    """Writes ``RUN/tensorboard`` where it is ``wanted``; :meth:`close` it, so that the last lines aren't lost.
 
     Raises:
         RuntimeMissingError: the package isn't installed.
@@ -60,12 +56,7 @@ class Board:
                 raise RuntimeMissingError("tensorboard: true needs the package; pip install tensorboard") from None
             self._writer = SummaryWriter(str(run / "tensorboard"))
 
-    def __enter__(self) -> Board:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         if self._writer is not None:
             self._writer.close()
 

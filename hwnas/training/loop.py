@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +13,19 @@ import torch
 from torch import nn
 
 from hwnas.data.batches import Batches
-from hwnas.data.load import Data
 from hwnas.errors import ConfigError, TrainingError
 from hwnas.evaluation.accuracy import channels_last
+from hwnas.nn.network import load_weights, save_weights
 from hwnas.nn.process import keep_freed_memory, threads
 from hwnas.progress import Progress
 from hwnas.records.train import Facts, LogLine, SkippedImages, TrainRecord
 from hwnas.training.checkpoint import Position, load_checkpoint, save_checkpoint
 from hwnas.training.config import TrainConfig
 from hwnas.training.distributed import World, joined
-from hwnas.training.exchange import average_gradients, broadcast, mean_over, same_everywhere, wait_for_all
 from hwnas.training.gradients import Passes
-from hwnas.training.learners import LEARNERS
-from hwnas.training.learners.base import Learner
+from hwnas.training.learners import LEARNERS, Learner
 from hwnas.training.log import Board, write_log
-from hwnas.training.run_folder import BestWeights, check_data, check_run, open_run
+from hwnas.training.run_folder import check_data, check_run, open_run
 from hwnas.training.synced_batchnorm import synchronise_batchnorm
 from hwnas.training.weights import WeightAverage, learning_rate_at, make_optimizer, set_rates
 
@@ -39,14 +37,9 @@ def run_training(config: TrainConfig, run: Path, resume: bool = False, progress:
     """Train what ``config`` says into the folder ``run``.
 
     A run that was killed at any moment and resumed ends in the same bytes as one that wasn't, given the same
-    machine and number of threads. Resuming a finished run returns at once. Started by ``torchrun``, the processes
-    train one run together; ``run`` and the data must be visible to all of them.
-
-    Args:
-        config: see :class:`TrainConfig`.
-        run: made here; see :mod:`hwnas.training.run_folder`.
-        resume: go on from the last checkpoint, or from the start where there is none.
-        progress: called after each update, in the first process.
+    machine and number of threads. Resuming a finished run returns at once; without a checkpoint it begins. Started
+    by ``torchrun``, the processes train one run together; ``run`` and the data must be visible to all of them, and
+    ``progress`` is called in the first one, after each update.
 
     Raises:
         OutputError: ``run`` exists and isn't to be resumed, or can't be written.
@@ -60,23 +53,20 @@ def run_training(config: TrainConfig, run: Path, resume: bool = False, progress:
     kind = LEARNERS.get(config.learner.kind)
     with joined(config.device) as world, threads(config.threads or torch.get_num_threads()):
         check_run(run, config, resume)
-        wait_for_all(world)  # before one of them makes the folder
+        world.wait()  # before one of them makes the folder
         if kind.finished(run) is None:
             learner = kind(config)  # what is wrong with data or settings is told before a folder is made
             data = learner.task.data
-            same_everywhere(world, "the configuration", config.to_yaml())
-            same_everywhere(world, "the data set", data.fingerprint)
-            same_everywhere(world, "the space or network", learner.fingerprint)
+            world.check_same("the configuration", config.to_yaml())
+            world.check_same("the data set", data.fingerprint)
+            world.check_same("the space or network", learner.fingerprint)
             check_data(run, data)
-            training = _Training(config, run, learner, world)
-            wait_for_all(world)  # until all have read the checkpoint
-            if world.is_main:
-                open_run(run, config, data)
-            try:
+            with closing(_Training(config, run, learner, world)) as training:
+                world.wait()  # until all have read the checkpoint
+                if world.is_main:
+                    open_run(run, config, data)
                 training.go(progress if world.is_main else None)
-            finally:
-                training.close()
-            wait_for_all(world)
+            world.wait()
         found = kind.finished(run)
         assert found is not None
     return found
@@ -88,7 +78,7 @@ class _Training:
     def __init__(self, config: TrainConfig, run: Path, learner: Learner, world: World) -> None:
         self._config, self._run, self._learner, self._world = config, run, learner, world
         self._checkpoint = run / "checkpoint.safetensors"
-        self._best = BestWeights(run)
+        self._best = run / "best.safetensors"
         self._device = world.device
         self._module: nn.Module = channels_last(learner.module.to(self._device))
         if config.sync_batchnorm:
@@ -110,8 +100,8 @@ class _Training:
         if self._checkpoint.exists():
             self._resume()
         begin = self._position
-        same_everywhere(world, "the checkpoint", f"{begin.epoch} {begin.step} {begin.learner}")
-        broadcast(self._module.state_dict().values(), world)
+        world.check_same("the checkpoint", f"{begin.epoch} {begin.step} {begin.learner}")
+        world.broadcast(self._module.state_dict().values())
 
     def _resume(self) -> None:
         self._position = load_checkpoint(
@@ -124,11 +114,11 @@ class _Training:
 
     def go(self, progress: Progress | None) -> None:
         """Train from the position to the end and write the result."""
-        with Board(self._run, self._config.tensorboard and self._world.is_main) as board:
+        with closing(Board(self._run, self._config.tensorboard and self._world.is_main)) as board:
             for epoch in range(self._position.epoch, self._config.epochs):
                 self._epoch(epoch, board, progress)
         if self._config.keep == "best":
-            self._best.load(self._module)
+            load_weights(self._module, self._best)
         with self._averaged() if self._config.keep == "last" else nullcontext(), _eagerly():
             if self._world.is_main:
                 self._learner.save(self._run)
@@ -145,7 +135,8 @@ class _Training:
         batches = self._batches.stream(epoch, first, self._device)
         for step, (x_NCHW, targets) in enumerate(batches, start=first):
             done = epoch * steps + step
-            rate = self._learning_rate(epoch, step)
+            share = (epoch + (step + 1) / (steps + 1)) / self._config.epochs
+            rate = learning_rate_at(share, self._config.warmup_share, self._config.learning_rate)
             losses = self._update(x_NCHW, targets, epoch, step, rate)
             if self._average is not None:
                 self._average.update(done + 1)
@@ -160,13 +151,15 @@ class _Training:
                 last_saved = time.monotonic()
         seconds = time.monotonic() - started
         if self._world.is_main:  # the others wait in the next update
+            skipped = self._learner.task.data.skipped
             entry = LogLine(
                 **dict(self._evaluate(epoch)),
                 epoch=epoch,
                 loss=loss_sum / steps,
                 learning_rate=rate,
                 images_per_second=round(terms * self._config.batch / seconds, 1),
-                **_oddities(self._learner.task.data),
+                skipped_images=SkippedImages(count=skipped.count, first=skipped.names) if skipped.count else None,
+                ignored_files=self._learner.task.data.ignored or None,
             )
             write_log(self._run, entry)
             board.epoch((epoch + 1) * steps, entry)
@@ -179,27 +172,22 @@ class _Training:
             score = sum(facts.accuracy.values()) / len(facts.accuracy)
             if self._position.best is None or score > self._position.best:
                 self._position = self._position.model_copy(update={"best": score})
-                self._best.save(self._module, epoch, score)
+                header = {"hwnas-best/1": json.dumps({"epoch": epoch, "validation_accuracy": score})}
+                save_weights(self._module, self._best, header)
         return facts
 
-    @contextmanager
-    def _averaged(self) -> Iterator[None]:
-        with nullcontext() if self._average is None else self._average.in_place():
-            yield
-
-    def _learning_rate(self, epoch: int, step: int) -> float:
-        done = (epoch + (step + 1) / (self._batches.per_epoch + 1)) / self._config.epochs
-        return learning_rate_at(done, self._config.warmup_share, self._config.learning_rate)
+    def _averaged(self) -> AbstractContextManager[None]:
+        return nullcontext() if self._average is None else self._average.in_place()
 
     def _update(self, x_NCHW: torch.Tensor, targets: torch.Tensor, epoch: int, step: int, rate: float) -> list[float]:
         done = (epoch + step / self._batches.per_epoch) / self._config.epochs
         self._optimizer.zero_grad(set_to_none=True)
         found = self._learner.gradients(x_NCHW, targets, done, self._passes)
-        losses = mean_over(self._world, [term.value for term in found])
+        losses = self._world.mean([term.value for term in found])
         for term, loss in zip(found, losses, strict=True):
             if not math.isfinite(loss):
                 raise self._failure(f"the loss became {loss} at {term.name}", epoch, step)
-        average_gradients(self._module.parameters(), self._world)
+        self._world.average_gradients(self._module.parameters())
         self._scaler.unscale_(self._optimizer)
         norm = nn.utils.clip_grad_norm_(self._module.parameters(), self._config.gradient_clip_norm, foreach=True)
         if not (math.isfinite(norm) or self._scaler.is_enabled()):  # the scaler skips such updates and lowers its scale
@@ -221,16 +209,6 @@ class _Training:
         })  # fmt: skip
         if self._world.is_main:
             save_checkpoint(self._checkpoint, self._module, self._optimizer, self._average, self._position)
-
-
-def _oddities(data: Data) -> dict[str, Any]:
-    """For the log: images that couldn't be decoded, and files that aren't images; nothing where there are none."""
-    found: dict[str, Any] = {}
-    if data.skipped.count:
-        found["skipped_images"] = SkippedImages(count=data.skipped.count, first=tuple(data.skipped.names))
-    if data.ignored:
-        found["ignored_files"] = data.ignored
-    return found
 
 
 def _eagerly() -> Any:

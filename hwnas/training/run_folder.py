@@ -11,19 +11,13 @@ model/                                 … or one network, as a MODEL folder
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load, save
-from torch import nn
-
 from hwnas.data.load import Data
-from hwnas.errors import CheckpointError, ConfigError, DataError, OutputError
+from hwnas.errors import ConfigError, DataError
 from hwnas.files import read_yaml, refuse_existing, write_atomic
-from hwnas.nn.network import load_strictly
 from hwnas.records.train import DataRecord
 from hwnas.training.config import TrainConfig
 
@@ -100,35 +94,5 @@ def open_run(run: Path, config: TrainConfig, data: Data) -> None:
     path = run / "config.yaml"
     if path.exists():
         return
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"can't make {run}: {error.strerror}") from None
     _described(data).write(run / "data.json")
     write_atomic(path, config.to_yaml())
-
-
-class BestWeights:
-    """``best.safetensors`` of a run."""
-
-    def __init__(self, run: Path) -> None:
-        self._path = run / "best.safetensors"
-
-    def save(self, module: nn.Module, epoch: int, accuracy: float) -> None:
-        """Keep ``module``'s weights, those of ``epoch``."""
-        state = {name: tensor.cpu().contiguous() for name, tensor in module.state_dict().items()}
-        # one entry: safetensors writes several in an order that changes from process to process
-        header = {"hwnas-best/1": json.dumps({"epoch": epoch, "validation_accuracy": accuracy})}
-        write_atomic(self._path, save(state, header))
-
-    def load(self, module: nn.Module) -> None:
-        """Put them into ``module``.
-
-        Raises:
-            CheckpointError: the file can't be read or is of another network.
-        """
-        try:
-            state = load(self._path.read_bytes())
-        except (OSError, SafetensorError) as error:
-            raise CheckpointError(f"{self._path} can't be read: {error}; train anew") from None
-        load_strictly(module, state, str(self._path))

@@ -1,21 +1,23 @@
-"""A trained supernet: its two files in the run folder, and what is known of it."""
+"""A trained supernet: its two files in the run folder, what is known of it, and its accuracy as what a search asks."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from functools import cached_property
+import json
+import os
+from contextlib import chdir
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from pathlib import Path
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
+import numpy as np
+import numpy.typing as npt
 
 from hwnas.data.load import Data, load_data
 from hwnas.errors import CheckpointError, DataError
 from hwnas.evaluation.accuracy import Evaluator
-from hwnas.files import write_atomic
-from hwnas.nn.network import load_strictly
+from hwnas.nn.network import load_weights, save_weights
+from hwnas.nn.process import threads
 from hwnas.nn.supernet import Supernet
 from hwnas.records.train import SupernetRecord, TrainedOn
 from hwnas.space.registry import get_space
@@ -61,9 +63,7 @@ class TrainedSupernet:
 
 def save_supernet(run: Path, supernet: Supernet, data: Data, config: TrainConfig, accuracy: dict[str, float]) -> None:
     """Write the final files; ``supernet.json`` comes last and says that the other is whole."""
-    state = {name: tensor.cpu().contiguous() for name, tensor in supernet.state_dict().items()}
-    weights = save(state)
-    info = SupernetRecord(
+    SupernetRecord(
         space=supernet.space.ref,
         stabilizers=supernet.space.inherits,
         data=TrainedOn(
@@ -72,10 +72,8 @@ def save_supernet(run: Path, supernet: Supernet, data: Data, config: TrainConfig
         ),
         task=config.task.kind,
         accuracy=accuracy,
-        weights_sha256=hashlib.sha256(weights).hexdigest(),
-    )  # fmt: skip
-    write_atomic(run / "supernet.safetensors", weights)
-    info.write(run / "supernet.json")
+        weights_sha256=save_weights(supernet, run / "supernet.safetensors"),
+    ).write(run / "supernet.json")  # fmt: skip
 
 
 def read_supernet_info(run: Path) -> SupernetRecord:
@@ -99,16 +97,71 @@ def load_supernet(run: Path) -> TrainedSupernet:
     """
     info = read_supernet_info(run)
     space = get_space(info.space)
-    path = run / "supernet.safetensors"
-    try:
-        weights = path.read_bytes()
-        state: dict[str, torch.Tensor] = load(weights)
-    except OSError as error:
-        raise CheckpointError(f"can't read {path}: {error.strerror}") from None
-    except SafetensorError as error:
-        raise CheckpointError(f"{path} isn't a safetensors file: {error}") from None
-    if hashlib.sha256(weights).hexdigest() != info.weights_sha256:
-        raise CheckpointError(f"{path} isn't the file that supernet.json describes: its hash differs; train anew")
     supernet = Supernet(space.inheriting() if info.stabilizers else space)
-    load_strictly(supernet, state, str(path))
+    load_weights(supernet, run / "supernet.safetensors", info)
     return TrainedSupernet(supernet.eval(), info)
+
+
+@dataclass(frozen=True)
+class SupernetAccuracy:
+    """Accuracy on the validation part that archs inherit from a trained supernet; see :class:`Evaluator`.
+
+    Small itself: the supernet and the images are loaded at first use in each process, from the same paths, relative
+    ones from the same working directory. The values don't depend on the process: each computes with one thread,
+    because sums over a batch are added up in another order by two, and BN statistics then end in other digits.
+
+    Args:
+        run: folder of the training.
+        evaluation_images: of the validation part, at most so many.
+        recalibration_images: of the train part, for BN statistics.
+
+    Raises:
+        CheckpointError: there is no finished supernet.
+    """
+
+    run: Path
+    evaluation_images: int = 5000
+    recalibration_images: int = 512
+    _folder: str = field(default_factory=os.getcwd, init=False)
+    _weights_sha256: str = field(default="", init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_weights_sha256", read_supernet_info(self.run).weights_sha256)
+
+    def __call__(self, archs: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Archs (N, L) -> accuracies (N,) in [0, 1].
+
+        Raises:
+            ArchError: not archs of the supernet's space.
+            CheckpointError: the supernet isn't there any more, or is another one.
+            DataError: the data set can't be read, or has changed.
+        """
+        with threads(1):
+            return _load(self)[1](archs)
+
+    @property
+    def trained(self) -> TrainedSupernet:
+        """The supernet in this process, loaded with its data set if it isn't yet; raises as calling does."""
+        return _load(self)[0]
+
+    @property
+    def key(self) -> str:
+        """All that decides its values: weights, images and how many of them."""
+        info = read_supernet_info(self.run)
+        data = [info.data.sha256, info.data.held_out, info.data.corrupt_images, info.data.preprocessing.plain()]
+        data_sha256 = hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+        return (
+            f"supernet {self._weights_sha256:.12}, data {data_sha256:.12}, "
+            f"{self.evaluation_images} images, BN by {self.recalibration_images}"
+        )
+
+
+@lru_cache(maxsize=1)
+def _load(accuracy: SupernetAccuracy) -> tuple[TrainedSupernet, Evaluator]:
+    with chdir(accuracy._folder):
+        trained = load_supernet(accuracy.run)
+        if trained.sha256 != accuracy._weights_sha256:
+            raise CheckpointError(f"{accuracy.run} holds another supernet than when the search began; search anew")
+        return trained, trained.evaluator(
+            evaluation_images=accuracy.evaluation_images, recalibration_images=accuracy.recalibration_images
+        )

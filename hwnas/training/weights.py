@@ -70,20 +70,20 @@ class WeightAverage:
 
     def restore(self, tensors: Mapping[str, torch.Tensor]) -> None:
         """Go on with an average that :attr:`tensors` once was."""
-        for name, tensor in self.tensors.items():
-            tensor.copy_(tensors[name])
+        _copy(self.tensors, tensors)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
         """Inside, the module holds the average; afterwards its own state, to the bit."""
         own = {name: tensor.clone() for name, tensor in self._live.items()}
         try:
-            self._write(self.tensors)
+            _copy(self._live, self.tensors)
             yield
         finally:
-            self._write(own)
+            _copy(self._live, own)
 
-    def _write(self, tensors: Mapping[str, torch.Tensor]) -> None:
-        with torch.no_grad():
-            for name, live in self._live.items():
-                live.copy_(tensors[name])
+
+@torch.no_grad()
+def _copy(into: Mapping[str, torch.Tensor], tensors: Mapping[str, torch.Tensor]) -> None:
+    for name, tensor in into.items():
+        tensor.copy_(tensors[name])

@@ -16,7 +16,7 @@ from hwnas.optimize import Store
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.space.registry import get_space
 from hwnas.tables.table import LatencyTable
-from hwnas.training.supernet_accuracy import SupernetAccuracy
+from hwnas.training.trained import SupernetAccuracy
 from tests.cli.conftest import Flow
 from tests.cli.run import Shell
 

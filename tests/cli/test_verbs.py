@@ -19,7 +19,7 @@ from hwnas.records.search import SearchRecord
 from hwnas.space.arch import parse_arch
 from hwnas.space.registry import get_space
 from hwnas.tables.table import LatencyTable
-from hwnas.training.supernet_accuracy import SupernetAccuracy
+from hwnas.training.trained import SupernetAccuracy
 from tests.cli.conftest import Flow
 from tests.cli.run import Shell
 

@@ -68,19 +68,20 @@ def test_an_epoch_shows_each_image_at_most_once_and_each_epoch_has_its_own_order
 def test_a_batch_depends_on_seed_epoch_and_step_only(augment: Augment) -> None:
     data = load_data("digits", 16, resize_px=resize_px(augment, 16))
     rows = torch.arange(20)
+    pixels = data.uncropped.pixels(rows)
     batches = Batches(data, 20, augment=augment, seed=5)
-    x, labels = batches.load(rows, 3, 7, CPU)
+    x, labels = batches.view(pixels, rows, 3, 7, CPU)
     assert x.shape == (20, 3, 16, 16)
     assert torch.equal(labels, data.train.labels[:20])
-    assert torch.equal(x, Batches(data, 20, augment=augment, seed=5).load(rows, 3, 7, CPU)[0])
-    assert not torch.equal(x, Batches(data, 20, augment=augment, seed=6).load(rows, 3, 7, CPU)[0])
-    assert not torch.equal(x, batches.load(rows, 3, 8, CPU)[0])
-    assert not torch.equal(x, batches.load(rows, 4, 7, CPU)[0])
+    assert torch.equal(x, Batches(data, 20, augment=augment, seed=5).view(pixels, rows, 3, 7, CPU)[0])
+    assert not torch.equal(x, Batches(data, 20, augment=augment, seed=6).view(pixels, rows, 3, 7, CPU)[0])
+    assert not torch.equal(x, batches.view(pixels, rows, 3, 8, CPU)[0])
+    assert not torch.equal(x, batches.view(pixels, rows, 4, 7, CPU)[0])
 
 
 def test_without_augmentation_a_batch_is_the_normalised_images(digits: Data) -> None:
     rows = torch.arange(20)
-    plain = Batches(digits, 20, augment="none", seed=5).load(rows, 3, 7, CPU)[0]
+    plain = Batches(digits, 20, augment="none", seed=5).view(digits.uncropped.pixels(rows), rows, 3, 7, CPU)[0]
     assert torch.equal(plain, digits.normalize(digits.train.pixels(rows)))
 
 
@@ -110,10 +111,10 @@ def test_a_batch_that_cannot_be_divided(digits: Data) -> None:
         Batches(digits, 10, augment="none", seed=0, world=3)
 
 
-def test_a_stream_is_the_loads_of_an_epoch(digits: Data) -> None:
+def test_a_stream_is_the_batches_of_an_epoch(digits: Data) -> None:
     batches = Batches(digits, 200, augment="shift", seed=0, workers=3)
-    order = batches.order(4)
-    expected = [batches.load(order[step], 4, step, CPU) for step in range(2, batches.per_epoch)]
+    rows = list(enumerate(batches.order(4)))[2:]
+    expected = [batches.view(digits.uncropped.pixels(row), row, 4, step, CPU) for step, row in rows]
     assert same(list(batches.stream(4, 2, CPU)), expected)
     assert not workers()  # there is nothing to decode
 

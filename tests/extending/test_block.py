@@ -16,8 +16,7 @@ from hwnas.cli.main import main
 from hwnas.graph.count import cost, count
 from hwnas.graph.foldable import Exit, entry_of, exit_of
 from hwnas.graph.graph import Op
-from hwnas.nn.fvcore_count import fvcore_madds
-from hwnas.nn.network import Network
+from hwnas.nn.network import Network, traced_madds
 from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
 from tests.extending.plugins import load, register
@@ -44,7 +43,7 @@ def test_three_counters_agree(space: ChainSpace, seed: int) -> None:
     counted = count(network.graph)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(torch.zeros(1, *space.in_shape))
-    assert counted.madds == fvcore_madds(network) == counter.get_total_flops() / 2
+    assert counted.madds == traced_madds(network) == counter.get_total_flops() / 2
     assert counted.params == sum(p.numel() for p in network.parameters())
 
 

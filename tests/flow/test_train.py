@@ -15,8 +15,7 @@ from hwnas.ranking.standalone import draw
 from hwnas.ranking.truth import write_truth
 from hwnas.space.arch import Arch
 from hwnas.training.config import read_config
-from hwnas.training.supernet_accuracy import SupernetAccuracy
-from hwnas.training.trained import load_supernet
+from hwnas.training.trained import SupernetAccuracy, load_supernet
 from tests.cli.run import Shell
 from tests.conftest import SMALL_SPACE
 

@@ -11,8 +11,7 @@ import pytest
 from hwnas.graph.count import cost, count
 from hwnas.graph.graph import Op
 from hwnas.graph.primitives import Primitive
-from hwnas.nn.fvcore_count import fvcore_madds
-from hwnas.nn.network import Network
+from hwnas.nn.network import Network, traced_madds
 from hwnas.space.arch import parse_arch
 from hwnas.space.registry import SPACES, get_space
 from tests.spaces import keeping
@@ -38,7 +37,7 @@ def test_fvcore_agrees_on_random_archs(name: str) -> None:
     for seed, arch in enumerate(space.sample(4, seed=5)):
         network = Network(keeping(space, bool(seed % 2)), arch)
         counted = count(network.graph)
-        assert counted.madds == fvcore_madds(network)
+        assert counted.madds == traced_madds(network)
         assert counted.params == sum(p.numel() for p in network.parameters())
 
 
@@ -46,7 +45,7 @@ def test_fvcore_agrees_on_a_users_space(small_yaml: Path) -> None:
     space = get_space(str(small_yaml))
     for arch in space.sample(6, seed=1):
         network = Network(space.inheriting(), arch)
-        assert count(network.graph).madds == fvcore_madds(network)
+        assert count(network.graph).madds == traced_madds(network)
 
 
 def test_without_expansion_there_is_no_expanding_convolution() -> None:

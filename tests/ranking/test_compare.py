@@ -18,7 +18,7 @@ from hwnas.graph.count import count
 from hwnas.ops.mbconv import MBConv
 from hwnas.ranking import correlation
 from hwnas.ranking.compare import Evidence, baselines, compare
-from hwnas.ranking.correlation import Resamples, kendall_tau, spearman
+from hwnas.ranking.correlation import Column, kendall_tau, resampled, spearman
 from hwnas.ranking.truth import read_truth
 from hwnas.records.rank import Estimate, Ranking
 from hwnas.space.chain import ChainSpace
@@ -44,11 +44,11 @@ _scores = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 9)), min_size=3, 
 @given(_scores, st.integers(0, 2**32 - 1))
 def test_both_are_scipys_in_every_resample_ties_included(pairs: list[tuple[int, int]], seed: int) -> None:
     x, y = np.array(pairs, dtype=np.float64).T
-    drawn = Resamples(len(x), 5, np.random.default_rng(seed))
-    a, b = drawn.column(x), drawn.column(y)
-    assert drawn.weights[0].tolist() == [1] * len(x)
-    assert (drawn.weights.sum(axis=1) == len(x)).all()
-    for weights, tau, rho in zip(drawn.weights, kendall_tau(a, b), spearman(a, b), strict=True):
+    drawn = resampled(len(x), 5, np.random.default_rng(seed))
+    a, b = Column(drawn, x), Column(drawn, y)
+    assert drawn[0].tolist() == [1] * len(x)
+    assert (drawn.sum(axis=1) == len(x)).all()
+    for weights, tau, rho in zip(drawn, kendall_tau(a, b), spearman(a, b), strict=True):
         repeated_x, repeated_y = (np.repeat(values, weights.astype(int)) for values in (x, y))
         if np.ptp(repeated_x) == 0 or np.ptp(repeated_y) == 0:
             assert np.isnan([tau, rho]).all()
@@ -60,10 +60,10 @@ def test_both_are_scipys_in_every_resample_ties_included(pairs: list[tuple[int, 
 def test_pairs_are_counted_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     x, y = (values.round(1) for values in correlated(rng, 50, 0.5))
-    drawn = Resamples(50, 20, rng)
-    whole = kendall_tau(drawn.column(x), drawn.column(y))
+    drawn = resampled(50, 20, rng)
+    whole = kendall_tau(Column(drawn, x), Column(drawn, y))
     monkeypatch.setattr(correlation, "_ROWS_AT_ONCE", 7)
-    assert kendall_tau(drawn.column(x), drawn.column(y)).tolist() == whole.tolist()
+    assert kendall_tau(Column(drawn, x), Column(drawn, y)).tolist() == whole.tolist()
 
 
 def test_closed_forms() -> None:
@@ -86,9 +86,9 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
     inside = np.zeros(2)
     for _ in range(simulations):
         x, y = correlated(rng, 60, r)
-        drawn = Resamples(60, 300, rng)
+        drawn = resampled(60, 300, rng)
         for index, (of, value) in enumerate(((kendall_tau, tau), (spearman, rho))):
-            low, high = np.quantile(of(drawn.column(x), drawn.column(y))[1:], [0.025, 0.975])
+            low, high = np.quantile(of(Column(drawn, x), Column(drawn, y))[1:], [0.025, 0.975])
             inside[index] += low <= value <= high
     assert (inside / simulations > 0.90).all()
     assert (inside / simulations < 0.985).all()

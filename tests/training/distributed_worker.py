@@ -25,7 +25,6 @@ from hwnas.errors import ConfigError, HwnasError, TrainingError
 from hwnas.nn.supernet import Supernet
 from hwnas.space.registry import get_space
 from hwnas.training.distributed import World, joined
-from hwnas.training.exchange import average_gradients, broadcast, mean_over, same_everywhere, wait_for_all
 from hwnas.training.synced_batchnorm import SyncedBatchNorm2d, synchronise_batchnorm
 
 BATCH, PATHS = 12, 3
@@ -76,12 +75,13 @@ def update(world: World, folder: Path) -> None:
     for synced in (True, False):
         # other weights on each process until the main one's are broadcast
         supernet, archs = supernet_and_archs(folder / "space.yaml", seed=world.rank)
-        broadcast(supernet.state_dict().values(), world)
+        world.broadcast(supernet.state_dict().values())
         if synced:
             synchronise_batchnorm(supernet)
         x_NCHW, labels = batch()
-        accumulate(supernet, archs, world.share(x_NCHW), world.share(labels))
-        average_gradients(supernet.parameters(), world)
+        own = slice(world.rank * BATCH // world.size, (world.rank + 1) * BATCH // world.size)
+        accumulate(supernet, archs, x_NCHW[own], labels[own])
+        world.average_gradients(supernet.parameters())
         name = f"{'synced' if synced else 'unsynced'}-{world.rank}.safetensors"
         save_file(gradients(supernet) | statistics(supernet), folder / name)
 
@@ -89,18 +89,17 @@ def update(world: World, folder: Path) -> None:
 def agreement(world: World, folder: Path) -> None:
     """Processes that agree go on; ones that don't all raise, and could go on afterwards."""
     assert world.size == 2
-    assert mean_over(world, [float(world.rank), 3.0]) == [0.5, 3.0]
-    nan, three = mean_over(world, [float("nan") if world.is_main else 0.0, 3.0])
+    assert world.mean([float(world.rank), 3.0]) == [0.5, 3.0]
+    nan, three = world.mean([float("nan") if world.is_main else 0.0, 3.0])
     assert (nan != nan, three) == (True, 3.0)
-    same_everywhere(world, "the configuration", "batch: 8")
+    world.check_same("the configuration", "batch: 8")
     _expect(
         ConfigError, "the data of process 1 isn't that of process 0",
-        lambda: same_everywhere(world, "the data", f"{world.rank} images"),
+        lambda: world.check_same("the data", f"{world.rank} images"),
     )  # fmt: skip
-    _expect(ConfigError, "batch: 3 can't be shared evenly by 2 processes", lambda: world.share(torch.zeros(3)))
     parameters = [nn.Parameter(torch.zeros(2)) for _ in range(3)]
     parameters[world.rank].grad = torch.ones(2)
-    _expect(TrainingError, "process 1 trained other paths than process 0", lambda: average_gradients(parameters, world))
+    _expect(TrainingError, "process 1 trained other paths than process 0", lambda: world.average_gradients(parameters))
     assert parameters[world.rank].grad.tolist() == [1, 1]  # nothing was mixed
     # several dtypes, more than a bucket, a tensor larger than one
     sizes = [
@@ -113,10 +112,10 @@ def agreement(world: World, folder: Path) -> None:
     parameters = [nn.Parameter(torch.zeros(size, dtype=dtype)) for size, dtype in sizes]
     for number, parameter in enumerate(parameters):
         parameter.grad = torch.full_like(parameter, number + 4.0 * world.rank)
-    average_gradients([*parameters, nn.Parameter(torch.zeros(1))], world)
+    world.average_gradients([*parameters, nn.Parameter(torch.zeros(1))])
     for number, parameter in enumerate(parameters):
         assert (parameter.grad == number + 2).all(), number
-    wait_for_all(world)
+    world.wait()
 
 
 def batchnorm(world: World, folder: Path) -> None:
@@ -164,7 +163,7 @@ def batchnorm(world: World, folder: Path) -> None:
             x_own.requires_grad_()
             y_own = synced(x_own)
             y_own.backward(dy[part])
-            average_gradients(synced.parameters(), world)
+            world.average_gradients(synced.parameters())
             both = list(zip(synced.parameters(), whole.parameters(), strict=True))
             pairs = [
                 (y_own, y[part]),
@@ -175,7 +174,7 @@ def batchnorm(world: World, folder: Path) -> None:
             close &= all(torch.allclose(a.double(), b.double(), rtol=tolerance, atol=tolerance) for a, b in pairs)
             close &= y_own.dtype == x_own.grad.dtype == dtype
         # what one process finds, both must raise: else they'd go on to different examples and wait for each other
-        assert mean_over(world, [float(close)]) == [1.0], [(a - b).abs().max().item() for a, b in pairs]
+        assert world.mean([float(close)]) == [1.0], [(a - b).abs().max().item() for a, b in pairs]
 
     check()
     _batchnorm_alone(world)
@@ -202,7 +201,7 @@ def _exchange_for_ever(world: World, at_third: Callable[[], object]) -> None:
         if step == 2 and world.rank == world.size - 1:
             print("now", flush=True)
             at_third()
-        average_gradients([parameter], world)
+        world.average_gradients([parameter])
 
 
 def killed(world: World, folder: Path) -> None:

@@ -18,7 +18,6 @@ from torch import nn
 
 from hwnas.errors import ConfigError
 from hwnas.training.distributed import World, joined
-from hwnas.training.exchange import average_gradients, broadcast, mean_over, same_everywhere, wait_for_all
 from hwnas.training.synced_batchnorm import SyncedBatchNorm2d, synchronise_batchnorm
 from tests.conftest import SMALL_SPACE
 from tests.training.distributed_worker import BATCH, accumulate, batch, gradients, statistics, supernet_and_archs
@@ -185,19 +184,18 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("alone")
 def test_a_world_of_one_changes_nothing() -> None:
     with joined("cpu") as world:
-        assert world == World(device=torch.device("cpu"), rank=0, size=1, local_rank=0)
+        assert world == World(device=torch.device("cpu"), rank=0, size=1)
         assert world.is_main
         assert not dist.is_initialized()
         parameter = nn.Parameter(torch.zeros(2))
         parameter.grad = gradient = torch.tensor([1.0, float("nan")])
-        average_gradients([parameter, nn.Parameter(torch.zeros(1))], world)
-        broadcast([gradient], world)
+        world.average_gradients([parameter, nn.Parameter(torch.zeros(1))])
+        world.broadcast([gradient])
         assert parameter.grad is gradient
         assert gradient[0] == 1.0
-        assert mean_over(world, [0.1, 0.2]) == [0.1, 0.2]
-        assert world.share(torch.arange(3)).tolist() == [0, 1, 2]
-        same_everywhere(world, "the data", "anything")
-        wait_for_all(world)
+        assert world.mean([0.1, 0.2]) == [0.1, 0.2]
+        world.check_same("the data", "anything")
+        world.wait()
 
 
 @pytest.mark.usefixtures("alone")

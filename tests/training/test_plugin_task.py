@@ -15,10 +15,8 @@ from hwnas.flow.train import train
 from hwnas.training.config import TrainConfig
 from hwnas.training.learners.network import NetworkConfig
 from hwnas.training.log import read_log
-from hwnas.training.supernet_accuracy import SupernetAccuracy
-from hwnas.training.tasks import TASKS
-from hwnas.training.tasks.base import TaskConfig
-from hwnas.training.trained import load_supernet
+from hwnas.training.tasks import TASKS, TaskConfig
+from hwnas.training.trained import SupernetAccuracy, load_supernet
 from tests.training.training_cases import short
 
 

@@ -29,8 +29,7 @@ from hwnas.training.learners import supernet as supernet_learner
 from hwnas.training.learners.network import NetworkConfig
 from hwnas.training.log import read_log
 from hwnas.training.loop import run_training
-from hwnas.training.sampling.strict_fair import FairDeck
-from hwnas.training.sampling.uniform import UniformPaths
+from hwnas.training.sampling import FairDeck, UniformPaths
 from hwnas.training.tasks.classification import CrossEntropy
 from hwnas.training.trained import load_supernet
 from hwnas.training.weights import learning_rate_at

@@ -21,7 +21,7 @@ from hwnas.training.config import TrainConfig
 from hwnas.training.learners.network import NetworkConfig, load_teacher
 from hwnas.training.log import read_log
 from hwnas.training.loop import run_training
-from hwnas.training.sampling.sandwich import largest_arch
+from hwnas.training.sampling import largest_arch
 from hwnas.training.tasks.classification import ClassificationConfig
 from hwnas.training.trained import load_supernet
 from tests.conftest import SMALL_SPACE
@@ -149,7 +149,8 @@ def supernet_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_largest_of_a_supernet_teaches(supernet_run: Path, tmp_path: Path) -> None:
     trained = load_supernet(supernet_run)
-    teacher = load_teacher(supernet_run, trained.data, "cpu")
+    teacher, sha256 = load_teacher(supernet_run, trained.data, "cpu")
+    assert sha256 == trained.sha256
     assert teacher.choices == largest_arch(trained.supernet.space)
     assert not any(p.requires_grad for p in teacher.parameters())
     student = f"{supernet_run.parent / 'space.yaml'}:0,0,0,0,0,0"

@@ -23,8 +23,8 @@ from hwnas.space.arch import parse_arch
 from hwnas.space.chain import ChainSpace
 from hwnas.training.config import Count, Share, TrainConfig
 from hwnas.training.gradients import Passes, TrainedPath, accumulate
-from hwnas.training.learners.base import Learner, LearnerConfig, TermLoss
-from hwnas.training.sampling.sandwich import largest_arch
+from hwnas.training.learners import Learner, LearnerConfig, TermLoss
+from hwnas.training.sampling import largest_arch
 from hwnas.training.tasks import TASKS
 from hwnas.training.trained import load_supernet
 
@@ -63,13 +63,12 @@ class NetworkLearner(Learner):
         self._own = own
         network = _network(own, config.seed)
         self.task = TASKS.get(config.task.kind)(config, network.space.resolution)
-        self._before = network.info
         self.module: Network = _with_outputs(network, self.task.outputs, config.seed)
         self._teacher: Network | None = None
         self._taught_by: dict[str, str] = {}
         if own.teacher is not None:
-            self._teacher = load_teacher(own.teacher, self.task.data, config.device)
-            self._taught_by = _origin_of_teacher(own.teacher)
+            self._teacher, sha256 = load_teacher(own.teacher, self.task.data, config.device)
+            self._taught_by = {"teacher": own.teacher.resolve().name, "teacher_sha256": sha256}
         described = f"{self.module.space.fingerprint} {self.module.choices} {self.module.space.inherits}"
         self.fingerprint = hashlib.sha256(described.encode()).hexdigest()
 
@@ -90,8 +89,8 @@ class NetworkLearner(Learner):
         network = self.module.cpu()
         network.info = ModelInfo(
             data=data.spec, labels=data.classes, preprocessing=data.preprocessing, accuracy=accuracy,
-            made_from={**self._before.made_from, **self._taught_by, "data_sha256": data.fingerprint},
-            searched=self._before.searched,
+            made_from={**network.info.made_from, **self._taught_by, "data_sha256": data.fingerprint},
+            searched=network.info.searched,
         )  # fmt: skip
         save_model(network, run / "model")
 
@@ -136,12 +135,15 @@ def _with_outputs(network: Network, outputs: int, seed: int) -> Network:
     fresh = Network(space, network.choices, seed=seed)
     kept = {k: v for k, v in network.state_dict().items() if not k.startswith("head.classifier.")}
     fresh.load_state_dict(kept, strict=False)
-    fresh.stabilizers = network.stabilizers
+    fresh.stabilizers, fresh.info = network.stabilizers, network.info
     return fresh
 
 
-def load_teacher(folder: Path, data: Data, device: str) -> Network:
+def load_teacher(folder: Path, data: Data, device: str) -> tuple[Network, str]:
     """A frozen network to learn from: a MODEL folder's, or a trained supernet's largest with statistics of its own.
+
+    Returns:
+        It, and the SHA-256 of the weights that ``folder`` holds.
 
     Raises:
         CheckpointError, ModelError: ``folder`` holds neither.
@@ -150,20 +152,12 @@ def load_teacher(folder: Path, data: Data, device: str) -> Network:
     if (folder / "supernet.json").exists():
         trained = load_supernet(folder)
         _check(folder, trained.info.data.labels, trained.supernet.space, data)
-        teacher = Evaluator(trained.supernet, data).derive(largest_arch(trained.supernet.space))
+        teacher, sha256 = Evaluator(trained.supernet, data).derive(largest_arch(trained.supernet.space)), trained.sha256
     else:
         teacher = load_model(folder)
         _check(folder, teacher.info.labels, teacher.space, data)
-    return channels_last(teacher.to(device)).eval().requires_grad_(False)
-
-
-def _origin_of_teacher(folder: Path) -> dict[str, str]:
-    """Name and hash of a teacher, for what a network was made from."""
-    name = "supernet.safetensors" if (folder / "supernet.json").exists() else "weights.safetensors"
-    return {
-        "teacher": folder.resolve().name,
-        "teacher_sha256": hashlib.sha256((folder / name).read_bytes()).hexdigest(),
-    }
+        sha256 = str(teacher.info.weights_sha256)
+    return channels_last(teacher.to(device)).eval().requires_grad_(False), sha256
 
 
 def _check(folder: Path, labels: tuple[str, ...] | None, space: ChainSpace, data: Data) -> None:

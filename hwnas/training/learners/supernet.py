@@ -19,9 +19,8 @@ from hwnas.space.arch import Arch
 from hwnas.space.registry import get_space
 from hwnas.training.config import Count, Share, TrainConfig
 from hwnas.training.gradients import Passes, TrainedPath, accumulate
-from hwnas.training.learners.base import Learner, LearnerConfig, TermLoss
+from hwnas.training.learners import Learner, LearnerConfig, TermLoss
 from hwnas.training.sampling import SAMPLERS
-from hwnas.training.sampling.base import spread_of_counts
 from hwnas.training.tasks import TASKS
 from hwnas.training.trained import read_supernet_info, save_supernet
 
@@ -121,7 +120,7 @@ class SupernetLearner(Learner):
         return Facts(
             accuracy=self._accuracy(),
             updates_per_choice=tuple(tuple(counts.tolist()) for counts in self._sampler.counts),
-            spread_of_counts=spread_of_counts(self._sampler),
+            spread_of_counts=max(int(np.ptp(counts)) for counts in self._sampler.counts),
         )
 
     def _accuracy(self) -> dict[str, float]:

@@ -11,7 +11,7 @@ from hwnas.data.augment import resize_px
 from hwnas.data.load import load_data
 from hwnas.evaluation.metrics import Tally, Top1
 from hwnas.training.config import Count, Fraction, TrainConfig
-from hwnas.training.tasks.base import TaskConfig
+from hwnas.training.tasks import TaskConfig
 
 
 class ClassificationConfig(TaskConfig):

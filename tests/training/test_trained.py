@@ -18,8 +18,7 @@ from hwnas.errors import CheckpointError, DataError
 from hwnas.evaluation.accuracy import Evaluator
 from hwnas.nn.process import threads
 from hwnas.training.loop import run_training
-from hwnas.training.supernet_accuracy import SupernetAccuracy
-from hwnas.training.trained import load_supernet
+from hwnas.training.trained import SupernetAccuracy, load_supernet
 from tests.conftest import SMALL_SPACE
 from tests.training.training_cases import folder_of_images, short
 
