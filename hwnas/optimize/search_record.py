@@ -10,13 +10,13 @@ from hwnas.optimize.problem import Problem
 from hwnas.records.search import (
     Baseline,
     FailedArch,
-    Quantile,
     SearchedSupernet,
     SearchedTable,
     SearchObjective,
     SearchRecord,
     SearchSettings,
 )
+from hwnas.tables.table import Quantile
 
 if TYPE_CHECKING:
     from hwnas.optimize.driver import SearchResult

@@ -8,13 +8,12 @@ import numpy.typing as npt
 from hwnas.arrays import Values
 from hwnas.errors import MissingOpError, TableError
 from hwnas.graph.graph import Op
-from hwnas.prediction.calibrate import Quantile, calibration_of
+from hwnas.prediction.calibrate import ANY, calibration_of, op_class
 from hwnas.prediction.interpolate import Estimate, KernelModel
 from hwnas.prediction.lowered import LayerSum
-from hwnas.prediction.op_counts import ANY, op_class
 from hwnas.space.space import Space
 from hwnas.space.transitions import Steps
-from hwnas.tables.table import Calibration, LatencyTable
+from hwnas.tables.table import Calibration, LatencyTable, Quantile
 
 
 class LatencyPredictor:

@@ -15,7 +15,7 @@ import numpy as np
 
 from hwnas.arrays import Archs, Values
 from hwnas.errors import ModelError, TableError
-from hwnas.prediction.calibrate import Quantile, calibrate, fit, measured_networks
+from hwnas.prediction.calibrate import calibrate, fit, measured_networks
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.profiling.measure import check_threads, device_of, measure_models
 from hwnas.profiling.plan import network_model, prepared, reader
@@ -25,7 +25,7 @@ from hwnas.progress import Progress
 from hwnas.runtimes.base import Runtime
 from hwnas.runtimes.registry import get_runtime
 from hwnas.space.space import Space
-from hwnas.tables.table import AddedNetwork, Latency, LatencyTable
+from hwnas.tables.table import AddedNetwork, Latency, LatencyTable, Quantile
 
 _REFERENCES = 8
 
@@ -122,7 +122,7 @@ class TableMeter:
         self.failed |= {c: failed[c, False] for c in wanted if (c, False) in failed}
         before = [network for network in self.table.added if network.choices not in new]
         self.table = calibrate(replace(self.table, added=(*before, *new.values())), self._space)
-        return np.array([[_value(new[c], q) if c in new else np.nan for q in self._quantiles.values()] for c in wanted])
+        return np.array([[new[c].at_ms(q) if c in new else np.nan for q in self._quantiles.values()] for c in wanted])
 
     def predict(self, archs: Archs) -> Values:
         """(N, J) ms of (N, L) archs by the refitted table."""
@@ -160,7 +160,3 @@ class TableMeter:
             drift=round(drift, 6),
             started=started,
         )
-
-
-def _value(latency: Latency, quantile: Quantile) -> float:
-    return latency.p50_ms if quantile == "p50" else latency.p90_ms

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, NonNegativeInt, model_validator
 
 from hwnas.errors import ConfigError, ModelError
 from hwnas.graph.graph import Graph, Op, expanded
@@ -23,11 +23,11 @@ from hwnas.runtimes.base import Runtime
 from hwnas.space.ref import SpaceRef
 from hwnas.space.space import Space
 from hwnas.tables.device import Conditions
-from hwnas.tables.ops import OpField
+from hwnas.tables.table import OpField
 from hwnas.version import __version__
 
 _Kept = TypeVar("_Kept")
-_Choices = tuple[Annotated[int, Field(ge=0)], ...]
+_Choices = tuple[NonNegativeInt, ...]
 _MOST = 1e9  # rounds, runs or seconds
 
 
@@ -76,7 +76,7 @@ class Plan(Record):
     space: SpaceRef
     conditions: Conditions
     effort: Annotated[Effort, BeforeValidator(_complete), AfterValidator(_possible)]
-    seed: Annotated[int, Field(ge=0)]
+    seed: NonNegativeInt
     hwnas: str
     ops: tuple[OpField, ...]
     networks: tuple[_Choices, ...]

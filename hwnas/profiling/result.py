@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, NamedTuple
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from hwnas.errors import InputError, KitError, SpaceError
 from hwnas.files import read_json
@@ -16,14 +16,13 @@ from hwnas.graph.graph import Op
 from hwnas.profiling.kit_file import KIT_SCHEMA, canonical, seal
 from hwnas.profiling.plan import Entry, Plan, Whole
 from hwnas.profiling.run import RESULT_SCHEMA
-from hwnas.record import FileRecord, Record
+from hwnas.record import FileRecord, Record, ShortText
 from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
 from hwnas.tables.device import Device
 from hwnas.tables.protocol import MachineState, Protocol, Share
 from hwnas.tables.table import Latency, LatencyTable, MeasuredNetwork
 
-_Text = Annotated[str, Field(min_length=1, max_length=200)]
 _MOST_BYTES = 1 << 28
 _EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -43,12 +42,12 @@ class Failure(Record):
 class MeasuredOn(Record):
     """The part of a `Device` that only the device knows."""
 
-    hardware: _Text
-    cores: Annotated[int, Field(gt=0)]
-    os: _Text
-    clocks: _Text
-    runtime: _Text
-    runtime_version: _Text
+    hardware: ShortText
+    cores: PositiveInt
+    os: ShortText
+    clocks: ShortText
+    runtime: ShortText
+    runtime_version: ShortText
     options: Mapping[str, str]
 
 
@@ -60,15 +59,15 @@ class Result(FileRecord):
     ERROR: ClassVar[type[InputError]] = KitError
 
     device: MeasuredOn
-    python: _Text
+    python: ShortText
     started: Annotated[str, AfterValidator(_utc)]
-    seconds: Annotated[float, Field(ge=0)]
-    rounds: Annotated[int, Field(gt=0)]
-    reference: Annotated[int, Field(ge=0)]
+    seconds: NonNegativeFloat
+    rounds: PositiveInt
+    reference: NonNegativeInt
     confidence_95: Share
     unsteadiness_90: Share
-    drift: Annotated[float, Field(gt=0)]
-    clock_steps: Annotated[int, Field(ge=0)]
+    drift: PositiveFloat
+    clock_steps: NonNegativeInt
     affinity: tuple[int, ...]
     before: MachineState
     after: MachineState
@@ -80,7 +79,7 @@ class KitModel(Record):
 
     file: str
     sha256: str
-    bytes: Annotated[int, Field(ge=0)]
+    bytes: NonNegativeInt
     input_chw: tuple[int, ...]
 
 

@@ -6,18 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from hwnas.record import FileRecord, Record
-from hwnas.records.model import Searched, SizedArch
+from hwnas.record import FileRecord, Fraction, Record, Sha256
+from hwnas.records.model import Count, Pixels, Searched, SizedArch
 from hwnas.records.target import PlainName, Target
 from hwnas.tables.device import Device
 from hwnas.tables.table import Latency
 
 MANIFEST = "manifest.json"
-
-_Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-_Share = Annotated[float, Field(ge=0, le=1)]
-_Count = Annotated[int, Field(ge=0, le=2**60)]
-_Pixels = Annotated[int, Field(ge=1, le=2**16)]
 
 
 class Parity(Record):
@@ -37,8 +32,8 @@ class Parity(Record):
     max_relative: float
     cosine: float
     sqnr_db: float | None
-    top1_agreement: _Share
-    images: _Count
+    top1_agreement: Fraction
+    images: Count
     inputs: str
 
 
@@ -81,16 +76,16 @@ class ExportedFile(Record):
     target: str
     settings: Target
     files: Annotated[tuple[PlainName, ...], Field(min_length=1)]
-    bytes: _Count
+    bytes: Count
     input: InputSpec
-    opset: _Count
-    ir_version: _Count
-    precisions: dict[str, _Count]
+    opset: Count
+    ir_version: Count
+    precisions: dict[str, Count]
     notes: tuple[str, ...]
     parity: Parity
     recheck: Parity
-    accuracy_before: _Share | None
-    accuracy_after: _Share | None
+    accuracy_before: Fraction | None
+    accuracy_after: Fraction | None
     lacks: str | None
     latency: Latency | None
     fp32_ms: float | None
@@ -126,13 +121,13 @@ class ArtifactRecord(FileRecord, SizedArch):
     REMEDY = "export it again"
 
     hwnas: str
-    input_chw: tuple[_Pixels, _Pixels, _Pixels]
-    accuracy: dict[str, _Share]
+    input_chw: tuple[Pixels, Pixels, Pixels]
+    accuracy: dict[str, Fraction]
     data: str | None
     made_from: dict[str, str]
     searched: Searched | None
     files: tuple[ExportedFile, ...]
-    sha256: dict[PlainName, _Sha256]
+    sha256: dict[PlainName, Sha256]
 
     @model_validator(mode="after")
     def _every_file_has_a_hash(self) -> ArtifactRecord:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import Field
+from pydantic import PositiveFloat
 
 from hwnas.record import FileRecord, Record
 from hwnas.records.artifact import Parity
@@ -88,6 +86,6 @@ class BenchRecord(FileRecord):
     results: tuple[BenchRow, ...]
     fastest: tuple[Fastest, ...]
     lacking: tuple[Lacking, ...]
-    drift: Annotated[float, Field(gt=0)] | None
+    drift: PositiveFloat | None
     confidence_95: float
     unsteadiness_90: float

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 from pydantic import Field
 
-from hwnas.record import FileRecord, Record
+from hwnas.record import FileRecord, Fraction, Record
 from hwnas.space.arch import Arch
 from hwnas.space.ref import SpaceRef
 from hwnas.space.registry import get_space
@@ -53,7 +52,7 @@ class DemoRecord(Record):
     front: tuple[dict[str, float], ...]
     artifact: Path
     report: Path
-    accuracy: Annotated[float, Field(ge=0, le=1)]
+    accuracy: Fraction
     budget_ms: float
     predicted_when_searched_ms: float
     drift: float

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
 
-from hwnas.record import FileRecord, Record
+from hwnas.record import FileRecord, Fraction, Record, Sha256
 from hwnas.space.chain import ChainSpace
 from hwnas.space.ref import SpaceRef
 from hwnas.space.registry import get_space
 
-_Milliseconds = Annotated[float, Field(gt=0)]
-_Share = Annotated[float, Field(ge=0, le=1)]
-_Count = Annotated[int, Field(ge=0, le=2**60)]
-_Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-_Pixels = Annotated[int, Field(ge=1, le=2**16)]
+Count = Annotated[int, Field(ge=0, le=2**60)]
+Pixels = Annotated[int, Field(ge=1, le=2**16)]
 
 
 class Preprocessing(Record):
@@ -30,14 +27,14 @@ class Preprocessing(Record):
         mean, std: per channel, of pixels in that range.
     """
 
-    resolution: _Pixels
+    resolution: Pixels
     resize: str
-    resize_px: _Pixels
+    resize_px: Pixels
     channel_order: Literal["RGB"] = "RGB"
     layout: Literal["NCHW"] = "NCHW"
     range: tuple[float, float] = (0.0, 1.0)
     mean: tuple[float, ...]
-    std: tuple[Annotated[float, Field(gt=0)], ...]
+    std: tuple[PositiveFloat, ...]
 
 
 class OnDevice(Record):
@@ -54,11 +51,11 @@ class OnDevice(Record):
 
     table: str
     device: str | None
-    budget_ms: _Milliseconds | None
-    predicted_ms: _Milliseconds
-    low_ms: _Milliseconds | None
-    high_ms: _Milliseconds | None
-    measured_ms: _Milliseconds | None
+    budget_ms: PositiveFloat | None
+    predicted_ms: PositiveFloat
+    low_ms: PositiveFloat | None
+    high_ms: PositiveFloat | None
+    measured_ms: PositiveFloat | None
 
 
 class Searched(Record):
@@ -72,8 +69,8 @@ class Searched(Record):
     """
 
     strategy: str
-    evaluations: Annotated[int, Field(ge=0)]
-    seed: Annotated[int, Field(ge=0)]
+    evaluations: NonNegativeInt
+    seed: NonNegativeInt
     devices: tuple[OnDevice, ...]
 
 
@@ -86,7 +83,7 @@ class ResolvedStabilizers(Record):
         kept: whether it is a layer of its own there, since there is a residual on both sides; else it is folded in.
     """
 
-    layer: Annotated[int, Field(ge=0)]
+    layer: NonNegativeInt
     place: str
     kept: bool
 
@@ -111,11 +108,11 @@ class ModelInfo(Record):
     data: str | None = None
     labels: tuple[str, ...] | None = None
     preprocessing: Preprocessing | None = None
-    accuracy: dict[str, _Share] = Field(default_factory=dict)
-    parity: Annotated[float, Field(ge=0)] | None = None
+    accuracy: dict[str, Fraction] = Field(default_factory=dict)
+    parity: NonNegativeFloat | None = None
     made_from: dict[str, str] = Field(default_factory=dict)
     searched: Searched | None = None
-    weights_sha256: _Sha256 | None = None
+    weights_sha256: Sha256 | None = None
 
     @classmethod
     def of_random(cls, seed: int) -> ModelInfo:
@@ -135,8 +132,8 @@ class SizedArch(Record):
     space: SpaceRef
     choices: tuple[int, ...]
     stabilizers: tuple[ResolvedStabilizers, ...]
-    madds: _Count
-    params: _Count
+    madds: Count
+    params: Count
 
     @property
     def keeps_stabilizers(self) -> bool:
@@ -160,4 +157,4 @@ class ModelRecord(FileRecord, SizedArch):
     REMEDY = "derive or train it again"
 
     info: ModelInfo
-    weights_sha256: _Sha256
+    weights_sha256: Sha256

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 from pydantic import Field, GetCoreSchemaHandler, NonNegativeFloat, NonNegativeInt, PositiveFloat, model_validator
@@ -16,8 +16,8 @@ from hwnas.space.arch import Arch
 from hwnas.space.chain import ChainSpace
 from hwnas.space.ref import SpaceRef
 from hwnas.space.registry import get_space
+from hwnas.tables.table import Quantile
 
-Quantile = Literal["p50", "p90"]
 _Index = Annotated[int, Field(ge=0, le=2**31)]
 
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import Field, JsonValue
+from pydantic import JsonValue
 
 from hwnas.errors import CheckpointError, DataError
-from hwnas.record import FileRecord, Record
+from hwnas.record import FileRecord, Fraction, Record
 from hwnas.records.model import Preprocessing
 from hwnas.space.ref import SpaceRef
-
-_Accuracy = Annotated[float, Field(ge=0, le=1)]
 
 
 class TrainRecord(Record):
@@ -28,7 +26,7 @@ class TrainRecord(Record):
 
     run: Path
     result: Path
-    accuracy: dict[str, _Accuracy]
+    accuracy: dict[str, Fraction]
 
 
 Run = TrainRecord | Path | str
@@ -145,5 +143,5 @@ class SupernetRecord(FileRecord):
     stabilizers: bool
     data: TrainedOn
     task: str
-    accuracy: dict[str, _Accuracy]
+    accuracy: dict[str, Fraction]
     weights_sha256: str

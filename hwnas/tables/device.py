@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
 
-from pydantic import Field
+from pydantic import PositiveInt
 
-from hwnas.record import Record, Settings
-
-_Text = Annotated[str, Field(min_length=1, max_length=200)]
+from hwnas.record import Record, Settings, ShortText
 
 
 class Conditions(Settings):
@@ -22,11 +19,11 @@ class Conditions(Settings):
         batch: images per inference.
     """
 
-    runtime: _Text
+    runtime: ShortText
     options: Mapping[str, str] = {}
-    precision: _Text = "fp32"
-    threads: Annotated[int, Field(gt=0)] = 1
-    batch: Annotated[int, Field(gt=0)] = 1
+    precision: ShortText = "fp32"
+    threads: PositiveInt = 1
+    batch: PositiveInt = 1
 
 
 class Device(Record):
@@ -44,16 +41,16 @@ class Device(Record):
         clocks: what is known of frequencies and their governor; ``unknown`` where the system doesn't tell.
     """
 
-    hardware: _Text
-    cores: Annotated[int, Field(gt=0)]
-    os: _Text
-    runtime: _Text
-    runtime_version: _Text
+    hardware: ShortText
+    cores: PositiveInt
+    os: ShortText
+    runtime: ShortText
+    runtime_version: ShortText
     options: Mapping[str, str] = {}
-    precision: _Text
-    threads: Annotated[int, Field(gt=0)]
-    batch: Annotated[int, Field(gt=0)]
-    clocks: _Text
+    precision: ShortText
+    threads: PositiveInt
+    batch: PositiveInt
+    clocks: ShortText
 
     @property
     def conditions(self) -> Conditions:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from hwnas.record import Record
+from hwnas.record import Record, Sha256
 
 Share = Annotated[float, Field(ge=0, le=1e3)]
-_Number = Annotated[float, Field(ge=0)]
 
 
 class MachineState(Record):
@@ -24,13 +23,13 @@ class MachineState(Record):
         battery_percent: of the battery it runs on.
     """
 
-    load: _Number | None = None
-    clock_mhz: _Number | None = None
-    throttled: _Number | None = None
-    busy_s: _Number | None = None
-    stolen_s: _Number | None = None
+    load: NonNegativeFloat | None = None
+    clock_mhz: NonNegativeFloat | None = None
+    throttled: NonNegativeFloat | None = None
+    busy_s: NonNegativeFloat | None = None
+    stolen_s: NonNegativeFloat | None = None
     temperature_c: float | None = None
-    battery_percent: _Number | None = None
+    battery_percent: NonNegativeFloat | None = None
 
 
 class Protocol(Record):
@@ -55,19 +54,19 @@ class Protocol(Record):
         hwnas: version that measured.
     """
 
-    rounds: Annotated[int, Field(gt=0)]
-    runs_per_round: Annotated[int, Field(gt=0)]
-    warmup_runs: Annotated[int, Field(ge=0)]
+    rounds: PositiveInt
+    runs_per_round: PositiveInt
+    warmup_runs: NonNegativeInt
     confidence_asked: Share
     confidence_95: Share
     unsteadiness_90: Share
-    drift: Annotated[float, Field(gt=0)]
-    clock_steps: Annotated[int, Field(ge=0)]
+    drift: PositiveFloat
+    clock_steps: NonNegativeInt
     reference: str
     affinity: tuple[int, ...]
     before: MachineState
     after: MachineState
-    seconds: _Number
+    seconds: NonNegativeFloat
     seed: int
     started: str
     python: str
@@ -92,7 +91,7 @@ class Provenance(Record):
     """
 
     file: str
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    sha256: Sha256
     format: str
     unit: Literal["ms", "us", "s"]
     note: str
