@@ -9,11 +9,10 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from hwnas.errors import ConfigError
-from hwnas.profiling import machine
 from hwnas.profiling.machine import usable_cores
 from hwnas.profiling.plan import Plan, models, reader
 from hwnas.profiling.result import table_of
-from hwnas.profiling.run import Model, measure_loaded, run_plan
+from hwnas.profiling.run import Model, device_facts, measure_loaded, run_plan
 from hwnas.profiling.timer import Effort
 from hwnas.progress import Progress
 from hwnas.runtimes.base import Runtime
@@ -108,8 +107,7 @@ def conditions_of(runtime: Runtime, *, threads: int = 1, precision: str = "fp32"
 
 def device_of(runtime: Runtime, conditions: Conditions) -> Device:
     """This machine as ``runtime`` uses it under these conditions."""
-    described = machine.describe() | ({"hardware": name} if (name := runtime.accelerator()) else {})
-    return Device(**described, runtime_version=runtime.version(), **dict(conditions))
+    return Device(**{**device_facts(runtime), **dict(conditions)})
 
 
 def check_threads(threads: int) -> None:
