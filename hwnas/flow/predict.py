@@ -14,8 +14,8 @@ from hwnas.errors import ArchError
 from hwnas.flow.open import open_table
 from hwnas.graph.graph import Op
 from hwnas.prediction.latency import LatencyPredictor
+from hwnas.prediction.lowered import model_mb, peak_activation_mb
 from hwnas.prediction.merge import merge
-from hwnas.prediction.size import model_mb, peak_activation_mb
 from hwnas.space.arch import Arch, parse_arch
 from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space

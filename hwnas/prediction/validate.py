@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,8 +21,6 @@ from hwnas.progress import Progress
 from hwnas.runtimes.base import Runtime
 from hwnas.space.space import Space
 from hwnas.tables.table import LatencyTable
-
-_REFERENCES = 8
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,6 @@ class Validation:
         madds_mape, madds_spearman: the same for multiply-adds, calibrated to fit these very networks best.
         drift: how much longer the table's own networks take now (median ratio); None for networks that were measured
             in the table's own rounds.
-        networks: each of them.
     """
 
     mape: float
@@ -97,12 +94,11 @@ def validate(
     """
     predictor = LatencyPredictor(table, space)
     rng = np.random.default_rng(seed)
-    known = [n.choices for n in table.networks]
-    fitted = [*known, *(n.choices for n in table.added)]
-    archs = [tuple(arch) for arch in draw_unknown(space, networks, rng, fitted).tolist()]
-    conditions = table.device.conditions
+    known = [n.choices for n in (*table.networks, *table.added)]
+    archs = [tuple(arch) for arch in draw_unknown(space, networks, rng, known).tolist()]
+    conditions, own = table.device.conditions, table.references
     models: dict[tuple[tuple[int, ...], int], Callable[[], Model]] = {}
-    for index, arch in enumerate(wanted := [*archs, *known[:_REFERENCES]]):
+    for index, arch in enumerate(wanted := [*archs, *own]):
         read = reader(prepared(network_model(space, arch), runtime, conditions.precision))
         models |= {(arch, copy): read for copy in ((0, 1) if arch in archs else (0,))}
         if progress:
@@ -112,19 +108,16 @@ def validate(
         raise ModelError(next(iter(measured.failed.values())))
     latency = measured.latency
     first_ms, again_ms = (np.array([latency[arch, copy].p50_ms for arch in archs]) for copy in (0, 1))
-    drift = table.drift({arch: latency[arch, 0].p50_ms for arch in known[:_REFERENCES]})
+    drift = table.drift({arch: latency[arch, 0].p50_ms for arch in own})
     return compare(predictor, np.array(archs), first_ms, again_ms, drift)
 
 
-def draw_unknown(
-    space: Space, count: int, rng: np.random.Generator, known: list[tuple[int, ...]] | None = None
-) -> Archs:
+def draw_unknown(space: Space, count: int, rng: np.random.Generator, known: Collection[tuple[int, ...]]) -> Archs:
     """``count`` different random archs (count, L) that aren't among ``known``.
 
     Raises:
         TableError: the space hasn't as many.
     """
-    known = known or []
     if space.size < count + len(known):
         raise TableError(f"{space.name} has {space.size} archs, too few to draw {count} that the table doesn't know")
     drawn: dict[tuple[int, ...], None] = {}

@@ -24,8 +24,6 @@ class Parity(Record):
         cosine: least cosine between an input's logits and PyTorch's.
         sqnr_db: see :func:`hwnas.artifacts.parity.sqnr_db`.
         top1_agreement: share of inputs with the same first class.
-        images: how many inputs were compared.
-        inputs: where they came from.
     """
 
     max_abs: float
@@ -38,13 +36,7 @@ class Parity(Record):
 
 
 class InputSpec(Record):
-    """The one input of a model file.
-
-    Attributes:
-        name: in the graph.
-        type: of its elements; uint8 where the preprocessing is part of the graph.
-        layout: of its axes.
-    """
+    """The one input of a model file; uint8 where the preprocessing is part of the graph."""
 
     name: str
     type: Literal["float32", "float16", "uint8"]
@@ -55,12 +47,7 @@ class ExportedFile(Record):
     """What was made for one target.
 
     Attributes:
-        target: its name.
-        settings: the whole target.
         files: names in the folder; the first is the one to load.
-        bytes: of all of them.
-        input: what it takes.
-        opset, ir_version: of the ONNX graph that it is, or was made of.
         precisions: {precision: layers with weights that compute in it}, read back from the file or its session.
         notes: what a person should know of how it was made, such as what stayed in float and why.
         parity: against the PyTorch network; of the graph that the file was made of where ``lacks`` says so.
@@ -70,7 +57,6 @@ class ExportedFile(Record):
         latency: one thread, the target's smallest batch, when it was exported; None where ``lacks`` says why.
         fp32_ms: median of the same format in fp32, timed in the same rounds.
         memory_mb: peak of what loading it and one inference add to a process; None where the system doesn't tell.
-        device: that timed it.
     """
 
     target: str
@@ -107,13 +93,8 @@ class ArtifactRecord(FileRecord, SizedArch):
     """``manifest.json``.
 
     Attributes:
-        hwnas: version that wrote it.
-        input_chw: channels, and height and width in pixels.
-        accuracy: of the network, by name.
-        data: the data set it was trained on; None for random or released weights.
         made_from: names and SHA-256 of what the network came from.
-        searched: what the search that found it asked for and predicted.
-        files: of each target.
+        data: the data set it was trained on; None for random or released weights.
         sha256: of every other file of the folder, by name.
     """
 
@@ -140,9 +121,7 @@ class Verdict(Record):
     """What the checks of one file gave.
 
     Attributes:
-        parity: None where there was nothing to compare.
         accuracy_before, accuracy_after: of PyTorch's network and of the file on the same images; None without labels.
-        failures: checks that were missed, in words.
     """
 
     parity: Parity | None
@@ -164,7 +143,6 @@ class Finding(Record):
     """What one check gave.
 
     Attributes:
-        about: a file, a target, or a part of the manifest.
         passed: None where it couldn't be checked here.
         text: what was found, in words, in one line.
     """

@@ -34,16 +34,11 @@ class DemoRecord(Record):
     """What the demo found.
 
     Attributes:
-        space, choices: the winner.
         front: of each arch on the front its values, by objective, in the order of the search.
-        front_choices: of each arch on the front.
-        artifact, report: where they are.
         accuracy: of the winner, fine-tuned, on images it has never seen.
-        budget_ms: that was searched under.
         predicted_when_searched_ms: of the winner, by the table as it was.
         drift: how much longer the table's own networks took when the winner was timed.
         predicted_ms, low_ms, high_ms: of the winner with this drift, and its 90 % interval.
-        measured_ms: of the winner.
     """
 
     space: SpaceRef

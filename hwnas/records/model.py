@@ -22,7 +22,6 @@ class Preprocessing(Record):
         resolution: height and width of the input in pixels.
         resize: what is done to an image before its centre is taken, in words.
         resize_px: what its shorter side is resized to.
-        channel_order, layout: of the input.
         range: of pixels before they are normalised.
         mean, std: per channel, of pixels in that range.
     """
@@ -41,10 +40,8 @@ class OnDevice(Record):
     """What a search knew of the network's latency on one device.
 
     Attributes:
-        table: name of the latency table's file.
         device: that it was measured on; None where the table isn't at hand any more.
         budget_ms: that the search kept to.
-        predicted_ms: by the table.
         low_ms, high_ms: the interval that holds 90 % of networks.
         measured_ms: after the search, in the table's terms.
     """
@@ -59,14 +56,7 @@ class OnDevice(Record):
 
 
 class Searched(Record):
-    """The search that found a network.
-
-    Attributes:
-        strategy: its name.
-        evaluations: archs that it evaluated.
-        seed: of everything random in it.
-        devices: in the order of its tables.
-    """
+    """The search that found a network; ``devices`` are in the order of its tables."""
 
     strategy: str
     evaluations: NonNegativeInt
@@ -121,13 +111,7 @@ class ModelInfo(Record):
 
 
 class SizedArch(Record):
-    """An arch, what became of its stabilizers, and how large the network is.
-
-    Attributes:
-        space, choices: the arch.
-        stabilizers: what became of each run.
-        madds, params: BN's scale and shift included.
-    """
+    """An arch, what became of each run of its stabilizers, and how large the network is (BN's scale and shift too)."""
 
     space: SpaceRef
     choices: tuple[int, ...]

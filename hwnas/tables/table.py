@@ -242,6 +242,11 @@ class LatencyTable:
             raise TableError("the table covers no space; it came from another tool")
         return get_space(self.space)
 
+    @property
+    def references(self) -> tuple[tuple[int, ...], ...]:
+        """Choices of a few of its own networks: timed again, they tell the machine's drift."""
+        return tuple(network.choices for network in self.networks[:8])
+
     def drift(self, now_ms: Mapping[tuple[int, ...], float]) -> float | None:
         """How much longer the table's own networks take now than when it was made: the median of the ratios.
 
