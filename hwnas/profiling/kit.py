@@ -64,9 +64,7 @@ class Kit:
     """A built kit.
 
     Attributes:
-        data: the file.
         sha256: of its description: what its results name it by.
-        entries: that it measures.
         failed: of those, how many the runtime can't have.
     """
 

@@ -49,13 +49,8 @@ def measure_models(
 ) -> Latencies[_Key]:
     """Latency of each prepared model, all in the same interleaved rounds, with random inputs.
 
-    Args:
-        readers: of the models, each called when it is loaded, so that one at a time is in memory as a file.
-        runtime: that of the conditions.
-        conditions: how to run them.
-        rng: of inputs and orders.
-        effort: how long.
-        progress: called while loading and measuring.
+    Each of ``readers`` is called when its model is loaded, so that one at a time is in memory as a file. ``runtime`` is
+    that of the conditions.
 
     Raises:
         ConfigError: more threads than processors.

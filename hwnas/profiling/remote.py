@@ -42,12 +42,7 @@ def check_python(transport: Transport, python: str) -> None:
 def measure_on(transport: Transport, kit: Kit, result: Path, *, python: str, on_line: Tell) -> None:
     """Run a kit on another machine and fetch its result, or what an earlier call had to leave undone of both.
 
-    Args:
-        transport: the way there.
-        kit: what to run.
-        result: the file to write here.
-        python: name or path of Python there.
-        on_line: gets each line that the kit tells.
+    ``on_line`` gets each line that the kit tells.
 
     Raises:
         ConfigError: the machine can't be reached as asked.

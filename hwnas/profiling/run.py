@@ -118,12 +118,8 @@ def run_plan(
 ) -> dict[str, Any]:
     """Measure what ``plan`` (see :class:`hwnas.profiling.plan.Plan`) asks for.
 
-    Args:
-        plan: plain values.
-        models: reads the model of each of the plan's entries.
-        runtime: the plan's.
-        journal: keeps each round, and has those of an earlier process.
-        progress: called while loading and measuring.
+    ``models`` read the model of each of the plan's entries; ``journal`` keeps each round, and has those of an earlier
+    process.
 
     Returns:
         Plain values for JSON, see :class:`hwnas.profiling.result.Result`: each entry's statistics in milliseconds or

@@ -27,17 +27,13 @@ class Conditions(Settings):
 
 
 class Device(Record):
-    """Hardware, operating system, runtime and how it was asked to run.
+    """Hardware, operating system, runtime and how it was asked to run, as in `Conditions`.
 
     Attributes:
         hardware: processor or accelerator, as its maker calls it.
         cores: logical processors that the measuring process could use.
         os: system and machine, as ``Linux x86_64``.
-        runtime, runtime_version: what ran the network.
         options: of the runtime, those that it chose by itself included.
-        precision: of the arithmetic, as ``fp32``.
-        threads: that one inference used.
-        batch: images per inference.
         clocks: what is known of frequencies and their governor; ``unknown`` where the system doesn't tell.
     """
 

@@ -33,25 +33,16 @@ class MachineState(Record):
 
 
 class Protocol(Record):
-    """How the table was measured; see :mod:`hwnas.profiling.timer`.
+    """How the table was measured; what isn't said here is in :mod:`hwnas.profiling.timer`.
 
     Attributes:
-        rounds: passes over all entries, in a new random order each.
-        runs_per_round: timed runs of an entry in one pass.
-        warmup_runs: untimed runs of an entry before the first round.
         confidence_asked, confidence_95: relative half-width of the 95 % confidence interval that every entry's median
             was to have, and that the least known one has.
-        unsteadiness_90: how much the machine's speed changed meanwhile.
-        drift: how much longer the reference took at the end than at the beginning (ratio).
-        clock_steps: runs repeated because the clock went backwards or stood still.
         reference: what was timed between all others to know the machine's speed.
         affinity: logical processors that the process could use.
         before, after: how the machine was doing.
-        seconds: that loading and measuring took.
         seed: of the order and of the networks.
         started: UTC, ISO 8601.
-        python: version that measured.
-        hwnas: version that measured.
     """
 
     rounds: PositiveInt
@@ -83,9 +74,6 @@ class Provenance(Record):
     """Where a table came from that hwnas didn't measure.
 
     Attributes:
-        file: its name.
-        sha256: of the file.
-        format: as ``ofa``.
         unit: of the times in the file; here all are milliseconds.
         note: what the importer had to assume, in a sentence or more.
     """

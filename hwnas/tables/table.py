@@ -118,14 +118,11 @@ class Calibration(Record):
     """What measured networks say about the sum of their ops: network ≈ scale · Σ ops + per op of a class + fixed_ms.
 
     Attributes:
-        scale: of the sum.
         per_op_ms: class -> what each op of it adds, ``op`` being all; see ``hwnas.prediction.calibrate``. May be
             negative, since an op alone pays for entering the runtime.
-        fixed_ms: for the network.
         error_90: half-width, relative, of the interval that should hold 90 % of new networks, at the machine's speed as
             it was when the table was made.
         held_out_mape: mean absolute relative error of each network, predicted by a fit on the others.
-        networks: how many it was fitted on.
     """
 
     scale: Annotated[float, Field(gt=0, lt=100)]
@@ -179,15 +176,8 @@ class LatencyTable:
     """Latencies of Ops on one Device; see the module's docstring for the file.
 
     Attributes:
-        space: for which it was made; None for an import that covers none.
-        protocol: how it was measured; None for an import.
-        provenance: where an import is from; None for a table that hwnas measured.
-        ops: the entries.
         failed: Op -> why the runtime can't run it.
-        networks: whole networks measured beside them.
-        held_out: networks measured beside them twice each, and kept out of the calibration.
-        added: networks measured later, which calibrate as well.
-        calibration: from sums of ops to networks; None when no network was measured.
+        calibration: None when no network was measured.
     """
 
     device: Device
