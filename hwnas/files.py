@@ -142,17 +142,13 @@ def new_folder(path: Path) -> Iterator[Path]:
         OutputError: ``path`` exists already or can't be written.
     """
     refuse_existing(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)  # of a killed process that had the same number
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        shutil.rmtree(temporary, ignore_errors=True)  # of a killed process that had the same number
-        temporary.mkdir()
-    except OSError as problem:
-        raise OutputError(f"can't write {path}: {problem.strerror}") from None
-    try:
+        temporary.mkdir(parents=True)
         yield temporary
         os.replace(temporary, path)
     except OSError as problem:
-        raise OutputError(f"can't write {path}: {problem.strerror}; check the free space") from None
+        raise OutputError(f"can't write {path}: {problem.strerror}; check the folder and the free space") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -77,8 +77,6 @@ class NetworkDiff:
     """How predictions for random archs of one space compare.
 
     Attributes:
-        space: its name.
-        resolution: in pixels.
         latency: of the archs, as both tables predict it (calibrated where a table is).
         flipped: share of the pairs of archs that both tables order, and order differently; None without any.
         flips: pairs that flip the most, by the smaller of their two relative differences.

@@ -41,7 +41,6 @@ class LayerSum:
     """The sum of a cost over a network's ops: archs (N, L) -> float64 (N,).
 
     Args:
-        space: whose archs.
         cost_of: cost of one Op; called once for each distinct Op.
 
     Attributes:
@@ -121,11 +120,7 @@ class LayerMax:
         self.steps = _lowered(space, cost_of, "max")
 
     def __call__(self, archs: npt.ArrayLike) -> Values:
-        """The largest cost in each arch, (N, L) or (L,).
-
-        Raises:
-            ArchError: not archs of the space.
-        """
+        """The largest cost in each arch, (N, L) or (L,)."""
         checked = self.space.check(archs)
         largest, state = np.zeros(len(checked)), np.zeros(len(checked), dtype=np.intp)
         for layer in reversed(range(checked.shape[1])):

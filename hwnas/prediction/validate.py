@@ -132,7 +132,9 @@ def compare(
     """Predictions for archs (N, L) against two measurements of each, both (N,)."""
     measured_ms = (first_ms + again_ms) / 2
     predicted_ms = predictor(archs)
-    interval = predictor.interval(archs)
+    coverage_90 = None
+    if interval := predictor.interval(archs):
+        coverage_90 = float(np.mean([(interval[0] <= ms) & (ms <= interval[1]) for ms in (first_ms, again_ms)]))
     counted = madds(predictor.space)(archs)
     by_madds = fit(Networks(counted, {}, measured_ms))
     error = np.abs(predicted_ms / measured_ms - 1)
@@ -141,7 +143,7 @@ def compare(
         mape=float(error.mean()),
         within_5=float((error <= 0.05).mean()),
         within_10=float((error <= 0.10).mean()),
-        coverage_90=_share_between(interval, np.stack([first_ms, again_ms])) if interval else None,
+        coverage_90=coverage_90,
         spearman=ranked.spearman,
         kendall=ranked.kendall,
         retest_mape=_mape(first_ms, again_ms),
@@ -153,10 +155,6 @@ def compare(
             for arch, predicted, first, again in zip(archs.tolist(), predicted_ms, first_ms, again_ms, strict=True)
         ),
     )
-
-
-def _share_between(interval: tuple[Values, Values], measured_ms: Values) -> float:
-    return float(((interval[0] <= measured_ms) & (measured_ms <= interval[1])).mean())
 
 
 def _mape(predicted: Values, measured: Values) -> float:

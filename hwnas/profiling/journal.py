@@ -40,7 +40,6 @@ class FileJournal:
         begun: what it was when the first process that kept rounds here began.
 
     Args:
-        path: the file.
         kit_sha256, device: what measures where; rounds of others don't mix with these.
         begun: plain values to keep.
         after_each: called after each round; may raise to stop.

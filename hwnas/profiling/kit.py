@@ -7,7 +7,6 @@ The kit is a zip file that Python runs (PEP 441). In it: ``__main__.py``; the ve
 from __future__ import annotations
 
 import hashlib
-import importlib
 import inspect
 import io
 import zipfile
@@ -103,7 +102,7 @@ def build_kit(plan: Plan, space: ChainSpace, runtime: Runtime, *, progress: Prog
 def _sources(runtime: Runtime) -> dict[str, bytes]:
     root = Path(hwnas.__file__).parents[1]
     module = type(runtime).__module__
-    own = inspect.getsourcefile(importlib.import_module(module))
+    own = inspect.getsourcefile(type(runtime))
     assert own is not None
     found = {name: (root / name).read_bytes() for name in SOURCES}
     return {"__main__.py": _MAIN.encode(), "hwnas/__init__.py": b"", **found,

@@ -6,11 +6,11 @@ import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from hwnas.errors import InputError, KitError, SpaceError
+from hwnas.errors import KitError, SpaceError
 from hwnas.files import read_json
 from hwnas.graph.graph import Op
 from hwnas.profiling.kit_file import KIT_SCHEMA, canonical, seal
@@ -54,9 +54,9 @@ class MeasuredOn(Record):
 class Result(FileRecord):
     """What :func:`hwnas.profiling.run.run_plan` returns; times in milliseconds, entries in the plan's order."""
 
-    SCHEMA: ClassVar[str] = RESULT_SCHEMA
-    REMEDY: ClassVar[str] = "measure again"
-    ERROR: ClassVar[type[InputError]] = KitError
+    SCHEMA = RESULT_SCHEMA
+    REMEDY = "measure again"
+    ERROR = KitError
 
     device: MeasuredOn
     python: ShortText
@@ -98,9 +98,9 @@ class KitDescription(FileRecord):
         sources: name -> SHA-256 of each file of hwnas in it.
     """
 
-    SCHEMA: ClassVar[str] = KIT_SCHEMA
-    REMEDY: ClassVar[str] = "build the kit again"
-    ERROR: ClassVar[type[InputError]] = KitError
+    SCHEMA = KIT_SCHEMA
+    REMEDY = "build the kit again"
+    ERROR = KitError
 
     plan: Plan
     runtime: KitRuntime
@@ -212,6 +212,7 @@ def table_of(plan: Plan, data: Any, where: Path | str) -> LatencyTable:
     ]
     to_validate = networks[len(plan.networks) :]
     pairs = zip(to_validate[: len(plan.held_out)], to_validate[len(plan.held_out) :], strict=True)
+    said = Protocol.model_fields.keys() & Result.model_fields.keys() - {"reference"}
     reference = entries[min(result.reference, len(entries) - 1)]
     if not ops:
         raise KitError(f"{where}: the device could run none of the plan's {len(plan.ops)} ops")
@@ -221,20 +222,16 @@ def table_of(plan: Plan, data: Any, where: Path | str) -> LatencyTable:
         ),
         space=plan.space,
         protocol=Protocol(
-            rounds=result.rounds,
+            **{name: getattr(result, name) for name in said},
             runs_per_round=plan.effort.runs_per_round,
             warmup_runs=plan.effort.warmup_runs,
             confidence_asked=plan.effort.confidence,
             reference=str(reference) if isinstance(reference, Op) else f"network {','.join(map(str, reference))}",
             seed=plan.seed,
             hwnas=plan.hwnas,
-            **result.model_dump(
-                include={"confidence_95", "unsteadiness_90", "drift", "clock_steps", "affinity", "before", "after",
-                         "seconds", "started", "python"}
-            ),
         ),
         ops=ops,
         failed=failed,
         networks=tuple(network for network in networks[: len(plan.networks)] if network),
         held_out=tuple((first, again) for first, again in pairs if first and again),
-    )  # fmt: skip
+    )

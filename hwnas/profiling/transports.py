@@ -64,16 +64,12 @@ class Transport(Protocol):
 
 
 class Ssh:
-    """By the system's ``ssh``, with its configuration and keys. Never asks: keys must be set up.
+    """By the system's ``ssh``, with its configuration or another, and keys. Never asks: keys must be set up.
 
     Files go through ``cat``, so that the other machine needs no SFTP.
 
-    Args:
-        address: ``ssh://[user@]host[:port]``; host may be an alias of the configuration.
-        config: a configuration file in place of the usual ones.
-
     Raises:
-        ConfigError: not such an address.
+        ConfigError: the address isn't ``ssh://[user@]host[:port]``; host may be an alias of the configuration.
     """
 
     folder = ".cache/hwnas-kits"  # in the home folder, where ssh begins
@@ -138,11 +134,8 @@ _SSH_SAYS = {
 class Adb:
     """By ``adb`` of Android's platform tools. Python there may be Termux's: name its path.
 
-    Args:
-        address: ``adb://SERIAL``, as ``adb devices`` lists it.
-
     Raises:
-        ConfigError: not such an address.
+        ConfigError: the address isn't ``adb://SERIAL``, as ``adb devices`` lists it.
     """
 
     folder = "/data/local/tmp/hwnas-kits"

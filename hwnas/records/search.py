@@ -135,7 +135,6 @@ class MeasuredObjective(Record):
     """What is known of a latency after networks of the front were measured.
 
     Attributes:
-        objective: its name.
         device: in one line.
         table: the refitted table's file in the search folder.
         confidence_95: of the median that is known the least.

@@ -51,9 +51,7 @@ class Device(Record):
     @property
     def conditions(self) -> Conditions:
         """How networks were run on it."""
-        return Conditions(
-            runtime=self.runtime, options=self.options, precision=self.precision, threads=self.threads, batch=self.batch
-        )
+        return Conditions(**{name: getattr(self, name) for name in Conditions.model_fields})
 
     def difference(self, other: Device) -> str | None:
         """The first field in which another device isn't this one, None where none is; clocks come and go."""

@@ -26,13 +26,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, NonNegativeInt, PlainSerializer, PlainValidator, PositiveFloat, PositiveInt, model_validator
 
 import hwnas.ops  # noqa: F401  (so that all kinds of Ops are known)
-from hwnas.errors import InputError, SpaceError, TableError
+from hwnas.errors import SpaceError, TableError
 from hwnas.files import read_yaml, write_atomic
 from hwnas.graph.graph import Op
 from hwnas.record import FileRecord, Record
@@ -149,9 +149,9 @@ class _Failed(Record):
 
 
 class _File(FileRecord):
-    SCHEMA: ClassVar[str] = "hwnas-latency-table/2"
-    REMEDY: ClassVar[str] = "profile again"
-    ERROR: ClassVar[type[InputError]] = TableError
+    SCHEMA = "hwnas-latency-table/2"
+    REMEDY = "profile again"
+    ERROR = TableError
 
     device: Device
     space: SpaceRef | None = None

@@ -49,13 +49,9 @@ class ForeignTable:
     """A table that somebody else measured.
 
     Attributes:
-        source: name of the file.
-        sha256: of the file's bytes, in hexadecimal.
-        format: whose.
         unit: that the file's numbers are in; entries are in milliseconds.
         device: as whoever imports it names it; these formats don't say.
         assumed: what isn't in the file and was taken for granted, in sentences.
-        entries: all of the file's.
     """
 
     source: str
