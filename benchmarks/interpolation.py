@@ -88,7 +88,7 @@ def widths() -> None:
         errors = []
         for channels in sorted({op.c_out for op in ops if isinstance(op, MBConv)}):
             out = {op for op in ops if isinstance(op, MBConv) and channels in (op.c_in, op.c_out)}
-            model = KernelModel.fit({op: ms for op, ms in ops.items() if op not in out})
+            model = KernelModel({op: ms for op, ms in ops.items() if op not in out})
             errors += [error for op in out if (error := _error(model, op, ops[op])) is not None]
         print(f"  {path.stem:<48} median {np.median(errors):.1%}, 90 % of {len(errors)} {np.quantile(errors, 0.9):.1%}")
 

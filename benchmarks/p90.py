@@ -14,10 +14,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.prediction.calibrate import Networks, fit, measured_networks
+from hwnas.prediction.calibrate import Networks, count_classes, fit, measured_networks
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.prediction.lowered import LayerSum
-from hwnas.prediction.op_counts import count_classes
 from hwnas.shipped import shipped
 from hwnas.tables.table import LatencyTable
 

@@ -33,24 +33,17 @@ _HOME = {  # public name -> module that defines it
     "Supernet": "hwnas.nn.supernet",
     "SupernetConfig": "hwnas.training.learners.supernet",
     "TrainConfig": "hwnas.training.config",
-    "bench": "hwnas.flow.bench",
-    "count": "hwnas.flow.count",
-    "demo": "hwnas.flow.demo",
-    "derive": "hwnas.flow.derive",
-    "export": "hwnas.flow.export",
-    "feasible": "hwnas.flow.feasible",
     "get_runtime": "hwnas.runtimes.registry",
     "get_space": "hwnas.space.registry",
     "load_artifact": "hwnas.artifacts.bundle",
     "load_scarlet": "hwnas.nn.released",
     "parse_arch": "hwnas.space.arch",
-    "predict": "hwnas.flow.predict",
-    "profile": "hwnas.flow.profile",
-    "rank": "hwnas.flow.rank",
-    "report": "hwnas.flow.report",
-    "search": "hwnas.flow.search",
-    "similarity": "hwnas.flow.similarity",
-    "train": "hwnas.flow.train",
+} | {
+    verb: f"hwnas.flow.{verb}"
+    for verb in (
+        *("bench", "count", "demo", "derive", "export", "feasible", "predict", "profile", "rank", "report", "search"),
+        *("similarity", "train"),
+    )
 }
 
 __all__ = ["__version__", *_HOME]

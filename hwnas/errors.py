@@ -1,25 +1,7 @@
 """Every error hwnas raises on purpose.
 
-    HwnasError
-    ├── InputError            the request can't be carried out as asked: exit status 2
-    │   ├── SpaceError        a search space is unknown or its YAML is wrong
-    │   ├── ArchError         an arch doesn't belong to its space
-    │   ├── TableError        a latency table is malformed
-    │   │   └── MissingOpError    an Op has no entry in a table
-    │   ├── KitError          a profiling kit or its result is damaged, or doesn't fit
-    │   ├── BudgetError       a budget makes no sense, or no arch was found to meet it
-    │   ├── ObjectiveError    an objective returned something that isn't a finite number
-    │   ├── DataError         a data set can't be read or doesn't fit
-    │   ├── ConfigError       a configuration file is wrong
-    │   ├── CheckpointError   weights don't fit the network they are loaded into
-    │   ├── ModelError        a model or artifact folder is missing a part, or was altered
-    │   ├── OutputError       an output exists already or can't be written
-    │   └── RuntimeMissingError   a runtime isn't installed, isn't known, or lacks its hardware here
-    ├── DeviceError           a device gave up half-way; the same command goes on: exit status 1
-    └── CheckError            the work was done and a check of it failed: exit status 1
-        ├── CountError        two counts of one network disagree
-        ├── ParityError       two forms of one network disagree
-        └── TrainingError     the loss stopped being a finite number, or a process of the training stopped
+An :class:`InputError`: the request can't be carried out as asked (exit status 2). A :class:`DeviceError` or a
+:class:`CheckError`: something went wrong, or a check failed, on the way (exit status 1).
 
 A message is one line: what is wrong, where, and what to do about it.
 """

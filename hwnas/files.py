@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -41,13 +41,7 @@ def read_yaml(path: Path, error: type[InputError]) -> Any:
     Raises:
         error: the file can't be read, isn't UTF-8 YAML, or has a key twice.
     """
-    try:
-        content = path.read_bytes()
-        return _whole(yaml.load(content.decode(), _UniqueKeyLoader), content)  # noqa: S506  (a SafeLoader)
-    except OSError as problem:
-        raise error(f"can't read {path}: {problem.strerror}") from None
-    except (yaml.YAMLError, ValueError, RecursionError, TypeError) as problem:
-        raise error(f"{path} isn't usable YAML: {' '.join(str(problem).split())}") from None
+    return _read(path, lambda content: yaml.load(content.decode(), _UniqueKeyLoader), "usable YAML", error)  # noqa: S506
 
 
 def read_json(path: Path, error: type[InputError]) -> Any:
@@ -56,24 +50,20 @@ def read_json(path: Path, error: type[InputError]) -> Any:
     Raises:
         error: the file can't be read or isn't UTF-8 JSON.
     """
+    return _read(path, json.loads, "JSON", error)
+
+
+def _read(path: Path, parse: Callable[[bytes], Any], what: str, error: type[InputError]) -> Any:
     try:
         content = path.read_bytes()
-        return _whole(json.loads(content), content)
+        data = parse(content)
+        if b"\\u" in content.lower():  # an escape may be half a character, which can be read and never written again
+            json.dumps(data, ensure_ascii=False, default=str).encode()
+        return data
     except OSError as problem:
         raise error(f"can't read {path}: {problem.strerror}") from None
-    except (ValueError, RecursionError) as problem:
-        raise error(f"{path} isn't JSON: {problem}") from None
-
-
-def _whole(data: Any, content: bytes) -> Any:
-    """``data``, unless an escape in ``content`` is half a character: it could be read, and never be written again.
-
-    Raises:
-        ValueError: it is.
-    """
-    if b"\\u" in content.lower():
-        json.dumps(data, ensure_ascii=False, default=str).encode()
-    return data
+    except (yaml.YAMLError, ValueError, RecursionError, TypeError) as problem:
+        raise error(f"{path} isn't {what}: {' '.join(str(problem).split())}") from None
 
 
 def validated(model: type[_Model], data: Any, where: Path | str, error: type[InputError]) -> _Model:
@@ -100,7 +90,7 @@ def first_problem(problem: ValidationError) -> str:
     reason = str(first["ctx"]["error"]) if first["type"] == "value_error" else first["msg"]
     given = f", got {first['input']!r:.80}" if first["loc"] and first["type"] != "missing" else ""
     more = f" (and {problem.error_count() - 1} more)" if problem.error_count() > 1 else ""
-    return f"{field}: {reason}{given}{more}" if field else f"{reason}{given}{more}"
+    return f"{field}{': ' if field else ''}{reason}{given}{more}"
 
 
 def to_json(data: Any) -> str:
@@ -152,17 +142,13 @@ def new_folder(path: Path) -> Iterator[Path]:
         OutputError: ``path`` exists already or can't be written.
     """
     refuse_existing(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)  # of a killed process that had the same number
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        shutil.rmtree(temporary, ignore_errors=True)  # of a killed process that had the same number
-        temporary.mkdir()
-    except OSError as problem:
-        raise OutputError(f"can't write {path}: {problem.strerror}") from None
-    try:
+        temporary.mkdir(parents=True)
         yield temporary
         os.replace(temporary, path)
     except OSError as problem:
-        raise OutputError(f"can't write {path}: {problem.strerror}; check the free space") from None
+        raise OutputError(f"can't write {path}: {problem.strerror}; check the folder and the free space") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

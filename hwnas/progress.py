@@ -6,7 +6,6 @@ import sys
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
-from types import TracebackType
 from typing import Any
 
 from rich.console import Console, RenderableType
@@ -64,9 +63,7 @@ class ProgressBars:
             self._bars.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._picture:
             self._picture.update(self._bars)
         elif self._bars:
@@ -117,11 +114,7 @@ class Pace:
     """Tells the time left from the pace of the latter half of the time so far.
 
     A resumed search replays what is stored in no time, a first step loads and compiles: neither says how the rest goes,
-    and neither lies in the latter half for long.
-
-    Args:
-        done: steps done when it begins.
-        now_s: time, on any clock that only goes forward.
+    and neither lies in the latter half for long. Times are of any clock that only goes forward.
     """
 
     def __init__(self, done: int, now_s: float) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hwnas.errors import ConfigError, InputError, ModelError
 from hwnas.files import first_problem, read_json, read_yaml, to_json, validated, write_atomic
+
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+ShortText = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class Record(BaseModel):

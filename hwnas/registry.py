@@ -10,8 +10,7 @@ holds.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, TypeVar
 
 from hwnas.errors import InputError
@@ -51,14 +50,9 @@ class Registry(Generic[T]):
         """
         if name in self._built_in:
             found = self._built_in[name]
-            if isinstance(found, str):
-                module, _, attribute = found.partition(":")
-                loaded: T = getattr(import_module(module), attribute)
-                return loaded
-            return found
+            return EntryPoint(name, found, self.group).load() if isinstance(found, str) else found
         for point in entry_points(group=self.group):
             if point.name == name:
-                plugin: T = point.load()
-                return plugin
+                return point.load()  # type: ignore[no-any-return]
         known = ", ".join((*self.names(), *filter(None, [self._otherwise])))
         raise self._error(f"no {self._what} {name!r}; known: {known}")

@@ -23,9 +23,9 @@ from hwnas.prediction.calibrate import calibrate_if_enough
 from hwnas.profiling.kit import Kit
 from hwnas.profiling.measure import measure_plan
 from hwnas.profiling.plan import Plan
-from hwnas.profiling.remote import Transport, check_python, clean_up, measure_on
+from hwnas.profiling.remote import check_python, clean_up, measure_on
 from hwnas.profiling.result import read_result
-from hwnas.profiling.transports import Remote
+from hwnas.profiling.transports import Remote, Transport
 from hwnas.progress import Progress, Tell, silent
 from hwnas.runtimes.registry import get_runtime
 from hwnas.space.registry import get_space

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hwnas.graph.count import Count
 from hwnas.graph.count import count as count_ops
-from hwnas.prediction.size import model_mb, peak_activation_mb
+from hwnas.prediction.lowered import model_mb, peak_activation_mb
 from hwnas.space.arch import Arch, parse_arch
 
 

@@ -10,11 +10,10 @@ from hwnas.arrays import Archs, Values
 from hwnas.errors import ObjectiveError
 from hwnas.flow.open import BudgetedTable, refuse_equal_names
 from hwnas.optimize.problem import Budget, Objective
-from hwnas.prediction.calibrate import Quantile
 from hwnas.prediction.latency import LatencyPredictor
-from hwnas.prediction.lowered import madds, params
-from hwnas.prediction.size import model_mb, peak_activation_mb
+from hwnas.prediction.lowered import madds, model_mb, params, peak_activation_mb
 from hwnas.space.chain import ChainSpace
+from hwnas.tables.table import Quantile
 
 _Cost = Callable[[Archs], Values]
 

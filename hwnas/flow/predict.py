@@ -13,15 +13,14 @@ from hwnas.arrays import Archs, Values
 from hwnas.errors import ArchError
 from hwnas.flow.open import open_table
 from hwnas.graph.graph import Op
-from hwnas.prediction.calibrate import Quantile
 from hwnas.prediction.latency import LatencyPredictor
+from hwnas.prediction.lowered import model_mb, peak_activation_mb
 from hwnas.prediction.merge import merge
-from hwnas.prediction.size import model_mb, peak_activation_mb
 from hwnas.space.arch import Arch, parse_arch
 from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
 from hwnas.tables.device import Device
-from hwnas.tables.table import LatencyTable
+from hwnas.tables.table import LatencyTable, Quantile
 
 Asked = Arch | str | Path | npt.NDArray[np.integer]
 """An arch, or what a person types for one (see :func:`hwnas.space.arch.parse_arch`), or choices (L,) or (N, L)."""

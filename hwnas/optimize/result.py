@@ -17,13 +17,13 @@ from hwnas.optimize.problem import Problem
 from hwnas.records.search import (
     Baseline,
     FailedArch,
-    Quantile,
     SearchedSupernet,
     SearchedTable,
     SearchObjective,
     SearchRecord,
     SearchSettings,
 )
+from hwnas.tables.table import Quantile
 
 _UNITS = {
     "accuracy": "fraction", "model_mb": "MB", "peak_activation_mb": "MB", "madds": "madds", "params": "params",

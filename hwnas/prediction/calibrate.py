@@ -8,26 +8,50 @@ differs by runtime, so they are chosen by how well networks are predicted that t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Literal, NamedTuple
+from dataclasses import fields, replace
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from scipy.stats import t as student_t
 
 from hwnas.arrays import Values
 from hwnas.errors import TableError
 from hwnas.graph.graph import Op
 from hwnas.prediction.lowered import LayerSum
-from hwnas.prediction.op_counts import class_members
 from hwnas.space.space import Space
-from hwnas.tables.table import Calibration, LatencyTable
+from hwnas.tables.table import Calibration, LatencyTable, Quantile
 
-Quantile = Literal["p50", "p90"]
-"""Which of a network's runs a prediction is about: their median, or their 90th percentile."""
+ANY = "op"
+"""The class of all ops."""
 
 _NETWORKS_PER_TERM = 5
 _EXACT = 1e-9
 """A relative error below which there is nothing to make better."""
+
+
+def op_class(op: Op) -> str:
+    """The kind of an Op with those of its yes-or-no fields that are yes, as ``mbconv se``.
+
+    What an op costs in a network more, or less, than alone differs by class: with SE, for one, a runtime may have to
+    change layouts inside the network.
+    """
+    return " ".join([op.kind, *(f.name for f in fields(op) if getattr(op, f.name) is True)])
+
+
+def _class_members(space: Space) -> Mapping[str, Callable[[Op], float]]:
+    """For each class, 1 for the ops that are of it and 0 for others: for all ops, and for what layers choose among."""
+    members: dict[str, Callable[[Op], float]] = {ANY: lambda op: 1.0}
+    transitions = space.plain().transitions()
+    chosen = {op_class(op) for op in transitions.chosen} if transitions else set()
+    for name in sorted(chosen) if len(chosen) > 1 else ():
+        members[name] = lambda op, name=name: float(op_class(op) == name)  # type: ignore[misc]
+    return members
+
+
+def count_classes(space: Space, archs: npt.ArrayLike) -> Mapping[str, Values]:
+    """Archs (N, L) -> numbers of ops (N,): of all, stem and head too, and of each class that layers choose among."""
+    return {name: LayerSum(space, member)(archs) for name, member in _class_members(space).items()}
 
 
 class Networks(NamedTuple):
@@ -106,8 +130,8 @@ def measured_networks(table: LatencyTable, space: Space, quantile: Quantile = "p
 
     return Networks(
         of_each(lambda op: table.ops[op].p50_ms if op in table.ops else np.nan),
-        {name: of_each(one) for name, one in class_members(space).items()},
-        np.array([n.p50_ms if quantile == "p50" else n.p90_ms for n, _ in whole]),
+        {name: of_each(one) for name, one in _class_members(space).items()},
+        np.array([n.at_ms(quantile) for n, _ in whole]),
     )
 
 
@@ -134,9 +158,8 @@ def fit(networks: Networks) -> Calibration:
         if better.error >= (1 - 1 / len(measured_ms)) * best.error:
             break
         best = better
-    choice = (
-        len(relative) if len(measured_ms) >= 2 * _NETWORKS_PER_TERM else 1
-    )  # to choose takes freedom, as to fit does
+    # to choose takes freedom, as to fit does
+    choice = len(relative) if len(measured_ms) >= 2 * _NETWORKS_PER_TERM else 1
     found = dict(zip(best.terms, map(float, best.coefficients), strict=True))
     return Calibration(
         scale=found.pop("scale"),

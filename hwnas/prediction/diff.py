@@ -9,7 +9,6 @@ from scipy.stats import kendalltau, spearmanr
 
 from hwnas.arrays import Archs, Values
 from hwnas.errors import SpaceError, TableError
-from hwnas.graph.graph import Op
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.space.arch import Arch
 from hwnas.space.chain import ChainSpace
@@ -27,7 +26,6 @@ class Comparison:
     """How two latencies of the same things compare: of two tables, or predicted and measured.
 
     Attributes:
-        count: of things.
         spearman, kendall: rank correlations (Kendall's is τ-b); None for fewer than 3 things or all alike.
         ratio: median of b / a.
         ratio_p10, ratio_p90: its 10th and 90th percentile.
@@ -79,8 +77,6 @@ class NetworkDiff:
     """How predictions for random archs of one space compare.
 
     Attributes:
-        space: its name.
-        resolution: in pixels.
         latency: of the archs, as both tables predict it (calibrated where a table is).
         flipped: share of the pairs of archs that both tables order, and order differently; None without any.
         flips: pairs that flip the most, by the smaller of their two relative differences.
@@ -118,40 +114,33 @@ class TableDiff:
 
 
 def diff(a: LatencyTable, b: LatencyTable, *, archs: int, seed: int) -> TableDiff:
-    """Compare two tables: their common ops, and predictions for random archs of a space that both cover.
-
-    Args:
-        a: one table.
-        b: another; spaces, resolutions and batches may differ.
-        archs: how many random archs.
-        seed: of the archs.
+    """Compare two tables (spaces, resolutions and batches may differ): their common ops, and predictions for ``archs``
+    random archs of a space that both cover.
 
     Raises:
         TableError: no op in common.
     """
     common = [op for op in a.ops if op in b.ops]
     if not common:
+        made_for = " against ".join(str(table.space or "an import without a space") for table in (a, b))
         raise TableError(
-            f"the tables have no op in common: {_made_for(a)} against {_made_for(b)}; take tables of one space, "
-            f"resolution and number of classes"
+            f"the tables have no op in common: {made_for}; take tables of one space, resolution and number of classes"
         )
     a_ms, b_ms = (np.array([table.ops[op].p50_ms for op in common]) for table in (a, b))
     space = _common_space(a, b)
-    slower, faster = _unlike(common, a_ms, b_ms)
+    relative = b_ms / a_ms / np.median(b_ms / a_ms)
+    order = np.argsort(relative, kind="stable")
+    unlike = [OpDiff(str(common[i]), float(a_ms[i]), float(b_ms[i]), float(relative[i])) for i in order]
     return TableDiff(
         a=str(a.device),
         b=str(b.device),
         ops_a=len(a.ops),
         ops_b=len(b.ops),
         ops=compare_latencies(a_ms, b_ms),
-        slower_on_b=slower,
-        faster_on_b=faster,
-        networks=_networks(a, b, space, _distinct(space.sample(archs, seed))) if space else None,
+        slower_on_b=tuple(op for op in reversed(unlike[-_EXAMPLES:]) if op.relative > 1),
+        faster_on_b=tuple(op for op in unlike[:_EXAMPLES] if op.relative < 1),
+        networks=_networks(a, b, space, space.sample(archs, seed)) if space else None,
     )
-
-
-def _made_for(table: LatencyTable) -> str:
-    return str(table.space) if table.space else "an import without a space"
 
 
 def _common_space(a: LatencyTable, b: LatencyTable) -> ChainSpace | None:
@@ -180,21 +169,8 @@ def compare_latencies(a_ms: Values, b_ms: Values) -> Comparison:
     )
 
 
-def _unlike(ops: list[Op], a_ms: Values, b_ms: Values) -> tuple[tuple[OpDiff, ...], tuple[OpDiff, ...]]:
-    """Ops that are relatively slower on b, and those that are relatively faster."""
-    relative = b_ms / a_ms / np.median(b_ms / a_ms)
-    order = np.argsort(relative, kind="stable")
-    diffs = [OpDiff(str(ops[i]), float(a_ms[i]), float(b_ms[i]), float(relative[i])) for i in order]
-    slower = tuple(found for found in reversed(diffs[-_EXAMPLES:]) if found.relative > 1)
-    return slower, tuple(found for found in diffs[:_EXAMPLES] if found.relative < 1)
-
-
-def _distinct(archs: Archs) -> Archs:
-    """Each arch once, where it first is."""
-    return archs[np.sort(np.unique(archs, axis=0, return_index=True)[1])]
-
-
 def _networks(a: LatencyTable, b: LatencyTable, space: ChainSpace, archs: Archs) -> NetworkDiff:
+    archs = archs[np.sort(np.unique(archs, axis=0, return_index=True)[1])]  # each once, where it first is
     a_ms, b_ms = (np.round(LatencyPredictor(table, space)(archs), _DECIMALS) for table in (a, b))
     flipped, flips = _flips(space, archs[:_MOST_PAIRED], a_ms[:_MOST_PAIRED], b_ms[:_MOST_PAIRED])
     return NetworkDiff(

@@ -7,7 +7,6 @@ moves; its coordinates are the Op's own fields, log2 of them, so that a doubling
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import singledispatch
 from math import prod
 from typing import NamedTuple
@@ -29,37 +28,31 @@ class Estimate(NamedTuple):
     error_90: float
 
 
-@dataclass(frozen=True)
 class KernelModel:
-    """Models fitted on one device's entries, by what they are for; see the module's docstring."""
+    """Models of the kinds that have ``MINIMUM_ENTRIES`` entries or more; see the module's docstring.
 
-    _models: Mapping[tuple[str, ...], LatencyRegression]
-    _entries: Mapping[tuple[str, ...], int]
+    Args:
+        latency_ms: of Ops timed alone on one device; entries of several tables (other resolutions, other spaces) may be
+            put together.
 
-    @staticmethod
-    def fit(latency_ms: Mapping[Op, float]) -> KernelModel:
-        """A model of each kind that has ``MINIMUM_ENTRIES`` entries or more.
+    Raises:
+        TableError: a latency isn't a positive number.
+    """
 
-        Args:
-            latency_ms: of Ops timed alone on one device; entries of several tables (other resolutions, other spaces)
-                may be put together.
-
-        Raises:
-            TableError: a latency isn't a positive number.
-        """
+    def __init__(self, latency_ms: Mapping[Op, float]) -> None:
         by_key: dict[tuple[str, ...], list[Op]] = {}
         for op, ms in latency_ms.items():
             if not (ms > 0 and np.isfinite(ms)):
                 raise TableError(f"[{op}] takes {ms} ms; a latency must be a positive number")
             by_key.setdefault(_key(op), []).append(op)
-        models = {}
+        self._entries = {key: len(ops) for key, ops in by_key.items()}
+        self._models: dict[tuple[str, ...], LatencyRegression] = {}
         for key, ops in by_key.items():
             if len(ops) >= MINIMUM_ENTRIES:
                 widths = np.array([(op.in_shapes[0][0], op.out_shape[0]) for op in ops])
                 same = np.unique(widths, axis=0, return_inverse=True)[1].ravel()
                 measured_ms = np.array([latency_ms[op] for op in ops])
-                models[key] = LatencyRegression.fit(*_arrays(ops), measured_ms, groups=same)
-        return KernelModel(models, {key: len(ops) for key, ops in by_key.items()})
+                self._models[key] = LatencyRegression.fit(*_arrays(ops), measured_ms, groups=same)
 
     def predict_ms(self, op: Op) -> Estimate:
         """Latency of an op timed alone.

@@ -8,13 +8,12 @@ import numpy.typing as npt
 from hwnas.arrays import Values
 from hwnas.errors import MissingOpError, TableError
 from hwnas.graph.graph import Op
-from hwnas.prediction.calibrate import Quantile, calibration_of
+from hwnas.prediction.calibrate import ANY, calibration_of, op_class
 from hwnas.prediction.interpolate import Estimate, KernelModel
 from hwnas.prediction.lowered import LayerSum
-from hwnas.prediction.op_counts import ANY, op_class
 from hwnas.space.space import Space
 from hwnas.space.transitions import Steps
-from hwnas.tables.table import Calibration, LatencyTable
+from hwnas.tables.table import Calibration, LatencyTable, Quantile
 
 
 class LatencyPredictor:
@@ -24,7 +23,6 @@ class LatencyPredictor:
     wider error.
 
     Args:
-        table: measured on the device in question.
         space: whose archs; ``space.inheriting()`` for those of networks with inherited weights.
         quantile: ``p50`` predicts the median of a network's runs. ``p90``, what nine of ten runs stay within, is
             calibrated on the 90th percentiles of the networks that were measured beside the ops.
@@ -68,7 +66,12 @@ class LatencyPredictor:
         """
         latency_ms: Values = self._sum(archs) + self._fixed_ms
         if self.table.failed and np.isinf(latency_ms).any():
-            self._refuse_failed(self.space.check(archs)[np.argmax(np.isinf(latency_ms))])
+            arch = self.space.check(archs)[np.argmax(np.isinf(latency_ms))]
+            op = next(op for op in self.space.graph(arch).ops if op in self.table.failed)
+            raise MissingOpError(
+                f"{self.table.device.runtime} couldn't run [{op}] when the table was made: {self.table.failed[op]}; "
+                f"arch {','.join(map(str, arch))} needs it"
+            )
         return latency_ms
 
     def interval(self, archs: npt.ArrayLike) -> tuple[Values, Values] | None:
@@ -107,13 +110,6 @@ class LatencyPredictor:
         estimate = self.interpolated.get(op)
         return self._scale * estimate.latency_ms * estimate.error_90 if estimate else 0.0
 
-    def _refuse_failed(self, arch: npt.NDArray[np.int64]) -> None:
-        op = next(op for op in self.space.graph(arch).ops if op in self.table.failed)
-        raise MissingOpError(
-            f"{self.table.device.runtime} couldn't run [{op}] when the table was made: {self.table.failed[op]}; "
-            f"arch {','.join(map(str, arch))} needs it"
-        )
-
 
 def _calibration_p90(table: LatencyTable, space: Space) -> Calibration:
     if table.space is None or len(table.networks) < 3:
@@ -127,7 +123,7 @@ def _calibration_p90(table: LatencyTable, space: Space) -> Calibration:
 
 def _interpolate(unknown: list[Op], table: LatencyTable, space: Space) -> dict[Op, Estimate]:
     try:
-        model = KernelModel.fit({op: latency.p50_ms for op, latency in table.ops.items()})
+        model = KernelModel({op: latency.p50_ms for op, latency in table.ops.items()})
         return {op: model.predict_ms(op) for op in unknown}
     except MissingOpError as error:
         made_for = f"{table.space.source} at {table.space.resolution} px" if table.space else "no space"

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.arrays import Indices, Values
-from hwnas.errors import SpaceError
-from hwnas.graph.count import cost
+from hwnas.errors import ConfigError, SpaceError
+from hwnas.graph.count import cost, peak_elements
 from hwnas.graph.graph import Op
 from hwnas.space.space import Space
 from hwnas.space.transitions import Join, Steps
@@ -23,6 +23,10 @@ from hwnas.space.transitions import Join, Steps
 _ROWS_AT_ONCE = 8192  # so that a block of archs and its sums stay in the cache
 _MADDS_AT_ONCE = 2**17  # below OpenBLAS's 2**18, from where it shares a product among threads: waiting for them is slow
 _TABLE_ENTRIES = 2**15  # of a group at most, 256 KiB: one at a time, tables stay in a core's own caches
+_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, "int8": 1}
+_BYTES_PER_MB = 1e6
+_INT8_BYTES_PER_CHANNEL = 4 + 4 + 1 + 4 + 4
+"""Of a quantized convolution beside its weights: int32 bias, scale and zero point of the weights, and of the bias."""
 
 
 def _lowered(space: Space, cost_of: Callable[[Op], float], join: Join) -> Steps:
@@ -36,7 +40,6 @@ class LayerSum:
     """The sum of a cost over a network's ops: archs (N, L) -> float64 (N,).
 
     Args:
-        space: whose archs.
         cost_of: cost of one Op; called once for each distinct Op.
 
     Attributes:
@@ -116,11 +119,7 @@ class LayerMax:
         self.steps = _lowered(space, cost_of, "max")
 
     def __call__(self, archs: npt.ArrayLike) -> Values:
-        """The largest cost in each arch, (N, L) or (L,).
-
-        Raises:
-            ArchError: not archs of the space.
-        """
+        """The largest cost in each arch, (N, L) or (L,)."""
         checked = self.space.check(archs)
         largest, state = np.zeros(len(checked)), np.zeros(len(checked), dtype=np.intp)
         for layer in reversed(range(checked.shape[1])):
@@ -138,3 +137,35 @@ def madds(space: Space) -> LayerSum:
 def params(space: Space) -> LayerSum:
     """Parameters of archs, as an objective can use it."""
     return LayerSum(space, lambda op: cost(op).params)
+
+
+def model_mb(space: Space, *, precision: str = "fp32") -> LayerSum:
+    """Size of archs' weights as deployed, BN folded, in MB (10⁶ bytes); the graph around them adds some kilobytes.
+
+    Raises:
+        ConfigError: unknown precision.
+    """
+    size = _bytes_of(precision)
+    per_bias = _INT8_BYTES_PER_CHANNEL if precision == "int8" else size
+
+    def of_op(op: Op) -> float:
+        counted = cost(op)
+        return (counted.weights * size + counted.biases * per_bias) / _BYTES_PER_MB
+
+    return LayerSum(space, of_op)
+
+
+def peak_activation_mb(space: Space, *, precision: str = "fp32") -> LayerMax:
+    """Archs (N, L) -> MB (10⁶ bytes) of activations alive at one time, (N,); see `hwnas.graph.count.peak_elements`.
+
+    Raises:
+        ConfigError: unknown precision.
+    """
+    mb = _bytes_of(precision) / _BYTES_PER_MB
+    return LayerMax(space, lambda op: peak_elements(op) * mb)
+
+
+def _bytes_of(precision: str) -> int:
+    if precision not in _BYTES:
+        raise ConfigError(f"sizes are known for {', '.join(_BYTES)}, not for {precision!r}")
+    return _BYTES[precision]

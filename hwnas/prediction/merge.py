@@ -8,9 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from hwnas.errors import TableError
-from hwnas.graph.graph import Op
 from hwnas.prediction.calibrate import Networks, fit, measured_networks
-from hwnas.tables.table import Latency, LatencyTable
+from hwnas.tables.table import LatencyTable
 
 
 def merge(tables: Sequence[LatencyTable]) -> LatencyTable:
@@ -30,11 +29,8 @@ def merge(tables: Sequence[LatencyTable]) -> LatencyTable:
                 f"tables of different devices can't be merged: {name} is {getattr(first.device, name)} in one, "
                 f"{getattr(other.device, name)} in another"
             )
-    ops: dict[Op, Latency] = {}
-    failed: dict[Op, str] = {}
-    for table in tables:
-        ops = {**table.ops, **ops}
-        failed = {**table.failed, **failed}
+    ops = {op: latency for table in reversed(tables) for op, latency in table.ops.items()}
+    failed = {op: reason for table in reversed(tables) for op, reason in table.failed.items()}
     networks = [measured_networks(table, table.get_space()) for table in tables if table.space]
     together = _together(networks) if networks else None
     return replace(
@@ -51,12 +47,8 @@ def merge(tables: Sequence[LatencyTable]) -> LatencyTable:
 
 def _together(parts: Sequence[Networks]) -> Networks:
     classes = dict.fromkeys(name for part in parts for name in part.counts)
-    absent = [np.zeros(len(part.measured_ms)) for part in parts]
-    return Networks(
-        np.concatenate([part.sums_ms for part in parts]),
-        {
-            name: np.concatenate([part.counts.get(name, zeros) for part, zeros in zip(parts, absent, strict=True)])
-            for name in classes
-        },
-        np.concatenate([part.measured_ms for part in parts]),
-    )
+    counts = {
+        name: np.concatenate([part.counts.get(name, np.zeros(len(part.sums_ms))) for part in parts]) for name in classes
+    }
+    sums_ms, _, measured_ms = zip(*parts, strict=True)
+    return Networks(np.concatenate(sums_ms), counts, np.concatenate(measured_ms))

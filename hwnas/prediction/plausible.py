@@ -14,7 +14,7 @@ from statistics import median
 from hwnas.errors import TableError
 from hwnas.graph.count import cost
 from hwnas.graph.graph import Op
-from hwnas.tables.importers.foreign import MS_PER, ForeignTable, Unit
+from hwnas.tables.importers.foreign import MS_PER, ForeignTable
 from hwnas.tables.table import LatencyTable
 
 USUAL_MADDS_PER_S = (5e7, 3e12)
@@ -27,9 +27,7 @@ POSSIBLE_MADDS_PER_S = (1e6, 1e15)
 def check_unit(table: ForeignTable, *, insisted: bool = False) -> float | None:
     """Multiply-adds a second (at batch 1) that a table's entries imply, their median.
 
-    Args:
-        table: the table, with the unit to check.
-        insisted: somebody gave the unit on purpose: then only what no device can do is refused.
+    Where somebody ``insisted`` on the unit, only what no device can do is refused.
 
     Returns:
         None when no entry is an Op with a formula: nothing can be said.
@@ -44,7 +42,8 @@ def check_unit(table: ForeignTable, *, insisted: bool = False) -> float | None:
     low, high = POSSIBLE_MADDS_PER_S if insisted else USUAL_MADDS_PER_S
     if low <= implied <= high:
         return implied
-    others = _plausible_units(table.unit, implied)
+    low_usual, high_usual = USUAL_MADDS_PER_S
+    others = [u for u in MS_PER if low_usual <= implied * MS_PER[table.unit] / MS_PER[u] <= high_usual]
     advice = f"in {' or '.join(others)} it would be plausible" if others else "s, ms and us are all implausible"
     way_out = "" if insisted else f"; name the unit ({table.unit} too, if that is right after all)"
     raise TableError(
@@ -74,8 +73,3 @@ def _madds_per_s(latencies_ms: Iterable[tuple[Op, float]]) -> list[float]:
         with suppress(TypeError, OverflowError):  # an Op without a formula, or of absurd size
             found.append(cost(op).madds / (ms / 1e3))
     return found
-
-
-def _plausible_units(unit: Unit, madds_per_s: float) -> list[Unit]:
-    low, high = USUAL_MADDS_PER_S
-    return [other for other in MS_PER if low <= madds_per_s * MS_PER[unit] / MS_PER[other] <= high]

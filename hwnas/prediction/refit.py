@@ -15,7 +15,7 @@ import numpy as np
 
 from hwnas.arrays import Archs, Values
 from hwnas.errors import ModelError, TableError
-from hwnas.prediction.calibrate import Quantile, calibrate, fit, measured_networks
+from hwnas.prediction.calibrate import calibrate, fit, measured_networks
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.profiling.measure import check_threads, device_of, measure_models
 from hwnas.profiling.plan import network_model, prepared, reader
@@ -25,9 +25,7 @@ from hwnas.progress import Progress
 from hwnas.runtimes.base import Runtime
 from hwnas.runtimes.registry import get_runtime
 from hwnas.space.space import Space
-from hwnas.tables.table import AddedNetwork, Latency, LatencyTable
-
-_REFERENCES = 8
+from hwnas.tables.table import AddedNetwork, Latency, LatencyTable, Quantile
 
 
 def check_measurable(table: LatencyTable) -> Runtime:
@@ -55,17 +53,11 @@ def check_measurable(table: LatencyTable) -> Runtime:
 class TableMeter:
     """Measures networks as a table's own were measured, and learns from them.
 
-    Args:
-        table: of this machine, as :func:`check_measurable` proves.
-        space: whose archs; the table's, ``space.inheriting()`` for networks with inherited weights.
-        runtime: the table's.
-        objectives: what predictions of the table are used as: name -> which quantile of a network's runs.
-        effort: how long to measure in each round.
-        seed: of inputs and orders.
-        progress: called while loading and measuring.
+    ``table`` is of this machine, as :func:`check_measurable` proves, ``space`` its own, or ``space.inheriting()`` for
+    networks with inherited weights. ``objectives`` are what predictions of the table are used as: name -> quantile of a
+    network's runs.
 
     Attributes:
-        names: of the objectives.
         table: with all networks measured so far, calibrated anew.
         latency: choices -> what was measured, divided by the drift, in the order of measuring.
         failed: choices -> why a network can't be run.
@@ -105,16 +97,15 @@ class TableMeter:
         """
         self._rounds += 1
         wanted = [tuple(arch) for arch in archs.tolist()]
-        own = [network.choices for network in self.table.networks[:_REFERENCES]]
         models = {(c, False): partial(self._model, self._space, c) for c in wanted}  # choices, the table's own?
-        models |= {(c, True): partial(self._model, self._space.plain(), c) for c in own}
+        models |= {(c, True): partial(self._model, self._space.plain(), c) for c in self.table.references}
         started = datetime.now(UTC).isoformat(timespec="seconds")
         measured = measure_models(
             models, self._runtime, self.table.device.conditions, effort=self._effort, rng=self._rng,
             progress=self._of_round if self._progress else None,
         )  # fmt: skip
         ran, failed = measured.latency, measured.failed
-        drift = self.table.drift({c: ran[c, True].p50_ms for c in own if (c, True) in ran})
+        drift = self.table.drift({c: ran[c, True].p50_ms for c in self.table.references if (c, True) in ran})
         if drift is None:
             raise ModelError(f"{self._runtime.name} can't run the table's own networks any more; profile again")
         new = {c: self._comparable(c, ran[c, False], drift, started) for c in wanted if (c, False) in ran}
@@ -122,14 +113,13 @@ class TableMeter:
         self.failed |= {c: failed[c, False] for c in wanted if (c, False) in failed}
         before = [network for network in self.table.added if network.choices not in new]
         self.table = calibrate(replace(self.table, added=(*before, *new.values())), self._space)
-        return np.array([[_value(new[c], q) if c in new else np.nan for q in self._quantiles.values()] for c in wanted])
+        return np.array([[new[c].at_ms(q) if c in new else np.nan for q in self._quantiles.values()] for c in wanted])
 
     def predict(self, archs: Archs) -> Values:
         """(N, J) ms of (N, L) archs by the refitted table."""
-        columns = [
-            LatencyPredictor(self.table, self._space, quantile=quantile)(archs) for quantile in self._quantiles.values()
-        ]
-        return np.stack(columns, axis=1)
+        return np.stack(
+            [LatencyPredictor(self.table, self._space, quantile=q)(archs) for q in self._quantiles.values()], axis=1
+        )
 
     def left_out_ms(self, objective: str) -> dict[tuple[int, ...], float]:
         """What the calibration predicts for each measured network when it is fitted on all others: choices -> ms."""
@@ -149,18 +139,13 @@ class TableMeter:
         return reader(prepared(network_model(space, choices), self._runtime, self.table.device.precision))()
 
     def _comparable(self, choices: tuple[int, ...], raw: Latency, drift: float, started: str) -> AddedNetwork:
+        times_ms = {name: round(getattr(raw, name) / drift, 6) for name in ("p50_ms", "p10_ms", "p90_ms")}
         return AddedNetwork(
+            **times_ms,
             choices=choices,
-            p50_ms=round(raw.p50_ms / drift, 6),
-            p10_ms=round(raw.p10_ms / drift, 6),
-            p90_ms=round(raw.p90_ms / drift, 6),
             count=raw.count,
             confidence_95=round(raw.confidence_95 or 0.0, 6),
             stabilizers=self._space.inherits,
             drift=round(drift, 6),
             started=started,
         )
-
-
-def _value(latency: Latency, quantile: Quantile) -> float:
-    return latency.p50_ms if quantile == "p50" else latency.p90_ms

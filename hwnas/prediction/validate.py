@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,8 +21,6 @@ from hwnas.progress import Progress
 from hwnas.runtimes.base import Runtime
 from hwnas.space.space import Space
 from hwnas.tables.table import LatencyTable
-
-_REFERENCES = 8
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,6 @@ class Validation:
         madds_mape, madds_spearman: the same for multiply-adds, calibrated to fit these very networks best.
         drift: how much longer the table's own networks take now (median ratio); None for networks that were measured
             in the table's own rounds.
-        networks: each of them.
     """
 
     mape: float
@@ -97,12 +94,11 @@ def validate(
     """
     predictor = LatencyPredictor(table, space)
     rng = np.random.default_rng(seed)
-    known = [n.choices for n in table.networks]
-    fitted = [*known, *(n.choices for n in table.added)]
-    archs = [tuple(arch) for arch in draw_unknown(space, networks, rng, fitted).tolist()]
-    conditions = table.device.conditions
+    known = [n.choices for n in (*table.networks, *table.added)]
+    archs = [tuple(arch) for arch in draw_unknown(space, networks, rng, known).tolist()]
+    conditions, own = table.device.conditions, table.references
     models: dict[tuple[tuple[int, ...], int], Callable[[], Model]] = {}
-    for index, arch in enumerate(wanted := [*archs, *known[:_REFERENCES]]):
+    for index, arch in enumerate(wanted := [*archs, *own]):
         read = reader(prepared(network_model(space, arch), runtime, conditions.precision))
         models |= {(arch, copy): read for copy in ((0, 1) if arch in archs else (0,))}
         if progress:
@@ -112,19 +108,16 @@ def validate(
         raise ModelError(next(iter(measured.failed.values())))
     latency = measured.latency
     first_ms, again_ms = (np.array([latency[arch, copy].p50_ms for arch in archs]) for copy in (0, 1))
-    drift = table.drift({arch: latency[arch, 0].p50_ms for arch in known[:_REFERENCES]})
+    drift = table.drift({arch: latency[arch, 0].p50_ms for arch in own})
     return compare(predictor, np.array(archs), first_ms, again_ms, drift)
 
 
-def draw_unknown(
-    space: Space, count: int, rng: np.random.Generator, known: list[tuple[int, ...]] | None = None
-) -> Archs:
+def draw_unknown(space: Space, count: int, rng: np.random.Generator, known: Collection[tuple[int, ...]]) -> Archs:
     """``count`` different random archs (count, L) that aren't among ``known``.
 
     Raises:
         TableError: the space hasn't as many.
     """
-    known = known or []
     if space.size < count + len(known):
         raise TableError(f"{space.name} has {space.size} archs, too few to draw {count} that the table doesn't know")
     drawn: dict[tuple[int, ...], None] = {}
@@ -139,7 +132,9 @@ def compare(
     """Predictions for archs (N, L) against two measurements of each, both (N,)."""
     measured_ms = (first_ms + again_ms) / 2
     predicted_ms = predictor(archs)
-    interval = predictor.interval(archs)
+    coverage_90 = None
+    if interval := predictor.interval(archs):
+        coverage_90 = float(np.mean([(interval[0] <= ms) & (ms <= interval[1]) for ms in (first_ms, again_ms)]))
     counted = madds(predictor.space)(archs)
     by_madds = fit(Networks(counted, {}, measured_ms))
     error = np.abs(predicted_ms / measured_ms - 1)
@@ -148,7 +143,7 @@ def compare(
         mape=float(error.mean()),
         within_5=float((error <= 0.05).mean()),
         within_10=float((error <= 0.10).mean()),
-        coverage_90=_share_between(interval, np.stack([first_ms, again_ms])) if interval else None,
+        coverage_90=coverage_90,
         spearman=ranked.spearman,
         kendall=ranked.kendall,
         retest_mape=_mape(first_ms, again_ms),
@@ -160,10 +155,6 @@ def compare(
             for arch, predicted, first, again in zip(archs.tolist(), predicted_ms, first_ms, again_ms, strict=True)
         ),
     )
-
-
-def _share_between(interval: tuple[Values, Values], measured_ms: Values) -> float:
-    return float(((interval[0] <= measured_ms) & (measured_ms <= interval[1])).mean())
 
 
 def _mape(predicted: Values, measured: Values) -> float:

@@ -19,6 +19,7 @@ from hwnas.errors import DeviceError, KitError
 from hwnas.profiling.timer import Round
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
     from typing import Any
 
@@ -33,23 +34,31 @@ _WAIT_S = 60
 
 
 class FileJournal:
-    """See :class:`hwnas.profiling.run.Journal`.
+    """Keeps rounds where the end of this process can't take them.
 
     Attributes:
         begun: what it was when the first process that kept rounds here began.
 
     Args:
-        path: the file.
         kit_sha256, device: what measures where; rounds of others don't mix with these.
         begun: plain values to keep.
+        after_each: called after each round; may raise to stop.
 
     Raises:
         KitError: the journal is another kit's or another device's, or another process uses it.
         DeviceError: it can't be written.
     """
 
-    def __init__(self, path: Path, kit_sha256: str, device: str, begun: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        kit_sha256: str,
+        device: str,
+        begun: dict[str, Any],
+        after_each: Callable[[], None] | None = None,
+    ) -> None:
         self._path = path
+        self._after_each = after_each
         self.begun = begun
         self._header = {"schema": _SCHEMA, "kit": kit_sha256, "device": device}
         try:
@@ -72,6 +81,7 @@ class FileJournal:
         return max(0, len(self._kept) - 1)
 
     def resume(self, failed: dict[int, str]) -> tuple[list[Round], int | None]:
+        """Rounds of an earlier process that could run the same entries, and which of them was its reference."""
         named = {str(index): reason for index, reason in failed.items()}
         if self.rounds and self._kept[0]["failed"].keys() == named.keys():
             self._file.truncate(self._end)
@@ -84,6 +94,8 @@ class FileJournal:
 
     def keep(self, done: Round, reference: int) -> None:
         self._append(dict(done._asdict(), reference=reference))
+        if self._after_each:
+            self._after_each()
 
     def remove(self) -> None:
         """Once the result is there."""

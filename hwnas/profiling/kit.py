@@ -7,7 +7,6 @@ The kit is a zip file that Python runs (PEP 441). In it: ``__main__.py``; the ve
 from __future__ import annotations
 
 import hashlib
-import importlib
 import inspect
 import io
 import zipfile
@@ -64,9 +63,7 @@ class Kit:
     """A built kit.
 
     Attributes:
-        data: the file.
         sha256: of its description: what its results name it by.
-        entries: that it measures.
         failed: of those, how many the runtime can't have.
     """
 
@@ -105,7 +102,7 @@ def build_kit(plan: Plan, space: ChainSpace, runtime: Runtime, *, progress: Prog
 def _sources(runtime: Runtime) -> dict[str, bytes]:
     root = Path(hwnas.__file__).parents[1]
     module = type(runtime).__module__
-    own = inspect.getsourcefile(importlib.import_module(module))
+    own = inspect.getsourcefile(type(runtime))
     assert own is not None
     found = {name: (root / name).read_bytes() for name in SOURCES}
     return {"__main__.py": _MAIN.encode(), "hwnas/__init__.py": b"", **found,

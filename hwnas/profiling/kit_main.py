@@ -25,9 +25,7 @@ from hwnas.errors import ConfigError, DeviceError, HwnasError, OutputError, Runt
 from hwnas.profiling import machine
 
 if TYPE_CHECKING:
-    from hwnas.profiling.journal import FileJournal
     from hwnas.profiling.kit_file import KitFile
-    from hwnas.profiling.timer import Round
     from hwnas.runtimes.base import Runtime
 
 PREFIX = "hwnas kit: "
@@ -126,16 +124,16 @@ def _measure(kit: KitFile, runtime: Runtime, output: Path) -> None:
 
     _check_room(kit, output)
     begun = {"started": datetime.now(timezone.utc).isoformat(timespec="seconds"), "before": machine.state()}  # noqa: UP017
-    journal = FileJournal(output.with_name(output.name + ".journal"), kit.sha256, _identity(runtime), begun)
+    kept, go_on = output.with_name(output.name + ".journal"), partial(_check_goes_on, output.parent)
+    journal = FileJournal(kept, kit.sha256, _identity(runtime), begun, go_on)
     _refuse_existing(output)  # the process whose end the journal waited for may have finished the work
     if journal.rounds:
         _say(f"going on after {journal.rounds} rounds of an earlier process")
     if "battery_percent" in begun["before"]:
         _say("this device runs on its battery, which may slow it down: plug it in if you can")
     readers = [partial(kit.model, entry) for entry in range(len(kit.content["models"]))]
-    watched = _Watched(journal, output.parent)
     try:
-        result = run_plan(kit.content["plan"], readers, runtime, journal=watched, progress=_Progress())
+        result = run_plan(kit.content["plan"], readers, runtime, journal=journal, progress=_Progress())
     except BaseException:
         journal.remove_if_empty()
         raise
@@ -175,23 +173,13 @@ def _refuse_existing(output: Path) -> None:
         raise OutputError(f"{output} exists already; remove it or name another")
 
 
-class _Watched:
-    """A journal that stops, after each round, when the device is about to give up."""
-
-    def __init__(self, journal: FileJournal, folder: Path) -> None:
-        self._journal = journal
-        self._folder = folder
-
-    def resume(self, failed: dict[int, str]) -> tuple[list[Round], int | None]:
-        return self._journal.resume(failed)
-
-    def keep(self, done: Round, reference: int) -> None:
-        self._journal.keep(done, reference)
-        if machine.free_bytes(self._folder) < _LOW_DISK_BYTES:
-            raise DeviceError("the disk is full; make room, then the same command goes on")
-        battery = machine.battery_percent()
-        if battery is not None and battery <= _LOW_BATTERY_PERCENT:
-            raise DeviceError(f"the battery is at {battery:.0f} %; plug it in, then the same command goes on")
+def _check_goes_on(folder: Path) -> None:
+    """Stops after a round when the device is about to give up."""
+    if machine.free_bytes(folder) < _LOW_DISK_BYTES:
+        raise DeviceError("the disk is full; make room, then the same command goes on")
+    battery = machine.battery_percent()
+    if battery is not None and battery <= _LOW_BATTERY_PERCENT:
+        raise DeviceError(f"the battery is at {battery:.0f} %; plug it in, then the same command goes on")
 
 
 class _Progress:

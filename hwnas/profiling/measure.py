@@ -9,11 +9,10 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from hwnas.errors import ConfigError
-from hwnas.profiling import machine
 from hwnas.profiling.machine import usable_cores
 from hwnas.profiling.plan import Plan, models, reader
 from hwnas.profiling.result import table_of
-from hwnas.profiling.run import Model, measure_loaded, run_plan
+from hwnas.profiling.run import Model, device_facts, measure_loaded, run_plan
 from hwnas.profiling.timer import Effort
 from hwnas.progress import Progress
 from hwnas.runtimes.base import Runtime
@@ -50,13 +49,8 @@ def measure_models(
 ) -> Latencies[_Key]:
     """Latency of each prepared model, all in the same interleaved rounds, with random inputs.
 
-    Args:
-        readers: of the models, each called when it is loaded, so that one at a time is in memory as a file.
-        runtime: that of the conditions.
-        conditions: how to run them.
-        rng: of inputs and orders.
-        effort: how long.
-        progress: called while loading and measuring.
+    Each of ``readers`` is called when its model is loaded, so that one at a time is in memory as a file. ``runtime`` is
+    that of the conditions.
 
     Raises:
         ConfigError: more threads than processors.
@@ -108,8 +102,7 @@ def conditions_of(runtime: Runtime, *, threads: int = 1, precision: str = "fp32"
 
 def device_of(runtime: Runtime, conditions: Conditions) -> Device:
     """This machine as ``runtime`` uses it under these conditions."""
-    described = machine.describe() | ({"hardware": name} if (name := runtime.accelerator()) else {})
-    return Device(**described, runtime_version=runtime.version(), **dict(conditions))
+    return Device(**{**device_facts(runtime), **dict(conditions)})
 
 
 def check_threads(threads: int) -> None:

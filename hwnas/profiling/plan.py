@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
 from math import prod
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, NonNegativeInt, model_validator
 
 from hwnas.errors import ConfigError, ModelError
 from hwnas.graph.graph import Graph, Op, expanded
@@ -23,25 +23,12 @@ from hwnas.runtimes.base import Runtime
 from hwnas.space.ref import SpaceRef
 from hwnas.space.space import Space
 from hwnas.tables.device import Conditions
-from hwnas.tables.ops import OpField
+from hwnas.tables.table import OpField
 from hwnas.version import __version__
 
 _Kept = TypeVar("_Kept")
-_Choices = tuple[Annotated[int, Field(ge=0)], ...]
+_Choices = tuple[NonNegativeInt, ...]
 _MOST = 1e9  # rounds, runs or seconds
-
-
-class Whole(NamedTuple):
-    """A whole network as an entry: one to calibrate with, or one of the two measurements of one that is held out."""
-
-    choices: tuple[int, ...]
-    held_out: Literal["no", "first", "again"] = "no"
-
-    def __str__(self) -> str:
-        return f"network {','.join(map(str, self.choices))}"
-
-
-Entry = Op | Whole
 
 
 def _complete(effort: Any) -> Any:
@@ -63,12 +50,7 @@ class Plan(Record):
     """A request to measure. Its entries are its ops, its networks, and twice its networks that are held out.
 
     Attributes:
-        space: whose ops and networks.
-        conditions: what runs them, and how.
-        effort: how long to measure.
         seed: of inputs and orders.
-        hwnas: version that planned.
-        ops: each once.
         networks: choices of each network to calibrate with.
         held_out: choices of each network to validate with: loaded and measured twice, which gives the retest noise.
     """
@@ -76,7 +58,7 @@ class Plan(Record):
     space: SpaceRef
     conditions: Conditions
     effort: Annotated[Effort, BeforeValidator(_complete), AfterValidator(_possible)]
-    seed: Annotated[int, Field(ge=0)]
+    seed: NonNegativeInt
     hwnas: str
     ops: tuple[OpField, ...]
     networks: tuple[_Choices, ...]
@@ -84,18 +66,14 @@ class Plan(Record):
 
     @model_validator(mode="after")
     def _each_entry_once(self) -> Plan:
-        if len(set(self.entries())) != len(self.entries()):
+        if any(len(set(part)) < len(part) for part in (self.ops, self.networks, self.held_out)):
             raise ValueError("an entry is there twice")
         return self
 
-    def entries(self) -> tuple[Entry, ...]:
-        """What is measured, in order."""
-        return (
-            *self.ops,
-            *(Whole(choices) for choices in self.networks),
-            *(Whole(choices, "first") for choices in self.held_out),
-            *(Whole(choices, "again") for choices in self.held_out),
-        )
+    @property
+    def entries(self) -> tuple[Op | _Choices, ...]:
+        """What is measured, in order; of a whole network its choices."""
+        return (*self.ops, *self.networks, *self.held_out, *self.held_out)
 
 
 def plan_space(
@@ -109,13 +87,7 @@ def plan_space(
 ) -> Plan:
     """Every Op that a network of ``space`` may contain, and whole networks: those say how a sum of ops relates to them.
 
-    Args:
-        space: whose.
-        conditions: see :func:`hwnas.profiling.measure.conditions_of`.
-        networks: (N, L) to calibrate with.
-        held_out: (M, L) to validate with.
-        effort: how long to measure.
-        seed: of inputs and orders.
+    ``networks`` are (N, L) archs to calibrate with, ``held_out`` (M, L) to validate with.
 
     Raises:
         ConfigError: an effort that nobody can make.
@@ -152,14 +124,11 @@ def network_model(space: Space, arch: Sequence[int]) -> Model:
 
 
 def _model(graph: Graph) -> Model:
-    return Model(to_onnx(graph, stand_in_weights(graph)), graph.in_shapes[0])
+    return Model(to_onnx(graph, _stand_in_weights(graph)), graph.in_shapes[0])
 
 
-def stand_in_weights(graph: Graph) -> dict[str, npt.NDArray[np.float32]]:
-    """Weights that keep activations finite, for measuring.
-
-    They repeat after 16 KiB, so that a kit of hundreds of megabytes packs into a few.
-    """
+def _stand_in_weights(graph: Graph) -> dict[str, npt.NDArray[np.float32]]:
+    """Keep activations finite, and repeat after 16 KiB, so that a kit of hundreds of megabytes packs into a few."""
     pattern = np.random.default_rng(0).standard_normal(4096, dtype=np.float32)
     found: dict[str, npt.NDArray[np.float32]] = {}
     for place, op, _ in graph.expanded:
@@ -191,21 +160,18 @@ def models(
     Raises:
         ModelError: the runtime can have none.
     """
-    entries, reasons = plan.entries(), list[str]()
-    kept: dict[Entry, _Kept] = {}
-    for index, entry in enumerate(entries):
-        if isinstance(entry, Whole) and entry.held_out == "again":
-            kept[entry] = kept[Whole(entry.choices, "first")]
-        else:
-            plain = op_model(entry) if isinstance(entry, Op) else network_model(space, entry.choices)
-            model = prepared(plain, runtime, plan.conditions.precision)
-            reasons += [model] if isinstance(model, str) else []
-            kept[entry] = keep(model)
+    different, reasons = plan.entries[: len(plan.entries) - len(plan.held_out)], list[str]()
+    kept: list[_Kept] = []
+    for entry in different:
+        plain = op_model(entry) if isinstance(entry, Op) else network_model(space, entry)
+        model = prepared(plain, runtime, plan.conditions.precision)
+        reasons += [model] if isinstance(model, str) else []
+        kept.append(keep(model))
         if progress:
-            progress("writing models", index + 1, len(entries), "")
-    if reasons and len(reasons) == len(entries) - len(plan.held_out):
-        raise ModelError(f"{runtime.name} can prepare none of {len(entries)} models; the first: {reasons[0]}")
-    return [kept[entry] for entry in entries]
+            progress("writing models", len(kept), len(different), "")
+    if reasons and len(reasons) == len(different):
+        raise ModelError(f"{runtime.name} can prepare none of {len(different)} models; the first: {reasons[0]}")
+    return [*kept, *kept[len(different) - len(plan.held_out) :]]
 
 
 def prepared(plain: Model, runtime: Runtime, precision: str) -> Model | str:

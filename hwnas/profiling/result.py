@@ -6,24 +6,23 @@ import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from hwnas.errors import InputError, KitError, SpaceError
+from hwnas.errors import KitError, SpaceError
 from hwnas.files import read_json
 from hwnas.graph.graph import Op
 from hwnas.profiling.kit_file import KIT_SCHEMA, canonical, seal
-from hwnas.profiling.plan import Entry, Plan, Whole
+from hwnas.profiling.plan import Plan
 from hwnas.profiling.run import RESULT_SCHEMA
-from hwnas.record import FileRecord, Record
+from hwnas.record import FileRecord, Record, ShortText
 from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
 from hwnas.tables.device import Device
 from hwnas.tables.protocol import MachineState, Protocol, Share
 from hwnas.tables.table import Latency, LatencyTable, MeasuredNetwork
 
-_Text = Annotated[str, Field(min_length=1, max_length=200)]
 _MOST_BYTES = 1 << 28
 _EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -43,32 +42,32 @@ class Failure(Record):
 class MeasuredOn(Record):
     """The part of a `Device` that only the device knows."""
 
-    hardware: _Text
-    cores: Annotated[int, Field(gt=0)]
-    os: _Text
-    clocks: _Text
-    runtime: _Text
-    runtime_version: _Text
+    hardware: ShortText
+    cores: PositiveInt
+    os: ShortText
+    clocks: ShortText
+    runtime: ShortText
+    runtime_version: ShortText
     options: Mapping[str, str]
 
 
 class Result(FileRecord):
     """What :func:`hwnas.profiling.run.run_plan` returns; times in milliseconds, entries in the plan's order."""
 
-    SCHEMA: ClassVar[str] = RESULT_SCHEMA
-    REMEDY: ClassVar[str] = "measure again"
-    ERROR: ClassVar[type[InputError]] = KitError
+    SCHEMA = RESULT_SCHEMA
+    REMEDY = "measure again"
+    ERROR = KitError
 
     device: MeasuredOn
-    python: _Text
+    python: ShortText
     started: Annotated[str, AfterValidator(_utc)]
-    seconds: Annotated[float, Field(ge=0)]
-    rounds: Annotated[int, Field(gt=0)]
-    reference: Annotated[int, Field(ge=0)]
+    seconds: NonNegativeFloat
+    rounds: PositiveInt
+    reference: NonNegativeInt
     confidence_95: Share
     unsteadiness_90: Share
-    drift: Annotated[float, Field(gt=0)]
-    clock_steps: Annotated[int, Field(ge=0)]
+    drift: PositiveFloat
+    clock_steps: NonNegativeInt
     affinity: tuple[int, ...]
     before: MachineState
     after: MachineState
@@ -80,7 +79,7 @@ class KitModel(Record):
 
     file: str
     sha256: str
-    bytes: Annotated[int, Field(ge=0)]
+    bytes: NonNegativeInt
     input_chw: tuple[int, ...]
 
 
@@ -95,15 +94,13 @@ class KitDescription(FileRecord):
     """What a kit says of itself, see :class:`hwnas.profiling.kit_file.KitFile`.
 
     Attributes:
-        plan: what it measures.
-        runtime: what it measures with.
         models: of the plan's entries, or why the runtime can't have one.
         sources: name -> SHA-256 of each file of hwnas in it.
     """
 
-    SCHEMA: ClassVar[str] = KIT_SCHEMA
-    REMEDY: ClassVar[str] = "build the kit again"
-    ERROR: ClassVar[type[InputError]] = KitError
+    SCHEMA = KIT_SCHEMA
+    REMEDY = "build the kit again"
+    ERROR = KitError
 
     plan: Plan
     runtime: KitRuntime
@@ -112,12 +109,9 @@ class KitDescription(FileRecord):
 
 
 class Returned(NamedTuple):
-    """What a kit's result holds, once it is proven whole.
+    """What a kit's result holds, once it is proven whole: a table, not calibrated, its space, and which kit it is of.
 
     Attributes:
-        table: not calibrated.
-        space: the table's.
-        kit_sha256: which kit it is of.
         remarks: what is odd and does no harm, a line each.
     """
 
@@ -140,10 +134,8 @@ def read_result(path: Path) -> Returned:
     kit = KitDescription.of_plain(description, f"{path}: kit")
     plan = kit.plan
     table = table_of(plan, data, path)
-    if len(kit.models) != len(plan.entries()):
-        raise KitError(
-            f"{path}: its kit has {len(kit.models)} models for {len(plan.entries())} entries; build it again"
-        )
+    if len(kit.models) != len(plan.entries):
+        raise KitError(f"{path}: its kit has {len(kit.models)} models for {len(plan.entries)} entries; build it again")
     try:
         space = get_space(plan.space)
     except SpaceError as error:
@@ -200,24 +192,28 @@ def _remarks(table: LatencyTable, path: Path) -> tuple[str, ...]:
 def table_of(plan: Plan, data: Any, where: Path | str) -> LatencyTable:
     """The table that a result of ``plan`` makes, not calibrated.
 
-    Args:
-        plan: what was asked for.
-        data: what came back, plain values.
-        where: it came from, for messages.
-
     Raises:
         KitError: a field is missing, unknown or out of range, the number of entries isn't the plan's, the runtime isn't
             the plan's, or no Op could be run.
     """
     result = Result.of_plain(data, where)
-    entries = plan.entries()
-    if len(result.entries) != len(entries):
-        raise KitError(f"{where} has {len(result.entries)} entries, its plan has {len(entries)}; measure again")
+    entries, found = plan.entries, result.entries
+    if len(found) != len(entries):
+        raise KitError(f"{where} has {len(found)} entries, its plan has {len(entries)}; measure again")
     asked = plan.conditions
     if (result.device.runtime, result.device.options) != (asked.runtime, asked.options):
         raise KitError(f"{where} was measured with {result.device.runtime}, the plan asks for {asked.runtime}")
-    measured = dict(zip(entries, result.entries, strict=True))
-    ops = {key: value for key, value in measured.items() if isinstance(key, Op) and isinstance(value, Latency)}
+    ops = {op: value for op, value in zip(plan.ops, found, strict=False) if isinstance(value, Latency)}
+    failed = {op: value.failed for op, value in zip(plan.ops, found, strict=False) if isinstance(value, Failure)}
+    networks = [
+        None if isinstance(value, Failure) else MeasuredNetwork(choices=choices, **value.model_dump())
+        for choices, value in zip(entries, found, strict=True)
+        if not isinstance(choices, Op)
+    ]
+    to_validate = networks[len(plan.networks) :]
+    pairs = zip(to_validate[: len(plan.held_out)], to_validate[len(plan.held_out) :], strict=True)
+    said = Protocol.model_fields.keys() & Result.model_fields.keys() - {"reference"}
+    reference = entries[min(result.reference, len(entries) - 1)]
     if not ops:
         raise KitError(f"{where}: the device could run none of the plan's {len(plan.ops)} ops")
     return LatencyTable(
@@ -226,31 +222,16 @@ def table_of(plan: Plan, data: Any, where: Path | str) -> LatencyTable:
         ),
         space=plan.space,
         protocol=Protocol(
-            rounds=result.rounds,
+            **{name: getattr(result, name) for name in said},
             runs_per_round=plan.effort.runs_per_round,
             warmup_runs=plan.effort.warmup_runs,
             confidence_asked=plan.effort.confidence,
-            reference=str(entries[min(result.reference, len(entries) - 1)]),
+            reference=str(reference) if isinstance(reference, Op) else f"network {','.join(map(str, reference))}",
             seed=plan.seed,
             hwnas=plan.hwnas,
-            **result.model_dump(
-                include={"confidence_95", "unsteadiness_90", "drift", "clock_steps", "affinity", "before", "after",
-                         "seconds", "started", "python"}
-            ),
         ),
         ops=ops,
-        failed={k: v.failed for k, v in measured.items() if isinstance(k, Op) and isinstance(v, Failure)},
-        networks=_networks(measured, "no"),
-        held_out=tuple(zip(_networks(measured, "first"), _networks(measured, "again"), strict=True)),
-    )  # fmt: skip
-
-
-def _networks(measured: Mapping[Entry, Latency | Failure], held_out: str) -> tuple[MeasuredNetwork, ...]:
-    """The networks that ran; of a pair, if both did."""
-    ran = {key: value for key, value in measured.items() if isinstance(key, Whole) and isinstance(value, Latency)}
-    pairs = {choices for choices, which in ran if which == "first"} & {c for c, which in ran if which == "again"}
-    return tuple(
-        MeasuredNetwork(choices=key.choices, **value.model_dump())
-        for key, value in ran.items()
-        if key.held_out == held_out and (held_out == "no" or key.choices in pairs)
+        failed=failed,
+        networks=tuple(network for network in networks[: len(plan.networks)] if network),
+        held_out=tuple((first, again) for first, again in pairs if first and again),
     )

@@ -9,17 +9,18 @@ import sys
 import time
 from dataclasses import asdict
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from hwnas.errors import DeviceError, KitError, ModelError
 from hwnas.profiling import machine
-from hwnas.profiling.timer import ClockError, Effort, Measurement, Round, measure, round_seconds
+from hwnas.profiling.timer import ClockError, Effort, Measurement, measure, round_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from hwnas.profiling.journal import FileJournal
     from hwnas.progress import Progress
     from hwnas.runtimes.base import Runtime
 
@@ -49,16 +50,6 @@ class Measured(NamedTuple):
     earlier_s: float
 
 
-class Journal(Protocol):
-    """Keeps rounds where the end of this process can't take them."""
-
-    def resume(self, failed: dict[int, str]) -> tuple[list[Round], int | None]:
-        """Rounds of an earlier process that could run the same entries, and which of them was its reference."""
-
-    def keep(self, done: Round, reference: int) -> None:
-        """Called with each new round."""
-
-
 def measure_loaded(
     models: Sequence[Callable[[], Model]],
     runtime: Runtime,
@@ -68,7 +59,7 @@ def measure_loaded(
     batch: int,
     effort: Effort,
     rng: np.random.Generator,
-    journal: Journal | None = None,
+    journal: FileJournal | None = None,
     progress: Progress | None = None,
 ) -> Measured:
     """Load all models, then time them with random inputs, all in the same rounds.
@@ -102,18 +93,19 @@ def measure_loaded(
     if not calls:
         raise ModelError(f"{runtime.name} can run none of {len(models)} models; the first: {failed[0]}")
     earlier, reference = journal.resume(failed) if journal else ([], None)
+
+    def in_steps(share: float, note: str) -> None:
+        if progress:
+            progress("measuring", int(share * _PROGRESS_STEPS), _PROGRESS_STEPS, note)
+
     try:
         measurement = measure(
             calls, effort, rng, earlier=earlier, reference=reference, on_round=journal.keep if journal else None,
-            progress=_in_steps(progress) if progress else None,
+            progress=in_steps,
         )  # fmt: skip
     except ClockError as problem:
         raise ModelError(str(problem)) from None
     return Measured(measurement, failed, sum(map(round_seconds, earlier)))
-
-
-def _in_steps(progress: Progress) -> Callable[[float, str], None]:
-    return lambda share, note: progress("measuring", int(share * _PROGRESS_STEPS), _PROGRESS_STEPS, note)
 
 
 def run_plan(
@@ -121,17 +113,13 @@ def run_plan(
     models: Sequence[Callable[[], Model]],
     runtime: Runtime,
     *,
-    journal: Journal | None = None,
+    journal: FileJournal | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Measure what ``plan`` (see :class:`hwnas.profiling.plan.Plan`) asks for.
 
-    Args:
-        plan: plain values.
-        models: reads the model of each of the plan's entries.
-        runtime: the plan's.
-        journal: keeps each round, and has those of an earlier process.
-        progress: called while loading and measuring.
+    ``models`` read the model of each of the plan's entries; ``journal`` keeps each round, and has those of an earlier
+    process.
 
     Returns:
         Plain values for JSON, see :class:`hwnas.profiling.result.Result`: each entry's statistics in milliseconds or
@@ -149,27 +137,18 @@ def run_plan(
         effort=Effort(**plan["effort"]), rng=np.random.default_rng(plan["seed"]), journal=journal, progress=progress,
     )  # fmt: skip
     found = measured.measurement
-    running = iter(found.statistics)
-    entries: list[dict[str, Any]] = []
-    for index in range(len(models)):
-        if index in measured.failed:
-            entries.append({"failed": measured.failed[index]})
-        else:
-            entries.append({name: _rounded(value) for name, value in asdict(next(running)).items()})
-    running_indices = [index for index in range(len(models)) if index not in measured.failed]
-    described = machine.describe()
-    accelerator = runtime.accelerator()
-    if accelerator:
-        described["hardware"] = accelerator
+    entries: list[dict[str, Any]] = [{"failed": measured.failed.get(index)} for index in range(len(models))]
+    running = [index for index in range(len(models)) if index not in measured.failed]
+    for index, statistics in zip(running, found.statistics):  # noqa: B905  (Python 3.8)
+        entries[index] = {name: _rounded(value) for name, value in asdict(statistics).items()}
     return {
         "schema": RESULT_SCHEMA,
-        "device": {**described, "runtime": runtime.name, "runtime_version": runtime.version(),
-                   "options": dict(runtime.options)},
+        "device": device_facts(runtime),
         "python": "{}.{}.{}".format(*sys.version_info[:3]),
         "started": started.isoformat(timespec="seconds"),
         "seconds": round(time.monotonic() - begin + measured.earlier_s, 1),
         "rounds": found.rounds,
-        "reference": running_indices[found.reference],
+        "reference": running[found.reference],
         "confidence_95": _rounded(found.confidence_95),
         "unsteadiness_90": _rounded(found.unsteadiness_90),
         "drift": _rounded(found.drift),
@@ -179,6 +158,18 @@ def run_plan(
         "after": machine.state(),
         "entries": entries,
     }  # fmt: skip
+
+
+def device_facts(runtime: Runtime) -> dict[str, Any]:
+    """What :class:`hwnas.profiling.result.MeasuredOn` holds, of this machine."""
+    described = machine.describe()
+    return {
+        **described,
+        "hardware": runtime.accelerator() or described["hardware"],
+        "runtime": runtime.name,
+        "runtime_version": runtime.version(),
+        "options": dict(runtime.options),
+    }
 
 
 def _rounded(value: float) -> float:

@@ -9,27 +9,67 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from hwnas.errors import ConfigError, DeviceError
-from hwnas.profiling.remote import Transport
-from hwnas.progress import Tell
+from hwnas.progress import Tell, silent
 
 _ANSWERS_S = 10  # so long a host may take to answer
 
 
+class Ran(NamedTuple):
+    """A command's exit status, and the lines of its output."""
+
+    status: int
+    lines: list[str]
+
+    @property
+    def last_line(self) -> str:
+        """As far as a message can hold it."""
+        return (self.lines or ["no reason given"])[-1][:300]
+
+    def check(self, wrong: str) -> None:
+        """Raises:
+        DeviceError: it failed; ``wrong`` says what couldn't be done.
+        """
+        if self.status:
+            raise DeviceError(f"{wrong}: {self.last_line}")
+
+
+class Transport(Protocol):
+    """A way to another machine.
+
+    Attributes:
+        name: of the machine, for messages.
+        folder: on it, where kits may work.
+    """
+
+    name: str
+    folder: str
+
+    def run(self, command: Sequence[str], on_line: Tell = silent) -> Ran:
+        """Run a command there, and pass on each line of its output.
+
+        Raises:
+            ConfigError: the machine can't be reached as asked.
+            DeviceError: the connection dropped.
+        """
+
+    def copy_to(self, local: Path, remote: str) -> None:
+        """Copy a file there, whole or not at all; raises as :meth:`run`."""
+
+    def fetch(self, remote: str, local: Path) -> None:
+        """Copy a file from there; raises as :meth:`run`."""
+
+
 class Ssh:
-    """By the system's ``ssh``, with its configuration and keys. Never asks: keys must be set up.
+    """By the system's ``ssh``, with its configuration or another, and keys. Never asks: keys must be set up.
 
     Files go through ``cat``, so that the other machine needs no SFTP.
 
-    Args:
-        address: ``ssh://[user@]host[:port]``; host may be an alias of the configuration.
-        config: a configuration file in place of the usual ones.
-
     Raises:
-        ConfigError: not such an address.
+        ConfigError: the address isn't ``ssh://[user@]host[:port]``; host may be an alias of the configuration.
     """
 
     folder = ".cache/hwnas-kits"  # in the home folder, where ssh begins
@@ -44,36 +84,27 @@ class Ssh:
             *(["-l", user] if user else []), "--", host,
         ]  # fmt: skip
 
-    def run(self, command: Sequence[str], on_line: Tell) -> int:
-        return self._ssh(command, on_line)
+    def run(
+        self,
+        command: Sequence[str],
+        on_line: Tell = silent,
+        source: IO[bytes] | None = None,
+        target: IO[bytes] | None = None,
+    ) -> Ran:
+        ran = _process([*self._command, shlex.join(command)], on_line, source, target)
+        if ran.status == 255:
+            raise self._unreachable(" ".join(ran.lines[-3:]))
+        return ran
 
     def copy_to(self, local: Path, remote: str) -> None:
-        lines: list[str] = []
         with open(local, "rb") as source:
-            status = self._ssh(["sh", "-c", 'cat > "$1.part" && mv "$1.part" "$1"', "sh", remote], lines.append, source)
-        if status:
-            raise DeviceError(f"can't copy to {self.name}: {(lines or ['no reason given'])[-1][:300]}")
+            ran = self.run(["sh", "-c", 'cat > "$1.part" && mv "$1.part" "$1"', "sh", remote], source=source)
+        ran.check(f"can't copy to {self.name}")
 
     def fetch(self, remote: str, local: Path) -> None:
-        lines: list[str] = []
         with open(local, "wb") as target:
-            status = self._ssh(["cat", remote], lines.append, target=target)
-        if status:
-            raise DeviceError(f"can't copy from {self.name}: {(lines or ['no reason given'])[-1][:300]}")
-
-    def _ssh(
-        self, words: Sequence[str], on_line: Tell, source: IO[bytes] | None = None, target: IO[bytes] | None = None
-    ) -> int:
-        lines: list[str] = []
-
-        def heard(line: str) -> None:
-            lines.append(line)
-            on_line(line)
-
-        status = _process([*self._command, shlex.join(words)], heard, source, target)
-        if status == 255:
-            raise self._unreachable(" ".join(lines[-3:]))
-        return status
+            ran = self.run(["cat", remote], target=target)
+        ran.check(f"can't copy from {self.name}")
 
     def _unreachable(self, told: str) -> ConfigError | DeviceError:
         """What ssh's own words mean; it has one exit status for all of them."""
@@ -103,11 +134,8 @@ _SSH_SAYS = {
 class Adb:
     """By ``adb`` of Android's platform tools. Python there may be Termux's: name its path.
 
-    Args:
-        address: ``adb://SERIAL``, as ``adb devices`` lists it.
-
     Raises:
-        ConfigError: not such an address.
+        ConfigError: the address isn't ``adb://SERIAL``, as ``adb devices`` lists it.
     """
 
     folder = "/data/local/tmp/hwnas-kits"
@@ -119,34 +147,22 @@ class Adb:
         self.name = serial
         self._command = ["adb", "-s", serial]
 
-    def run(self, command: Sequence[str], on_line: Tell) -> int:
+    def run(self, command: Sequence[str], on_line: Tell = silent) -> Ran:
         return self._adb(["shell", shlex.join(command)], on_line)
 
     def copy_to(self, local: Path, remote: str) -> None:
-        self._transfer(["push", str(local), f"{remote}.part"])
-        if self.run(["mv", f"{remote}.part", remote], lambda line: None):
-            raise DeviceError(f"can't finish copying to {self.name}")
+        self._adb(["push", str(local), f"{remote}.part"]).check(f"adb push failed on {self.name}")
+        self.run(["mv", f"{remote}.part", remote]).check(f"can't finish copying to {self.name}")
 
     def fetch(self, remote: str, local: Path) -> None:
-        self._transfer(["pull", remote, str(local)])
+        self._adb(["pull", remote, str(local)]).check(f"adb pull failed on {self.name}")
 
-    def _transfer(self, words: Sequence[str]) -> None:
-        lines: list[str] = []
-        if self._adb(words, lines.append):
-            raise DeviceError(f"adb {words[0]} failed on {self.name}: {(lines or ['no reason given'])[-1][:300]}")
-
-    def _adb(self, words: Sequence[str], on_line: Tell) -> int:
-        lines: list[str] = []
-
-        def heard(line: str) -> None:
-            lines.append(line)
-            on_line(line)
-
-        status = _process([*self._command, *words], heard)
-        told = " ".join(lines[-2:])
-        if status and (found := re.search(r"(adb|error): (.*(not found|unauthorized|offline|no devices).*)", told)):
+    def _adb(self, words: Sequence[str], on_line: Tell = silent) -> Ran:
+        ran = _process([*self._command, *words], on_line)
+        told = " ".join(ran.lines[-2:])
+        if ran.status and (found := re.search(r"(adb|error): (.*(not found|unauthorized|offline|no devices).*)", told)):
             raise ConfigError(f"can't reach {self.name}: {found[2][:200]}; see adb devices")
-        return status
+        return ran
 
 
 @dataclass(frozen=True)
@@ -191,8 +207,8 @@ def _parsed(address: str) -> tuple[str | None, str, int | None]:
 
 def _process(
     command: Sequence[str], on_line: Tell, source: IO[bytes] | None = None, target: IO[bytes] | None = None
-) -> int:
-    """Run a program here; its output, or with ``target`` only its errors, line by line; its exit status."""
+) -> Ran:
+    """Run a program here; the lines are of its output, or with ``target`` of its errors only."""
     try:
         process = subprocess.Popen(
             command,
@@ -205,7 +221,9 @@ def _process(
         raise ConfigError(f"there is no program {command[0]!r} here; install it") from None
     pipe = process.stderr if target else process.stdout
     assert pipe is not None
+    lines = []
     with process:
         for line in pipe:
-            on_line(line.decode(errors="replace").rstrip())
-    return process.returncode
+            lines.append(line.decode(errors="replace").rstrip())
+            on_line(lines[-1])
+    return Ran(process.returncode, lines)

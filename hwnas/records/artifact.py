@@ -6,18 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from hwnas.record import FileRecord, Record
-from hwnas.records.model import Searched, SizedArch
+from hwnas.record import FileRecord, Fraction, Record, Sha256
+from hwnas.records.model import Count, Pixels, Searched, SizedArch
 from hwnas.records.target import PlainName, Target
 from hwnas.tables.device import Device
 from hwnas.tables.table import Latency
 
 MANIFEST = "manifest.json"
-
-_Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-_Share = Annotated[float, Field(ge=0, le=1)]
-_Count = Annotated[int, Field(ge=0, le=2**60)]
-_Pixels = Annotated[int, Field(ge=1, le=2**16)]
 
 
 class Parity(Record):
@@ -29,27 +24,19 @@ class Parity(Record):
         cosine: least cosine between an input's logits and PyTorch's.
         sqnr_db: see :func:`hwnas.artifacts.parity.sqnr_db`.
         top1_agreement: share of inputs with the same first class.
-        images: how many inputs were compared.
-        inputs: where they came from.
     """
 
     max_abs: float
     max_relative: float
     cosine: float
     sqnr_db: float | None
-    top1_agreement: _Share
-    images: _Count
+    top1_agreement: Fraction
+    images: Count
     inputs: str
 
 
 class InputSpec(Record):
-    """The one input of a model file.
-
-    Attributes:
-        name: in the graph.
-        type: of its elements; uint8 where the preprocessing is part of the graph.
-        layout: of its axes.
-    """
+    """The one input of a model file; uint8 where the preprocessing is part of the graph."""
 
     name: str
     type: Literal["float32", "float16", "uint8"]
@@ -60,12 +47,7 @@ class ExportedFile(Record):
     """What was made for one target.
 
     Attributes:
-        target: its name.
-        settings: the whole target.
         files: names in the folder; the first is the one to load.
-        bytes: of all of them.
-        input: what it takes.
-        opset, ir_version: of the ONNX graph that it is, or was made of.
         precisions: {precision: layers with weights that compute in it}, read back from the file or its session.
         notes: what a person should know of how it was made, such as what stayed in float and why.
         parity: against the PyTorch network; of the graph that the file was made of where ``lacks`` says so.
@@ -75,22 +57,21 @@ class ExportedFile(Record):
         latency: one thread, the target's smallest batch, when it was exported; None where ``lacks`` says why.
         fp32_ms: median of the same format in fp32, timed in the same rounds.
         memory_mb: peak of what loading it and one inference add to a process; None where the system doesn't tell.
-        device: that timed it.
     """
 
     target: str
     settings: Target
     files: Annotated[tuple[PlainName, ...], Field(min_length=1)]
-    bytes: _Count
+    bytes: Count
     input: InputSpec
-    opset: _Count
-    ir_version: _Count
-    precisions: dict[str, _Count]
+    opset: Count
+    ir_version: Count
+    precisions: dict[str, Count]
     notes: tuple[str, ...]
     parity: Parity
     recheck: Parity
-    accuracy_before: _Share | None
-    accuracy_after: _Share | None
+    accuracy_before: Fraction | None
+    accuracy_after: Fraction | None
     lacks: str | None
     latency: Latency | None
     fp32_ms: float | None
@@ -112,13 +93,8 @@ class ArtifactRecord(FileRecord, SizedArch):
     """``manifest.json``.
 
     Attributes:
-        hwnas: version that wrote it.
-        input_chw: channels, and height and width in pixels.
-        accuracy: of the network, by name.
-        data: the data set it was trained on; None for random or released weights.
         made_from: names and SHA-256 of what the network came from.
-        searched: what the search that found it asked for and predicted.
-        files: of each target.
+        data: the data set it was trained on; None for random or released weights.
         sha256: of every other file of the folder, by name.
     """
 
@@ -126,13 +102,13 @@ class ArtifactRecord(FileRecord, SizedArch):
     REMEDY = "export it again"
 
     hwnas: str
-    input_chw: tuple[_Pixels, _Pixels, _Pixels]
-    accuracy: dict[str, _Share]
+    input_chw: tuple[Pixels, Pixels, Pixels]
+    accuracy: dict[str, Fraction]
     data: str | None
     made_from: dict[str, str]
     searched: Searched | None
     files: tuple[ExportedFile, ...]
-    sha256: dict[PlainName, _Sha256]
+    sha256: dict[PlainName, Sha256]
 
     @model_validator(mode="after")
     def _every_file_has_a_hash(self) -> ArtifactRecord:
@@ -145,9 +121,7 @@ class Verdict(Record):
     """What the checks of one file gave.
 
     Attributes:
-        parity: None where there was nothing to compare.
         accuracy_before, accuracy_after: of PyTorch's network and of the file on the same images; None without labels.
-        failures: checks that were missed, in words.
     """
 
     parity: Parity | None
@@ -169,7 +143,6 @@ class Finding(Record):
     """What one check gave.
 
     Attributes:
-        about: a file, a target, or a part of the manifest.
         passed: None where it couldn't be checked here.
         text: what was found, in words, in one line.
     """

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import Field
+from pydantic import PositiveFloat
 
 from hwnas.record import FileRecord, Record
 from hwnas.records.artifact import Parity
@@ -12,13 +10,7 @@ from hwnas.tables.table import Latency
 
 
 class BenchCell(Record):
-    """One file on one runtime, with some threads and images per inference.
-
-    Attributes:
-        artifact: its folder.
-        target: whose file.
-        runtime: that runs it here.
-    """
+    """One file on one runtime, with some threads and images per inference."""
 
     artifact: str
     target: str
@@ -33,7 +25,6 @@ class BenchRow(Latency, BenchCell):
     Attributes:
         precision: that its target asked for.
         images_per_s: throughput of one stream at the median.
-        bytes: of the file.
         parity: to PyTorch, as exported; on another runtime than the target's own to that one; None where that can't
             run here.
         precisions: {precision: layers with weights that compute in it}, read back here.
@@ -74,8 +65,6 @@ class BenchRecord(FileRecord):
 
     Attributes:
         results: by batch and threads, the fastest first.
-        fastest: for each batch and number of threads.
-        lacking: what can't run here.
         drift: how much longer the table's own networks took in the same rounds than when the table was made; None
             where no table was given, or it is of another runtime, precision, number of threads or batch.
         confidence_95: relative half-width of the 95 % confidence interval of the median that is known the least.
@@ -88,6 +77,6 @@ class BenchRecord(FileRecord):
     results: tuple[BenchRow, ...]
     fastest: tuple[Fastest, ...]
     lacking: tuple[Lacking, ...]
-    drift: Annotated[float, Field(gt=0)] | None
+    drift: PositiveFloat | None
     confidence_95: float
     unsteadiness_90: float

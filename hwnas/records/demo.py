@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 from pydantic import Field
 
-from hwnas.record import FileRecord, Record
+from hwnas.record import FileRecord, Fraction, Record
 from hwnas.space.arch import Arch
 from hwnas.space.ref import SpaceRef
 from hwnas.space.registry import get_space
@@ -35,16 +34,11 @@ class DemoRecord(Record):
     """What the demo found.
 
     Attributes:
-        space, choices: the winner.
         front: of each arch on the front its values, by objective, in the order of the search.
-        front_choices: of each arch on the front.
-        artifact, report: where they are.
         accuracy: of the winner, fine-tuned, on images it has never seen.
-        budget_ms: that was searched under.
         predicted_when_searched_ms: of the winner, by the table as it was.
         drift: how much longer the table's own networks took when the winner was timed.
         predicted_ms, low_ms, high_ms: of the winner with this drift, and its 90 % interval.
-        measured_ms: of the winner.
     """
 
     space: SpaceRef
@@ -53,7 +47,7 @@ class DemoRecord(Record):
     front: tuple[dict[str, float], ...]
     artifact: Path
     report: Path
-    accuracy: Annotated[float, Field(ge=0, le=1)]
+    accuracy: Fraction
     budget_ms: float
     predicted_when_searched_ms: float
     drift: float

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
 
-from hwnas.record import FileRecord, Record
+from hwnas.record import FileRecord, Fraction, Record, Sha256
 from hwnas.space.chain import ChainSpace
 from hwnas.space.ref import SpaceRef
 from hwnas.space.registry import get_space
 
-_Milliseconds = Annotated[float, Field(gt=0)]
-_Share = Annotated[float, Field(ge=0, le=1)]
-_Count = Annotated[int, Field(ge=0, le=2**60)]
-_Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-_Pixels = Annotated[int, Field(ge=1, le=2**16)]
+Count = Annotated[int, Field(ge=0, le=2**60)]
+Pixels = Annotated[int, Field(ge=1, le=2**16)]
 
 
 class Preprocessing(Record):
@@ -25,55 +22,45 @@ class Preprocessing(Record):
         resolution: height and width of the input in pixels.
         resize: what is done to an image before its centre is taken, in words.
         resize_px: what its shorter side is resized to.
-        channel_order, layout: of the input.
         range: of pixels before they are normalised.
         mean, std: per channel, of pixels in that range.
     """
 
-    resolution: _Pixels
+    resolution: Pixels
     resize: str
-    resize_px: _Pixels
+    resize_px: Pixels
     channel_order: Literal["RGB"] = "RGB"
     layout: Literal["NCHW"] = "NCHW"
     range: tuple[float, float] = (0.0, 1.0)
     mean: tuple[float, ...]
-    std: tuple[Annotated[float, Field(gt=0)], ...]
+    std: tuple[PositiveFloat, ...]
 
 
 class OnDevice(Record):
     """What a search knew of the network's latency on one device.
 
     Attributes:
-        table: name of the latency table's file.
         device: that it was measured on; None where the table isn't at hand any more.
         budget_ms: that the search kept to.
-        predicted_ms: by the table.
         low_ms, high_ms: the interval that holds 90 % of networks.
         measured_ms: after the search, in the table's terms.
     """
 
     table: str
     device: str | None
-    budget_ms: _Milliseconds | None
-    predicted_ms: _Milliseconds
-    low_ms: _Milliseconds | None
-    high_ms: _Milliseconds | None
-    measured_ms: _Milliseconds | None
+    budget_ms: PositiveFloat | None
+    predicted_ms: PositiveFloat
+    low_ms: PositiveFloat | None
+    high_ms: PositiveFloat | None
+    measured_ms: PositiveFloat | None
 
 
 class Searched(Record):
-    """The search that found a network.
-
-    Attributes:
-        strategy: its name.
-        evaluations: archs that it evaluated.
-        seed: of everything random in it.
-        devices: in the order of its tables.
-    """
+    """The search that found a network; ``devices`` are in the order of its tables."""
 
     strategy: str
-    evaluations: Annotated[int, Field(ge=0)]
-    seed: Annotated[int, Field(ge=0)]
+    evaluations: NonNegativeInt
+    seed: NonNegativeInt
     devices: tuple[OnDevice, ...]
 
 
@@ -86,7 +73,7 @@ class ResolvedStabilizers(Record):
         kept: whether it is a layer of its own there, since there is a residual on both sides; else it is folded in.
     """
 
-    layer: Annotated[int, Field(ge=0)]
+    layer: NonNegativeInt
     place: str
     kept: bool
 
@@ -111,11 +98,11 @@ class ModelInfo(Record):
     data: str | None = None
     labels: tuple[str, ...] | None = None
     preprocessing: Preprocessing | None = None
-    accuracy: dict[str, _Share] = Field(default_factory=dict)
-    parity: Annotated[float, Field(ge=0)] | None = None
+    accuracy: dict[str, Fraction] = Field(default_factory=dict)
+    parity: NonNegativeFloat | None = None
     made_from: dict[str, str] = Field(default_factory=dict)
     searched: Searched | None = None
-    weights_sha256: _Sha256 | None = None
+    weights_sha256: Sha256 | None = None
 
     @classmethod
     def of_random(cls, seed: int) -> ModelInfo:
@@ -124,19 +111,13 @@ class ModelInfo(Record):
 
 
 class SizedArch(Record):
-    """An arch, what became of its stabilizers, and how large the network is.
-
-    Attributes:
-        space, choices: the arch.
-        stabilizers: what became of each run.
-        madds, params: BN's scale and shift included.
-    """
+    """An arch, what became of each run of its stabilizers, and how large the network is (BN's scale and shift too)."""
 
     space: SpaceRef
     choices: tuple[int, ...]
     stabilizers: tuple[ResolvedStabilizers, ...]
-    madds: _Count
-    params: _Count
+    madds: Count
+    params: Count
 
     @property
     def keeps_stabilizers(self) -> bool:
@@ -160,4 +141,4 @@ class ModelRecord(FileRecord, SizedArch):
     REMEDY = "derive or train it again"
 
     info: ModelInfo
-    weights_sha256: _Sha256
+    weights_sha256: Sha256

@@ -27,7 +27,6 @@ class Part(Record):
     """All archs, or the best of them.
 
     Attributes:
-        archs: how many.
         correlations: name of a supernet or a baseline (``random`` is one) -> its rank correlations.
         best_baseline: of depth and the like, the one of the highest τ.
         leads: name of a supernet -> its τ less that of the best baseline.
@@ -57,7 +56,6 @@ class Ranking(Record):
     Attributes:
         whole: over all archs.
         top: over the best fifth; None where that is too few archs.
-        best_accuracy: the highest true accuracy.
         picks: name of a supernet or a baseline -> what it would have chosen.
     """
 
@@ -76,7 +74,6 @@ class RankRecord(Record):
         by_accuracy: with their inherited accuracies as scores.
         by_loss: with their inherited cross-entropies, less being better.
         by_loss_additive: with these smoothed: the sum over layers that fits all archs' best.
-        truth: the file of true accuracies.
         truth_archs: archs in it; as many or fewer were drawn.
         truth_trainings: of each arch there.
         images: of the validation part, at most.

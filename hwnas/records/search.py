@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 from pydantic import Field, GetCoreSchemaHandler, NonNegativeFloat, NonNegativeInt, PositiveFloat, model_validator
@@ -16,8 +16,8 @@ from hwnas.space.arch import Arch
 from hwnas.space.chain import ChainSpace
 from hwnas.space.ref import SpaceRef
 from hwnas.space.registry import get_space
+from hwnas.tables.table import Quantile
 
-Quantile = Literal["p50", "p90"]
 _Index = Annotated[int, Field(ge=0, le=2**31)]
 
 
@@ -58,9 +58,8 @@ class SearchedTable(Record):
 
     Attributes:
         name: by which objectives and files tell its table from others.
-        path: of the table; None for one that had no file.
-        sha256: of what the table says.
         device: in one line.
+        sha256: of what the table says.
         budget_ms: on the median; None for none.
         interpolated: ops of the space that the table lacks and a kernel model answered for.
     """
@@ -77,10 +76,8 @@ class SearchObjective(Record):
     """A column of a search's values.
 
     Attributes:
-        name: as ``latency_ms``.
         unit: ``fraction`` (shown in percent), ``ms``, ``madds``, ``params``, ``MB``, another word that is written
             behind the number, or nothing.
-        maximize: whether more is better.
         weight: for strategies that want a single number.
         table: index of the table that predicts it; None where none does.
         quantile: of a network's runs that the table predicts.
@@ -93,11 +90,6 @@ class SearchObjective(Record):
     table: _Index | None = None
     quantile: Quantile | None = None
 
-    @property
-    def is_median(self) -> bool:
-        """Whether it is what people call a network's latency on a device."""
-        return self.quantile == "p50"
-
 
 class FailedArch(Record):
     """An arch that couldn't be evaluated, and why."""
@@ -107,12 +99,7 @@ class FailedArch(Record):
 
 
 class Baseline(Record):
-    """How far random archs come, from the same reference point.
-
-    Attributes:
-        evaluations: that succeeded.
-        hypervolume_history: after each of them.
-    """
+    """How far random archs come, from the same reference point."""
 
     evaluations: int
     hypervolume_history: tuple[float, ...]
@@ -122,15 +109,11 @@ class MeasuredNetwork(Record):
     """One latency of a network of the front, measured.
 
     Attributes:
-        index: of the arch among the search's.
-        objective: name of the latency.
         predicted_ms: when it was searched.
         refitted_ms: by the table after its refit.
         measured_ms: of the objective's quantile, divided by ``drift``, as are all percentiles.
         confidence_95: relative half-width of the median's 95 % confidence interval.
         drift: how many times as slow the machine was as when the table was made.
-        within: whether it is within the budget.
-        on_front: whether the network is on the final front.
     """
 
     index: _Index
@@ -152,7 +135,6 @@ class MeasuredObjective(Record):
     """What is known of a latency after networks of the front were measured.
 
     Attributes:
-        objective: its name.
         device: in one line.
         table: the refitted table's file in the search folder.
         confidence_95: of the median that is known the least.
@@ -186,11 +168,8 @@ class MeasuredFront(Record):
     """A front that was measured on this machine.
 
     Attributes:
-        rounds: of measuring, refitting and replacing what is over budget.
         unmeasured: indices of the final front's archs that weren't measured.
         failed: archs that can't be run.
-        points: each latency of each network.
-        objectives: that can be measured here.
     """
 
     rounds: int
@@ -208,14 +187,9 @@ class _Asked(FileRecord):
     """What decides the course of a search; its length may change when it is resumed.
 
     Attributes:
-        space: that is searched.
         stabilizers: whether networks keep what those with inherited weights must.
         supernet: None where accuracies come from elsewhere.
-        tables: of the devices that are searched for.
-        strategy: its name.
-        objectives: K of them.
         budgets: objective's name -> at most.
-        seed: of all random draws.
     """
 
     space: SpaceRef
@@ -269,10 +243,7 @@ class SearchRecord(_Asked):
         winner_index: of the front's archs the best in the first objective, of equals in the second; measured ones only,
             where the front was measured. None without any.
         reference: (K,) what hypervolumes are measured from.
-        hypervolume: of the front.
         hypervolume_history: of the archs within budget after each evaluation, by values as searched.
-        baseline: None where it wasn't compared with random archs.
-        measured: None where the front wasn't measured.
     """
 
     SCHEMA = "hwnas-search/2"
@@ -338,7 +309,7 @@ class SearchRecord(_Asked):
 
     def latency_column(self, table: int) -> int | None:
         """Which column of the values is the median latency by a table."""
-        return next((k for k, o in enumerate(self.objectives) if o.table == table and o.is_median), None)
+        return next((k for k, o in enumerate(self.objectives) if o.table == table and o.quantile == "p50"), None)
 
     def index_of(self, arch: Arch) -> int | None:
         """Where an arch is among those evaluated; None where it isn't."""

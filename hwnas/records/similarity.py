@@ -11,9 +11,7 @@ class LayerSimilarity(Record):
     """One layer.
 
     Attributes:
-        layer: its index.
-        choices: names of its C choices.
-        similarity: their cosine similarities (C, C).
+        similarity: cosine similarities of its C choices, (C, C).
         skip: mean of the skip's with each block; None where there is no skip.
         blocks: mean of those of two blocks; None where there aren't two.
     """

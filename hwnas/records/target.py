@@ -89,15 +89,11 @@ class Target(FileRecord):
 
     Attributes:
         name: the YAML file's name without suffix.
-        format: of the file; see :mod:`hwnas.artifacts.formats`.
-        precision: of weights and arithmetic.
         opset, ir_version: of the ONNX graph, which other formats are made from.
         batch: a number, or ``min``, ``opt`` and ``max``.
         preprocessing: ``outside``: the graph takes normalised floats (batch, C, H, W); ``inside``: it takes bytes
             (batch, H, W, C), RGB, and normalises them itself.
         runtime: that runs the file: it checks and times it where it can.
-        options: of the runtime.
-        quantization: of int8.
         tolerance: a miss fails the export.
     """
 

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import Field, JsonValue
+from pydantic import JsonValue
 
 from hwnas.errors import CheckpointError, DataError
-from hwnas.record import FileRecord, Record
+from hwnas.record import FileRecord, Fraction, Record
 from hwnas.records.model import Preprocessing
 from hwnas.space.ref import SpaceRef
-
-_Accuracy = Annotated[float, Field(ge=0, le=1)]
 
 
 class TrainRecord(Record):
     """What came out of a training.
 
     Attributes:
-        run: the run folder.
         result: the supernet's run folder, or the MODEL folder of a network.
         accuracy: in [0, 1]. Of a supernet: inherited, on the validation part, by arch; of a network: ``validation``
             and ``test``.
@@ -28,7 +25,7 @@ class TrainRecord(Record):
 
     run: Path
     result: Path
-    accuracy: dict[str, _Accuracy]
+    accuracy: dict[str, Fraction]
 
 
 Run = TrainRecord | Path | str
@@ -53,7 +50,6 @@ class Facts(Record):
         validation: all metrics of a network on the validation part, by name.
         updates_per_choice: of a supernet, by layer and choice.
         spread_of_counts: the largest difference, over layers, between the most and the least trained choice of one.
-        notes: whatever else is worth a look.
     """
 
     accuracy: dict[str, float]
@@ -113,8 +109,6 @@ class TrainedOn(Record):
     Attributes:
         source, held_out, corrupt_images: what ``load_data`` takes.
         sha256: ``Data.fingerprint``.
-        labels: class names in the order of the outputs.
-        preprocessing: from an image file to the input.
     """
 
     source: str
@@ -129,12 +123,9 @@ class SupernetRecord(FileRecord):
     """``supernet.json``: all that it takes to open a trained supernet, wherever its run folder lies.
 
     Attributes:
-        space: that it holds.
         stabilizers: whether there is one on every skip.
-        data: that it was trained on.
         task: kind of what it learnt.
         accuracy: inherited accuracy on the validation part of a few archs, in [0, 1].
-        weights_sha256: of ``supernet.safetensors``.
     """
 
     SCHEMA = "hwnas-supernet/2"
@@ -145,5 +136,5 @@ class SupernetRecord(FileRecord):
     stabilizers: bool
     data: TrainedOn
     task: str
-    accuracy: dict[str, _Accuracy]
+    accuracy: dict[str, Fraction]
     weights_sha256: str

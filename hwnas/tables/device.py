@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
 
-from pydantic import Field
+from pydantic import PositiveInt
 
-from hwnas.record import Record, Settings
-
-_Text = Annotated[str, Field(min_length=1, max_length=200)]
+from hwnas.record import Record, Settings, ShortText
 
 
 class Conditions(Settings):
@@ -22,45 +19,39 @@ class Conditions(Settings):
         batch: images per inference.
     """
 
-    runtime: _Text
+    runtime: ShortText
     options: Mapping[str, str] = {}
-    precision: _Text = "fp32"
-    threads: Annotated[int, Field(gt=0)] = 1
-    batch: Annotated[int, Field(gt=0)] = 1
+    precision: ShortText = "fp32"
+    threads: PositiveInt = 1
+    batch: PositiveInt = 1
 
 
 class Device(Record):
-    """Hardware, operating system, runtime and how it was asked to run.
+    """Hardware, operating system, runtime and how it was asked to run, as in `Conditions`.
 
     Attributes:
         hardware: processor or accelerator, as its maker calls it.
         cores: logical processors that the measuring process could use.
         os: system and machine, as ``Linux x86_64``.
-        runtime, runtime_version: what ran the network.
         options: of the runtime, those that it chose by itself included.
-        precision: of the arithmetic, as ``fp32``.
-        threads: that one inference used.
-        batch: images per inference.
         clocks: what is known of frequencies and their governor; ``unknown`` where the system doesn't tell.
     """
 
-    hardware: _Text
-    cores: Annotated[int, Field(gt=0)]
-    os: _Text
-    runtime: _Text
-    runtime_version: _Text
+    hardware: ShortText
+    cores: PositiveInt
+    os: ShortText
+    runtime: ShortText
+    runtime_version: ShortText
     options: Mapping[str, str] = {}
-    precision: _Text
-    threads: Annotated[int, Field(gt=0)]
-    batch: Annotated[int, Field(gt=0)]
-    clocks: _Text
+    precision: ShortText
+    threads: PositiveInt
+    batch: PositiveInt
+    clocks: ShortText
 
     @property
     def conditions(self) -> Conditions:
         """How networks were run on it."""
-        return Conditions(
-            runtime=self.runtime, options=self.options, precision=self.precision, threads=self.threads, batch=self.batch
-        )
+        return Conditions(**{name: getattr(self, name) for name in Conditions.model_fields})
 
     def difference(self, other: Device) -> str | None:
         """The first field in which another device isn't this one, None where none is; clocks come and go."""

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from hwnas.record import Record
+from hwnas.record import Record, Sha256
 
 Share = Annotated[float, Field(ge=0, le=1e3)]
-_Number = Annotated[float, Field(ge=0)]
 
 
 class MachineState(Record):
@@ -24,50 +23,41 @@ class MachineState(Record):
         battery_percent: of the battery it runs on.
     """
 
-    load: _Number | None = None
-    clock_mhz: _Number | None = None
-    throttled: _Number | None = None
-    busy_s: _Number | None = None
-    stolen_s: _Number | None = None
+    load: NonNegativeFloat | None = None
+    clock_mhz: NonNegativeFloat | None = None
+    throttled: NonNegativeFloat | None = None
+    busy_s: NonNegativeFloat | None = None
+    stolen_s: NonNegativeFloat | None = None
     temperature_c: float | None = None
-    battery_percent: _Number | None = None
+    battery_percent: NonNegativeFloat | None = None
 
 
 class Protocol(Record):
-    """How the table was measured; see :mod:`hwnas.profiling.timer`.
+    """How the table was measured; what isn't said here is in :mod:`hwnas.profiling.timer`.
 
     Attributes:
-        rounds: passes over all entries, in a new random order each.
-        runs_per_round: timed runs of an entry in one pass.
-        warmup_runs: untimed runs of an entry before the first round.
         confidence_asked, confidence_95: relative half-width of the 95 % confidence interval that every entry's median
             was to have, and that the least known one has.
-        unsteadiness_90: how much the machine's speed changed meanwhile.
-        drift: how much longer the reference took at the end than at the beginning (ratio).
-        clock_steps: runs repeated because the clock went backwards or stood still.
         reference: what was timed between all others to know the machine's speed.
         affinity: logical processors that the process could use.
         before, after: how the machine was doing.
-        seconds: that loading and measuring took.
         seed: of the order and of the networks.
         started: UTC, ISO 8601.
-        python: version that measured.
-        hwnas: version that measured.
     """
 
-    rounds: Annotated[int, Field(gt=0)]
-    runs_per_round: Annotated[int, Field(gt=0)]
-    warmup_runs: Annotated[int, Field(ge=0)]
+    rounds: PositiveInt
+    runs_per_round: PositiveInt
+    warmup_runs: NonNegativeInt
     confidence_asked: Share
     confidence_95: Share
     unsteadiness_90: Share
-    drift: Annotated[float, Field(gt=0)]
-    clock_steps: Annotated[int, Field(ge=0)]
+    drift: PositiveFloat
+    clock_steps: NonNegativeInt
     reference: str
     affinity: tuple[int, ...]
     before: MachineState
     after: MachineState
-    seconds: _Number
+    seconds: NonNegativeFloat
     seed: int
     started: str
     python: str
@@ -84,15 +74,12 @@ class Provenance(Record):
     """Where a table came from that hwnas didn't measure.
 
     Attributes:
-        file: its name.
-        sha256: of the file.
-        format: as ``ofa``.
         unit: of the times in the file; here all are milliseconds.
         note: what the importer had to assume, in a sentence or more.
     """
 
     file: str
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    sha256: Sha256
     format: str
     unit: Literal["ms", "us", "s"]
     note: str

@@ -29,7 +29,6 @@ class SumCheck:
     """How well ``factor · sum + offset_ms`` gives networks' latencies.
 
     Attributes:
-        networks: how many.
         factor, offset_ms: fitted, robust against single networks that differ.
         decimals: of the latencies in ms, as far as they seem rounded; None when they don't.
         share_within: of networks, nearer than 1e-3 (relative), with the rounding added.

@@ -26,12 +26,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, model_validator
+from pydantic import Field, NonNegativeInt, PlainSerializer, PlainValidator, PositiveFloat, PositiveInt, model_validator
 
-from hwnas.errors import InputError, TableError
+import hwnas.ops  # noqa: F401  (so that all kinds of Ops are known)
+from hwnas.errors import SpaceError, TableError
 from hwnas.files import read_yaml, write_atomic
 from hwnas.graph.graph import Op
 from hwnas.record import FileRecord, Record
@@ -39,10 +40,27 @@ from hwnas.space.chain import ChainSpace
 from hwnas.space.ref import SpaceRef
 from hwnas.space.registry import get_space
 from hwnas.tables.device import Device
-from hwnas.tables.ops import OpField
 from hwnas.tables.protocol import Protocol, Provenance, Share
 
 _Milliseconds = Annotated[float, Field(gt=0, le=1e7)]
+
+Quantile = Literal["p50", "p90"]
+"""Which of a network's runs a number is about: their median, or their 90th percentile."""
+
+
+def _op_of_plain(data: Any) -> Op:
+    if isinstance(data, Op):
+        return data
+    if not isinstance(data, dict):
+        raise ValueError("an op is {kind: …, c_in: …, …}")
+    try:
+        return Op.from_dict(data)
+    except SpaceError as error:
+        raise ValueError(str(error)) from None
+
+
+OpField = Annotated[Op, PlainValidator(_op_of_plain), PlainSerializer(Op.to_dict)]
+"""An `Op` as a field of a record: plain values in files."""
 
 
 class Latency(Record):
@@ -57,7 +75,7 @@ class Latency(Record):
     p50_ms: _Milliseconds
     p10_ms: _Milliseconds
     p90_ms: _Milliseconds
-    count: Annotated[int, Field(gt=0)]
+    count: PositiveInt
     confidence_95: Share | None = None
 
     @model_validator(mode="after")
@@ -71,11 +89,15 @@ class Latency(Record):
         """Half the distance from the 10th to the 90th percentile, relative to the median."""
         return (self.p90_ms - self.p10_ms) / (2 * self.p50_ms)
 
+    def at_ms(self, quantile: Quantile) -> float:
+        """One of the percentiles, in ms."""
+        return self.p50_ms if quantile == "p50" else self.p90_ms
+
 
 class MeasuredNetwork(Latency):
     """A whole network of the table's space, measured like its ops."""
 
-    choices: tuple[Annotated[int, Field(ge=0)], ...]
+    choices: tuple[NonNegativeInt, ...]
 
 
 class AddedNetwork(MeasuredNetwork):
@@ -88,7 +110,7 @@ class AddedNetwork(MeasuredNetwork):
     """
 
     stabilizers: bool
-    drift: Annotated[float, Field(gt=0)]
+    drift: PositiveFloat
     started: str
 
 
@@ -96,14 +118,11 @@ class Calibration(Record):
     """What measured networks say about the sum of their ops: network ≈ scale · Σ ops + per op of a class + fixed_ms.
 
     Attributes:
-        scale: of the sum.
-        per_op_ms: class -> what each op of it adds, ``op`` being all; see ``hwnas.prediction.op_counts``. May be
+        per_op_ms: class -> what each op of it adds, ``op`` being all; see ``hwnas.prediction.calibrate``. May be
             negative, since an op alone pays for entering the runtime.
-        fixed_ms: for the network.
         error_90: half-width, relative, of the interval that should hold 90 % of new networks, at the machine's speed as
             it was when the table was made.
         held_out_mape: mean absolute relative error of each network, predicted by a fit on the others.
-        networks: how many it was fitted on.
     """
 
     scale: Annotated[float, Field(gt=0, lt=100)]
@@ -130,9 +149,9 @@ class _Failed(Record):
 
 
 class _File(FileRecord):
-    SCHEMA: ClassVar[str] = "hwnas-latency-table/2"
-    REMEDY: ClassVar[str] = "profile again"
-    ERROR: ClassVar[type[InputError]] = TableError
+    SCHEMA = "hwnas-latency-table/2"
+    REMEDY = "profile again"
+    ERROR = TableError
 
     device: Device
     space: SpaceRef | None = None
@@ -157,15 +176,8 @@ class LatencyTable:
     """Latencies of Ops on one Device; see the module's docstring for the file.
 
     Attributes:
-        space: for which it was made; None for an import that covers none.
-        protocol: how it was measured; None for an import.
-        provenance: where an import is from; None for a table that hwnas measured.
-        ops: the entries.
         failed: Op -> why the runtime can't run it.
-        networks: whole networks measured beside them.
-        held_out: networks measured beside them twice each, and kept out of the calibration.
-        added: networks measured later, which calibrate as well.
-        calibration: from sums of ops to networks; None when no network was measured.
+        calibration: None when no network was measured.
     """
 
     device: Device
@@ -174,9 +186,9 @@ class LatencyTable:
     protocol: Protocol | None = None
     provenance: Provenance | None = None
     failed: Mapping[Op, str] = field(default_factory=dict)
-    networks: tuple[MeasuredNetwork, ...] = field(default=())
-    held_out: tuple[tuple[MeasuredNetwork, MeasuredNetwork], ...] = field(default=())
-    added: tuple[AddedNetwork, ...] = field(default=())
+    networks: tuple[MeasuredNetwork, ...] = ()
+    held_out: tuple[tuple[MeasuredNetwork, MeasuredNetwork], ...] = ()
+    added: tuple[AddedNetwork, ...] = ()
     calibration: Calibration | None = None
 
     @staticmethod
@@ -206,18 +218,8 @@ class LatencyTable:
         failed = {entry.op: entry.reason for entry in file.failed}
         if both := ops.keys() & failed.keys():
             raise TableError(f"{where}: {next(iter(both))} is among ops and failed; remove one")
-        return LatencyTable(
-            device=file.device,
-            space=file.space,
-            protocol=file.protocol,
-            provenance=file.provenance,
-            ops=ops,
-            failed=failed,
-            networks=file.networks,
-            held_out=file.held_out,
-            added=file.added,
-            calibration=file.calibration,
-        )
+        others = {name: getattr(file, name) for name in _File.model_fields if name not in ("ops", "failed")}
+        return LatencyTable(ops=ops, failed=failed, **others)
 
     def get_space(self) -> ChainSpace:
         """The space that the table was made for.
@@ -229,6 +231,11 @@ class LatencyTable:
         if self.space is None:
             raise TableError("the table covers no space; it came from another tool")
         return get_space(self.space)
+
+    @property
+    def references(self) -> tuple[tuple[int, ...], ...]:
+        """Choices of a few of its own networks: timed again, they tell the machine's drift."""
+        return tuple(network.choices for network in self.networks[:8])
 
     def drift(self, now_ms: Mapping[tuple[int, ...], float]) -> float | None:
         """How much longer the table's own networks take now than when it was made: the median of the ratios.
@@ -249,14 +256,8 @@ class LatencyTable:
 
     def to_yaml(self) -> str:
         """The file's text; one line per entry, so that two tables can be compared line by line."""
-        sections = {
-            "schema": _File.SCHEMA,
-            "device": _plain(self.device),
-            "space": _plain(self.space),
-            "protocol": _plain(self.protocol),
-            "provenance": _plain(self.provenance),
-            "calibration": _plain(self.calibration),
-        }
+        names = ("device", "space", "protocol", "provenance", "calibration")
+        sections = {"schema": _File.SCHEMA} | {n: _plain(s) for n in names if (s := getattr(self, n))}
         rows: dict[str, list[Any]] = {
             "ops": [{"op": op.to_dict(), **_plain(latency)} for op, latency in self.ops.items()],
             "failed": [{"op": op.to_dict(), "reason": reason} for op, reason in self.failed.items()],
@@ -264,13 +265,13 @@ class LatencyTable:
             "held_out": [[_of_network(network) for network in pair] for pair in self.held_out],
             "added": [_of_network(network) for network in self.added],
         }
-        parts = [yaml.safe_dump({k: v for k, v in sections.items() if v}, sort_keys=False, allow_unicode=True)]
+        parts = [yaml.safe_dump(sections, sort_keys=False, allow_unicode=True)]
         parts += [f"{name}:\n{''.join(map(_line, entries))}" for name, entries in rows.items() if entries]
         return "".join(parts)
 
 
-def _plain(model: Record | None) -> dict[str, Any]:
-    return model.model_dump(mode="json", exclude_none=True) if model else {}
+def _plain(model: Record) -> dict[str, Any]:
+    return model.model_dump(mode="json", exclude_none=True)
 
 
 def _of_network(network: MeasuredNetwork) -> dict[str, Any]:

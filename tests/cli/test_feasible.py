@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from hwnas.prediction.latency import LatencyPredictor
-from hwnas.prediction.lowered import madds
-from hwnas.prediction.size import peak_activation_mb
+from hwnas.prediction.lowered import madds, peak_activation_mb
 from hwnas.shipped import shipped
 from hwnas.space.registry import get_space
 from hwnas.tables.table import LatencyTable

@@ -14,7 +14,7 @@ from hwnas.flow.objectives import COSTS
 from hwnas.optimize import hypervolume
 from hwnas.optimize.strategies import STRATEGIES
 from hwnas.prediction.latency import LatencyPredictor
-from hwnas.prediction.size import model_mb, peak_activation_mb
+from hwnas.prediction.lowered import model_mb, peak_activation_mb
 from hwnas.records.search import SearchRecord
 from hwnas.space.arch import parse_arch
 from hwnas.space.registry import get_space

@@ -18,14 +18,14 @@ from hwnas.flow.open import BudgetedTable
 from hwnas.optimize import Budget, Objective, SearchResult, run_search
 from hwnas.optimize.front import Front
 from hwnas.optimize.result import settings_of
-from hwnas.prediction.calibrate import Quantile, calibrate
+from hwnas.prediction.calibrate import calibrate
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.prediction.lowered import madds
 from hwnas.profiling.timer import Effort
 from hwnas.records.search import MeasuredFront, SearchedTable, SearchRecord
 from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
-from hwnas.tables.table import LatencyTable
+from hwnas.tables.table import LatencyTable, Quantile
 from tests.prediction.recording import Recording
 from tests.tables.make import measured_table
 

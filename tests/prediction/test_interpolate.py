@@ -46,7 +46,7 @@ def measured(*resolutions: int) -> dict[Op, float]:
 
 @cache
 def fitted() -> KernelModel:
-    return KernelModel.fit(measured(160, 192, 224))
+    return KernelModel(measured(160, 192, 224))
 
 
 def test_a_resolution_that_was_never_profiled() -> None:
@@ -71,7 +71,7 @@ def without_widths(path: Path) -> tuple[np.ndarray, np.ndarray]:
     errors, within = [], []
     for width in {op.c_out for op in entries}:
         unseen = [op for op in entries if width in (op.c_in, op.c_out)]
-        model = KernelModel.fit({op: ms for op, ms in entries.items() if op not in unseen})
+        model = KernelModel({op: ms for op, ms in entries.items() if op not in unseen})
         for op in unseen:
             estimate = model.predict_ms(op)
             errors.append(abs(estimate.latency_ms / entries[op] - 1))
@@ -96,7 +96,7 @@ def test_twice_as_much_takes_longer(entries: str) -> None:
         model, ops = fitted(), SPACE.distinct_ops
     else:
         table = LatencyTable.load(entries)
-        model = KernelModel.fit({op: latency.p50_ms for op, latency in table.ops.items()})
+        model = KernelModel({op: latency.p50_ms for op, latency in table.ops.items()})
         ops = get_space(table.space.source).distinct_ops
     for op in ops:
         if not isinstance(op, MBConv):
@@ -129,7 +129,7 @@ def test_farther_from_the_table_the_error_is_wider() -> None:
 
 def test_only_the_own_kind_and_activation_answer() -> None:
     ops = [op for op in SPACE.distinct_ops if isinstance(op, MBConv)][:20]
-    model = KernelModel.fit({op: roofline_ms(op) for op in ops} | {SPACE.distinct_ops[0]: 1.0})
+    model = KernelModel({op: roofline_ms(op) for op in ops} | {SPACE.distinct_ops[0]: 1.0})
     with pytest.raises(MissingOpError, match=r"no model for \[mbconv .*: 0 entries of mbconv relu6, 2 are needed"):
         model.predict_ms(replace(ops[0], act="relu6"))
     with pytest.raises(MissingOpError, match="1 entries of stem relu6, 2 are needed; profile"):
@@ -142,7 +142,7 @@ def test_only_the_own_kind_and_activation_answer() -> None:
 def test_a_latency_that_is_none(ms: float) -> None:
     op = Downsample(c_in=8, h_in=8, w_in=8, c_out=16, stride=2)
     with pytest.raises(TableError, match=r"\[downsample .*\] takes .* ms; a latency must be a positive number"):
-        KernelModel.fit({op: ms})
+        KernelModel({op: ms})
 
 
 def test_costs_hold_all_multiply_adds() -> None:
@@ -159,5 +159,5 @@ def test_order_of_entries_is_nothing() -> None:
     entries = measured(224)
     shuffled = dict(reversed(entries.items()))
     op = next(op for op in get_space("scarlet-s2", 160).distinct_ops if isinstance(op, MBConv))
-    first, again = KernelModel.fit(entries).predict_ms(op), KernelModel.fit(shuffled).predict_ms(op)
+    first, again = KernelModel(entries).predict_ms(op), KernelModel(shuffled).predict_ms(op)
     assert first == pytest.approx(again, rel=1e-6)

@@ -22,7 +22,7 @@ PUBLISHED = ["ofa_note10_224_lookup_table.yaml", "proxylessnas_mobile_lookup_tab
 def _table(latencies_ms: list[float], unit: str = "ms") -> ForeignTable:
     """Blocks of some 20 million multiply-adds."""
     entries = tuple(
-        ForeignEntry(text=str(i), name="x", fields={}, op=_block(40 + i), mean_ms=ms, spread_ms=None, count=None)
+        ForeignEntry(text=str(i), op=_block(40 + i), mean_ms=ms, spread_ms=None, count=None)
         for i, ms in enumerate(latencies_ms)
     )
     return ForeignTable(source="t.csv", sha256="0" * 64, format="csv", unit=unit, assumed="", entries=entries)  # type: ignore[arg-type]

@@ -212,11 +212,9 @@ def test_addresses(address: str, name: str) -> None:
 
 
 def test_words_reach_the_other_side_as_they_are(server: Server) -> None:
-    lines: list[str] = []
     awkward = ["a b", "$HOME", "`id`", "it's", '"', "*", ";", "-n", "ü", "\\", "&& false"]
-    assert server.ssh().run(["printf", "%s\n", *awkward], lines.append) == 0
-    assert lines == awkward
-    assert server.ssh().run(["false"], lines.append) == 1
+    assert server.ssh().run(["printf", "%s\n", *awkward]) == (0, awkward)
+    assert server.ssh().run(["false"]).status == 1
 
 
 def test_no_ssh_program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

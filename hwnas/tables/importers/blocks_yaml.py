@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, RootModel, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, RootModel, model_validator
 
 from hwnas.errors import SpaceError, TableError
 from hwnas.files import read_yaml, validated
@@ -33,9 +33,6 @@ from hwnas.record import Record
 from hwnas.tables.importers.foreign import MS_PER, ForeignEntry, Unit
 
 BlocksFormat = Literal["ofa", "proxylessnas"]
-
-_Positive = Annotated[float, Field(gt=0)]
-_Spread = Annotated[float, Field(ge=0)]
 
 _KEY = re.compile(r"(?P<name>\w+)(?P<fields>(-\w+:\w+)+)")
 _BLOCK_FIELDS = {"proxylessnas": {"input", "output", "expand", "kernel", "stride", "idskip"}}
@@ -51,16 +48,20 @@ _STEM_ACT = {"proxylessnas": "relu6", "ofa": "hswish"}
 
 
 class _Statistics(Record):
-    mean: _Positive
-    count: Annotated[int, Field(gt=0)]
-    std: _Spread | None = None
-    var: _Spread | None = None
+    mean: PositiveFloat
+    count: PositiveInt
+    std: NonNegativeFloat | None = None
+    var: NonNegativeFloat | None = None
 
     @model_validator(mode="after")
     def _one_spread(self) -> _Statistics:
         if (self.std is None) == (self.var is None):
             raise ValueError("expected one of std and var")
         return self
+
+    @property
+    def deviation(self) -> float:
+        return math.sqrt(self.var or 0.0) if self.std is None else self.std
 
 
 class _File(RootModel[dict[str, _Statistics]]):
@@ -93,55 +94,39 @@ def _entry(path: Path, key: str, statistics: _Statistics, form: BlocksFormat, ms
     except (ValueError, KeyError, SpaceError) as problem:
         what = f"no field {problem}" if isinstance(problem, KeyError) else problem
         raise TableError(f"{path}: {key}: {what}; is it a table of {form}?") from None
-    std = math.sqrt(statistics.var) if statistics.var is not None else statistics.std
-    assert std is not None  # one of both is there
     return ForeignEntry(
         text=key,
-        name=match["name"],
-        fields=fields,
         op=op,
         mean_ms=statistics.mean * ms,
-        spread_ms=std * ms,
+        spread_ms=statistics.deviation * ms,
         count=statistics.count,
     )
 
 
 def _op(key: str, name: str, fields: Mapping[str, str], form: BlocksFormat) -> Op:
-    if name == "expanded_conv":
-        return _block(fields, form)
-    if name == "Conv":
-        (h_in, w_in, c_in), (h_out, _, c_out) = _shape(fields["input"]), _shape(fields["output"])
-        act, stride = _STEM_ACT[form], round(h_in / h_out)
-        stem = Stem(c_in=c_in, h_in=h_in, w_in=w_in, c_out=c_out, width=c_out, stride=stride, separable=False, act=act)
-        return _of_output(stem, fields)
-    (h_in, w_in, c_in), c_out = _shape(fields["input"]), _whole(fields["output"].split("x")[-1])
-    return ForeignOp(c_in=c_in, h_in=h_in, w_in=w_in, c_out=c_out, text=key)
-
-
-def _block(fields: Mapping[str, str], form: BlocksFormat) -> Op:
-    if unexpected := fields.keys() ^ _BLOCK_FIELDS[form]:
+    if name == "expanded_conv" and (unexpected := fields.keys() ^ _BLOCK_FIELDS[form]):
         raise ValueError(f"field {min(unexpected)!r} is {'unknown' if min(unexpected) in fields else 'missing'}")
-    (h_in, w_in, c_in), (*_, c_out) = _shape(fields["input"]), _shape(fields["output"])
-    expand = _whole(fields["expand"])
-    op = MBConv(
-        c_in=c_in,
-        h_in=h_in,
-        w_in=w_in,
-        c_out=c_out,
-        kernel=_whole(fields["kernel"]),
-        stride=_whole(fields["stride"]),
-        expansion=expand / c_in if form == "ofa" else expand,
-        se=_flag(fields.get("se", "0")),
-        act=("hswish" if _flag(fields["hs"]) else "relu") if form == "ofa" else "relu6",
-    )
-    if op.residual != _flag(fields["idskip"]):
-        raise ValueError(f"idskip is {fields['idskip']}, which a block of this shape and stride can't have")
-    return _of_output(op, fields)
-
-
-def _of_output(op: Op, fields: Mapping[str, str]) -> Op:
-    height, width, channels = _shape(fields["output"])
-    if op.out_shape != (channels, height, width):
+    h_in, w_in, c_in = _shape(fields["input"])
+    if name not in ("expanded_conv", "Conv"):
+        c_out = _whole(fields["output"].split("x")[-1])
+        return ForeignOp(c_in=c_in, h_in=h_in, w_in=w_in, c_out=c_out, text=key)
+    h_out, w_out, c_out = _shape(fields["output"])
+    op: Op
+    if name == "Conv":
+        act, stride = _STEM_ACT[form], round(h_in / h_out)
+        op = Stem(c_in=c_in, h_in=h_in, w_in=w_in, c_out=c_out, width=c_out, stride=stride, separable=False, act=act)
+    else:
+        op = MBConv(
+            c_in=c_in, h_in=h_in, w_in=w_in, c_out=c_out,
+            kernel=_whole(fields["kernel"]),
+            stride=_whole(fields["stride"]),
+            expansion=_whole(fields["expand"]) / (c_in if form == "ofa" else 1),
+            se=_flag(fields.get("se", "0")),
+            act=("hswish" if _flag(fields["hs"]) else "relu") if form == "ofa" else "relu6",
+        )  # fmt: skip
+        if op.residual != _flag(fields["idskip"]):
+            raise ValueError(f"idskip is {fields['idskip']}, which a block of this shape and stride can't have")
+    if op.out_shape != (c_out, h_out, w_out):
         raise ValueError(f"output is {fields['output']}, which doesn't follow from input and stride")
     return op
 
@@ -150,8 +135,7 @@ def _shape(text: str) -> tuple[int, ...]:
     sizes = [_whole(size) for size in text.split("x")]
     if len(sizes) != 3:
         raise ValueError(f"expected height x width x channels, got {text!r}")
-    height, width, channels = sizes
-    return height, width, channels
+    return tuple(sizes)
 
 
 def _whole(text: str) -> int:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal
 
-from hwnas.errors import MissingOpError, TableError
+from hwnas.errors import TableError
 from hwnas.files import validated
 from hwnas.graph.graph import Op
 from hwnas.ops.foreign import ForeignOp
@@ -26,14 +25,12 @@ NOT_SAID = "not said"
 _Z_90 = 1.2815515594  # standard normal, 90th percentile
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class ForeignEntry:
     """One line of a foreign table.
 
     Attributes:
         text: the key or line as it stands in the file; unique in a table.
-        name: what the file calls this kind of operation.
-        fields: what the file says about the operation, by the file's own names.
         op: the operation as hwnas has it; a :class:`ForeignOp` if of a kind that hwnas hasn't.
         mean_ms: mean latency.
         spread_ms: standard deviation of one run; None when the file doesn't say.
@@ -41,8 +38,6 @@ class ForeignEntry:
     """
 
     text: str
-    name: str
-    fields: Mapping[str, str]
     op: Op
     mean_ms: float
     spread_ms: float | None
@@ -54,13 +49,9 @@ class ForeignTable:
     """A table that somebody else measured.
 
     Attributes:
-        source: name of the file.
-        sha256: of the file's bytes, in hexadecimal.
-        format: whose.
         unit: that the file's numbers are in; entries are in milliseconds.
         device: as whoever imports it names it; these formats don't say.
         assumed: what isn't in the file and was taken for granted, in sentences.
-        entries: all of the file's.
     """
 
     source: str
@@ -70,31 +61,6 @@ class ForeignTable:
     device: str = NOT_SAID
     assumed: str
     entries: tuple[ForeignEntry, ...]
-
-    @property
-    def foreign(self) -> tuple[ForeignEntry, ...]:
-        """The entries of kinds that hwnas hasn't."""
-        return tuple(entry for entry in self.entries if isinstance(entry.op, ForeignOp))
-
-    def network_ms(self, texts: Iterable[str]) -> float:
-        """Latency of a network as these tables' own readers have it: the sum of its entries' means.
-
-        Args:
-            texts: the network's entries by their ``text``, once for each time that they occur.
-
-        Raises:
-            MissingOpError: an entry isn't in the table.
-        """
-        return sum(self._mean_ms(text) for text in texts)
-
-    def _mean_ms(self, text: str) -> float:
-        if text not in self._means_ms:
-            raise MissingOpError(f"{self.source} has no entry {text!r}; it has {len(self.entries)} others")
-        return self._means_ms[text]
-
-    @cached_property
-    def _means_ms(self) -> dict[str, float]:
-        return {entry.text: entry.mean_ms for entry in self.entries}
 
 
 def to_latency_table(table: ForeignTable) -> LatencyTable:
@@ -136,6 +102,6 @@ def _note(table: ForeignTable) -> str:
         notes.append(f"No spread is given for {silent} entries: their p10 and p90 are the mean.")
     if silent := sum(entry.count is None for entry in entries):
         notes.append(f"No number of runs is given for {silent} entries: 1 is put down.")
-    if table.foreign:
-        notes.append(f"{len(table.foreign)} entries are of kinds that hwnas hasn't; they are kept as kind foreign.")
+    if foreign := sum(isinstance(entry.op, ForeignOp) for entry in entries):
+        notes.append(f"{foreign} entries are of kinds that hwnas hasn't; they are kept as kind foreign.")
     return " ".join(note for note in notes if note)

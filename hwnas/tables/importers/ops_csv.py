@@ -11,7 +11,7 @@ One operation a line; the first line names the columns::
 - ``latency`` (needed) is the mean, ``std`` the standard deviation of one run; ``_s``, ``_ms`` or ``_us`` behind
   both says the unit;
 - ``count`` is the number of runs;
-- every other column says something about the operation and is kept. An empty cell says nothing.
+- every other column says something more about the operation. An empty cell says nothing.
 """
 
 from __future__ import annotations
@@ -110,8 +110,6 @@ def _entry(row: Mapping[str, str], suffix: str, ms: float) -> ForeignEntry:
     text = " ".join([kind, *(f"{name}={value}" for name, value in says.items())])
     return ForeignEntry(
         text=text,
-        name=kind,
-        fields=says,
         op=_op(kind, says, text),
         mean_ms=mean * ms,
         spread_ms=_number(row[std], std) * ms if std in row else None,
