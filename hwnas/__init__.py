@@ -33,17 +33,24 @@ _HOME = {  # public name -> module that defines it
     "Supernet": "hwnas.nn.supernet",
     "SupernetConfig": "hwnas.training.learners.supernet",
     "TrainConfig": "hwnas.training.config",
+    "bench": "hwnas.flow.bench",
+    "count": "hwnas.flow.predict",
+    "demo": "hwnas.flow.demo",
+    "derive": "hwnas.flow.derive",
+    "export": "hwnas.flow.export",
+    "feasible": "hwnas.flow.feasible",
     "get_runtime": "hwnas.runtimes.registry",
     "get_space": "hwnas.space.registry",
     "load_artifact": "hwnas.artifacts.bundle",
     "load_scarlet": "hwnas.nn.released",
     "parse_arch": "hwnas.space.arch",
-} | {
-    verb: f"hwnas.flow.{verb}"
-    for verb in (
-        *("bench", "count", "demo", "derive", "export", "feasible", "predict", "profile", "rank", "report", "search"),
-        *("similarity", "train"),
-    )
+    "predict": "hwnas.flow.predict",
+    "profile": "hwnas.flow.profile",
+    "rank": "hwnas.flow.rank",
+    "report": "hwnas.flow.report",
+    "search": "hwnas.flow.search",
+    "similarity": "hwnas.flow.similarity",
+    "train": "hwnas.flow.train",
 }
 
 __all__ = ["__version__", *_HOME]
@@ -53,11 +60,11 @@ if TYPE_CHECKING:  # so that type checkers know each name, and that there are no
     from hwnas.artifacts.bundle import load_artifact as load_artifact
     from hwnas.errors import HwnasError as HwnasError
     from hwnas.flow.bench import bench as bench
-    from hwnas.flow.count import count as count
     from hwnas.flow.demo import demo as demo
     from hwnas.flow.derive import derive as derive
     from hwnas.flow.export import export as export
     from hwnas.flow.feasible import feasible as feasible
+    from hwnas.flow.predict import count as count
     from hwnas.flow.predict import predict as predict
     from hwnas.flow.profile import profile as profile
     from hwnas.flow.rank import rank as rank

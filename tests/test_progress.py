@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from hwnas import progress as module
 from hwnas.flow.search import search_note
+from hwnas.optimize.progress import SearchProgress
 from hwnas.progress import Pace, ProgressBars, rough
 
 UNITS = ["fraction", "ms", "ms", "madds"]
@@ -105,7 +106,8 @@ def test_durations_as_one_says_them(seconds: float, expected: str) -> None:
     ],
 )
 def test_the_note_of_a_search(best: list[float] | None, failed: int, units: list[str], expected: str) -> None:
-    assert search_note(0.41234, None if best is None else np.array(best), failed, units) == expected
+    at = SearchProgress(10, 20, 0.41234, None, failed, None if best is None else np.array(best))
+    assert search_note(at, units) == expected
 
 
 class Clock:

@@ -1,4 +1,4 @@
-"""``hwnas artifact …``: what is done with a finished artifact."""
+"""``hwnas export``, and ``hwnas artifact …``: what is done with a finished artifact."""
 
 from __future__ import annotations
 
@@ -7,34 +7,79 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hwnas.cli.console import JsonOption, UnusedSeedOption, print_result
-from hwnas.progress import ProgressBars
+from hwnas.cli.console import JsonOption, SeedOption, TrustOption, UnusedSeedOption, print_result
+from hwnas.progress import ProgressBars, say
 
 if TYPE_CHECKING:  # imported when the verb runs: it loads torch
-    from hwnas.records.artifact import CheckRecord
+    from hwnas.records.artifact import CheckRecord, ExportedFile
 
 app = typer.Typer(help="Finished artifacts.", no_args_is_help=True)
 
 ArtifactArgument = Annotated[Path, typer.Argument(help="A folder that `hwnas export` made.")]
-_TrustOption = Annotated[bool, typer.Option("--trust", help="Load engines that nothing vouches for, too.")]
 
 _WORDS = {True: "ok", False: "MISSED", None: "-"}
+
+
+def export(
+    model: Annotated[str, typer.Argument(help="A folder that `hwnas derive` made, or a released name.")],
+    target: Annotated[list[str], typer.Option(help="Of export/targets/, or a .yaml file; may be given again.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The artifact folder to make.")],
+    data: Annotated[
+        str | None, typer.Option(help="Images to check and calibrate with, or `none`; the model's own when absent.")
+    ] = None,
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a network for production runtimes, and check each file against PyTorch."""
+    from hwnas.flow.export import export as export_model
+
+    with ProgressBars() as progress:
+        artifact = export_model(model, target, output, data=data, seed=seed, progress=progress)
+    files = artifact.manifest.files
+    result = {
+        "artifact": str(output),
+        "files": [name for f in files for name in f.files],
+        "parity": {f.target: f.parity.model_dump() for f in files},
+        "precision": {f.target: f.precisions for f in files},
+        "latency_ms": {f.target: f.latency.p50_ms if f.latency else None for f in files},
+        "pointless": [f.target for f in files if f.pointless],
+        "notes": {f.target: f.notes for f in files},
+    }
+    for name in result["pointless"]:
+        say(f"POINTLESS here: {name} is slower on this machine than the fp32 it replaces")
+    lines = [line for file in files for line in _lines(file)]
+    print_result(result, as_json, *lines, f"artifact: {output}")
+
+
+def _lines(file: ExportedFile) -> list[str]:
+    layers = ", ".join(f"{count} layers {precision}" for precision, count in file.precisions.items())
+    line = (
+        f"{file.file}: {file.bytes / 1e6:.2f} MB, {layers}; differs from PyTorch by {file.parity.max_relative:.1e}, "
+        f"same class on {file.parity.top1_agreement:.1%} of {file.parity.images} {file.parity.inputs}"
+    )
+    if file.accuracy_before is not None and file.accuracy_after is not None:
+        line += f"; accuracy {file.accuracy_before:.2%} before, {file.accuracy_after:.2%} after"
+    line += f"; {file.latency.p50_ms:.3f} ms here" if file.latency else f"; not run here: {file.lacks}"
+    if file.latency and file.fp32_ms is not None and file.settings.precision != "fp32":
+        line += f", fp32 {file.fp32_ms:.3f} ms"
+        line += ": POINTLESS here, slower than what it replaces" if file.pointless else ""
+    return [line, *(f"  {note}" for note in file.notes)]
 
 
 @app.command("check")
 def check(
     artifact: Annotated[Path, typer.Argument(help="A folder that `hwnas export` made, or a zip file of one.")],
-    trust: _TrustOption = False,
+    trust: TrustOption = False,
     seed: UnusedSeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Hold everything in an artifact against its manifest, its arch and PyTorch's logits."""
-    from hwnas.flow.artifact import check as check_artifact
+    from hwnas.artifacts.check import check_artifact
     from hwnas.flow.artifact import refuse_missed
 
     with ProgressBars() as progress:
         found = check_artifact(artifact, trusted=trust, progress=progress)
-    _print(found, as_json)
+    _print_checks(found, as_json)
     refuse_missed(found, artifact)
 
 
@@ -46,7 +91,7 @@ def zip_(
     as_json: JsonOption = False,
 ) -> None:
     """Pack an artifact into one file; the same artifact gives the same bytes."""
-    from hwnas.flow.artifact import zip_artifact
+    from hwnas.artifacts.archive import zip_artifact
 
     packed = zip_artifact(artifact, output)
     print_result({"zip": str(output), "bytes": packed}, as_json, f"{packed / 1e6:.2f} MB: {output}")
@@ -56,7 +101,7 @@ def zip_(
 def unzip(
     archive: Annotated[Path, typer.Argument(help="A file that `hwnas artifact zip` wrote.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The folder to make.")],
-    trust: _TrustOption = False,
+    trust: TrustOption = False,
     seed: UnusedSeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
@@ -65,7 +110,7 @@ def unzip(
 
     with ProgressBars() as progress:
         found = unzip_artifact(archive, output, trusted=trust, progress=progress)
-    _print(found, as_json)
+    _print_checks(found, as_json)
 
 
 @app.command("triton")
@@ -80,9 +125,10 @@ def triton(
     as_json: JsonOption = False,
 ) -> None:
     """Write a model repository for NVIDIA's Triton Inference Server."""
-    from hwnas.flow.artifact import triton as write_repository
+    from hwnas.artifacts.bundle import load_artifact
+    from hwnas.artifacts.triton import write_repository
 
-    written = write_repository(artifact, output, name=name, queue_delay_us=queue_delay_us)
+    written = write_repository(load_artifact(artifact), output, name=name, queue_delay_us=queue_delay_us)
     print_result(
         {"repository": str(output), "models": written.models, "skipped": written.skipped},
         as_json,
@@ -92,6 +138,6 @@ def triton(
     )
 
 
-def _print(found: CheckRecord, as_json: bool) -> None:
+def _print_checks(found: CheckRecord, as_json: bool) -> None:
     lines = [f"{_WORDS[each.passed]:<6} {each.about}: {each.text}" for each in found.checks]
     print_result(found.plain(), as_json, *lines)

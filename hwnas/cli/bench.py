@@ -1,15 +1,26 @@
-"""``hwnas bench``."""
+"""``hwnas bench``: one table, the fastest, and what couldn't be timed."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Sequence
+from io import StringIO
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
-from hwnas.cli.console import JsonOption, SeedOption, print_result
+from hwnas.cli.console import JsonOption, SeedOption, TrustOption, print_result
 from hwnas.progress import ProgressBars
+
+if TYPE_CHECKING:  # imported when the verb runs
+    from hwnas.records.bench import BenchCell, BenchRecord, BenchRow, Fastest
+
+_WIDTH = 10_000
+"""Wider than any table: lines aren't broken by us, a terminal breaks those that it has no room for."""
 
 
 def bench(
@@ -23,12 +34,11 @@ def bench(
         bool, typer.Option("--all-runtimes", help="Run ONNX on every runtime that takes it.")
     ] = False,
     table: Annotated[Path | None, typer.Option(help="A latency table, to print its prediction beside.")] = None,
-    trust: Annotated[bool, typer.Option("--trust", help="Load engines that nothing vouches for: native code.")] = False,
+    trust: TrustOption = False,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Time all files of all artifacts on this machine, in turn in random order, and name the fastest."""
-    from hwnas.cli.bench_table import lines
     from hwnas.flow.bench import bench as bench_artifacts
 
     with ProgressBars() as progress:
@@ -37,3 +47,64 @@ def bench(
             trusted=trust, seed=seed, progress=progress,
         )  # fmt: skip
     print_result(found.plain(), as_json, *([] if as_json else lines(found, sys.stdout)))
+
+
+def lines(found: BenchRecord, stream: TextIO) -> list[str]:
+    """What ``hwnas bench`` prints where nobody asks for JSON; with bold and colour where ``stream`` is a terminal."""
+    rows, lacking = found.results, found.lacking
+    several = len({cell.artifact for cell in (*rows, *lacking)}) > 1
+    told = StringIO()
+    console = Console(file=told, width=_WIDTH, force_terminal=stream.isatty(), highlight=False, emoji=False)
+    console.print(_table(found, several))
+    for best in found.fastest:
+        console.print(_fastest(best, rows, several), style="bold", markup=False)
+    for line in dict.fromkeys(f"{_name(cell, several)} can't be timed here: {cell.lacks}" for cell in lacking):
+        console.print(line, style="yellow", markup=False)
+    if found.drift:
+        told.write(f"the table's own networks take {found.drift:.3f} × what they took when it was made\n")
+    told.write(
+        f"medians are known to ±{found.confidence_95:.1%}; meanwhile the machine's speed varied by "
+        f"±{found.unsteadiness_90:.1%}\n"
+    )
+    return [line.rstrip() for line in told.getvalue().splitlines()]
+
+
+def _table(found: BenchRecord, several: bool) -> Table:
+    rows = found.results
+    predicted = any(row.predicted_ms for row in rows)
+    head = ["target", "runtime", "batch", "threads", "p50 ms", "±", "p10 ms", "p90 ms", "images/s", "MB", "memory MB"]
+    head += ["differs", "same class", "computes in", *(["predicted ms"] if predicted else [])]
+    table = Table(box=None, header_style="bold", pad_edge=False, show_edge=False)
+    for name in (["artifact"] if several else []) + head:
+        text = name in ("artifact", "target", "runtime", "computes in")
+        table.add_column(name, justify="left" if text else "right", no_wrap=True)
+    fastest = [best.cell for best in found.fastest]
+    for row in rows:
+        cells = [*([row.artifact] if several else []), *_cells(row)]
+        cells += [f"{row.predicted_ms:.3f}" if row.predicted_ms else "–"] if predicted else []
+        table.add_row(*map(Text, cells), style="green" if row.cell in fastest else None)
+    return table
+
+
+def _cells(row: BenchRow) -> Iterator[str]:
+    yield from (row.target, row.runtime, str(row.batch), str(row.threads), f"{row.p50_ms:.3f}")
+    yield "–" if row.confidence_95 is None else f"{row.confidence_95:.1%}"
+    yield from (f"{row.p10_ms:.3f}", f"{row.p90_ms:.3f}", f"{row.images_per_s:.1f}")
+    yield from (f"{row.bytes / 1e6:.2f}", "–" if row.memory_mb is None else f"{row.memory_mb:.0f}")
+    yield from (f"{row.parity.max_relative:.1e}", f"{row.parity.top1_agreement:.1%}") if row.parity else ("–", "–")
+    yield ", ".join(f"{name} {count}" for name, count in row.precisions.items()) or "–"
+
+
+def _fastest(best: Fastest, rows: Sequence[BenchRow], several: bool) -> str:
+    line = f"fastest with batch {best.batch} on {best.threads} thread{'s' if best.threads > 1 else ''}: "
+    line += f"{_name(best, several)}, {best.p50_ms:.3f} ms"
+    if best.as_fast:
+        return f"{line}; within the noise of it {', '.join(_name(cell, several) for cell in best.as_fast)}"
+    same = [row for row in rows if (row.batch, row.threads) == (best.batch, best.threads)]
+    if len(same) == 1:
+        return f"{line}; nothing else ran"
+    return f"{line}; {same[1].p50_ms / best.p50_ms:.2f} × as fast as {_name(same[1], several)}"
+
+
+def _name(cell: BenchCell, several: bool) -> str:
+    return f"{cell.artifact} " * several + f"{cell.target} on {cell.runtime}"

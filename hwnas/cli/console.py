@@ -12,6 +12,13 @@ from hwnas.files import to_json
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
 UnusedSeedOption = Annotated[int, typer.Option("--seed", min=0, help="Every verb takes it; this one draws nothing.")]
+SpaceArgument = Annotated[str, typer.Argument(help="A name from `hwnas space list`, or a .yaml file.")]
+ResolutionOption = Annotated[int | None, typer.Option("--resolution", help="Input size in pixels.")]
+ClassesOption = Annotated[int | None, typer.Option("--classes", help="Outputs of the classifier.")]
+TablesOption = Annotated[
+    list[str], typer.Option("--table", help="TABLE or TABLE:BUDGET_MS; give it again for another device.")
+]
+TrustOption = Annotated[bool, typer.Option("--trust", help="Load engines that nothing vouches for: native code.")]
 
 
 def print_result(result: dict[str, Any], as_json: bool, *lines: str) -> None:

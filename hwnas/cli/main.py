@@ -1,4 +1,4 @@
-"""The ``hwnas`` command: one verb a file, in the order in which data flows."""
+"""The ``hwnas`` command: its verbs, in the order in which data flows."""
 
 from __future__ import annotations
 
@@ -8,24 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hwnas.cli import (
-    artifact,
-    bench,
-    count,
-    demo,
-    derive,
-    export,
-    kit,
-    predict,
-    profile,
-    report,
-    search,
-    space,
-    table,
-    train,
-)
-from hwnas.cli.rank import rank
-from hwnas.cli.similarity import similarity
+from hwnas.cli import arch, artifact, bench, demo, profile, rank, search, space, table, train
 from hwnas.errors import HwnasError
 from hwnas.version import __version__
 
@@ -56,20 +39,20 @@ def _options(
 
 app.command("demo")(demo.demo)
 app.add_typer(space.app, name="space")
-app.command("count")(count.count)
+app.command("count")(arch.count)
 app.command("profile")(profile.profile)
-app.add_typer(kit.app, name="kit")
+app.add_typer(profile.kit_app, name="kit")
 app.add_typer(table.app, name="table")
-app.command("predict")(predict.predict)
+app.command("predict")(arch.predict)
 app.command("train")(train.train)
-app.command("rank")(rank)
-app.command("similarity")(similarity)
+app.command("rank")(rank.rank)
+app.command("similarity")(train.similarity)
 app.command("search", cls=search.SearchCommand)(search.search)
-app.command("derive")(derive.derive)
-app.command("export")(export.export)
+app.command("derive")(arch.derive)
+app.command("export")(artifact.export)
 app.command("bench")(bench.bench)
 app.add_typer(artifact.app, name="artifact")
-app.command("report")(report.report)
+app.command("report")(demo.report)
 
 _UsageError: type[Exception] = typer.BadParameter.__mro__[2]  # click's base class of them, which typer doesn't export
 

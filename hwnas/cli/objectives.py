@@ -1,23 +1,21 @@
-"""What a search optimises, as a person types it: ``--table``, ``--objective``, ``--limit``, ``--weight``."""
+"""What a search optimises, as a person types it: ``--table``, ``--objective``, ``--limit``, ``--weight``.
+
+What isn't of an option's form is a ``BudgetError`` or an ``ObjectiveError``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from hwnas.errors import BudgetError, ObjectiveError
-from hwnas.flow.objectives import COSTS
+from hwnas.errors import BudgetError, InputError, ObjectiveError
+from hwnas.flow.feasible import COSTS
 from hwnas.flow.open import BudgetedTable, open_budgeted
 from hwnas.optimize.problem import Budget
 
 
 def parse_table(text: str) -> BudgetedTable:
-    """``table.yaml`` or ``table.yaml:8.5``.
-
-    Raises:
-        BudgetError: the part behind the colon isn't a number.
-        TableError: the table can't be read.
-    """
+    """``table.yaml`` or ``table.yaml:8.5``."""
     path, colon, budget = text.rpartition(":")
     if not colon or budget.endswith((".yaml", ".yml")):
         return open_budgeted([Path(text)])[0]
@@ -29,11 +27,7 @@ def parse_table(text: str) -> BudgetedTable:
 
 
 def parse_objectives(texts: Sequence[str]) -> tuple[str, ...]:
-    """Names of costs; none of them is ``none``.
-
-    Raises:
-        ObjectiveError: an unknown name, or ``none`` beside others.
-    """
+    """Names of costs; none of them is ``none``."""
     if list(texts) == ["none"]:
         return ()
     for name in texts:
@@ -43,34 +37,25 @@ def parse_objectives(texts: Sequence[str]) -> tuple[str, ...]:
 
 
 def parse_limits(texts: Sequence[str]) -> tuple[Budget, ...]:
-    """``NAME=AT_MOST`` with the name of a cost.
-
-    Raises:
-        BudgetError: not that form, an unknown name, or not a positive number.
-    """
-    limits = []
-    for text in texts:
-        name, _, at_most = text.partition("=")
-        if name not in COSTS:
-            raise BudgetError(f"--limit takes NAME=AT_MOST with NAME one of {', '.join(COSTS)}, got {text!r}")
-        try:
-            limits.append(Budget(name, float(at_most)))
-        except ValueError:
-            raise BudgetError(f"the limit of {name} must be a number, got {at_most!r}") from None
-    return tuple(limits)
+    """``NAME=AT_MOST`` with the name of a cost."""
+    form = f"--limit takes NAME=AT_MOST with NAME one of {', '.join(COSTS)}"
+    limits = _named_numbers(texts, form, BudgetError)
+    if unknown := [name for name, _ in limits if name not in COSTS]:
+        raise BudgetError(f"{form}, got {unknown[0]!r}")
+    return tuple(Budget(name, at_most) for name, at_most in limits)
 
 
 def parse_weights(texts: Sequence[str]) -> dict[str, float]:
-    """``NAME=WEIGHT`` with the name of an objective.
+    """``NAME=WEIGHT`` with the name of an objective."""
+    return dict(_named_numbers(texts, "--weight takes NAME=WEIGHT", ObjectiveError))
 
-    Raises:
-        ObjectiveError: not that form, or not a number.
-    """
-    weights = {}
+
+def _named_numbers(texts: Sequence[str], form: str, error: type[InputError]) -> list[tuple[str, float]]:
+    found = []
     for text in texts:
-        name, _, weight = text.rpartition("=")
+        name, _, number = text.rpartition("=")
         try:
-            weights[name] = float(weight)
+            found.append((name, float(number)))
         except ValueError:
-            raise ObjectiveError(f"--weight takes NAME=WEIGHT with a number, got {text!r}") from None
-    return weights
+            raise error(f"{form}; what stands behind the = must be a number, got {text!r}") from None
+    return found

@@ -1,39 +1,58 @@
-"""``hwnas profile``."""
+"""``hwnas profile``, and ``hwnas kit …`` for a device that hwnas isn't installed on."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hwnas.cli import profiling_options as options
-from hwnas.cli.console import JsonOption, SeedOption, print_result
+from hwnas.cli.console import ClassesOption, JsonOption, ResolutionOption, SeedOption, print_result
 from hwnas.errors import ConfigError, DeviceError
 from hwnas.files import refuse_existing
 from hwnas.progress import ProgressBars, say
 
 if TYPE_CHECKING:  # imported when the verb runs
     from hwnas.flow.carry_out import DeviceTables
+    from hwnas.tables.device import Conditions
     from hwnas.tables.table import LatencyTable
+
+kit_app = typer.Typer(help="Profiling kits, for devices without hwnas.", no_args_is_help=True)
+
+SpaceOption = Annotated[str, typer.Option("--space", help="Name of a space, or its .yaml file.")]
+RuntimeOption = Annotated[str, typer.Option("--runtime", help="What runs the network.")]
+OptionsOption = Annotated[
+    list[str] | None, typer.Option("--option", help="NAME=VALUE for the runtime; give it again for another.")
+]
+ThreadsOption = Annotated[int, typer.Option("--threads", help="Of one inference.")]
+PrecisionOption = Annotated[str, typer.Option("--precision", help="fp32, fp16, bf16 or int8, as the runtime has it.")]
+BatchOption = Annotated[int, typer.Option("--batch", help="Images per inference.")]
+NetworksOption = Annotated[int, typer.Option("--networks", min=3, help="Whole networks to calibrate with.")]
+HeldOutOption = Annotated[
+    int, typer.Option("--held-out", min=0, help="Whole networks to validate with, measured twice each.")
+]
+ConfidenceOption = Annotated[
+    float, typer.Option("--confidence", min=1e-4, max=1.0, help="Know each median to ± this share (95 %).")
+]
+SecondsOption = Annotated[float, typer.Option("--seconds", min=0.0, help="End after so many, known or not.")]
 
 
 def profile(
-    space: options.SpaceOption,
+    space: SpaceOption,
     output: Annotated[
         Path, typer.Option("-o", "--output", help="The table to write (YAML); of several devices the folder for them.")
     ],
-    runtime: options.RuntimeOption = "onnxruntime",
-    option: options.OptionsOption = None,
-    threads: options.ThreadsOption = 1,
-    precision: options.PrecisionOption = "fp32",
-    batch: options.BatchOption = 1,
-    resolution: options.ResolutionOption = None,
-    classes: options.ClassesOption = None,
-    networks: options.NetworksOption = 20,
-    held_out: options.HeldOutOption = 0,
-    confidence: options.ConfidenceOption = 0.02,
-    seconds: options.SecondsOption = 60.0,
+    runtime: RuntimeOption = "onnxruntime",
+    option: OptionsOption = None,
+    threads: ThreadsOption = 1,
+    precision: PrecisionOption = "fp32",
+    batch: BatchOption = 1,
+    resolution: ResolutionOption = None,
+    classes: ClassesOption = None,
+    networks: NetworksOption = 20,
+    held_out: HeldOutOption = 0,
+    confidence: ConfidenceOption = 0.02,
+    seconds: SecondsOption = 60.0,
     on: Annotated[
         list[str] | None,
         typer.Option(
@@ -53,12 +72,10 @@ def profile(
     as_json: JsonOption = False,
 ) -> None:
     """Measure every op of a space, here or --on other machines. Give it the machine alone: other work counts too."""
-    from hwnas.flow.carry_out import DeviceTables, check_folder, profile_cluster, profile_each, profile_here, profile_on
-    from hwnas.flow.plan import plan
-    from hwnas.profiling.measure import conditions_of
+    from hwnas.flow.carry_out import DeviceTables, check_folder, profile_at, profile_cluster, profile_each
+    from hwnas.flow.profile import plan
     from hwnas.profiling.timer import Effort
     from hwnas.profiling.transports import Remote
-    from hwnas.runtimes.registry import get_runtime
     from hwnas.space.registry import get_space
 
     several = workers is not None or len(on or []) > 1
@@ -67,10 +84,9 @@ def profile(
         raise ConfigError("--python and --ssh-config are for another machine; say which one with --on")
     if workers is not None and on:
         raise ConfigError("--workers measures the machines of a cluster; leave out --on, or --workers")
-    found, runs = get_space(space, resolution, classes), get_runtime(runtime, options.options_of(option))
     asked = plan(
-        found, conditions_of(runs, threads=threads, precision=precision, batch=batch), networks=networks,
-        held_out=held_out, effort=Effort(confidence=confidence, at_most_s=seconds), seed=seed,
+        get_space(space, resolution, classes), _conditions(runtime, option, threads, precision, batch),
+        networks=networks, held_out=held_out, effort=Effort(confidence=confidence, at_most_s=seconds), seed=seed,
     )  # fmt: skip
     remotes = [Remote(address, python or "python3", ssh_config) for address in on or []]
     with ProgressBars() as progress:
@@ -78,22 +94,17 @@ def profile(
             made: LatencyTable | DeviceTables = profile_cluster(asked, workers, output, tell=say)
         elif several:
             made = profile_each(asked, remotes, output, progress=progress, tell=say)
-        elif remotes:
-            made = profile_on(asked, remotes[0], output, progress=progress, tell=say)
         else:
-            made = profile_here(asked, output, progress=progress)
+            made = profile_at(asked, remotes[0] if remotes else None, output, progress=progress, tell=say)
     if isinstance(made, DeviceTables):
         _print_all(made, as_json)
     else:
-        result, lines = options.summary(made, output)
+        result, lines = summary(made, output)
         print_result(result, as_json, *lines)
 
 
 def _print_all(tables: DeviceTables, as_json: bool) -> None:
-    """Raises:
-    DeviceError: a table couldn't be made.
-    """
-    summaries = {path: options.summary(table, path) for path, table in sorted(tables.made.items())}
+    summaries = {path: summary(table, path) for path, table in sorted(tables.made.items())}
     result = {
         "tables": [{"name": path.stem, **summary} for path, (summary, _) in summaries.items()],
         "failed": [{"name": path.stem, "reason": reason} for path, reason in sorted(tables.failed.items())],
@@ -103,3 +114,100 @@ def _print_all(tables: DeviceTables, as_json: bool) -> None:
         count = len(tables.made) + len(tables.failed)
         names = ", ".join(sorted(path.stem for path in tables.failed))
         raise DeviceError(f"{len(tables.failed)} of {count} devices have no table: {names}; the same command goes on")
+
+
+@kit_app.callback()
+def _kit() -> None:  # so that there is a verb "build" though it is the only one
+    pass
+
+
+@kit_app.command("build")
+def build(
+    space: SpaceOption,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The kit to write (.pyz).")],
+    runtime: RuntimeOption = "onnxruntime",
+    option: OptionsOption = None,
+    threads: ThreadsOption = 1,
+    precision: PrecisionOption = "fp32",
+    batch: BatchOption = 1,
+    resolution: ResolutionOption = None,
+    classes: ClassesOption = None,
+    networks: NetworksOption = 20,
+    held_out: HeldOutOption = 20,
+    confidence: ConfidenceOption = 0.02,
+    seconds: SecondsOption = 60.0,
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Write one file that measures every op of a space on a device with Python, numpy and the runtime.
+
+    There: python KIT.pyz -o RESULT. Then, here: hwnas table import RESULT -o TABLE.
+    """
+    from hwnas.flow.profile import kit
+    from hwnas.profiling.timer import Effort
+    from hwnas.space.registry import get_space
+
+    found = get_space(space, resolution, classes)
+    with ProgressBars() as progress:
+        built = kit(
+            found, output, conditions=_conditions(runtime, option, threads, precision, batch),
+            networks=networks, held_out=held_out, effort=Effort(confidence=confidence, at_most_s=seconds), seed=seed,
+            progress=progress,
+        )  # fmt: skip
+    result = {"kit": str(output), "sha256": built.sha256, "bytes": len(built.data), "entries": built.entries}
+    print_result(
+        result,
+        as_json,
+        f"{built.entries} models of {found.name} for {runtime}, {len(built.data) / 1e6:.1f} MB",
+        *([f"{built.failed} of them can't be had in {precision}: recorded as failed"] if built.failed else []),
+        f"kit: {output}; on the device, with Python ≥ 3.8, numpy and {runtime}: python {output.name} -o RESULT",
+    )
+
+
+def _conditions(runtime: str, options: list[str] | None, threads: int, precision: str, batch: int) -> Conditions:
+    """How networks are to be run; ``options`` as ``--option`` has them.
+
+    Raises:
+        ConfigError: an option isn't NAME=VALUE or is there twice, or the runtime can't run networks so.
+        RuntimeMissingError: the runtime isn't known or installed.
+    """
+    from hwnas.profiling.measure import conditions_of
+    from hwnas.runtimes.registry import get_runtime
+
+    given: dict[str, str] = {}
+    for text in options or []:
+        key, equals, value = text.partition("=")
+        if not equals or not key or key in given:
+            raise ConfigError(f"--option takes NAME=VALUE, each name once, got {text!r}")
+        given[key] = value
+    return conditions_of(get_runtime(runtime, given), threads=threads, precision=precision, batch=batch)
+
+
+def summary(table: LatencyTable, output: object) -> tuple[dict[str, Any], list[str]]:
+    """What a new table says: the JSON object, and lines to read."""
+    protocol, calibration = table.protocol, table.calibration
+    assert protocol is not None
+    result = {
+        "ops": len(table.ops),
+        "failed": [{"op": op.to_dict(), "reason": reason} for op, reason in table.failed.items()],
+        "networks": len(table.networks),
+        "held_out": len(table.held_out),
+        "seconds": protocol.seconds,
+        "table": str(output),
+        "device": table.device.plain(),
+        "confidence_asked": protocol.confidence_asked,
+        "confidence_95": protocol.confidence_95,
+        "unsteadiness_90": protocol.unsteadiness_90,
+        "calibration": calibration.plain() if calibration else None,
+    }
+    count = f"{len(table.ops)} ops and {len(table.networks) + 2 * len(table.held_out)} networks"
+    lines = [f"{count} in {protocol.seconds:.0f} s on {table.device}"]
+    lines += [f"could not be run: [{op}]: {reason}" for op, reason in list(table.failed.items())[:5]]
+    lines.append(
+        f"medians known to ±{protocol.confidence_95:.1%} (95 %), asked ±{protocol.confidence_asked:.1%}; the machine's "
+        f"own speed varied by ±{protocol.unsteadiness_90:.1%} from second to second"
+    )
+    if protocol.confidence_95 > protocol.confidence_asked:
+        lines.append("the machine was too noisy for the confidence asked: give it no other work, or more --seconds")
+    lines.append(f"a network takes {calibration}" if calibration else "not calibrated: too few networks ran")
+    return result, [*lines, f"table: {output}"]

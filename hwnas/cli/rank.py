@@ -75,27 +75,21 @@ def rank(
 
 def _result(found: RankRecord) -> dict[str, Any]:
     """For JSON: the first run at the top as well."""
-    ranking = found.by_accuracy
-    ceilings = {"ceiling": ranking.whole.ceiling, "top_ceiling": ranking.top and ranking.top.ceiling}
+    ranking, whole, top = found.by_accuracy, found.by_accuracy.whole, found.by_accuracy.top
+    others = {"by_loss": found.by_loss, "by_loss_additive": found.by_loss_additive}
     runs = [
-        {
-            "run": name,
-            **_row(ranking, name),
-            "by_loss": _row(found.by_loss, name),
-            "by_loss_additive": _row(found.by_loss_additive, name),
-        }
-        for name in ranking.whole.leads
+        {"run": name, **_row(ranking, name), **{how: _row(other, name) for how, other in others.items()}}
+        for name in whole.leads
     ]
     return {
         **runs[0],
-        "archs": ranking.whole.archs,
-        "top_archs": ranking.top and ranking.top.archs,
+        "archs": whole.archs,
+        "top_archs": top and top.archs,
         "best_accuracy": ranking.best_accuracy,
-        **{key: value and _pair(value) for key, value in ceilings.items()},
+        "ceiling": whole.ceiling and _pair(whole.ceiling),
+        "top_ceiling": top and top.ceiling and _pair(top.ceiling),
         "runs": runs,
-        "baselines": {
-            name: _row(ranking, name) for name in ranking.whole.correlations if name not in ranking.whole.leads
-        },
+        "baselines": {name: _row(ranking, name) for name in whole.correlations if name not in whole.leads},
         "truth": {"file": str(found.truth), "archs": found.truth_archs, "trainings": found.truth_trainings},
         "seed": found.seed,
     }
@@ -142,21 +136,22 @@ def _table(record: RankRecord) -> str:
     whole = found.whole
     for index, (shown, (ranking, name)) in enumerate(rows.items(), start=1):
         correlations, picks = ranking.whole.correlations[name], ranking.picks[name]
+        of_top = ranking.top.correlations[name] if ranking.top else None
         table.add_row(
-            shown, _shown(correlations.kendall_tau), _shown(correlations.spearman), _top_tau(ranking.top, name),
+            shown, _tau(correlations), _shown(correlations.spearman), _tau(of_top),
             f"{picks.top_1:.2%}", f"{picks.top_10:.2%}", end_section=index == (1 + len(others)) * len(whole.leads),
         )  # fmt: skip
     if whole.ceiling:
-        over_top = _shown(found.top.ceiling.kendall_tau) if found.top and found.top.ceiling else "too few"
-        table.add_row("another training", _shown(whole.ceiling.kendall_tau), _shown(whole.ceiling.spearman), over_top)
+        of_top = found.top.ceiling if found.top else None
+        table.add_row("another training", _tau(whole.ceiling), _shown(whole.ceiling.spearman), _tau(of_top))
     text = io.StringIO()
     width = None if sys.stdout.isatty() else _FILE_WIDTH
     Console(file=text, width=width, markup=False, emoji=False, highlight=False, no_color=True).print(table)
     return text.getvalue()
 
 
-def _top_tau(top: Part | None, name: str) -> str:
-    return _shown(top.correlations[name].kendall_tau) if top else "too few"
+def _tau(found: Correlations | None) -> str:
+    return _shown(found.kendall_tau) if found else "too few"
 
 
 def _shown(estimate: Estimate) -> str:
@@ -169,10 +164,9 @@ def _remarks(found: Ranking) -> list[str]:
     """Whether each supernet is better than the best way to order archs without one."""
     from hwnas.reporting.units import words
 
-    parts = [("all archs", found.whole), *([(f"the best {found.top.archs}", found.top)] if found.top else [])]
+    parts = {"all archs": found.whole, **({f"the best {found.top.archs}": found.top} if found.top else {})}
     return [
-        f"{name}, {what}: τ less that of {words(part.best_baseline)}: {_shown(lead)}"
+        f"{name}, {what}: τ less that of {words(part.best_baseline)}: {_shown(part.leads[name])}"
         for name in found.whole.leads
-        for what, part in parts
-        for lead in [part.leads[name]]
+        for what, part in parts.items()
     ] + [f"the best of these archs has {found.best_accuracy:.2%}"]

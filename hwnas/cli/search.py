@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from hwnas.cli.console import JsonOption, SeedOption, print_result
+from hwnas.cli.console import JsonOption, SeedOption, TablesOption, print_result
 from hwnas.progress import ProgressBars, say
 
 if TYPE_CHECKING:  # imported when the verb runs
@@ -21,7 +21,7 @@ class SearchCommand(TyperCommand):
     """Its help names the strategies and costs there are; they are loaded when the verb is used, not before."""
 
     def get_params(self, ctx: Any) -> list[Any]:
-        from hwnas.flow.objectives import COSTS
+        from hwnas.flow.feasible import COSTS
         from hwnas.optimize.strategies import STRATEGIES
 
         params = super().get_params(ctx)
@@ -34,7 +34,7 @@ class SearchCommand(TyperCommand):
 
 def search(
     supernet: Annotated[Path, typer.Option(help="The run folder of `hwnas train`.")],
-    table: Annotated[list[str], typer.Option(help="TABLE or TABLE:BUDGET_MS; give it again for another device.")],
+    table: TablesOption,
     output: Annotated[Path, typer.Option("-o", "--output", help="The search folder to make.")],
     evaluations: Annotated[int, typer.Option(min=1, help="Different archs to evaluate.")] = 300,
     strategy: Annotated[str, typer.Option(help="One of {strategies}.")] = "nsga2",
@@ -109,12 +109,8 @@ def search(
         "reference": list(found.reference),
         "search": str(output),
     }
-    print_result(
-        result,
-        as_json,
-        *lines,
-        f"{len(front)} archs on the front of {found.evaluations} evaluated: {output}",
-    )
+    summary = f"{len(front)} archs on the front of {found.evaluations} evaluated: {output}"
+    print_result(result, as_json, *lines, summary)
 
 
 def _measured(found: SearchRecord) -> dict[str, Any] | None:

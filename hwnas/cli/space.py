@@ -1,16 +1,27 @@
-"""``hwnas space list`` and ``hwnas space show``; ``hwnas space feasible`` has a file of its own."""
+"""``hwnas space …``: the search spaces, and what of them is within budgets."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from math import isfinite
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hwnas.cli.console import JsonOption, UnusedSeedOption, print_result
-from hwnas.cli.feasible import feasible
+from hwnas.cli.console import (
+    ClassesOption,
+    JsonOption,
+    ResolutionOption,
+    SpaceArgument,
+    TablesOption,
+    UnusedSeedOption,
+    print_result,
+)
+from hwnas.progress import say
+
+if TYPE_CHECKING:
+    from hwnas.optimize.feasible import Extreme, FeasibleCount
 
 app = typer.Typer(help="The search spaces.", no_args_is_help=True)
-app.command("feasible")(feasible)
 
 
 @app.command("list")
@@ -34,9 +45,9 @@ def list_spaces(seed: UnusedSeedOption = 0, as_json: JsonOption = False) -> None
 
 @app.command("show")
 def show(
-    space: Annotated[str, typer.Argument(help="A name from `hwnas space list`, or a .yaml file.")],
-    resolution: Annotated[int | None, typer.Option(help="Input size in pixels.")] = None,
-    classes: Annotated[int | None, typer.Option(help="Outputs of the classifier.")] = None,
+    space: SpaceArgument,
+    resolution: ResolutionOption = None,
+    classes: ClassesOption = None,
     seed: UnusedSeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
@@ -60,3 +71,89 @@ def show(
         lines.append(f"layer {layer}")
         lines += [f"  {index:>2}  {op}" for index, op in enumerate(choices)]
     print_result(result, as_json, *lines, f"head  {found.head}")
+
+
+@app.command("feasible")
+def feasible(
+    space: SpaceArgument,
+    table: TablesOption,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME=AT_MOST of madds, params, model_mb, peak_activation_mb or latency_p90_ms; again for another."
+        ),
+    ] = None,
+    stabilizers: Annotated[
+        bool, typer.Option("--stabilizers", help="Count the stabilizers that a network with inherited weights keeps.")
+    ] = False,
+    resolution: Annotated[int | None, typer.Option(help="Of the input in pixels; the table's, unless given.")] = None,
+    classes: Annotated[int | None, typer.Option(help="Of the classifier; the table's, unless given.")] = None,
+    seed: UnusedSeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """How many archs are within budgets, and which of them are the fastest, the slowest and the largest.
+
+    Exact where possible, else with what it lies between. Without budgets it says the same of the whole space.
+    """
+    from hwnas.cli.objectives import parse_limits, parse_table
+    from hwnas.flow.feasible import feasible as look
+    from hwnas.flow.feasible import space_of
+
+    tables, limits = [parse_table(text) for text in table], parse_limits(limit or [])
+    whole = space_of(space, tables, resolution, classes)
+    result = look(whole.inheriting() if stabilizers else whole, tables, limits)
+    found, count, ends = result.space, result.count, result.ends
+    for name, lacking in result.interpolated.items():
+        if lacking:
+            say(f"{name} lacks {lacking} ops of {found.name} at {found.resolution} px; they are interpolated")
+    first = next(iter(ends.values()))
+    plain = {
+        "space": found.name,
+        "resolution": found.resolution,
+        "classes": found.classes,
+        "stabilizers": stabilizers,
+        "budgets": {budget.objective_name: float(budget.at_most) for budget in result.budgets},
+        "size": found.size,
+        "count": count.count,
+        "count_low": count.low,
+        "count_high": count.high,
+        "exact": count.exact,
+        "confidence": count.confidence,
+        "share": count.share,
+        "acceptance": count.acceptance,
+        "fastest_ms": first.least.value,
+        "slowest_ms": first.most.value,
+        "extremes": {
+            name: {end: _as_dict(extreme) for end, extreme in vars(each).items()} for name, each in ends.items()
+        },
+        "interpolated_ops": result.interpolated,
+    }
+    asked = " and ".join(f"{budget.objective_name} at most {budget.at_most:.6g}" for budget in result.budgets)
+    lines = [f"{_told(count, found.size)} of {found.name} at {found.resolution} px{asked and f' have {asked}'}"]
+    for name, each in ends.items():
+        whole_space = f"{each.least_of_space.value:,.6g} to {each.most_of_space.value:,.6g} in the whole space"
+        lines.append(f"{name}: {whole_space}, and of these archs")
+        lines += [_line("least", each.least), _line("most", each.most)]
+    print_result(plain, as_json, *lines)
+
+
+def _told(count: FeasibleCount, size: int) -> str:
+    share = f"{size:,} archs ({100 * count.share:.4g} %)"
+    if count.exact:
+        return f"{count.count:,} of {share}"
+    sure = "for certain" if count.confidence == 1 else f"with {100 * count.confidence:g} % confidence"
+    return f"about {count.count:.5g}, {sure} {count.low:.5g} to {count.high:.5g}, of {share}"
+
+
+def _line(word: str, extreme: Extreme) -> str:
+    beyond = f", none beyond {extreme.bound:,.6g}" if isfinite(extreme.bound) else ", the best of some"
+    return f"  {word:<5} {extreme.value:>15,.6g}  {','.join(map(str, extreme.arch))}{'' if extreme.exact else beyond}"
+
+
+def _as_dict(extreme: Extreme) -> dict[str, Any]:
+    return {
+        "value": extreme.value,
+        "choices": extreme.arch.tolist(),
+        "exact": extreme.exact,
+        "bound": extreme.bound if isfinite(extreme.bound) else None,
+    }

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from hwnas.cli import profiling_options as options
 from hwnas.cli.console import JsonOption, SeedOption, UnusedSeedOption, print_result
+from hwnas.cli.profile import summary
 from hwnas.progress import ProgressBars, say
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def import_(
 
     loaded = import_table(file, output, form=form, unit=unit, device=device, tell=say)
     if loaded.provenance is None:
-        result, lines = options.summary(loaded, output)
+        result, lines = summary(loaded, output)
     else:
         result = {"ops": len(loaded.ops), "table": str(output), "device": loaded.device.plain(),
                   "provenance": loaded.provenance.plain()}  # fmt: skip

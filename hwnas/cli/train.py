@@ -1,15 +1,19 @@
-"""``hwnas train``."""
+"""``hwnas train``, and ``hwnas similarity`` of what was trained."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hwnas.cli.console import JsonOption, print_result
-from hwnas.progress import ProgressBars
+from hwnas.cli.console import JsonOption, SeedOption, print_result
+from hwnas.progress import ProgressBars, say
+
+if TYPE_CHECKING:
+    from hwnas.records.similarity import SimilarityRecord
 
 
 def train(
@@ -30,3 +34,47 @@ def train(
         found = flow.train(config, output, resume=resume, seed=seed, progress=progress)
     if os.environ.get("RANK", "0") == "0":  # of torchrun's processes the first one speaks
         print_result({"run": str(found.run), "accuracy": found.accuracy}, as_json, f"run: {found.run}")
+
+
+def similarity(
+    runs: Annotated[list[Path], typer.Argument(help="Runs of `hwnas train`, of one space and one data set.")],
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="An HTML file with heat maps to write.")] = None,
+    png: Annotated[Path | None, typer.Option("--png", help="The same heat maps as a picture; takes chromium.")] = None,
+    images: Annotated[int, typer.Option(min=2, help="Images of the validation part.")] = 256,
+    prefixes: Annotated[int, typer.Option(min=1, help="Random paths to a layer's input.")] = 16,
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """How alike the features are that the choices of each layer put out, skips and blocks.
+
+    SCARLET-NAS (§3) finds that the blocks of a layer learn similar features, and that a skip does too once it has a
+    stabilizer; docs/results.md says what was found here.
+    """
+    from hwnas.flow import similarity as flow
+
+    with ProgressBars() as progress:
+        found = flow.similarity(
+            runs, output=output, png=png, images=images, prefixes=prefixes, seed=seed, progress=progress
+        )
+    if found.images < images:
+        say(f"the validation part has {found.images} images: took all of them")
+    print_result(found.plain(), as_json, *_lines(found), *(f"written: {path}" for path in (output, png) if path))
+
+
+def _lines(found: SimilarityRecord) -> Iterator[str]:
+    yield (
+        f"{found.space}: mean cosine similarity of features, {found.images} validation images, "
+        f"{found.prefixes} random prefixes"
+    )
+    for run in found.runs:
+        yield f"{run.run}, {'with' if run.stabilizers else 'without'} stabilizers"
+        yield "  layer   skip to blocks   blocks"
+        rows = [(f"{layer.layer}", layer.skip, layer.blocks) for layer in run.layers]
+        for name, skip, blocks in [*rows, ("mean", run.skip_mean, run.blocks_mean)]:
+            yield f"  {name:>5}   {_number(skip):>14}   {_number(blocks):>6}"
+        if run.skip_mean is not None:
+            yield "  The means are of the layers with a skip."
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

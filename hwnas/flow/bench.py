@@ -13,7 +13,7 @@ from hwnas.artifacts.cells import TAKE_ONNX, Cell, Loaded, Loader, cells_of
 from hwnas.artifacts.timing import some_images, time_sessions
 from hwnas.errors import ConfigError, RuntimeMissingError, first_line
 from hwnas.flow.open import open_table
-from hwnas.prediction.latency import LatencyPredictor
+from hwnas.flow.predict import predicted_interval_ms
 from hwnas.profiling.measure import check_threads
 from hwnas.profiling.plan import network_model, prepared
 from hwnas.profiling.run import Model
@@ -67,7 +67,11 @@ def bench(
     given = [artifacts] if isinstance(artifacts, Artifact | Path | str) else artifacts
     opened = [each if isinstance(each, Artifact) else load_artifact(Path(each)) for each in given]
     beside = open_table(table) if table is not None else None
-    predicted_ms = {each.path: predicted_interval_ms(each, beside)[0] for each in opened if beside}
+    predicted_ms = {
+        each.path: predicted_interval_ms(beside, each.manifest.space_of_network(), each.arch.choices)[0]
+        for each in opened
+        if beside
+    }
     if all_runtimes:
         runtimes = [*runtimes, *TAKE_ONNX, *(file.settings.runtime for each in opened for file in each.manifest.files)]
     for batch in batches:
@@ -120,32 +124,18 @@ def fastest(rows: Sequence[BenchRow]) -> Iterator[Fastest]:
         rows: ordered by batch, threads and median.
     """
     for _, (best, *others) in groupby(rows, key=lambda row: (row.batch, row.threads)):
-        equal = tuple(_cell(row) for row in others if row.bounds_ms[0] <= best.bounds_ms[1])
-        yield Fastest(**_cell(best).plain(), p50_ms=best.p50_ms, as_fast=equal)
-
-
-def predicted_interval_ms(artifact: Artifact, table: LatencyTable) -> tuple[float, float | None, float | None]:
-    """What a table predicts for the artifact's network, kept stabilizers included: latency, low and high end in ms.
-
-    Raises:
-        MissingOpError: the table isn't of the artifact's space.
-    """
-    choices = artifact.arch.choices
-    predictor = LatencyPredictor(table, artifact.manifest.space_of_network())
-    low_high = predictor.interval(choices)
-    low_ms, high_ms = (float(end[0]) for end in low_high) if low_high else (None, None)
-    return float(predictor(choices)[0]), low_ms, high_ms
+        equal = tuple(row.cell for row in others if row.bounds_ms[0] <= best.bounds_ms[1])
+        yield Fastest(**best.cell.plain(), p50_ms=best.p50_ms, as_fast=equal)
 
 
 def _row(
     cell: Cell, loaded: Loaded, latency: Latency, predicted_ms: Mapping[Path, float], beside: LatencyTable | None
 ) -> BenchRow:
-    comparable = beside is not None and _conditions(beside) == _conditions_of(cell)
     return BenchRow(
         **_named(cell).plain(), **latency.plain(), precision=cell.file.settings.precision,
         images_per_s=cell.batch / latency.p50_ms * 1000, bytes=cell.file.bytes, parity=loaded.parity,
         precisions=loaded.precisions, memory_mb=loaded.memory_mb,
-        predicted_ms=predicted_ms[cell.artifact.path] if comparable else None,
+        predicted_ms=predicted_ms[cell.artifact.path] if beside and _comparable(cell, beside) else None,
     )  # fmt: skip
 
 
@@ -156,16 +146,10 @@ def _named(cell: Cell) -> BenchCell:
     )  # fmt: skip
 
 
-def _cell(row: BenchCell) -> BenchCell:
-    return BenchCell(**{name: getattr(row, name) for name in BenchCell.model_fields})
-
-
-def _conditions(table: LatencyTable) -> tuple[str, str, int, int]:
-    return table.device.runtime, table.device.precision, table.device.threads, table.device.batch
-
-
-def _conditions_of(cell: Cell) -> tuple[str, str, int, int]:
-    return cell.runtime, cell.file.settings.precision, cell.threads, cell.batch
+def _comparable(cell: Cell, table: LatencyTable) -> bool:
+    device, precision = table.device, cell.file.settings.precision
+    conditions = device.runtime, device.precision, device.threads, device.batch
+    return conditions == (cell.runtime, precision, cell.threads, cell.batch)
 
 
 def _nothing_ran(lacking: Sequence[tuple[Cell, str]]) -> RuntimeMissingError:
@@ -176,7 +160,7 @@ def _nothing_ran(lacking: Sequence[tuple[Cell, str]]) -> RuntimeMissingError:
 def _references(table: LatencyTable, cells: Collection[Cell]) -> dict[Any, tuple[Session, Images]]:
     """Some of the table's own networks, by their choices, where a cell is of the table's conditions."""
     device = table.device
-    if table.space is None or _conditions(table) not in map(_conditions_of, cells):
+    if table.space is None or not any(_comparable(cell, table) for cell in cells):
         return {}
     space, runtime = table.get_space(), get_runtime(device.runtime, device.options)
     found: dict[Any, tuple[Session, Images]] = {}

@@ -1,6 +1,6 @@
 """A plan, carried out: on this machine, on another, on several at once, or on those of a Ray cluster.
 
-What every function here takes: ``plan``, what to measure (see :func:`hwnas.flow.plan.plan`); ``output``, a YAML file
+What every function here takes: ``plan``, what to measure (see :func:`hwnas.flow.profile.plan`); ``output``, a YAML file
 if the table is to be written; ``folder``, which gets a table of each device and whose tables aren't measured again;
 ``progress``, called while this machine works; ``tell``, which is told what other machines say.
 """
@@ -8,7 +8,7 @@ if the table is to be written; ``folder``, which gets a table of each device and
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,10 +17,9 @@ from tempfile import TemporaryDirectory
 
 from hwnas.errors import ConfigError, HwnasError, InputError, KitError, OutputError
 from hwnas.files import refuse_existing
-from hwnas.flow.kit import kit_of
 from hwnas.flow.table import of_result
 from hwnas.prediction.calibrate import calibrate_if_enough
-from hwnas.profiling.kit import Kit
+from hwnas.profiling.kit import Kit, build_kit
 from hwnas.profiling.measure import measure_plan
 from hwnas.profiling.plan import Plan
 from hwnas.profiling.remote import check_python, clean_up, measure_on
@@ -48,15 +47,29 @@ class DeviceTables:
     failed: dict[Path, str] = field(default_factory=dict)
 
 
-def profile_here(plan: Plan, output: Path | None = None, *, progress: Progress | None = None) -> LatencyTable:
-    """The table of this machine.
+def profile_at(
+    plan: Plan,
+    device: Remote | str | None = None,
+    output: Path | None = None,
+    *,
+    progress: Progress | None = None,
+    tell: Tell = silent,
+) -> LatencyTable:
+    """The table of another machine, or of its address; of this one if none is given.
 
     Raises:
         SpaceError: the plan's space can't be made here.
-        ConfigError: more threads than processors.
+        ConfigError: more threads than processors, the machine can't be reached as asked, or no kit has the runtime.
         ModelError: the runtime can run none of the ops.
+        KitError: the kit can't measure there as it is, or what came back isn't what it asks for.
+        DeviceError: the machine gave up half-way, or the connection dropped; the same call goes on.
         OutputError: the table can't be written.
     """
+    if device is not None:
+        device = _remote(device)
+        transport = device.transport()
+        check_python(transport, device.python)
+        return _by_kit(kit_of(plan, progress=progress), transport, device.python, output, tell)
     space, runtime = get_space(plan.space), get_runtime(plan.conditions.runtime, plan.conditions.options)
     table = calibrate_if_enough(measure_plan(plan, space, runtime, progress=progress), space)
     if output is not None:
@@ -64,27 +77,10 @@ def profile_here(plan: Plan, output: Path | None = None, *, progress: Progress |
     return table
 
 
-def profile_on(
-    plan: Plan,
-    device: Remote | str,
-    output: Path | None = None,
-    *,
-    progress: Progress | None = None,
-    tell: Tell = silent,
-) -> LatencyTable:
-    """The table of another machine, or of its address.
-
-    Raises:
-        SpaceError: the plan's space can't be made here.
-        ConfigError: the machine can't be reached as asked, or the runtime can't go into a kit.
-        KitError: the kit can't measure there as it is, or what came back isn't what it asks for.
-        DeviceError: the machine gave up half-way, or the connection dropped; the same call goes on.
-        OutputError: the table can't be written.
-    """
-    device = _remote(device)
-    transport = device.transport()
-    check_python(transport, device.python)
-    return _by_kit(kit_of(plan, progress=progress), transport, device.python, output, tell)
+def kit_of(plan: Plan, *, progress: Progress | None = None) -> Kit:
+    """The kit of a plan; raises as :func:`hwnas.flow.profile.kit`."""
+    runtime = get_runtime(plan.conditions.runtime, plan.conditions.options)
+    return build_kit(plan, get_space(plan.space), runtime, progress=progress)
 
 
 def profile_each(
@@ -109,17 +105,17 @@ def profile_each(
             raise ConfigError(f"two devices of --on would write {path}; measure them one by one")
         by_path[path] = device.transport(), device.python
         by_path[path][0].folder += f"/{path.stem}"  # homes may be shared, and results must not be
-    tables = DeviceTables(_there_already(by_path, plan, tell))
-    missing = [path for path in by_path if path not in tables.made]
-    if missing:
+
+    def measure(missing: list[Path]) -> Iterator[Done | Failed]:
         kit = kit_of(plan, progress=progress)
 
-        def measure(path: Path) -> LatencyTable:
+        def one(path: Path) -> LatencyTable:
             check_python(*by_path[path])
             return _by_kit(kit, *by_path[path], path, tell)
 
-        _gather(tables, missing, Threads().map(measure, missing), tell)
-    return tables
+        return Threads().map(one, missing)
+
+    return _each(plan, by_path, measure, tell)
 
 
 def profile_cluster(plan: Plan, workers: str, folder: Path | str, *, tell: Tell = silent) -> DeviceTables:
@@ -139,12 +135,11 @@ def profile_cluster(plan: Plan, workers: str, folder: Path | str, *, tell: Tell 
         from hwnas.workers.on_ray import OnRay  # loads Ray
 
         assert isinstance(cluster, OnRay)
-        paths = [folder / f"{name}.yaml" for name in cluster.nodes()]
-        tables = DeviceTables(_there_already(paths, plan, tell))
-        missing = [path for path in paths if path not in tables.made]
-        outcomes = cluster.map_nodes(partial(_of_this_machine, plan), [path.stem for path in missing])
-        _gather(tables, missing, outcomes, tell)
-    return tables
+
+        def measure(missing: list[Path]) -> Iterator[Done | Failed]:
+            return cluster.map_nodes(partial(_of_this_machine, plan), [path.stem for path in missing])
+
+        return _each(plan, [folder / f"{name}.yaml" for name in cluster.nodes()], measure, tell)
 
 
 def check_folder(folder: Path | str) -> Path:
@@ -189,36 +184,39 @@ def _by_kit(kit: Kit, transport: Transport, python: str, output: Path | None, te
 
 
 def _of_this_machine(plan: Plan, name: str) -> LatencyTable:
-    return profile_here(plan)
+    return profile_at(plan)
 
 
-def _gather(tables: DeviceTables, paths: Sequence[Path], outcomes: Iterator[Done | Failed], tell: Tell) -> None:
-    tell(f"measuring {len(paths)} devices: {', '.join(path.stem for path in paths)}")
+def _each(
+    plan: Plan, paths: Collection[Path], measure: Callable[[list[Path]], Iterator[Done | Failed]], tell: Tell
+) -> DeviceTables:
+    """The tables that an earlier call has made, and those that ``measure`` gives for the other paths.
+
+    Raises:
+        OutputError: one is of another plan.
+    """
+    tables = DeviceTables({path: LatencyTable.load(path) for path in paths if path.exists()})
+    for path, table in tables.made.items():
+        of_space = table.space.fingerprint if table.space else None
+        if (of_space, table.device.conditions) != (plan.space.fingerprint, plan.conditions):
+            raise OutputError(f"{path} exists already and was measured otherwise; remove it or choose another folder")
+        tell(f"{path.stem}: {path} is there already; to measure again, remove it")
+    missing = [path for path in paths if path not in tables.made]
+    if not missing:
+        return tables
+    outcomes = measure(missing)
+    tell(f"measuring {len(missing)} devices: {', '.join(path.stem for path in missing)}")
     for outcome in outcomes:
-        path = paths[outcome.index]
+        path = missing[outcome.index]
         if isinstance(outcome, Failed):
             tables.failed[path] = outcome.reason
             tell(f"{path.stem}: {outcome.reason}")
         else:
             tables.made[path] = outcome.value
             if not path.exists():  # it was measured where files may lie elsewhere
-                tables.made[path].save(path)
+                outcome.value.save(path)
             tell(f"{path.stem}: measured")
-
-
-def _there_already(paths: Iterable[Path], plan: Plan, tell: Tell) -> dict[Path, LatencyTable]:
-    """The tables that an earlier call has made.
-
-    Raises:
-        OutputError: one is of another plan.
-    """
-    found = {path: LatencyTable.load(path) for path in paths if path.exists()}
-    for path, table in found.items():
-        of_space = table.space.fingerprint if table.space else None
-        if (of_space, table.device.conditions) != (plan.space.fingerprint, plan.conditions):
-            raise OutputError(f"{path} exists already and was measured otherwise; remove it or choose another folder")
-        tell(f"{path.stem}: {path} is there already; to measure again, remove it")
-    return found
+    return tables
 
 
 def _host(address: str) -> str:

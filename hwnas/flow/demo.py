@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from hwnas.files import refuse_existing, write_atomic
-from hwnas.flow.bench import bench, predicted_interval_ms
+from hwnas.flow.bench import bench
 from hwnas.flow.derive import derive
 from hwnas.flow.export import export
+from hwnas.flow.predict import predicted_interval_ms
 from hwnas.flow.profile import profile
 from hwnas.flow.report import report
 from hwnas.flow.search import search
@@ -30,34 +31,19 @@ from hwnas.training.learners.supernet import SupernetConfig
 _BUDGET_SHARE = 0.4
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Size:
+class _Size(NamedTuple):
     """How much work each step does."""
 
     resolution: int
     measuring_s: float
     profile_networks: int
-    supernet: dict[str, Any]
+    epochs: int
     evaluations: int
-    finetuning: dict[str, Any]
 
 
-_FULL = _Size(
-    resolution=32,
-    measuring_s=15.0,
-    profile_networks=20,
-    supernet={"epochs": 5, "augment": "none", "held_out": 0.2},
-    evaluations=150,
-    finetuning={"epochs": 10, "learning_rate": 0.1, "augment": "none"},
-)
-_FAST = _Size(
-    resolution=16,  # of the 8-pixel digits there is little more to see at 32
-    measuring_s=4.0,
-    profile_networks=8,
-    supernet={"epochs": 3, "augment": "none", "held_out": 0.2},
-    evaluations=40,
-    finetuning={"epochs": 10, "learning_rate": 0.1, "augment": "none"},
-)
+_FULL = _Size(resolution=32, measuring_s=15.0, profile_networks=20, epochs=5, evaluations=150)
+_FAST = _Size(resolution=16, measuring_s=4.0, profile_networks=8, epochs=3, evaluations=40)
+"""Of the 8-pixel digits there is little more to see at 32 pixels than at 16."""
 
 
 def demo(
@@ -102,17 +88,15 @@ def demo(
         facts |= {"ops": str(len(table.ops)), "device": str(table.device)}
 
     config = folder / "supernet.yaml"
+    learner = SupernetConfig(space="scarlet-tiny", resolution=size.resolution)
     settings = TrainConfig(
-        data="digits",
-        learner=SupernetConfig(space="scarlet-tiny", resolution=size.resolution),
-        seed=seed,
-        threads=1,
-        **size.supernet,
+        data="digits", learner=learner, seed=seed, threads=1, epochs=size.epochs, augment="none", held_out=0.2
     )
     write_atomic(config, settings.to_yaml())
     with steps.step("train the supernet", f"hwnas train {config} -o {supernet}") as facts:
         trained = train(settings, supernet, progress=progress)
-        facts |= {"inherited accuracy of random archs": _range(trained.accuracy)}
+        accuracies = trained.accuracy.values()
+        facts |= {"inherited accuracy of random archs": f"{min(accuracies):.1%} to {max(accuracies):.1%}"}
 
     if budget_ms is None:
         predicted = LatencyPredictor(table, space.inheriting())(space.sample(2000, seed))
@@ -135,8 +119,9 @@ def demo(
 
     config = folder / "finetuning.yaml"
     settings = TrainConfig(
-        data="digits", learner=NetworkConfig(network=str(model)), seed=seed, threads=1, **size.finetuning
-    )
+        data="digits", learner=NetworkConfig(network=str(model)), seed=seed, threads=1, epochs=10, learning_rate=0.1,
+        augment="none",
+    )  # fmt: skip
     write_atomic(config, settings.to_yaml())
     with steps.step("fine-tune it", f"hwnas train {config} -o {finetuning}") as facts:
         tuned = train(settings, finetuning, progress=progress)
@@ -148,7 +133,8 @@ def demo(
         facts |= {"difference to PyTorch": f"{parity.max_relative:.1e}", "same class": f"{parity.top1_agreement:.1%}"}
 
     with steps.step("time it beside the table's networks", f"hwnas bench {shipped} --table {table_path}") as facts:
-        by_table_ms, low_ms, high_ms = predicted_interval_ms(artifact, table)
+        kept, choices = artifact.manifest.space_of_network(), artifact.arch.choices
+        by_table_ms, low_ms, high_ms = predicted_interval_ms(table, kept, choices)
         effort = Effort(at_least_s=size.measuring_s, at_most_s=size.measuring_s)
         benched = bench(artifact, table=table, seed=seed, effort=effort, progress=progress)
         benched.write(folder / "bench.json")
@@ -166,7 +152,7 @@ def demo(
     names = [objective.name for objective in found.objectives]
     return DemoRecord(
         space=artifact.arch.space.ref,
-        choices=artifact.arch.choices,
+        choices=choices,
         front_choices=tuple(tuple(found.archs[index].tolist()) for index in found.front),
         front=tuple(dict(zip(names, found.values[index].tolist(), strict=True)) for index in found.front),
         artifact=shipped,
@@ -202,11 +188,4 @@ class _Steps:
 
 
 def _free_name() -> Path:
-    number = 1
-    while (path := Path(f"hwnas-demo-{number}")).exists():
-        number += 1
-    return path
-
-
-def _range(accuracy: dict[str, float]) -> str:
-    return f"{min(accuracy.values()):.1%} to {max(accuracy.values()):.1%}"
+    return next(path for number in count(1) if not (path := Path(f"hwnas-demo-{number}")).exists())

@@ -9,23 +9,24 @@ import torch
 
 from hwnas.data.augment import resize_px
 from hwnas.data.load import preprocessing_of
-from hwnas.errors import ArchError, ConfigError, CountError, ParityError
+from hwnas.errors import ArchError, ConfigError, CountError, HwnasError, ParityError
 from hwnas.evaluation.accuracy import Evaluator, accuracy
 from hwnas.files import refuse_existing
-from hwnas.flow.origin import origin_of, search_folder
+from hwnas.flow.open import open_budgeted
+from hwnas.flow.predict import predicted_interval_ms
 from hwnas.graph.count import count
 from hwnas.nn.inherit import inherit
 from hwnas.nn.model_folder import save_model
 from hwnas.nn.network import Network, traced_madds
 from hwnas.nn.released import load_scarlet
 from hwnas.nn.supernet import Supernet
-from hwnas.records.model import ModelInfo
+from hwnas.records.model import ModelInfo, OnDevice, Searched
+from hwnas.records.search import SearchedTable, SearchRecord
 from hwnas.records.train import Run, run_folder
 from hwnas.space.arch import Arch, parse_arch
-from hwnas.space.chain import ChainSpace
-from hwnas.space.ref import SpaceRef
 from hwnas.space.scarlet import released_archs
-from hwnas.training.trained import load_supernet, read_supernet_info
+from hwnas.tables.table import LatencyTable
+from hwnas.training.trained import TrainedSupernet, load_supernet, read_supernet_info
 
 PARITY_TOLERANCE = 1e-3
 """Largest relative difference between a derived network and its path: float32 through tens of layers."""
@@ -71,18 +72,23 @@ def derive(
         raise ConfigError("give a supernet or a checkpoint, not both")
     if output is not None:
         refuse_existing(Path(output))
+    known = None
+    if run is not None:
+        known = run.space.ref if isinstance(run, Supernet) else read_supernet_info(run_folder(run)).space
+        resolution, classes = resolution or known.resolution, classes or known.classes
+    found = arch if isinstance(arch, Arch) else parse_arch(str(arch), resolution, classes, known=known)
+    if known and found.space.fingerprint != known.fingerprint:
+        raise ArchError(
+            f"the arch is of {found.space.name} at {found.space.resolution} px with {found.space.classes} classes, the "
+            f"supernet of {known.name} at {known.resolution} px with {known.classes} classes"
+        )
     if isinstance(run, Supernet):
-        found = _parsed(arch, resolution or run.space.resolution, classes or run.space.classes, run.space.ref)
-        _check_space(found, run.space)
         network = inherit(run, found)
     elif run is not None:
-        space = read_supernet_info(run_folder(run)).space
-        found = _parsed(arch, resolution or space.resolution, classes or space.classes, space)
-        network = _from_run(found, run_folder(run), None if isinstance(arch, Arch) else search_folder(str(arch)))
+        network = _from_run(found, run_folder(run), None if isinstance(arch, Arch) else _search_folder(str(arch)))
     elif checkpoint is not None:
-        network = _released(_parsed(arch, resolution, classes), Path(checkpoint))
+        network = _released(found, Path(checkpoint))
     else:
-        found = _parsed(arch, resolution, classes)
         network = Network(found.space, found, seed=seed)
         network.info = ModelInfo.of_random(seed)
     network.eval()
@@ -94,25 +100,9 @@ def derive(
     return network
 
 
-def _parsed(
-    arch: Arch | Path | str, resolution: int | None, classes: int | None, known: SpaceRef | None = None
-) -> Arch:
-    return arch if isinstance(arch, Arch) else parse_arch(str(arch), resolution, classes, known=known)
-
-
-def _check_space(arch: Arch, theirs: ChainSpace) -> None:
-    ours = arch.space
-    if ours.fingerprint != theirs.fingerprint:
-        raise ArchError(
-            f"the arch is of {ours.name} at {ours.resolution} px with {ours.classes} classes, the supernet of "
-            f"{theirs.name} at {theirs.resolution} px with {theirs.classes} classes"
-        )
-
-
 def _from_run(arch: Arch, run: Path, search: Path | None) -> Network:
     trained = load_supernet(run)
-    _check_space(arch, trained.supernet.space)
-    origin = origin_of(search, arch, trained) if search else None
+    made_from, searched = _origin_of(search, arch, trained) if search else ({}, None)
     data = trained.data
     evaluator = Evaluator(trained.supernet, data)
     network = evaluator.derive(arch)
@@ -133,9 +123,9 @@ def _from_run(arch: Arch, run: Path, search: Path | None) -> Network:
             "supernet": run.resolve().name,
             "supernet_sha256": trained.sha256,
             "data_sha256": trained.info.data.sha256,
-            **(origin.made_from if origin else {}),
+            **made_from,
         },
-        searched=origin.searched if origin else None,
+        searched=searched,
     )
     return network
 
@@ -159,3 +149,64 @@ def _released(arch: Arch, checkpoint: Path) -> Network:
         },
     )
     return network
+
+
+def _search_folder(text: str) -> Path | None:
+    """Where a file lies that a person named as an arch (``winner.json``, ``front.json:3``); None for other words."""
+    file = text if text.endswith(".json") else text.rpartition(":")[0]
+    return Path(file).parent if file.endswith(".json") else None
+
+
+def _origin_of(search: Path, arch: Arch, supernet: TrainedSupernet) -> tuple[dict[str, str], Searched | None]:
+    """Of the search in a folder: names and SHA-256 of it and its tables, and what it asked for and predicted.
+
+    Nothing where the folder holds no search, or one of another supernet, or one that didn't evaluate the arch.
+
+    Raises:
+        ModelError: ``search.json`` is malformed.
+    """
+    path = search / "search.json"
+    if not path.is_file():
+        return {}, None
+    found = SearchRecord.read(path)
+    index = found.index_of(arch)
+    if found.supernet is None or found.supernet.sha256 != supernet.sha256 or index is None:
+        return {}, None
+    made_from = {"search": path.parent.resolve().name, "search_sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    devices = []
+    for number, searched in enumerate(found.tables):
+        key = f"table_{number + 1}" if number else "table"
+        made_from |= {key: _file(searched), f"{key}_sha256": searched.sha256}
+        devices.append(_on_device(found, number, index, arch))
+    return made_from, Searched(
+        strategy=found.strategy, evaluations=found.evaluations, seed=found.seed, devices=tuple(devices)
+    )
+
+
+def _table_of(searched: SearchedTable) -> LatencyTable | None:
+    """The table that was searched with; None where it was moved, or isn't the same any more."""
+    if searched.path is None:
+        return None
+    try:
+        (there,) = open_budgeted([searched.path])
+    except HwnasError:
+        return None
+    return there.table if there.sha256 == searched.sha256 else None
+
+
+def _on_device(found: SearchRecord, number: int, index: int, arch: Arch) -> OnDevice:
+    searched, column = found.tables[number], found.latency_column(number)
+    assert column is not None  # each table predicts a median
+    point = found.measured_point(number, index)
+    low_ms = high_ms = None
+    if table := _table_of(searched):
+        _, low_ms, high_ms = predicted_interval_ms(table, found.get_space(), arch.choices)
+    return OnDevice(
+        table=_file(searched), device=searched.device, budget_ms=searched.budget_ms,
+        predicted_ms=float(found.values[index, column]), low_ms=low_ms, high_ms=high_ms,
+        measured_ms=point.measured_ms if point else None,
+    )  # fmt: skip
+
+
+def _file(searched: SearchedTable) -> str:
+    return searched.path.name if searched.path else searched.name

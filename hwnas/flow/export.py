@@ -134,9 +134,9 @@ def _check_classes(network: Network, data: Data) -> None:
         raise DataError(f"{data.spec} has {theirs} classes, the network {ours}; give data of the same classes")
     if info.data is None or info.labels is None:
         return  # of a released checkpoint, which has no names of classes
-    odd = [pair for pair in zip(info.labels, data.classes, strict=True) if pair[0] != pair[1]]
-    if odd:
-        mine, given = odd[0]
-        raise DataError(
-            f"{data.spec} has a class {given!r} where the network has {mine!r}; give data of the same classes"
-        )
+    for ours_name, theirs_name in zip(info.labels, data.classes, strict=True):
+        if ours_name != theirs_name:
+            raise DataError(
+                f"{data.spec} has a class {theirs_name!r} where the network has {ours_name!r}; give data of the same "
+                "classes"
+            )

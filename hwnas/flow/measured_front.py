@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import median
@@ -51,16 +52,10 @@ def measure_front_of(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> tuple[SearchRecord, Front]:
-    """Measure the front on this machine, refit, replace; writes each refitted table into ``folder``.
+    """Measure the front on this machine, ``seconds`` a round at most, refit, replace.
 
-    Args:
-        found: the search; its first objective, then its second, decide who wins.
-        result: the same, with its objectives.
-        tables: of the search, in its order; what those of another machine predict stays as predicted.
-        folder: of the search.
-        seconds: of measuring in each round, at most.
-        seed: of inputs and orders.
-        progress: called while measuring.
+    Refitted tables are written into the search's ``folder``. What those of another machine predict stays as predicted.
+    The first objective, then the second, decide who wins.
 
     Returns:
         The search with its measured front, and that front with its final values.
@@ -88,14 +83,18 @@ def measure_front_of(
         file = "table.yaml" if len(meters) == 1 else f"table-{name}.yaml"
         meter.table.save(folder / file)
         for objective in meter.names:
-            its = _points(found, measured, meter, objective)
+            summary, its = _of_objective(found, measured, meter, objective, file)
+            objectives.append(summary)
             points += its
-            objectives.append(_summary(found, measured, meter, objective, its, file))
+    reasons = ChainMap(*(meter.failed for meter in meters.values()))
     front = result.to_front(rows=measured.front, values=measured.values)
     record = MeasuredFront(
         rounds=measured.rounds,
         unmeasured=tuple(measured.unmeasured.tolist()),
-        failed=tuple(_failure(found, index, meters.values()) for index in measured.failed.tolist()),
+        failed=tuple(
+            UnmeasurableArch(index=index, reason=reasons[tuple(found.archs[index].tolist())])
+            for index in measured.failed.tolist()
+        ),
         points=tuple(points),
         objectives=tuple(objectives),
     )
@@ -103,8 +102,12 @@ def measure_front_of(
     return found.model_copy(update={"measured": record, **final}), front
 
 
-def _points(found: SearchRecord, measured: MeasuredResult, meter: TableMeter, objective: str) -> list[MeasuredNetwork]:
-    column, budget_ms = _column(found, objective), found.budgets.get(objective)
+def _of_objective(
+    found: SearchRecord, measured: MeasuredResult, meter: TableMeter, objective: str, file: str
+) -> tuple[MeasuredObjective, list[MeasuredNetwork]]:
+    """What was measured of one objective: all in all, and each network."""
+    column = [each.name for each in found.objectives].index(objective)
+    budget_ms, calibration = found.budgets.get(objective), meter.table.calibration
     points = []
     for index in np.flatnonzero(~np.isnan(measured.measured[:, column])).tolist():
         latency = meter.latency[tuple(found.archs[index].tolist())]
@@ -126,44 +129,23 @@ def _points(found: SearchRecord, measured: MeasuredResult, meter: TableMeter, ob
                 on_front=index in measured.front,
             )
         )
-    return points
-
-
-def _summary(
-    found: SearchRecord,
-    measured: MeasuredResult,
-    meter: TableMeter,
-    objective: str,
-    points: list[MeasuredNetwork],
-    file: str,
-) -> MeasuredObjective:
-    column, budget_ms = _column(found, objective), found.budgets.get(objective)
     left_out_ms = meter.left_out_ms(objective)
-    measured_ms = {tuple(found.archs[p.index].tolist()): p.measured_ms for p in points}
-    calibration = meter.table.calibration
-    return MeasuredObjective(
+    all_measured_ms = [point.measured_ms for point in points]
+    summary = MeasuredObjective(
         objective=objective,
         device=str(meter.table.device),
         table=file,
         confidence_95=max((p.confidence_95 or 0.0 for p in points), default=None),
         error_90=calibration.error_90 if calibration else None,
         drift=median(network.drift for network in meter.latency.values()) if meter.latency else None,
-        error_before=_mape([p.predicted_ms for p in points], [p.measured_ms for p in points]),
-        error_after=_mape([left_out_ms[c] for c in measured_ms], list(measured_ms.values())),
+        error_before=_mape([p.predicted_ms for p in points], all_measured_ms),
+        error_after=_mape([left_out_ms[tuple(found.archs[p.index].tolist())] for p in points], all_measured_ms),
         budget_as_searched_ms=None
         if budget_ms is None or not points
         else budget_as_searched(found.values[:, column], measured.refitted[:, column], budget_ms),
     )
+    return summary, points
 
 
 def _mape(predicted_ms: list[float], measured_ms: list[float]) -> float | None:
     return float(np.abs(np.array(predicted_ms) / measured_ms - 1).mean()) if predicted_ms else None
-
-
-def _failure(found: SearchRecord, index: int, meters: Iterable[TableMeter]) -> UnmeasurableArch:
-    choices = tuple(found.archs[index].tolist())
-    return UnmeasurableArch(index=index, reason=next(m.failed[choices] for m in meters if choices in m.failed))
-
-
-def _column(found: SearchRecord, objective: str) -> int:
-    return [each.name for each in found.objectives].index(objective)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hwnas.errors import ConfigError
 from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
 from hwnas.tables.table import LatencyTable
@@ -77,14 +76,3 @@ def open_budgeted(tables: Sequence[TableWithBudget]) -> list[BudgetedTable]:
         name = path.stem if path else f"table-{number}" if number else "table"
         found.append(BudgetedTable(name, path, open_table(table), budget_ms))
     return found
-
-
-def refuse_equal_names(tables: Sequence[BudgetedTable]) -> None:
-    """Objectives are named after tables, so that their names must differ.
-
-    Raises:
-        ConfigError: two have one name.
-    """
-    names = [each.name for each in tables]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise ConfigError(f"two tables are called {twice[0]}, and objectives are named after them; rename one file")

@@ -1,4 +1,4 @@
-"""``predict``: latency of archs by a table."""
+"""``count`` and ``predict``: what is known of archs before there is a network."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import numpy.typing as npt
 from hwnas.arrays import Archs, Values
 from hwnas.errors import ArchError
 from hwnas.flow.open import open_table
+from hwnas.graph.count import Count
+from hwnas.graph.count import count as count_ops
 from hwnas.graph.graph import Op
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.prediction.lowered import model_mb, peak_activation_mb
@@ -19,8 +21,43 @@ from hwnas.prediction.merge import merge
 from hwnas.space.arch import Arch, parse_arch
 from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
+from hwnas.space.space import Space
 from hwnas.tables.device import Device
 from hwnas.tables.table import LatencyTable, Quantile
+
+
+@dataclass(frozen=True)
+class ArchCount:
+    """Of an arch with its stabilizers dropped, in fp32.
+
+    Attributes:
+        arch: what was counted.
+        count: multiply-adds (batch 1) and parameters, in all and of each op.
+        model_mb: weights.
+        peak_activation_mb: most activations at one time.
+    """
+
+    arch: Arch
+    count: Count
+    model_mb: float
+    peak_activation_mb: float
+
+
+def count(arch: Arch | str | Path, *, resolution: int | None = None, classes: int | None = None) -> ArchCount:
+    """Count an arch, or what a person types for one (see :func:`hwnas.space.arch.parse_arch`).
+
+    Args:
+        arch: which.
+        resolution: of its input in pixels; the space's own, unless given. An `Arch` has its own.
+        classes: outputs, likewise.
+
+    Raises:
+        ArchError, SpaceError: no such arch.
+    """
+    found = arch if isinstance(arch, Arch) else parse_arch(str(arch), resolution, classes)
+    size_mb, peak_mb = (float(cost(found.space)(found.choices)[0]) for cost in (model_mb, peak_activation_mb))
+    return ArchCount(found, count_ops(found.space.graph(found.choices)), size_mb, peak_mb)
+
 
 Asked = Arch | str | Path | npt.NDArray[np.integer]
 """An arch, or what a person types for one (see :func:`hwnas.space.arch.parse_arch`), or choices (L,) or (N, L)."""
@@ -112,3 +149,17 @@ def _choices(
         return asked.space, asked.space.check(asked.choices)
     space = get_space(own.ref, resolution)
     return space, space.check(asked)
+
+
+def predicted_interval_ms(
+    table: LatencyTable, space: Space, choices: Sequence[int]
+) -> tuple[float, float | None, float | None]:
+    """Latency of one arch, and the low and the high end of its interval, where the table is calibrated.
+
+    Raises:
+        MissingOpError: the table isn't of the space.
+    """
+    predictor = LatencyPredictor(table, space)
+    low_high = predictor.interval(choices)
+    low_ms, high_ms = (float(end[0]) for end in low_high) if low_high else (None, None)
+    return float(predictor(choices)[0]), low_ms, high_ms

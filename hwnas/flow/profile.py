@@ -1,19 +1,26 @@
-"""``profile``: a space -> the latency table of a device, this one or another, calibrated."""
+"""``profile``, a space -> the latency table of a device; ``kit``, the file that makes it elsewhere; their ``plan``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
 
-from hwnas.files import refuse_existing
-from hwnas.flow.carry_out import profile_here, profile_on
-from hwnas.flow.plan import plan
+import numpy as np
+
+from hwnas.files import refuse_existing, write_atomic
+from hwnas.flow.carry_out import kit_of, profile_at
+from hwnas.flow.open import open_space
+from hwnas.prediction.design import calibration_networks
+from hwnas.prediction.validate import draw_unknown
+from hwnas.profiling.kit import Kit
 from hwnas.profiling.measure import conditions_of
+from hwnas.profiling.plan import Plan, plan_space
 from hwnas.profiling.timer import Effort
 from hwnas.profiling.transports import Remote
 from hwnas.progress import Progress, Tell, silent
 from hwnas.runtimes.registry import get_runtime
 from hwnas.space.chain import ChainSpace
+from hwnas.tables.device import Conditions
 from hwnas.tables.table import LatencyTable
 
 
@@ -68,6 +75,74 @@ def profile(
     conditions = conditions_of(get_runtime(runtime, options), threads=threads, precision=precision, batch=batch)
     effort = Effort(confidence=confidence, at_most_s=seconds)
     asked = plan(space, conditions, networks=networks, held_out=held_out, effort=effort, seed=seed)
-    if on is None:
-        return profile_here(asked, path, progress=progress)
-    return profile_on(asked, on, path, progress=progress, tell=tell)
+    return profile_at(asked, on, path, progress=progress, tell=tell)
+
+
+def kit(
+    space: ChainSpace | str | Path,
+    output: Path | str,
+    *,
+    conditions: Conditions | None = None,
+    networks: int = 20,
+    held_out: int = 20,
+    effort: Effort | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Kit:
+    """Write a kit: there ``python KIT.pyz -o RESULT``, then, here, :func:`hwnas.flow.table.import_table`.
+
+    Args:
+        space: a space, its name, or its YAML file.
+        output: the file, ``*.pyz``.
+        conditions: how to run networks, as :func:`plan` takes them.
+        networks: whole networks to calibrate with.
+        held_out: whole networks to validate with, measured twice each.
+        effort: how long to measure there.
+        seed: of everything random.
+        progress: called while models are written.
+
+    Raises:
+        SpaceError, ConfigError, RuntimeMissingError: it can't be measured as asked, or not by a kit.
+        OutputError: the output exists already or can't be written.
+        ModelError: the runtime can have none of the models.
+    """
+    path = Path(output)
+    refuse_existing(path)
+    asked = plan(space, conditions, networks=networks, held_out=held_out, effort=effort, seed=seed)
+    built = kit_of(asked, progress=progress)
+    write_atomic(path, built.data)
+    return built
+
+
+def plan(
+    space: ChainSpace | str | Path,
+    conditions: Conditions | None = None,
+    *,
+    networks: int = 20,
+    held_out: int = 0,
+    effort: Effort | None = None,
+    seed: int = 0,
+) -> Plan:
+    """Every op of the space, the networks that pin a calibration down best, and random ones to validate with.
+
+    Args:
+        space: a space, its name, or its YAML file.
+        conditions: how to run networks; options that aren't given are the runtime's own. Default: ONNX Runtime's.
+        networks: whole networks to calibrate with.
+        held_out: whole networks to validate with, measured twice each.
+        effort: how long to measure.
+        seed: of everything random.
+
+    Raises:
+        SpaceError: no such space.
+        ConfigError: fewer than 3 networks to calibrate with, an option or a precision that the runtime hasn't.
+        RuntimeMissingError: the runtime isn't known or installed.
+        TableError: the space hasn't as many networks.
+    """
+    found, asked = open_space(space), conditions or Conditions(runtime="onnxruntime")
+    runtime = get_runtime(asked.runtime, asked.options)
+    in_force = conditions_of(runtime, threads=asked.threads, precision=asked.precision, batch=asked.batch)
+    chosen = calibration_networks(found, networks, seed)
+    known = [tuple(arch) for arch in chosen.tolist()]
+    others = draw_unknown(found, held_out, np.random.default_rng(seed + 1), known)
+    return plan_space(found, in_force, networks=chosen, held_out=others, effort=effort, seed=seed)

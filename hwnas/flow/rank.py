@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hwnas.arrays import Values
+from hwnas.arrays import Archs, Values
 from hwnas.data.load import Data
 from hwnas.errors import CheckpointError, ConfigError, DataError
 from hwnas.evaluation.accuracy import Evaluator
@@ -66,7 +66,14 @@ def rank(
         TrainingError: a stand-alone training failed.
     """
     folders = run_folders(runs)
-    _check_options(folders, truth, standalone, archs, config, work)
+    if (truth is None) == (standalone is None):
+        raise ConfigError("give either --truth FILE, or --standalone N to train N archs from scratch")
+    if truth is None and archs is not None:
+        raise ConfigError("--archs draws from a --truth; --standalone N says already how many archs there are")
+    if truth is not None and (config or work):
+        raise ConfigError(f"{'--config' if config else '--work'} is of --standalone; a --truth needs no training")
+    if len({run.resolve() for run in folders}) < len(folders):
+        raise ConfigError("the same RUN is given twice; give each once")
     if output:
         refuse_existing(Path(output))
     supernets = {str(run): load_supernet(run) for run in folders}
@@ -80,10 +87,12 @@ def rank(
         )
     known = read_truth(Path(truth), space)
     chosen = _sample(known, Path(truth), standalone or archs, seed)
-    said = {
-        name: _inherited(name, trained, data[name], chosen, images, recalibration_images, progress)
-        for name, trained in supernets.items()
-    }
+    said = {}
+    for name, trained in supernets.items():
+        evaluator = Evaluator(
+            trained.supernet, data[name], recalibration_images=recalibration_images, evaluation_images=images
+        )
+        said[name] = _inherited(name, evaluator, chosen.archs, len(data[name].classes), progress)
     evidence = Evidence(
         archs=chosen.archs,
         truth=chosen.accuracies,
@@ -112,24 +121,6 @@ def rank(
     return found
 
 
-def _check_options(
-    runs: Sequence[Path],
-    truth: Path | str | None,
-    standalone: int | None,
-    archs: int | None,
-    config: TrainConfig | Path | str | None,
-    work: Path | str | None,
-) -> None:
-    if (truth is None) == (standalone is None):
-        raise ConfigError("give either --truth FILE, or --standalone N to train N archs from scratch")
-    if truth is None and archs is not None:
-        raise ConfigError("--archs draws from a --truth; --standalone N says already how many archs there are")
-    if truth is not None and (config or work):
-        raise ConfigError(f"{'--config' if config else '--work'} is of --standalone; a --truth needs no training")
-    if len({run.resolve() for run in runs}) < len(runs):
-        raise ConfigError("the same RUN is given twice; give each once")
-
-
 def _common_space(supernets: Mapping[str, TrainedSupernet]) -> ChainSpace:
     for name, trained in supernets.items():
         if trained.info.task != "classification":
@@ -144,14 +135,9 @@ def _common_space(supernets: Mapping[str, TrainedSupernet]) -> ChainSpace:
 
 def _data_of(supernets: Mapping[str, TrainedSupernet]) -> dict[str, Data]:
     """The data set of each, loaded once where they have the same."""
-    loaded: dict[str, Data] = {}
-    found = {}
-    for name, trained in supernets.items():
-        key = f"{trained.info.space.resolution} {trained.info.data}"
-        if key not in loaded:
-            loaded[key] = trained.data
-        found[name] = loaded[key]
-    return found
+    keys = {name: f"{trained.info.space.resolution} {trained.info.data}" for name, trained in supernets.items()}
+    holders = {key: supernets[name] for name, key in keys.items()}
+    return {name: holders[key].data for name, key in keys.items()}
 
 
 def _standalone_config(config: TrainConfig | Path | str | None, run: Path) -> TrainConfig:
@@ -172,13 +158,7 @@ def _sample(known: Truth, path: Path, archs: int | None, seed: int) -> Truth:
 
 
 def _inherited(
-    name: str,
-    trained: TrainedSupernet,
-    data: Data,
-    chosen: Truth,
-    images: int,
-    recalibration_images: int,
-    progress: Progress | None,
+    name: str, evaluator: Evaluator, archs: Archs, classes: int, progress: Progress | None
 ) -> tuple[Values, Values]:
     """Accuracies and cross-entropies (N,) that archs inherit from one supernet."""
 
@@ -186,8 +166,7 @@ def _inherited(
         if progress is not None:
             progress(f"evaluating {name}", done, total, note)
 
-    evaluator = Evaluator(trained.supernet, data, recalibration_images=recalibration_images, evaluation_images=images)
-    found = evaluator.metrics(chosen.archs, partial(Tally, len(data.classes), 1), tell)
+    found = evaluator.metrics(archs, partial(Tally, classes, 1), tell)
     losses = np.array([metrics["loss"] for metrics in found])
     if not np.isfinite(losses).all():
         raise CheckpointError(f"{name} gives {int((~np.isfinite(losses)).sum())} archs no finite loss; train anew")

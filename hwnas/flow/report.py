@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,12 +16,13 @@ from hwnas.artifacts.bundle import Artifact, load_artifact
 from hwnas.errors import ModelError
 from hwnas.files import read_yaml, refuse_existing, write_atomic
 from hwnas.flow.open import BudgetedTable, TableWithBudget, open_budgeted
+from hwnas.flow.predict import predicted_interval_ms
 from hwnas.graph.count import count
 from hwnas.optimize.problem import Budget
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.records.bench import BenchRecord
 from hwnas.records.demo import StepsRecord
-from hwnas.records.search import MeasuredNetwork, SearchRecord
+from hwnas.records.search import SearchRecord
 from hwnas.reporting.report import render
 from hwnas.reporting.views import Device, Latency, NetworkLatency, Report, Training, Winner
 from hwnas.space.arch import Arch
@@ -59,54 +59,35 @@ def report(
     refuse_existing(Path(output))
     others = open_budgeted(tables)
     made = artifact if isinstance(artifact, Artifact) or artifact is None else load_artifact(Path(artifact))
-    shown = gather(Path(found), made, others) if isinstance(found, str | Path) else gather_search(found, made, others)
+    shown = gather(found if isinstance(found, SearchRecord) else Path(found), made, others)
     write_atomic(Path(output), render(shown))
     return Path(output)
 
 
-def gather(folder: Path, artifact: Artifact | None = None, others: Sequence[BudgetedTable] = ()) -> Report:
-    """What is shown of a folder; see :func:`report`."""
-    search_path = _first_there(folder / "search.json", folder / "search" / "search.json")
-    found = SearchRecord.read(search_path) if search_path else None
-    if artifact is None and (folder / "artifact").is_dir():
-        artifact = load_artifact(folder / "artifact")
+def gather(of: SearchRecord | Path, artifact: Artifact | None = None, others: Sequence[BudgetedTable] = ()) -> Report:
+    """What is shown of a folder, or of a search that needn't lie in one; see :func:`report`."""
+    folder = search_path = found = None
+    if isinstance(of, SearchRecord):
+        found, name = of, f"a search of {of.space.name}"
+    else:
+        folder, name = of, of.name
+        if search_path := _first_there(of / "search.json", of / "search" / "search.json"):
+            found = SearchRecord.read(search_path)
+        if artifact is None and (of / "artifact").is_dir():
+            artifact = load_artifact(of / "artifact")
     table_path = _first_there(*_tables(folder, search_path, found))
     table = LatencyTable.load(table_path) if table_path else None
     if found is None and artifact is None and table is None:
         raise ModelError(f"{folder} holds no search, artifact or table to report on")
     if found is None and others:
         raise ModelError(f"{folder} holds no search whose front could be compared on another device; leave --table out")
-    bench_path = folder / "bench.json"
-    benched = BenchRecord.read(bench_path) if bench_path.exists() else None
-    steps = folder / "steps.json"
-    gathered = _gathered(folder.name, found, artifact, table, others, benched)
-    runs = {"supernet": _first_there(folder / "supernet", *_supernet(found)), "finetuning": folder / "finetuning"}
-    return replace(
-        gathered,
-        training=tuple(_training(run, name) for name, run in runs.items() if run and run.exists()),
-        how=StepsRecord.read(steps).steps if steps.exists() else (),
-    )
-
-
-def gather_search(
-    found: SearchRecord, artifact: Artifact | None = None, others: Sequence[BudgetedTable] = ()
-) -> Report:
-    """What is shown of a search that needn't lie in a folder; see :func:`report`."""
-    path = _first_there(*(table.path for table in found.tables[:1] if table.path))
-    table = LatencyTable.load(path) if path else None
-    gathered = _gathered(f"a search of {found.space.name}", found, artifact, table, others, None)
-    run = _first_there(*_supernet(found))
-    return replace(gathered, training=(_training(run, "supernet"),) if run else ())
-
-
-def _gathered(
-    name: str,
-    found: SearchRecord | None,
-    artifact: Artifact | None,
-    table: LatencyTable | None,
-    others: Sequence[BudgetedTable],
-    benched: BenchRecord | None,
-) -> Report:
+    supernets = [found.supernet.run] if found and found.supernet else []
+    runs = {"supernet": _first_there(*([folder / "supernet"] if folder else []), *supernets)}
+    steps = bench_path = None
+    if folder:
+        runs["finetuning"] = _first_there(folder / "finetuning")
+        steps, bench_path = _first_there(folder / "steps.json"), _first_there(folder / "bench.json")
+    benched = BenchRecord.read(bench_path) if bench_path else None
     arch = artifact.arch if artifact else found.winner if found else None
     return Report(
         title=f"{arch.space.name} on {table.device.hardware}" if arch and table else name,
@@ -118,6 +99,12 @@ def _gathered(
         latency=_latency(table, arch, artifact, found, benched) if arch and table else None,
         artifact=artifact.manifest if artifact else None,
         bench=benched if artifact else None,
+        training=tuple(
+            Training(name=name, log=tuple(read_log(run)), config=read_yaml(run / "config.yaml", ModelError))
+            for name, run in runs.items()
+            if run
+        ),
+        how=StepsRecord.read(steps).steps if steps else (),
     )
 
 
@@ -125,22 +112,15 @@ def _first_there(*paths: Path) -> Path | None:
     return next((path for path in paths if path.exists()), None)
 
 
-def _supernet(found: SearchRecord | None) -> list[Path]:
-    return [found.supernet.run] if found and found.supernet else []
-
-
-def _tables(folder: Path, search_path: Path | None, found: SearchRecord | None) -> Iterator[Path]:
+def _tables(folder: Path | None, search_path: Path | None, found: SearchRecord | None) -> Iterator[Path]:
     """Where the table of the first device may be, the best first: refitted after the search, or as it was."""
-    if found is None or search_path is None:
-        yield folder / "table.yaml"
-        return
-    column = found.latency_column(0)
-    if column is not None and found.measured:
+    column = found.latency_column(0) if found else None
+    if found and found.measured and search_path and column is not None:
         name = found.objectives[column].name
         yield from (search_path.parent / each.table for each in found.measured.objectives if each.objective == name)
-    if search_path.parent != folder:  # in a search folder every table is a refitted one, maybe of another device
-        yield folder / "table.yaml"
-    yield from (table.path for table in found.tables[:1] if table.path)
+    if folder and (search_path is None or search_path.parent != folder):
+        yield folder / "table.yaml"  # in a search folder every table is a refitted one, maybe of another device
+    yield from (table.path for table in (found.tables[:1] if found else ()) if table.path)
 
 
 def _devices(found: SearchRecord, others: Sequence[BudgetedTable]) -> tuple[Device, ...]:
@@ -180,8 +160,7 @@ def _devices(found: SearchRecord, others: Sequence[BudgetedTable]) -> tuple[Devi
 
 
 def _kept(arch: Arch, artifact: Artifact | None) -> ChainSpace:
-    keeps = artifact is None or artifact.manifest.keeps_stabilizers
-    return arch.space.inheriting() if keeps else arch.space
+    return artifact.manifest.space_of_network() if artifact else arch.space.inheriting()
 
 
 def _winner(arch: Arch, artifact: Artifact | None, found: SearchRecord | None, table: LatencyTable | None) -> Winner:
@@ -207,8 +186,8 @@ def _winner(arch: Arch, artifact: Artifact | None, found: SearchRecord | None, t
 def _latency(
     table: LatencyTable, arch: Arch, artifact: Artifact | None, found: SearchRecord | None, benched: BenchRecord | None
 ) -> Latency:
-    predictor, plain = LatencyPredictor(table, _kept(arch, artifact)), LatencyPredictor(table, arch.space)
-    interval, by_table_ms = predictor.interval(arch.choices), float(predictor(arch.choices)[0])
+    plain = LatencyPredictor(table, arch.space)
+    by_table_ms, low_ms, high_ms = predicted_interval_ms(table, _kept(arch, artifact), arch.choices)
     here = table.device
     conditions = (here.runtime, here.precision, here.threads, here.batch)
     comparable = [
@@ -223,19 +202,20 @@ def _latency(
     }
     if table.calibration:
         fields["calibration"] = f"a network takes {table.calibration}"
-    p50_ms = p10_ms = p90_ms = None
+    measured_ms: tuple[float | None, ...] = (None, None, None)
     if comparable:
         fields["by the table alone"] = f"{by_table_ms:.3f} ms"
         fields["drift since"] = f"{drift:.3f} ×, by the table's own networks, timed beside the winner"
-        p50_ms, p10_ms, p90_ms = comparable[0].p50_ms, comparable[0].p10_ms, comparable[0].p90_ms
-    elif found and (point := _point(found, arch)):
-        p50_ms, p10_ms, p90_ms = point.measured_ms, point.measured_p10_ms, point.measured_p90_ms
+        measured_ms = comparable[0].p10_ms, comparable[0].p50_ms, comparable[0].p90_ms
+    elif found and (point := found.measured_point(0, found.index_of(arch))):
+        measured_ms = point.measured_p10_ms, point.measured_ms, point.measured_p90_ms
+    p10_ms, p50_ms, p90_ms = measured_ms
     return Latency(
         device=str(here),
         fields=fields,
         predicted_ms=drift * by_table_ms,
-        low_ms=drift * float(interval[0][0]) if interval else None,
-        high_ms=drift * float(interval[1][0]) if interval else None,
+        low_ms=None if low_ms is None else drift * low_ms,
+        high_ms=None if high_ms is None else drift * high_ms,
         measured_ms=p50_ms,
         measured_p10_ms=p10_ms,
         measured_p90_ms=p90_ms,
@@ -248,16 +228,3 @@ def _latency(
             for network in table.networks
         ),
     )
-
-
-def _point(found: SearchRecord, arch: Arch) -> MeasuredNetwork | None:
-    """What the arch takes on the first device, if it was measured after the search."""
-    column, index = found.latency_column(0), found.index_of(arch)
-    if column is None or found.measured is None:
-        return None
-    points = found.measured.points_of(found.objectives[column].name)
-    return next((point for point in points if point.index == index), None)
-
-
-def _training(run: Path, name: str) -> Training:
-    return Training(name=name, log=tuple(read_log(run)), config=read_yaml(run / "config.yaml", ModelError))

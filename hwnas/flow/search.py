@@ -16,16 +16,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from typing import Any, overload
 
-from hwnas.arrays import Values
 from hwnas.errors import ConfigError, OutputError
 from hwnas.files import refuse_existing, to_json, write_atomic
+from hwnas.flow.feasible import free_objectives, weighted
 from hwnas.flow.measured_front import measurable, measure_front_of
-from hwnas.flow.objectives import free_objectives, weighted
-from hwnas.flow.open import BudgetedTable, TableWithBudget, open_budgeted
+from hwnas.flow.open import TableWithBudget, open_budgeted
 from hwnas.optimize.driver import run_search
 from hwnas.optimize.feasible import FeasibleRegion
 from hwnas.optimize.problem import Budget, Objective, Problem
@@ -102,7 +100,7 @@ def search(
     Args:
         of: the space, or the training that gave the supernet.
         objectives: of a space, any callables; of a supernet, costs beside accuracy and latency, see
-            :data:`hwnas.flow.objectives.COSTS`.
+            :data:`hwnas.flow.feasible.COSTS`.
         budgets: upper bounds on objectives; a cost that is limited is an objective as well.
         strategy: one of the names in ``STRATEGIES``; for a space also what makes a strategy.
         evaluations: how many different archs, at most.
@@ -137,31 +135,9 @@ def search(
         )
     if output is None or not tables:
         raise ConfigError("a search of a supernet takes tables of the devices and an output folder")
-    return _search_supernet(
-        run_folder(of), Path(output), open_budgeted(tables), objectives, budgets, strategy, evaluations, seed,
-        weights or {}, Path(store) if store else None, workers or "1", baseline, measuring_s, resume, progress,
-    )  # fmt: skip
-
-
-def _search_supernet(
-    run: Path,
-    folder: Path,
-    devices: Sequence[BudgetedTable],
-    costs: Sequence[str],
-    limits: Sequence[Budget],
-    strategy: str,
-    evaluations: int,
-    seed: int,
-    weights: Mapping[str, float],
-    store: Path | None,
-    workers: str,
-    baseline: bool,
-    measuring_s: float | None,
-    resume: bool,
-    progress: Progress | None,
-) -> SearchRecord:
     from hwnas.training.trained import SupernetAccuracy  # loads torch
 
+    run, folder, devices = run_folder(of), Path(output), open_budgeted(tables)
     if not resume:
         refuse_existing(folder)
     STRATEGIES.get(strategy)
@@ -169,11 +145,11 @@ def _search_supernet(
         measurable(devices)
     accuracy = SupernetAccuracy(run)
     space = accuracy.trained.supernet.space
-    free = free_objectives(devices, costs, limits, space)
-    objectives = weighted([Objective("accuracy", accuracy, maximize=True), *free.objectives], weights)
-    problem = Problem(space, objectives, tuple(free.budgets))
+    free = free_objectives(devices, objectives, budgets, space)
+    accurate = Objective("accuracy", accuracy, maximize=True)
+    problem = Problem(space, weighted([accurate, *free.objectives], weights or {}), tuple(free.budgets))
     _ = FeasibleRegion(problem).anchor  # before anything is written
-    path = store or run / "evaluations.sqlite"
+    path = Path(store or run / "evaluations.sqlite")
     asked = settings_of(
         problem, strategy, seed,
         supernet=SearchedSupernet(run=run.absolute(), sha256=accuracy.trained.sha256),
@@ -186,16 +162,17 @@ def _search_supernet(
         ],
         predicted=free.predicted, store=path.absolute(),
     )  # fmt: skip
-    with closing(get_workers(workers)) as pool, Store(path, space, accuracy.key) as kept:
+    with closing(get_workers(workers or "1")) as pool, Store(path, space, accuracy.key) as kept:
         _open_folder(folder, asked, resume)
-        run_it = partial(
-            run_search, space, objectives, free.budgets, evaluations=evaluations, seed=seed, store=kept, workers=pool,
-            resume=resume,
-        )  # fmt: skip
-        result = run_it(strategy, progress=_told_by(progress, "searching", objectives))
-        random = None
-        if baseline:
-            random = run_it("random", progress=_told_by(progress, "random archs", objectives))
+
+        def run_it(strategy: str | StrategyFactory, what: str) -> SearchResult:
+            return run_search(
+                space, problem.objectives, problem.budgets, strategy, evaluations, seed, kept,
+                _told_by(progress, what, problem.objectives), workers=pool, resume=resume,
+            )  # fmt: skip
+
+        result = run_it(strategy, "searching")
+        random = run_it("random", "random archs") if baseline else None
     found, front = result.to_record(asked, random), result.to_front()
     if measuring_s is not None:
         found, front = measure_front_of(
@@ -229,27 +206,23 @@ def _told_by(
     units = [unit_of(objective.name) for objective in objectives]
 
     def tell(at: SearchProgress) -> None:
-        progress(what, at.evaluations, at.total, search_note(at.hypervolume, at.best, at.failed, units))
+        progress(what, at.evaluations, at.total, search_note(at, units))
 
     return tell
 
 
-def search_note(hypervolume: float, best: Values | None, failed: int, units: Sequence[str]) -> str:
-    """``hypervolume 0.4123  best 91.20 % at 7.91 ms  failed 2``.
+def search_note(at: SearchProgress, units: Sequence[str]) -> str:
+    """``hypervolume 0.4123  best 91.20 % at 7.91 ms  failed 2``, of (K,) values in these units.
 
-    Args:
-        hypervolume: of the archs within budget so far.
-        best: (K,) values of the arch within budget that is best in the first objective; None while there is none.
-        failed: archs that couldn't be evaluated.
-        units: of the K objectives; of the best arch, the first objective and the latencies are told.
+    Of the arch within budget that is best in the first objective, that and the latencies are told.
     """
-    parts = [f"hypervolume {hypervolume:.4g}"]
-    if best is None:
+    parts = [f"hypervolume {at.hypervolume:.4g}"]
+    if at.best is None:
         parts.append("nothing within budget yet")
     else:
-        first, *others = (shown(float(value), unit) for value, unit in zip(best, units, strict=True))
+        first, *others = (shown(float(value), unit) for value, unit in zip(at.best, units, strict=True))
         latencies = [text for text, unit in zip(others, units[1:], strict=True) if unit == "ms"]
         parts.append(f"best {first}{' at ' if latencies else ''}{', '.join(latencies)}")
-    if failed:
-        parts.append(f"failed {failed}")
+    if at.failed:
+        parts.append(f"failed {at.failed}")
     return "  ".join(parts).replace("\N{NO-BREAK SPACE}", " ")

@@ -55,10 +55,11 @@ def similarity(
         find_browser()
     folders = run_folders(runs)
     _check_alike(folders)
-    data = load_supernet(folders[0]).data  # of all: loading it may take longer than the rest
+    first = load_supernet(folders[0])
+    data = first.data  # of all: loading it may take longer than the rest
     compared = tuple(_compared(run, data, images, prefixes, seed, progress) for run in folders)
     found = SimilarityRecord(
-        space=load_supernet(folders[0]).info.space.name,
+        space=first.info.space.name,
         images=min(images, len(data.validation.labels)),
         prefixes=prefixes,
         seed=seed,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from math import prod
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import AfterValidator, BeforeValidator, NonNegativeInt, model_validator
+from pydantic import NonNegativeInt, WrapValidator, model_validator
 
 from hwnas.errors import ConfigError, ModelError
 from hwnas.graph.graph import Graph, Op, expanded
@@ -28,22 +28,16 @@ from hwnas.version import __version__
 
 _Kept = TypeVar("_Kept")
 _Choices = tuple[NonNegativeInt, ...]
-_MOST = 1e9  # rounds, runs or seconds
 
 
-def _complete(effort: Any) -> Any:
+def _effort(given: Any, validate: Callable[[Any], Effort]) -> Effort:
     names = [field.name for field in fields(Effort)]
-    if isinstance(effort, dict) and effort.keys() != set(names):
+    if isinstance(given, dict) and given.keys() != set(names):
         raise ValueError(f"needs {', '.join(names)}")
-    return effort
-
-
-def _possible(effort: Effort) -> Effort:
-    for name, value in asdict(effort).items():
-        least = 1 if name in ("rounds", "runs_per_round") else 0
-        if not least <= value <= _MOST:
-            raise ValueError(f"{name} must be {least} to {_MOST:.0e}, got {value}")
-    return effort
+    try:
+        return validate(given)
+    except ConfigError as problem:
+        raise ValueError(str(problem)) from None
 
 
 class Plan(Record):
@@ -57,7 +51,7 @@ class Plan(Record):
 
     space: SpaceRef
     conditions: Conditions
-    effort: Annotated[Effort, BeforeValidator(_complete), AfterValidator(_possible)]
+    effort: Annotated[Effort, WrapValidator(_effort)]
     seed: NonNegativeInt
     hwnas: str
     ops: tuple[OpField, ...]
@@ -90,17 +84,12 @@ def plan_space(
     ``networks`` are (N, L) archs to calibrate with, ``held_out`` (M, L) to validate with.
 
     Raises:
-        ConfigError: an effort that nobody can make.
         ArchError: a network isn't one of the space.
     """
-    try:
-        effort = _possible(effort or Effort())
-    except ValueError as problem:
-        raise ConfigError(str(problem)) from None
     return Plan(
         space=space.ref,
         conditions=conditions,
-        effort=effort,
+        effort=effort or Effort(),
         seed=seed,
         hwnas=__version__,
         ops=space.distinct_ops,

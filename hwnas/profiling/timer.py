@@ -9,17 +9,19 @@ speed drifts, and flips from one second to the next. Three things are done about
 - the median of all runs counts, and no run is thrown away. The minimum isn't steady: it rewards the entry that met the
   one quiet moment.
 
-Part of profiling kits: Python ≥ 3.8, numpy only.
+Part of profiling kits: Python ≥ 3.8, numpy and ``hwnas.errors`` only.
 """
 
 from __future__ import annotations
 
 import gc
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
+from hwnas.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,6 +39,7 @@ _SPEEDS = 20
 """Moments, at least, that are compared to tell how steady the machine is."""
 _CLOCK_STEPS = 100
 """So many runs that took no time or less, before measuring is given up."""
+_MOST = 1e9  # rounds, runs or seconds
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,9 @@ class Effort:
         at_least_s: measure for so many seconds even when the confidence is there. Short calls measured within one slow
             spell of the machine would all be wrong alike.
         at_most_s: end after so many seconds even when it isn't.
+
+    Raises:
+        ConfigError: an effort that nobody can make.
     """
 
     confidence: float = 0.02
@@ -60,6 +66,12 @@ class Effort:
     warmup_runs: int = 3
     at_least_s: float = 8.0
     at_most_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            least = 1 if name in ("rounds", "runs_per_round") else 0
+            if not isinstance(value, (int, float)) or not least <= value <= _MOST:
+                raise ConfigError(f"{name} must be {least} to {_MOST:.0e}, got {value}")
 
 
 class Round(NamedTuple):

@@ -18,6 +18,11 @@ class BenchCell(Record):
     threads: int
     batch: int
 
+    @property
+    def cell(self) -> BenchCell:
+        """The cell alone, without what it took."""
+        return BenchCell(**{name: getattr(self, name) for name in BenchCell.model_fields})
+
 
 class BenchRow(Latency, BenchCell):
     """What a cell took.

@@ -267,9 +267,8 @@ class SearchRecord(_Asked):
             raise ValueError(f"values: must have {columns} numbers for each of {count} archs")
         if len(self.reference) != columns:
             raise ValueError(f"reference: must have {columns} numbers")
-        measured = self.measured
         indices = [*self.front, *([] if self.winner_index is None else [self.winner_index])]
-        if measured:
+        if measured := self.measured:
             indices += [*measured.unmeasured, *(f.index for f in measured.failed), *(p.index for p in measured.points)]
         if max(indices, default=-1) >= count:
             raise ValueError(f"there is no arch {max(indices)}, there are {count}")
@@ -310,6 +309,12 @@ class SearchRecord(_Asked):
     def latency_column(self, table: int) -> int | None:
         """Which column of the values is the median latency by a table."""
         return next((k for k, o in enumerate(self.objectives) if o.table == table and o.quantile == "p50"), None)
+
+    def measured_point(self, table: int, index: int | None) -> MeasuredNetwork | None:
+        """What an arch takes on the device of a table, if its median was measured after the search."""
+        column = self.latency_column(table)
+        points = self.measured.points_of(self.objectives[column].name) if self.measured and column is not None else ()
+        return next((point for point in points if point.index == index), None)
 
     def index_of(self, arch: Arch) -> int | None:
         """Where an arch is among those evaluated; None where it isn't."""

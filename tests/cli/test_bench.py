@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from hwnas.cli.bench_table import lines
+from hwnas.cli.bench import lines
 from hwnas.records.bench import BenchCell, BenchRecord
 from tests.cli.conftest import Flow
 from tests.cli.run import Shell

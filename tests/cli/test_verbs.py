@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hwnas.flow.objectives import COSTS
+from hwnas.flow.feasible import COSTS
 from hwnas.optimize import hypervolume
 from hwnas.optimize.strategies import STRATEGIES
 from hwnas.prediction.latency import LatencyPredictor

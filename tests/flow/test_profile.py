@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from hwnas.errors import ConfigError, HwnasError, OutputError, RuntimeMissingError, SpaceError
-from hwnas.flow.kit import kit
-from hwnas.flow.profile import profile
+from hwnas.flow.profile import kit, profile
 from hwnas.profiling.kit_file import KitFile
 from hwnas.profiling.timer import Effort
 from hwnas.space.chain import ChainSpace

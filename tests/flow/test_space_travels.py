@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from hwnas.errors import MissingOpError, SpaceError
-from hwnas.flow.kit import kit
 from hwnas.flow.predict import predict
+from hwnas.flow.profile import kit
 from hwnas.flow.table import diff_tables, import_table, validate_table
 from hwnas.profiling import kit_main
 from hwnas.profiling.timer import Effort

@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from hwnas.flow.plan import plan
+from hwnas.flow.profile import plan
 from hwnas.profiling.kit import Kit, build_kit
 from hwnas.profiling.measure import conditions_of
 from hwnas.profiling.plan import Plan

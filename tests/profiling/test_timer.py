@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import hwnas.profiling.timer
+from hwnas.errors import ConfigError
 from hwnas.profiling.timer import ClockError, Effort, Measurement, Round, measure, summarize
 
 MS = 1_000_000
@@ -213,7 +214,18 @@ def test_garbage_collection_is_off_while_timing_and_on_again_after_a_failure() -
     assert gc.isenabled()
 
 
-def test_it_needs_numpy_only() -> None:
+def test_it_needs_numpy_and_errors_only() -> None:
     tree = ast.parse(Path(hwnas.profiling.timer.__file__).read_text(), feature_version=(3, 8))
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert not [name for name in imported if name and name.startswith("hwnas")]
+    assert [name for name in imported if name and name.startswith("hwnas")] == ["hwnas.errors"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [({"rounds": -1}, "rounds must be 1 to"), ({"confidence": float("nan")}, "confidence must be 0 to"),
+     ({"at_most_s": "3"}, "at_most_s must be 0 to"), ({"at_least_s": float("inf")}, "at_least_s must be 0 to")],
+)  # fmt: skip
+def test_an_effort_that_nobody_can_make(asked: dict[str, float], words: str) -> None:
+    with pytest.raises(ConfigError, match=words) as caught:
+        Effort(**asked)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,118 @@
+"""``hwnas count``, ``hwnas predict`` and ``hwnas derive``: what is known of an arch, and its network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from hwnas.cli.console import ClassesOption, JsonOption, ResolutionOption, SeedOption, UnusedSeedOption, print_result
+from hwnas.errors import ConfigError
+
+ArchArgument = Annotated[str, typer.Argument(help="A released name, an arch.json, front.json:N, or SPACE:i,j,k,…")]
+
+
+def count(
+    arch: ArchArgument,
+    resolution: ResolutionOption = None,
+    classes: ClassesOption = None,
+    seed: UnusedSeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Multiply-adds (1 = 2 FLOPs; batch 1), parameters, and memory in fp32 of an arch, stabilizers dropped."""
+    from hwnas.flow.predict import count as count_arch
+
+    found = count_arch(arch, resolution=resolution, classes=classes)
+    counted = found.count
+    result = {
+        "arch": str(found.arch),
+        "madds": counted.madds,
+        "params": counted.params,
+        "model_mb": found.model_mb,
+        "peak_activation_mb": found.peak_activation_mb,
+        "ops": [{"op": op.to_dict(), "madds": c.madds, "params": c.params} for op, c in counted.per_op],
+    }
+    rows = [f"{c.madds / 1e6:>10.3f} M  {c.params:>9,}  {op}" for op, c in counted.per_op]
+    total = f"{counted.madds / 1e6:>10.3f} M multiply-adds, {counted.params:,} parameters: {found.arch}"
+    peak = f"at most {found.peak_activation_mb:.2f} MB of activations at one time"
+    print_result(result, as_json, *rows, total, f"{found.model_mb:.2f} MB of weights, {peak}, in fp32")
+
+
+def predict(
+    archs: Annotated[list[str], typer.Argument(help="Released names, arch.json files, front.json:N, or SPACE:i,j,k,…")],
+    table: Annotated[
+        list[Path], typer.Option(help="Latency table of the device; several (as of other resolutions) are merged.")
+    ],
+    resolution: Annotated[int | None, typer.Option(help="Of the input in pixels; the table's, unless given.")] = None,
+    quantile: Annotated[
+        Literal["p50", "p90"], typer.Option(help="Of a network's runs: their median, or what nine of ten stay within.")
+    ] = "p50",
+    seed: UnusedSeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Latency of archs in ms, with the interval that should hold 90 % of networks.
+
+    An op that isn't in the table is interpolated from those that are; the output says so.
+    """
+    from hwnas.flow.predict import predict as predict_archs
+
+    found = predict_archs(table, archs, resolution=resolution, quantile=quantile)
+    low_ms, high_ms = (end.tolist() for end in found.interval_ms) if found.interval_ms else (None, None)
+    result = {
+        "archs": [str(arch) for arch in found.archs],
+        "quantile": quantile,
+        "latency_ms": found.latency_ms.tolist(),
+        "low_ms": low_ms,
+        "high_ms": high_ms,
+        "model_mb": found.model_mb.tolist(),
+        "peak_activation_mb": found.peak_activation_mb.tolist(),
+        "interpolated": [[op.to_dict() for op in ops] for ops in found.interpolated],
+        "device": found.device.plain(),
+    }
+    lines = []
+    for index, arch in enumerate(found.archs):
+        interval = f"{low_ms[index]:.3f} to {high_ms[index]:.3f} ms" if low_ms and high_ms else "not calibrated"
+        guessed = f", {len(ops)} of its ops interpolated" if (ops := found.interpolated[index]) else ""
+        lines.append(f"{found.latency_ms[index]:>9.3f} ms  ({interval}{guessed})  {arch}")
+    print_result(result, as_json, *lines, f"on {found.device}")
+
+
+def derive(
+    arch: ArchArgument,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The model folder to make.")],
+    supernet: Annotated[Path | None, typer.Option(help="Inherit weights of this run of `hwnas train`.")] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="Official SCARLET weights (.pth.tar).")] = None,
+    resolution: ResolutionOption = None,
+    classes: ClassesOption = None,
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """A standalone network of one arch; without --supernet and --checkpoint its weights are random."""
+    if supernet and checkpoint:
+        raise ConfigError("give --supernet or --checkpoint, not both")
+    from hwnas.flow.derive import derive as derive_network
+    from hwnas.graph.count import count
+
+    network = derive_network(
+        arch, supernet, checkpoint=checkpoint, output=output, resolution=resolution, classes=classes, seed=seed
+    )
+    counted, info = count(network.graph), network.info
+    result = {
+        "model": str(output),
+        "arch": str(network.arch),
+        "madds": counted.madds,
+        "params": counted.params,
+        "parity": info.parity,
+        "accuracy": info.accuracy,
+        "stabilizers": {str(each.layer): str(each) for each in network.stabilizers},
+    }
+    print_result(
+        result,
+        as_json,
+        f"{counted.madds / 1e6:.3f} M multiply-adds (fvcore agrees), {counted.params:,} parameters",
+        *(f"stabilizer of layer {each.layer}: {each}" for each in network.stabilizers),
+        *(f"accuracy, {name}: {value:.2%}" for name, value in info.accuracy.items()),
+        *([f"differs from the supernet's path by {info.parity:.1e}"] if info.parity is not None else []),
+        f"model: {output}",
+    )
