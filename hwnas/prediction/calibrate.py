@@ -82,11 +82,7 @@ class Networks(NamedTuple):
 
 
 def calibrate(table: LatencyTable, space: Space) -> LatencyTable:
-    """The same table with a calibration fitted on its own measured networks.
-
-    Raises:
-        TableError: as :func:`calibration_of`.
-    """
+    """The same table with a calibration fitted on its own measured networks; raises as :func:`calibration_of`."""
     return replace(table, calibration=calibration_of(table, space))
 
 

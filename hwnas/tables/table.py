@@ -204,11 +204,7 @@ class LatencyTable:
 
     @staticmethod
     def from_dict(data: Any, where: Path | str) -> LatencyTable:
-        """A table from what its file holds; ``where`` is for messages.
-
-        Raises:
-            TableError: as :meth:`load`.
-        """
+        """A table from what its file holds; ``where`` is for messages. Raises as :meth:`load`."""
         file = _File.of_plain(data, where)
         ops: dict[Op, Latency] = {}
         for row, entry in enumerate(file.ops):
