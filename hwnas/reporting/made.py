@@ -10,9 +10,9 @@ from plotly.subplots import make_subplots
 
 from hwnas.records.demo import Step
 from hwnas.records.train import LogLine
-from hwnas.reporting.markup import Html, card, details, escape, facts, join, lead, side_by_side, table
-from hwnas.reporting.page import chart
-from hwnas.reporting.theme import AMBER, BLUE, GREY, SCARLET, TEAL, TEMPLATE, VIOLET, label
+from hwnas.reporting import charts
+from hwnas.reporting.charts import AMBER, BLUE, GREY, SCARLET, TEAL, VIOLET, label
+from hwnas.reporting.markup import Html, card, details, escape, facts, lead, side_by_side
 from hwnas.reporting.units import number, percent, seconds, words
 from hwnas.reporting.views import Training
 
@@ -27,19 +27,19 @@ def _run(index: int, run: Training) -> Html:
     figure = training_figure(rows)
     if figure is not None:
         text = f"Training of {run.name}: losses and accuracies over {len(rows)} epochs"
-        parts.append(chart(figure, f"chart-training-{index}", height_px=360, description=text))
+        parts.append(charts.element(figure, f"chart-training-{index}", height_px=360, description=text))
     note = "No epoch was logged."
     if rows:
         names = list(dict.fromkeys(name for row in rows for name in row))
         cells = [[_logged(name, row[name]) if name in row else "–" for name in names] for row in rows]
-        log = table([words(name) for name in names], cells, align="r" * len(names))
-        parts.append(details(f"All {len(rows)} epochs, as a table", log))
+        summary = f"All {len(rows)} epochs, as a table"
+        parts.append(details(summary, [*map(words, names)], cells, align="r" * len(names)))
         drawn = [(name, value) for name, value in rows[-1].items() if "loss" in name or "accuracy" in name]
         last = ", ".join(f"{words(name)} {_logged(name, value)}" for name, value in drawn)
         note = f"{len(rows)} epochs{'; at the end ' if last else ''}{last}."
     if run.config:
-        parts.append(details("Configuration", table(["setting", "value"], _flat(run.config), align="ll")))
-    return card(run.name, note, join(parts))
+        parts.append(details("Configuration", ["setting", "value"], _flat(run.config), align="ll"))
+    return card(run.name, note, *parts)
 
 
 def training_figure(rows: Sequence[Mapping[str, float]]) -> go.Figure | None:
@@ -49,7 +49,7 @@ def training_figure(rows: Sequence[Mapping[str, float]]) -> go.Figure | None:
     if not panels:
         return None
     figure = make_subplots(rows=len(panels), shared_xaxes=True, vertical_spacing=0.07)
-    figure.update_layout(template=TEMPLATE)
+    figure.update_layout(template=charts.TEMPLATE)
     for row, group in enumerate(panels, start=1):
         accuracy = "accuracy" in group[0]
         colors = iter((BLUE, TEAL, VIOLET, AMBER) if accuracy else (SCARLET, AMBER, VIOLET, TEAL))

@@ -12,10 +12,9 @@ from string import ascii_uppercase
 import numpy as np
 
 from hwnas.records.similarity import LayerSimilarity, RunSimilarity, SimilarityRecord
-from hwnas.reporting.markup import Html, card, details, escape, join, lead, table, tile
+from hwnas.reporting.markup import Html, card, details, escape, join, lead, tile, tiles
 from hwnas.reporting.page import page
 from hwnas.reporting.picture import photograph
-from hwnas.version import __version__
 
 _COLORS = {-1.0: (185, 28, 38), 0.0: (246, 247, 249), 0.4: (190, 216, 252), 0.7: (80, 143, 240), 0.9: (28, 78, 190),
            1.0: (10, 24, 66)}  # fmt: skip
@@ -36,18 +35,15 @@ _HOW_TO_READ = (
 
 def render_similarity(found: SimilarityRecord) -> str:
     """The text of one HTML file; the same figures give the same text."""
-    numbers = Html(f'<section aria-label="Numbers"><div class="tiles">{join(_tiles(found))}</div></section>')
     drawn, (width_px, _) = draw_similarity(found)
     scrolling = Html(f'<div class="scroll"><div style="min-width:{min(width_px, 720)}px">{drawn}</div></div>')
     maps = card("Cosine similarity of the choices' features", "Point at a cell for its value.", scrolling)
-    means = details("The means of each layer, as a table", _means_table(found))
     return page(
         title=f"{found.space}: how alike the choices' features are",
         eyebrow="hwnas similarity",
         created=_conditions(found),
-        top=numbers,
-        sections={"layers": ("Layer by layer", join([lead(_HOW_TO_READ), maps, means]))},
-        footer=Html(f"<p>Made by hwnas {escape(__version__)}.</p>"),
+        top=tiles(_tiles(found)),
+        sections={"layers": ("Layer by layer", join(lead(_HOW_TO_READ), maps, _means_table(found)))},
     )
 
 
@@ -93,7 +89,7 @@ def draw_similarity(found: SimilarityRecord, widest_px: int = _PAGE_PX) -> tuple
     svg = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width_px} {height_px}" role="img" '
         f'aria-label="{escape(_conditions(found))}" style="display:block;width:100%;max-width:{width_px}px;{_FONT}">'
-        f"{join(parts)}</svg>"
+        f"{join(*parts)}</svg>"
     )
     return Html(svg), (width_px, height_px)
 
@@ -164,7 +160,7 @@ def _scale(found: SimilarityRecord) -> Html:
     for value in (-1, -0.5, 0, 0.5, 1) if low else (0, 0.25, 0.5, 0.75, 1):
         x = left + bar_px * (value - low) / (1 - low)
         parts.append(_text(x, top + 16, f"{value:g}", 11, _SOFT, anchor="middle"))
-    return join(parts)
+    return join(*parts)
 
 
 def _tiles(found: SimilarityRecord) -> Iterator[Html]:
@@ -185,7 +181,7 @@ def _means_table(found: SimilarityRecord) -> Html:
         rows.append([str(layers[0].layer), *map(_number, means)])
     means = [value for run in runs for value in (run.skip_mean, run.blocks_mean)]
     rows.append([f"mean over {_over(runs[0])}", *map(_number, means)])
-    return table(["layer", *columns], rows, align="l" + "r" * len(columns), marked=len(rows) - 1)
+    return details("The means of each layer, as a table", ["layer", *columns], rows, marked=len(rows) - 1)
 
 
 def _number(value: float | None) -> str:
