@@ -13,6 +13,7 @@ from typing import Any
 import plotly.graph_objects as go
 import plotly.io as pio
 
+from hwnas.reporting import markup
 from hwnas.reporting.markup import Html, escape
 
 BLUE, SCARLET, AMBER, GREY, TEAL, VIOLET = "#3b82f6", "#e5484d", "#d97706", "#94a3b8", "#0d9488", "#8b5cf6"
@@ -60,6 +61,11 @@ def element(figure: go.Figure, name: str, *, height_px: int, description: str) -
         f'<div class="plot" role="img" aria-label="{escape(description)}">{drawn}</div>'
         '<noscript><p class="note">This chart needs JavaScript; the numbers and tables don\'t.</p></noscript>'
     )
+
+
+def card(title: str, note: str, figure: go.Figure, name: str, *below: Html, height_px: int, description: str) -> Html:
+    """A chart, framed, with a title and a line that says how to read it."""
+    return markup.card(title, note, element(figure, name, height_px=height_px, description=description), *below)
 
 
 def blank(x: Mapping[str, Any], y: Mapping[str, Any]) -> go.Figure:

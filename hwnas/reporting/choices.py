@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from hwnas.arrays import Values
 from hwnas.records.search import SearchRecord
 from hwnas.reporting import charts
-from hwnas.reporting.markup import Html, card, details
+from hwnas.reporting.markup import Html, details
 from hwnas.reporting.units import number
 
 _ROW_PX, _AROUND_PX = 26, 90
@@ -22,10 +22,10 @@ def choices_card(search: SearchRecord) -> Html:
     if search.winner_index is not None:
         note += " The winner's choices are outlined in red."
     height_px = _AROUND_PX + _ROW_PX * max(6, len(_labels(search)))  # rows can be told apart
-    drawn = charts.element(
-        choices_figure(search), "chart-choices", height_px=height_px, description=choices_description(search)
-    )
-    return card("What the front has in common", note, drawn, choices_table(search))
+    return charts.card(
+        "What the front has in common", note, choices_figure(search), "chart-choices", choices_table(search),
+        height_px=height_px, description=choices_description(search),
+    )  # fmt: skip
 
 
 def choices_figure(search: SearchRecord) -> go.Figure:

@@ -13,7 +13,7 @@ from hwnas.optimize.pareto import non_dominated
 from hwnas.prediction.diff import Comparison, compare_latencies
 from hwnas.records.search import SearchRecord
 from hwnas.reporting import charts
-from hwnas.reporting.markup import Html, card, details, facts, join, lead, side_by_side
+from hwnas.reporting.markup import Html, details, facts, join, lead, side_by_side
 from hwnas.reporting.search_charts import arch_code, axis_title, front_columns, scaled
 from hwnas.reporting.units import are, by_commas, counted, milliseconds, named, percent, shown, words
 from hwnas.reporting.views import Device
@@ -73,9 +73,7 @@ def _card(search: SearchRecord, first: Device, other: Device, number: int) -> Ht
         text += f" {counted(count, 'op')} of the space {are(count)} not in its table and estimated from those that are."
     figure = _figure(search, first, other, verdicts, compared.ratio)
     title = f"Latency on {other.name} against {first.name}"
-    return card(
-        title, text, charts.element(figure, f"chart-device-{number}", height_px=440, description=f"{title}. {text}")
-    )
+    return charts.card(title, text, figure, f"chart-device-{number}", height_px=440, description=f"{title}. {text}")
 
 
 def _order(compared: Comparison) -> str:

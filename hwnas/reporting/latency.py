@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from hwnas.reporting import charts
-from hwnas.reporting.markup import Html, card, details, facts, join, lead
+from hwnas.reporting.markup import Html, details, facts, join, lead
 from hwnas.reporting.units import compared, milliseconds, percent, span
 from hwnas.reporting.views import Latency
 
@@ -24,11 +24,9 @@ def latency_section(latency: Latency) -> Html:
     aside = Html(f'<div class="aside">{known_here}{facts({"device": latency.device, **latency.fields})}</div>')
     if not latency.networks and latency.measured_ms is None:
         return join(lead(text), aside)
-    drawn = card(
-        "Predicted against measured",
-        "On the dashed line the prediction is exact; above it the network was slower than predicted.",
-        charts.element(latency_figure(latency), "chart-latency", height_px=430, description=text),
-    )
+    note = "On the dashed line the prediction is exact; above it the network was slower than predicted."
+    figure = latency_figure(latency)
+    drawn = charts.card("Predicted against measured", note, figure, "chart-latency", height_px=430, description=text)
     parts = [lead(text), Html(f'<div class="pair wide">{drawn}{aside}</div>')]
     if latency.networks:
         pairs = [(n.label, n.predicted_ms, n.measured_ms) for n in latency.networks]

@@ -5,6 +5,9 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Mapping, Sequence
 
+Rows = Iterable[Sequence[object]]
+"""Cells; a ``str`` is escaped, ``Html`` isn't."""
+
 
 class Html(str):
     """Text that is HTML already."""
@@ -27,14 +30,12 @@ def code(text: str) -> Html:
     return Html(f"<code>{escape(text)}</code>")
 
 
-def table(
-    head: Sequence[str], rows: Iterable[Sequence[object]], *, align: str | None = None, marked: int | None = None
-) -> Html:
+def table(head: Sequence[str], rows: Rows, *, align: str = "", marked: int | None = None) -> Html:
     """A table that scrolls sideways on its own where the page is narrow.
 
     Args:
         head: the columns' names.
-        rows: cells; a ``str`` is escaped, ``Html`` isn't.
+        rows: cells.
         align: one letter a column, ``l`` for text, ``r`` for numbers; without it only the first is text.
         marked: index of a row to stand out.
     """
@@ -62,14 +63,7 @@ def side_by_side(cards: Sequence[Html]) -> Html:
     return Html(f'<div class="pair">{join(*cards)}</div>') if len(cards) > 1 else join(*cards)
 
 
-def details(
-    summary: str,
-    head: Sequence[str],
-    rows: Iterable[Sequence[object]],
-    *,
-    align: str | None = None,
-    marked: int | None = None,
-) -> Html:
+def details(summary: str, head: Sequence[str], rows: Rows, *, align: str = "", marked: int | None = None) -> Html:
     """A :func:`table` to unfold; works without JavaScript."""
     content = table(head, rows, align=align, marked=marked)
     return Html(f"<details><summary>{escape(summary)}</summary>{content}</details>")

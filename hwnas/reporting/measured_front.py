@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from hwnas.records.search import MeasuredFront, MeasuredNetwork, MeasuredObjective, SearchRecord
 from hwnas.reporting import charts
-from hwnas.reporting.markup import Html, card, code, details, facts, join, lead
+from hwnas.reporting.markup import Html, code, details, facts, join, lead
 from hwnas.reporting.units import are, by_commas, compared, counted, milliseconds, named, percent, words
 
 _ROW_PX, _AROUND_PX = 26, 110
@@ -86,13 +86,11 @@ def _card(search: SearchRecord, points: Sequence[MeasuredNetwork], number: int, 
     if not all(point.within for point in points):
         note += " A cross is a measurement over budget."
     name = words(points[0].objective)
-    drawn = charts.element(
-        measured_figure(search, points),
-        f"chart-measured-{number}",
-        height_px=_AROUND_PX + _ROW_PX * max(4, len(points)),
-        description=f"{name.capitalize()} predicted and measured. {text}",
-    )
-    return card(f"Predicted and measured {name}", note, drawn)
+    height_px = _AROUND_PX + _ROW_PX * max(4, len(points))
+    return charts.card(
+        f"Predicted and measured {name}", note, measured_figure(search, points), f"chart-measured-{number}",
+        height_px=height_px, description=f"{name.capitalize()} predicted and measured. {text}",
+    )  # fmt: skip
 
 
 def measured_figure(search: SearchRecord, points: Sequence[MeasuredNetwork]) -> go.Figure:

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from hwnas.records.rank import Correlations, Estimate, Part, Ranking, RankRecord
 from hwnas.reporting import charts
-from hwnas.reporting.markup import Html, card, code, details, facts, join, lead, side_by_side, tile, tiles
+from hwnas.reporting.markup import Html, code, details, facts, join, lead, side_by_side, tile, tiles
 from hwnas.reporting.page import page
 from hwnas.reporting.units import by_commas, large, percent, words
 
@@ -105,8 +105,8 @@ def _order_section(found: Ranking) -> Html:
     drawn = []
     for index, (title, part) in enumerate(parts.items()):
         text, height_px = f"Kendall's τ of supernets and baselines, {title}", 90 + 44 * len(part.correlations)
-        figure = charts.element(tau_figure(part), f"chart-tau-{index}", height_px=height_px, description=text)
-        drawn.append(card(title, _note(part), figure))
+        figure, name = tau_figure(part), f"chart-tau-{index}"
+        drawn.append(charts.card(title, _note(part), figure, name, height_px=height_px, description=text))
     head = ["ordered by", "Kendall's τ", "95 %", "Spearman's ρ", "95 %", "first pick", "best of 10 picks"]
     rows = [
         [*_row(name, correlations), percent(found.picks[name].top_1), percent(found.picks[name].top_10)]
@@ -163,9 +163,9 @@ def tau_figure(part: Part) -> go.Figure:
 def _archs_section(evidence: Evidence) -> Html:
     drawn = []
     for index, name in enumerate(evidence.supernets):
-        text, figure = f"Inherited against true accuracy of archs, {name}", scatter_figure(evidence, name)
-        scatter = charts.element(figure, f"chart-archs-{index}", height_px=430, description=text)
-        drawn.append(card(name, "A dot is an arch; the deeper, the darker.", scatter))
+        text, note = f"Inherited against true accuracy of archs, {name}", "A dot is an arch; the deeper, the darker."
+        figure = scatter_figure(evidence, name)
+        drawn.append(charts.card(name, note, figure, f"chart-archs-{index}", height_px=430, description=text))
     sizes = evidence.baselines
     head = ["choices", "true", *evidence.supernets, "depth", "multiply-adds", "parameters"]
     rows = []

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from hwnas.records.search import SearchRecord
 from hwnas.reporting import charts
 from hwnas.reporting.choices import choices_card
-from hwnas.reporting.markup import Html, card, details, facts, join, lead, side_by_side
+from hwnas.reporting.markup import Html, details, facts, join, lead, side_by_side
 from hwnas.reporting.search_charts import (
     arch_code,
     counted_madds,
@@ -65,13 +65,10 @@ def _front_cards(search: SearchRecord) -> Iterator[Html]:
             note += " A network of the front that lies below the line is better in another objective."
         if len(over_budget(search)):
             note += " Crosses are over a budget."
-        drawn = charts.element(
-            front_figure(search, gain, column),
-            f"chart-front-{number}" if number else "chart-front",
-            height_px=440,
-            description=front_description(search, gain, column),
-        )
-        yield card(f"{words(y.name).capitalize()} against {words(x.name)}", note, drawn)
+        title, name = f"{words(y.name).capitalize()} against {words(x.name)}", "chart-front"
+        name += f"-{number}" if number else ""
+        figure, text = front_figure(search, gain, column), front_description(search, gain, column)
+        yield charts.card(title, note, figure, name, height_px=440, description=text)
 
 
 def _convergence_card(search: SearchRecord) -> Html:
@@ -83,9 +80,7 @@ def _convergence_card(search: SearchRecord) -> Html:
         note += f" {gained(history, baseline)}"
         text += f", beside random search's. {gained(history, baseline)}"
     figure = hypervolume_figure(history, baseline)
-    return card(
-        "How the search went", note, charts.element(figure, "chart-hypervolume", height_px=330, description=text)
-    )
+    return charts.card("How the search went", note, figure, "chart-hypervolume", height_px=330, description=text)
 
 
 def _known(search: SearchRecord) -> dict[str, object]:

@@ -8,7 +8,7 @@ from dataclasses import astuple
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.prediction.validate import Validation
 from hwnas.reporting import charts
-from hwnas.reporting.markup import Html, card, code, details, escape, facts, join, lead, side_by_side, tile, tiles
+from hwnas.reporting.markup import Html, code, details, escape, facts, join, lead, side_by_side, tile, tiles
 from hwnas.reporting.page import page
 from hwnas.reporting.predictions import Predictions, by_madds, by_table, common_range, predictions_figure
 from hwnas.reporting.units import by_commas, milliseconds, percent
@@ -119,7 +119,7 @@ def _row(choices: tuple[int, ...], *times_ms: float) -> list[object]:
 
 def _scatter(title: str, note: str, predictions: Predictions, ends_ms: Sequence[float], name: str) -> Html:
     figure = predictions_figure(predictions, ends_ms)
-    return card(title, note, charts.element(figure, name, height_px=470, description=f"{title}, against measured"))
+    return charts.card(title, note, figure, name, height_px=470, description=f"{title}, against measured")
 
 
 def _table_section(validated: LatencyTable) -> Html:
