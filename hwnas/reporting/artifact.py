@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
 
 from hwnas.records.artifact import ArtifactRecord, ExportedFile
 from hwnas.records.bench import BenchRecord, BenchRow
@@ -10,6 +11,7 @@ from hwnas.reporting.markup import Html, code, escape, join, lead, table
 from hwnas.reporting.units import bytes_, milliseconds, number, percent
 
 _UNKNOWN = "–"
+_CELL = attrgetter("target", "runtime", "threads", "batch")
 
 
 def artifact_section(artifact: ArtifactRecord, bench: BenchRecord | None) -> Html:
@@ -84,26 +86,17 @@ def _verdict(file: ExportedFile) -> str:
 
 
 def _bench(bench: BenchRecord, files: Mapping[str, str]) -> Html:
-    rows = [row for row in bench.results if row.target in files]
-    fastest = {(each.target, each.runtime, each.threads, each.batch) for each in bench.fastest}
-    longest_ms = max(row.p90_ms for row in rows)
+    timed = [row for row in bench.results if row.target in files]
+    fastest = set(map(_CELL, bench.fastest))
+    longest_ms = max(row.p90_ms for row in timed)
+    rows = []
+    for row in timed:
+        times = milliseconds(row.p50_ms), milliseconds(row.p90_ms), _range(row, longest_ms), number(row.images_per_s)
+        best = _strong("fastest") if _CELL(row) in fastest else ""
+        memory = _known(_megabytes, row.memory_mb)
+        rows.append([code(files[row.target]), row.runtime, row.batch, row.threads, *times, memory, best])
     head = ["file", "runtime", "batch", "threads", "median", "p90", "p10 to p90, median", "images/s", "memory", ""]
-    cells = [
-        [
-            code(files[row.target]),
-            row.runtime,
-            row.batch,
-            row.threads,
-            milliseconds(row.p50_ms),
-            milliseconds(row.p90_ms),
-            _range(row, longest_ms),
-            number(row.images_per_s),
-            _known(_megabytes, row.memory_mb),
-            _strong("fastest") if (row.target, row.runtime, row.threads, row.batch) in fastest else "",
-        ]
-        for row in rows
-    ]
-    return table(head, cells, align="llrrrrlrrl")
+    return table(head, rows, align="llrrrrlrrl")
 
 
 def _megabytes(mb: float) -> str:

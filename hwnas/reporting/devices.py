@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -57,17 +58,17 @@ def front_there(search: SearchRecord, device: Device) -> Indices:
     return inside[non_dominated(values, np.array([*(search.objectives[k].maximize for k in kept), False]))]
 
 
-def _verdicts(search: SearchRecord, device: Device) -> list[str]:
-    """For each network of the front how it stands on the device."""
+def _verdicts(search: SearchRecord, device: Device, archs: Sequence[int]) -> list[str]:
+    """How evaluated archs of the front, by their indices, stand on the device."""
     there, budget_ms = set(front_there(search, device).tolist()), device.budget_ms
-    over = [budget_ms is not None and device.latency_ms[i] > budget_ms for i in search.front]
-    return [_OVER if o else _THERE if i in there else _BEATEN for i, o in zip(search.front, over, strict=True)]
+    over = [budget_ms is not None and device.latency_ms[i] > budget_ms for i in archs]
+    return [_OVER if o else _THERE if i in there else _BEATEN for i, o in zip(archs, over, strict=True)]
 
 
 def _card(search: SearchRecord, first: Device, other: Device, number: int) -> Html:
     front = list(search.front)
     compared = compare_latencies(first.latency_ms[front], other.latency_ms[front])
-    verdicts = _verdicts(search, other)
+    verdicts = _verdicts(search, other, front)
     text = f"{_order(compared)} {_standing(search, other, verdicts)}"
     if count := other.interpolated:
         text += f" {counted(count, 'op')} of the space {are(count)} not in its table and estimated from those that are."
@@ -152,10 +153,10 @@ def _hover_texts(search: SearchRecord, first: Device, other: Device, verdicts: l
 
 def _table(search: SearchRecord, devices: tuple[Device, ...]) -> Html:
     """The front by its latency on the first device; a column a device, and how each stands on the others."""
-    front = list(search.front)
+    front = sorted(search.front, key=lambda index: float(devices[0].latency_ms[index]))
     gain, _ = front_columns(search)
     columns: list[tuple[str, str, list[Any]]] = [
-        ("architecture", "l", [arch_code(search, search.archs[i]) for i in front])
+        ("architecture", "l", [arch_code(search, search.archs[index]) for index in front])
     ]
     if gain is not None:
         objective = search.objectives[gain]
@@ -163,15 +164,8 @@ def _table(search: SearchRecord, devices: tuple[Device, ...]) -> Html:
     for number, device in enumerate(devices):
         columns.append((device.name, "r", [*map(milliseconds, device.latency_ms[front])]))
         if number:
-            columns.append((f"on {device.name}", "l", _verdicts(search, device)))
+            columns.append((f"on {device.name}", "l", _verdicts(search, device, front)))
     head, align, cells = zip(*columns, strict=True)
-    rows = list(zip(*cells, strict=True))
-    order = np.argsort(devices[0].latency_ms[front], kind="stable").tolist()
-    winner = front.index(search.winner_index) if search.winner_index in front else None
-    return details(
-        "All of the front on each device, as a table",
-        head,
-        [rows[place] for place in order],
-        align="".join(align),
-        marked=None if winner is None else order.index(winner),
-    )
+    marked = front.index(search.winner_index) if search.winner_index in front else None
+    summary = "All of the front on each device, as a table"
+    return details(summary, head, zip(*cells, strict=True), align="".join(align), marked=marked)

@@ -41,15 +41,11 @@ def table(head: Sequence[str], rows: Rows, *, align: str = "", marked: int | Non
     """
     classes = ["" if letter == "l" else ' class="r"' for letter in align or "l".ljust(len(head), "r")]
     header = "".join(f'<th scope="col"{c}>{escape(name)}</th>' for name, c in zip(head, classes, strict=True))
-    body = []
+    lines = [f'<div class="scroll"><table><thead><tr>{header}</tr></thead>', "<tbody>"]
     for index, row in enumerate(rows):
         cells = "".join(f"<td{c}>{escape(cell)}</td>" for cell, c in zip(row, classes, strict=True))
-        body.append(f'<tr class="marked">{cells}</tr>' if index == marked else f"<tr>{cells}</tr>")
-    return Html(
-        f'<div class="scroll"><table><thead><tr>{header}</tr></thead>\n<tbody>\n'
-        + "\n".join(body)
-        + "\n</tbody></table></div>"
-    )
+        lines.append(f'<tr class="marked">{cells}</tr>' if index == marked else f"<tr>{cells}</tr>")
+    return Html("\n".join([*lines, "</tbody></table></div>"]))
 
 
 def facts(pairs: Mapping[str, object]) -> Html:

@@ -73,19 +73,19 @@ def _front_cards(search: SearchRecord) -> Iterator[Html]:
 
 def _convergence_card(search: SearchRecord) -> Html:
     history = search.hypervolume_history
-    baseline = search.baseline.hypervolume_history if search.baseline else None
+    baseline = search.baseline.hypervolume_history if search.baseline else ()
     note = "The area between the front and a fixed reference point: it grows as the front gets better."
     text = f"Hypervolume after each of {len(history)} evaluations"
     if baseline:
-        note += f" {gained(history, baseline)}"
-        text += f", beside random search's. {gained(history, baseline)}"
+        gain = gained(history, baseline)
+        note += f" {gain}"
+        text += f", beside random search's. {gain}"
     figure = hypervolume_figure(history, baseline)
     return charts.card("How the search went", note, figure, "chart-hypervolume", height_px=330, description=text)
 
 
 def _known(search: SearchRecord) -> dict[str, object]:
     space = search.get_space()
-    reference = ", ".join(map(named, search.objectives, search.reference))
     return {
         "space": f"{space.name}, {space.num_layers} layers, {large(space.size)} architectures",
         "input": f"{space.resolution}×{space.resolution} pixels",
@@ -94,7 +94,7 @@ def _known(search: SearchRecord) -> dict[str, object]:
         "seed": str(search.seed),
         **{f"budget: {words(name)}": f"at most {_budget(search, name)}" for name in search.budgets},
         "hypervolume": f"{search.hypervolume:.5g}",
-        "its reference point": reference,
+        "its reference point": ", ".join(map(named, search.objectives, search.reference)),
     }
 
 

@@ -42,8 +42,7 @@ def over_budget(search: SearchRecord) -> Indices:
 
 def dominated(search: SearchRecord) -> Indices:
     """Indices of the evaluated archs that are within all budgets and still not on the front."""
-    rest = np.setdiff1d(np.arange(len(search.archs)), search.front)
-    return np.setdiff1d(rest, over_budget(search))
+    return np.setdiff1d(np.arange(len(search.archs)), [*search.front, *over_budget(search)])
 
 
 def front_figure(search: SearchRecord, gain: int, against: int) -> go.Figure:
@@ -137,21 +136,20 @@ def _upper_left(x: Values, y: Values, front: Indices) -> list[int]:
     return kept
 
 
-def hypervolume_figure(history: Sequence[float], baseline: Sequence[float] | None) -> go.Figure:
-    """Hypervolume of the front after each evaluation, and random search's where it is known."""
+def hypervolume_figure(history: Sequence[float], baseline: Sequence[float]) -> go.Figure:
+    """Hypervolume of the front after each evaluation, and random search's where that isn't empty."""
     figure = charts.blank(
         {"title": "evaluations", "rangemode": "tozero"}, {"title": "hypervolume", "rangemode": "tozero"}
     )
-    beside = () if baseline is None else baseline
     for values, name, line in (
-        (beside, "random search", {"color": charts.GREY, "width": 2, "dash": "dash"}),
+        (baseline, "random search", {"color": charts.GREY, "width": 2, "dash": "dash"}),
         (history, "this search", {"color": charts.BLUE, "width": 2.5}),
     ):
         if len(values):
             hover = f"{name} after %{{x}} evaluations: %{{y:.4g}}<extra></extra>"
             x, shape = np.arange(1, len(values) + 1), line | {"shape": "hv"}
             figure.add_scatter(x=x, y=list(values), name=name, mode="lines", line=shape, hovertemplate=hover)
-    return figure.update_traces(showlegend=len(beside) > 0)
+    return figure.update_traces(showlegend=len(baseline) > 0)
 
 
 def gained(history: Sequence[float], baseline: Sequence[float]) -> str:
