@@ -26,7 +26,7 @@ from hwnas.optimize.strategy import StrategyFactory
 from hwnas.records.search import SearchRecord
 from hwnas.space.space import Space
 from hwnas.workers.base import Workers
-from hwnas.workers.here import Here
+from hwnas.workers.registry import Here
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from hwnas.errors import ObjectiveError
 from hwnas.optimize.problem import Objective, Problem
 from hwnas.optimize.store import Forgotten, StoredSearch
 from hwnas.workers.base import Workers
-from hwnas.workers.here import Here
+from hwnas.workers.registry import Here
 
 _MOST_FAILED = 0.2
 _FEW = 10
