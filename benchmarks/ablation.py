@@ -24,8 +24,8 @@ import numpy as np
 import plotly.io as pio
 from plotly.subplots import make_subplots
 
+from hwnas.reporting.charts import TEMPLATE
 from hwnas.reporting.picture import find_browser, photograph
-from hwnas.reporting.theme import TEMPLATE
 from hwnas.training.config import TrainConfig
 from hwnas.training.learners.supernet import SupernetConfig
 from hwnas.training.log import read_log

@@ -32,8 +32,8 @@ from hwnas.arrays import Archs
 from hwnas.optimize import Budget, Objective, hypervolume, run_search
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.prediction.lowered import madds, params
+from hwnas.reporting.charts import TEMPLATE
 from hwnas.reporting.picture import photograph
-from hwnas.reporting.theme import TEMPLATE
 from hwnas.space.registry import get_space
 from hwnas.tables.table import LatencyTable
 

@@ -22,9 +22,9 @@ from plotly.subplots import make_subplots
 from hwnas.errors import InputError
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.prediction.validate import Validation, validate_held_out
+from hwnas.reporting.charts import TEMPLATE
 from hwnas.reporting.picture import find_browser, photograph
 from hwnas.reporting.predictions import by_table, common_range, draw_predictions
-from hwnas.reporting.theme import TEMPLATE
 from hwnas.shipped import shipped
 from hwnas.space.chain import ChainSpace
 from hwnas.tables.table import LatencyTable
@@ -176,7 +176,7 @@ def draw(checked: Sequence[Checked], path: Path) -> None:
     )
     for (row, col), c in drawn_at.items():
         predictions = by_table(c.found, LatencyPredictor(c.table, c.space))
-        draw_predictions(figure, predictions, common_range(predictions), row, col)
+        draw_predictions(figure, predictions, common_range(predictions), row=row, col=col)
         figure.add_annotation(
             text=f"MAPE {c.found.mape:.2%}<br>ρ {c.found.spearman:.3f}",
             x=0.04,

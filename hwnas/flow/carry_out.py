@@ -30,8 +30,7 @@ from hwnas.runtimes.registry import get_runtime
 from hwnas.space.registry import get_space
 from hwnas.tables.table import LatencyTable
 from hwnas.workers.base import Done, Failed
-from hwnas.workers.here import Threads
-from hwnas.workers.registry import get_workers
+from hwnas.workers.registry import Threads, get_workers
 
 
 @dataclass

@@ -19,7 +19,7 @@ from hwnas.optimize.strategies import STRATEGIES, StrategyFactory
 from hwnas.optimize.strategies.parts.vary import Seen
 from hwnas.space.space import Space
 from hwnas.workers.base import Workers
-from hwnas.workers.here import Here
+from hwnas.workers.registry import Here
 
 
 def run_search(

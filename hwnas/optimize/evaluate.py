@@ -13,7 +13,7 @@ from hwnas.errors import ObjectiveError
 from hwnas.optimize.problem import Objective, Problem
 from hwnas.optimize.store import StoredSearch
 from hwnas.workers.base import Done, Workers
-from hwnas.workers.here import Here
+from hwnas.workers.registry import Here
 
 _MOST_FAILED = 0.2
 _FEW = 10

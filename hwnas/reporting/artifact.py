@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
 
 from hwnas.records.artifact import ArtifactRecord, ExportedFile
 from hwnas.records.bench import BenchRecord, BenchRow
@@ -10,6 +11,7 @@ from hwnas.reporting.markup import Html, code, escape, join, lead, table
 from hwnas.reporting.units import bytes_, milliseconds, number, percent
 
 _UNKNOWN = "–"
+_CELL = attrgetter("target", "runtime", "threads", "batch")
 
 
 def artifact_section(artifact: ArtifactRecord, bench: BenchRecord | None) -> Html:
@@ -25,52 +27,50 @@ def artifact_section(artifact: ArtifactRecord, bench: BenchRecord | None) -> Htm
     files = {file.target: file.file for file in artifact.files}
     if bench and any(row.target in files for row in bench.results):
         parts.append(_titled("Latency here", _bench(bench, files)))
-    return join(parts)
+    return join(*parts)
 
 
 def _titled(title: str, content: Html) -> Html:
     return Html(f'<div class="card"><h3>{escape(title)}</h3>{content}</div>')
 
 
+def _strong(word: str, kind: str = "good") -> Html:
+    return Html(f'<b class="{kind}">{word}</b>')
+
+
+def _known(say: Callable[[float], str], value: float | None) -> str:
+    return _UNKNOWN if value is None else say(value)
+
+
 def _files(artifact: ArtifactRecord) -> Html:
     head = ["file", "size", "memory", "precision", "layers compute in", "SHA-256"]
-    rows = [
-        [
-            code(file.file),
-            bytes_(file.bytes),
-            _memory(file.memory_mb),
-            file.settings.precision,
-            ", ".join(f"{count} {name}" for name, count in file.precisions.items()) or _UNKNOWN,
-            code(artifact.sha256[file.file]),
-        ]
-        for file in artifact.files
-    ]
+    rows = []
+    for file in artifact.files:
+        layers = ", ".join(f"{count} {name}" for name, count in file.precisions.items()) or _UNKNOWN
+        sizes = bytes_(file.bytes), _known(_megabytes, file.memory_mb)
+        rows.append([code(file.file), *sizes, file.settings.precision, layers, code(artifact.sha256[file.file])])
     return table(head, rows, align="lrrlll")
 
 
 def _parity(files: Sequence[ExportedFile]) -> Html:
     labelled = any(file.accuracy_after is not None for file in files)
+    rows = []
+    for file in files:
+        parity, tolerance = file.parity, file.settings.tolerance.relative
+        errors = f"{parity.max_relative:.2g}", f"{tolerance:.2g}", percent(parity.top1_agreement), f"{parity.images:,}"
+        accuracies = [_known(percent, accuracy) for accuracy in (file.accuracy_before, file.accuracy_after)]
+        kept = _strong("yes") if parity.max_relative <= tolerance else _strong("no", "bad")
+        rows.append([code(file.file), *errors, *(accuracies if labelled else []), kept])
     head = ["file", "largest error, relative", "tolerance", "same answer", "inputs"]
     head += [*(["accuracy before", "after"] if labelled else []), "tolerance kept"]
-    return table(head, [list(_parity_row(file, labelled)) for file in files], align="lrrrr" + "rr" * labelled + "l")
-
-
-def _parity_row(file: ExportedFile, labelled: bool) -> Iterator[str]:
-    parity, tolerance = file.parity, file.settings.tolerance.relative
-    yield code(file.file)
-    yield from (f"{parity.max_relative:.2g}", f"{tolerance:.2g}")
-    yield from (percent(parity.top1_agreement), f"{parity.images:,}")
-    if labelled:
-        for accuracy in (file.accuracy_before, file.accuracy_after):
-            yield _UNKNOWN if accuracy is None else percent(accuracy)
-    yield Html('<b class="good">yes</b>' if parity.max_relative <= tolerance else '<b class="bad">no</b>')
+    return table(head, rows, align="lrrrr" + "rr" * labelled + "l")
 
 
 def _worth(files: Iterable[ExportedFile]) -> Html:
-    rows = [
-        [code(file.file), _time(file.latency.p50_ms if file.latency else None), _time(file.fp32_ms), _verdict(file)]
-        for file in files
-    ]
+    rows = []
+    for file in files:
+        times_ms = file.latency.p50_ms if file.latency else None, file.fp32_ms
+        rows.append([code(file.file), *(_known(milliseconds, ms) for ms in times_ms), _verdict(file)])
     return table(["file", "median", "fp32's", "worth it there"], rows, align="lrrl")
 
 
@@ -81,40 +81,26 @@ def _verdict(file: ExportedFile) -> str:
         return _UNKNOWN
     if file.settings.precision == "fp32":
         return "is fp32"
-    times = f"{number(file.fp32_ms / file.latency.p50_ms)} × as fast"
-    if file.pointless:
-        return Html(f'<b class="bad">pointless</b> {escape(times)}')
-    return Html(f'<b class="good">yes</b> {escape(times)}')
+    worth = _strong("pointless", "bad") if file.pointless else _strong("yes")
+    return Html(f"{worth} {number(file.fp32_ms / file.latency.p50_ms)} × as fast")
 
 
 def _bench(bench: BenchRecord, files: Mapping[str, str]) -> Html:
-    rows = [row for row in bench.results if row.target in files]
-    fastest = {(each.target, each.runtime, each.threads, each.batch) for each in bench.fastest}
-    longest_ms = max(row.p90_ms for row in rows)
+    timed = [row for row in bench.results if row.target in files]
+    fastest = set(map(_CELL, bench.fastest))
+    longest_ms = max(row.p90_ms for row in timed)
+    rows = []
+    for row in timed:
+        times = milliseconds(row.p50_ms), milliseconds(row.p90_ms), _range(row, longest_ms), number(row.images_per_s)
+        best = _strong("fastest") if _CELL(row) in fastest else ""
+        memory = _known(_megabytes, row.memory_mb)
+        rows.append([code(files[row.target]), row.runtime, row.batch, row.threads, *times, memory, best])
     head = ["file", "runtime", "batch", "threads", "median", "p90", "p10 to p90, median", "images/s", "memory", ""]
-    cells = [
-        [
-            code(files[row.target]),
-            row.runtime,
-            str(row.batch),
-            str(row.threads),
-            *map(milliseconds, (row.p50_ms, row.p90_ms)),
-            _range(row, longest_ms),
-            number(row.images_per_s),
-            _memory(row.memory_mb),
-            Html('<b class="good">fastest</b>') if (row.target, row.runtime, row.threads, row.batch) in fastest else "",
-        ]
-        for row in rows
-    ]
-    return table(head, cells, align="llrrrrlrrl")
+    return table(head, rows, align="llrrrrlrrl")
 
 
-def _time(ms: float | None) -> str:
-    return _UNKNOWN if ms is None else milliseconds(ms)
-
-
-def _memory(mb: float | None) -> str:
-    return _UNKNOWN if mb is None else bytes_(round(mb * 1e6))
+def _megabytes(mb: float) -> str:
+    return bytes_(round(mb * 1e6))
 
 
 def _range(row: BenchRow, longest_ms: float) -> Html:

@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from itertools import zip_longest
 
 import numpy as np
 import plotly.graph_objects as go
 
 from hwnas.arrays import Values
-from hwnas.graph.graph import Op
 from hwnas.records.search import SearchRecord
-from hwnas.reporting.markup import Html, table
-from hwnas.reporting.theme import SCARLET, TEMPLATE, label
+from hwnas.reporting import charts
+from hwnas.reporting.markup import Html, details
 from hwnas.reporting.units import number
 
 _ROW_PX, _AROUND_PX = 26, 90
 
 
-def choices_height_px(search: SearchRecord) -> int:
-    """How high :func:`choices_figure` should be drawn, in px, for its rows to be told apart."""
-    return _AROUND_PX + _ROW_PX * max(6, int(search.get_space().num_choices.max()))
+def choices_card(search: SearchRecord) -> Html:
+    """The heat map, and the same as a table."""
+    note = "The number in a cell says how many per cent of the front's networks take this choice."
+    if search.winner_index is not None:
+        note += " The winner's choices are outlined in red."
+    height_px = _AROUND_PX + _ROW_PX * max(6, len(_labels(search)))  # rows can be told apart
+    return charts.card(
+        "What the front has in common", note, choices_figure(search), "chart-choices", choices_table(search),
+        height_px=height_px, description=choices_description(search),
+    )  # fmt: skip
 
 
 def choices_figure(search: SearchRecord) -> go.Figure:
     """The shares as a heat map with numbers in it, layers to the right; the winner's choices are outlined."""
-    share = 100 * _shares(search)
-    labels = [label(name) for name in _labels(search)]
+    share, labels = 100 * _shares(search), _labels(search)
     layers = search.get_space().num_layers
-    figure = go.Figure(layout={"template": TEMPLATE})
+    figure = charts.blank(
+        {"title": "layer", "dtick": 1 if layers < 12 else 2, "ticks": "", "showline": False}, charts.rows_axis(labels)
+    )
     figure.add_heatmap(
         z=share,
         zmin=0,
@@ -40,21 +47,13 @@ def choices_figure(search: SearchRecord) -> go.Figure:
         showscale=False,
         text=[["" if not value > 0 else f"{value:.0f}" for value in row] for row in share],
         texttemplate="%{text}",
-        customdata=[[name] * layers for name in labels],
+        customdata=[[charts.label(name)] * layers for name in labels],
         hovertemplate="layer %{x}, %{customdata}: %{z:.0f} % of the front<extra></extra>",
     )
     if search.winner_index is not None:
         for layer, choice in enumerate(search.archs[search.winner_index]):
-            figure.add_shape(
-                type="rect",
-                x0=layer - 0.47,
-                x1=layer + 0.47,
-                y0=choice - 0.46,
-                y1=choice + 0.46,
-                line={"color": SCARLET, "width": 2},
-            )
-    figure.update_xaxes(title="layer", dtick=1 if layers < 12 else 2, ticks="", showline=False)
-    figure.update_yaxes(tickvals=list(range(len(labels))), ticktext=labels, autorange="reversed", showgrid=False)
+            (x0, x1), (y0, y1) = (layer - 0.47, layer + 0.47), (choice - 0.46, choice + 0.46)
+            figure.add_shape(type="rect", x0=x0, x1=x1, y0=y0, y1=y1, line={"color": charts.SCARLET, "width": 2})
     return figure
 
 
@@ -67,13 +66,13 @@ def choices_description(search: SearchRecord) -> str:
 
 
 def choices_table(search: SearchRecord) -> Html:
-    """The shares in percent as a table; a dash where a layer doesn't have the choice."""
+    """The shares in percent, to unfold; a dash where a layer doesn't have the choice."""
     rows = [
         [name, *("–" if np.isnan(part) else number(round(100 * part)) for part in row)]
         for name, row in zip(_labels(search), _shares(search), strict=True)
     ]
     head = ["% of the front, at layer", *map(str, range(search.get_space().num_layers))]
-    return table(head, rows, align="l" + "r" * search.get_space().num_layers)
+    return details("The same as a table", head, rows)
 
 
 def _shares(search: SearchRecord) -> Values:
@@ -87,12 +86,5 @@ def _shares(search: SearchRecord) -> Values:
 
 def _labels(search: SearchRecord) -> list[str]:
     """What the choice of each index is called, over all layers."""
-    layers = search.get_space().layers
-    return [
-        _choice_label([ops[index] for ops in layers if index < len(ops)])
-        for index in range(int(search.get_space().num_choices.max()))
-    ]
-
-
-def _choice_label(ops: Sequence[Op]) -> str:
-    return " or ".join(dict.fromkeys(op.short for op in ops))
+    by_index = zip_longest(*([op.short for op in ops] for ops in search.get_space().layers))
+    return [" or ".join(dict.fromkeys(filter(None, names))) for names in by_index]

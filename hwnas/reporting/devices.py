@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
-from hwnas.arrays import Indices, Values
+from hwnas.arrays import Indices
 from hwnas.optimize.pareto import non_dominated
 from hwnas.prediction.diff import Comparison, compare_latencies
 from hwnas.records.search import SearchRecord
-from hwnas.reporting.markup import Html, card, code, details, facts, join, lead, side_by_side, table
-from hwnas.reporting.page import chart
-from hwnas.reporting.search_charts import axis_title, front_columns
-from hwnas.reporting.theme import AMBER, BLUE, GREY, HAIRLINE, SCARLET, TEMPLATE, label, padded_range
-from hwnas.reporting.units import axis, milliseconds, shown, words
+from hwnas.reporting import charts
+from hwnas.reporting.markup import Html, details, facts, join, lead, side_by_side
+from hwnas.reporting.search_charts import arch_code, axis_title, front_columns, scaled
+from hwnas.reporting.units import are, by_commas, counted, milliseconds, named, percent, shown, words
 from hwnas.reporting.views import Device
 
 _THERE, _BEATEN, _OVER = "on the front there too", "beaten there", "over budget there"
@@ -37,11 +39,9 @@ def devices_section(search: SearchRecord, devices: tuple[Device, ...]) -> Html |
         ),
         side_by_side([_card(search, first, other, number) for number, other in enumerate(others)]),
     ]
-    known = {device.name: device.device for device in devices if device.device}
-    if known:
+    if known := {device.name: device.device for device in devices if device.device}:
         parts.append(facts(known))
-    parts.append(details("All of the front on each device, as a table", _table(search, devices)))
-    return join(parts)
+    return join(*parts, _table(search, devices))
 
 
 def front_there(search: SearchRecord, device: Device) -> Indices:
@@ -58,26 +58,23 @@ def front_there(search: SearchRecord, device: Device) -> Indices:
     return inside[non_dominated(values, np.array([*(search.objectives[k].maximize for k in kept), False]))]
 
 
-def _verdicts(search: SearchRecord, device: Device) -> list[str]:
-    """For each network of the front how it stands on the device."""
+def _verdicts(search: SearchRecord, device: Device, archs: Sequence[int]) -> list[str]:
+    """How evaluated archs of the front, by their indices, stand on the device."""
     there, budget_ms = set(front_there(search, device).tolist()), device.budget_ms
-    over = [budget_ms is not None and device.latency_ms[i] > budget_ms for i in search.front]
-    return [_OVER if o else _THERE if i in there else _BEATEN for i, o in zip(search.front, over, strict=True)]
+    over = [budget_ms is not None and device.latency_ms[i] > budget_ms for i in archs]
+    return [_OVER if o else _THERE if i in there else _BEATEN for i, o in zip(archs, over, strict=True)]
 
 
 def _card(search: SearchRecord, first: Device, other: Device, number: int) -> Html:
     front = list(search.front)
     compared = compare_latencies(first.latency_ms[front], other.latency_ms[front])
-    verdicts = _verdicts(search, other)
+    verdicts = _verdicts(search, other, front)
     text = f"{_order(compared)} {_standing(search, other, verdicts)}"
-    if other.interpolated:
-        text += (
-            f" {_plural(other.interpolated, 'op')} of the space {'is' if other.interpolated == 1 else 'are'} not in "
-        )
-        text += "its table and estimated from those that are."
+    if count := other.interpolated:
+        text += f" {counted(count, 'op')} of the space {are(count)} not in its table and estimated from those that are."
     figure = _figure(search, first, other, verdicts, compared.ratio)
     title = f"Latency on {other.name} against {first.name}"
-    return card(title, text, chart(figure, f"chart-device-{number}", height_px=440, description=f"{title}. {text}"))
+    return charts.card(title, text, figure, f"chart-device-{number}", height_px=440, description=f"{title}. {text}")
 
 
 def _order(compared: Comparison) -> str:
@@ -86,8 +83,8 @@ def _order(compared: Comparison) -> str:
         return f"{ratio} They are too few, or too alike, to compare their order."
     return (
         f"Rank correlation: Kendall's τ {compared.kendall:.2f}, Spearman's ρ {compared.spearman:.2f}; of two networks "
-        f"the same one is faster on both devices in {(1 + compared.kendall) / 2:.0%} of pairs. {ratio}"
-    ).replace("%", "\N{NO-BREAK SPACE}%")
+        f"the same one is faster on both devices in {percent((1 + compared.kendall) / 2, 0)} of pairs. {ratio}"
+    )
 
 
 def _standing(search: SearchRecord, other: Device, verdicts: list[str]) -> str:
@@ -102,56 +99,32 @@ def _standing(search: SearchRecord, other: Device, verdicts: list[str]) -> str:
     if gain is None or not len(there):
         return f"{text}. None of the evaluated networks meets the budget there." if not len(there) else f"{text}."
     best = there[np.argmax(search.values[there, gain])]
-    objective = search.objectives[gain]
-    return (
-        f"{text}. The best within {milliseconds(other.budget_ms)} there: {words(objective.name)} "
-        f"{shown(search.values[best, gain], objective.unit)} at {milliseconds(other.latency_ms[best])}."
-    )
+    reached = f"{named(search.objectives[gain], search.values[best, gain])} at {milliseconds(other.latency_ms[best])}"
+    return f"{text}. The best within {milliseconds(other.budget_ms)} there: {reached}."
 
 
 def _figure(search: SearchRecord, first: Device, other: Device, verdicts: list[str], ratio: float) -> go.Figure:
-    figure = go.Figure(layout={"template": TEMPLATE})
-    front = np.array(search.front)
+    front = list(search.front)
     x, y = first.latency_ms[front], other.latency_ms[front]
-    x_range, y_range = padded_range(x), padded_range([*y, *([] if other.budget_ms is None else [other.budget_ms])])
-    figure.add_scatter(
-        x=x_range,
-        y=[ratio * end for end in x_range],
-        mode="lines",
-        line={"color": GREY, "dash": "dash", "width": 1.5},
-        name=f"{ratio:.3g} times as long",
-        hoverinfo="skip",
+    x_range, y_range = charts.padded_range(x), charts.padded_range(y, other.budget_ms)
+    figure = charts.blank(
+        {"title": f"latency on {charts.label(first.name)} (ms)", "range": x_range},
+        {"title": f"latency on {charts.label(other.name)} (ms)", "range": y_range},
     )
-    figure.add_scatter(
-        x=x,
-        y=y,
-        text=_hover_texts(search, first, other, verdicts),
-        mode="markers",
-        marker={
-            "symbol": [_SYMBOLS[verdict] for verdict in verdicts],
-            "size": 11,
-            "line": HAIRLINE,
-            "color": _colors(figure, search),
-        },
-        hovertemplate="%{text}<extra></extra>",
-        showlegend=False,
-    )
+    charts.line(figure, x_range, [ratio * end for end in x_range], charts.DASHED, f"{ratio:.3g} times as long")
+    look = {"size": 11, "line": charts.HAIRLINE, "color": _colors(figure, search)}
+    symbols = [_SYMBOLS[verdict] for verdict in verdicts]
+    charts.dots(figure, x, y, _hover_texts(search, first, other, verdicts), look | {"symbol": symbols})
     for verdict, symbol in _SYMBOLS.items():  # a legend's mark has one colour, and these say nothing by theirs
         if verdict in verdicts:
-            key = {"symbol": symbol, "size": 11, "color": GREY}
+            key = {"symbol": symbol, "size": 11, "color": charts.GREY}
             figure.add_scatter(x=[None], y=[None], mode="markers", name=verdict, marker=key)
     if search.winner_index in search.front:
-        ring = {"symbol": "circle-open", "size": 20, "color": SCARLET, "line": {"width": 2}}
+        ring = {"symbol": "circle-open", "size": 20, "color": charts.SCARLET, "line": {"width": 2}}
         at = {"x": first.latency_ms[[search.winner_index]], "y": other.latency_ms[[search.winner_index]]}
         figure.add_scatter(**at, mode="markers", name="winner", marker=ring, hoverinfo="skip")
     if other.budget_ms is not None:
-        figure.add_hline(y=other.budget_ms, line={"color": AMBER, "width": 1.5, "dash": "dot"})
-        figure.add_annotation(
-            text=f"budget {milliseconds(other.budget_ms)}", x=1, xref="paper", xanchor="right", y=other.budget_ms,
-            yanchor="bottom", showarrow=False, font={"color": AMBER, "size": 12.5},
-        )  # fmt: skip
-    figure.update_xaxes(title=f"latency on {label(first.name)} (ms)", range=x_range)
-    figure.update_yaxes(title=f"latency on {label(other.name)} (ms)", range=y_range)
+        charts.budget_upwards(figure, other.budget_ms, milliseconds(other.budget_ms))
     return figure
 
 
@@ -159,11 +132,10 @@ def _colors(figure: go.Figure, search: SearchRecord) -> list[str] | str:
     """The colour of each network of the front, by what is maximised, with its scale drawn."""
     gain, _ = front_columns(search)
     if gain is None:
-        return BLUE
-    factor, _ = axis(search.objectives[gain].unit)
-    values: Values = factor * search.values[list(search.front), gain]
+        return charts.BLUE
+    values = scaled(search, gain)[list(search.front)]
     low, high = float(values.min()), float(values.max())
-    bar = {"title": {"text": axis_title(search.objectives[gain]), "side": "right"}, "thickness": 10, "outlinewidth": 0}
+    bar = charts.color_bar(axis_title(search.objectives[gain]))
     scale = {"color": [low], "cmin": low, "cmax": high, "colorscale": _COLORS, "colorbar": bar, "showscale": True}
     figure.add_scatter(x=[None], y=[None], mode="markers", marker=scale, showlegend=False)
     return sample_colorscale(_COLORS, (values - low) / (high - low or 1.0))  # type: ignore[no-any-return]
@@ -172,44 +144,28 @@ def _colors(figure: go.Figure, search: SearchRecord) -> list[str] | str:
 def _hover_texts(search: SearchRecord, first: Device, other: Device, verdicts: list[str]) -> list[str]:
     texts = []
     for index, verdict in zip(search.front, verdicts, strict=True):
-        values = [
-            f"{words(objective.name)} {shown(value, objective.unit)}"
-            for objective, value in zip(search.objectives, search.values[index], strict=True)
-            if objective.unit != "ms"
-        ]
+        both = zip(search.objectives, search.values[index], strict=True)
+        values = [named(objective, value) for objective, value in both if objective.unit != "ms"]
         latencies = [f"{milliseconds(d.latency_ms[index])} on {d.name}" for d in (first, other)]
-        lines = [",".join(map(str, search.archs[index])), *values, *latencies, verdict]
-        texts.append("<br>".join(map(label, lines)))
+        texts.append(charts.hover_text(by_commas(search.archs[index]), *values, *latencies, verdict))
     return texts
 
 
 def _table(search: SearchRecord, devices: tuple[Device, ...]) -> Html:
-    first, *others = devices
-    order = np.argsort(first.latency_ms[list(search.front)], kind="stable")
-    verdicts = [_verdicts(search, other) for other in others]
+    """The front by its latency on the first device; a column a device, and how each stands on the others."""
+    front = sorted(search.front, key=lambda index: float(devices[0].latency_ms[index]))
     gain, _ = front_columns(search)
-    rows = []
-    for place in order:
-        index = search.front[place]
-        row: list[object] = [code(f"{search.space.source}:{','.join(map(str, search.archs[index]))}")]
-        if gain is not None:
-            row.append(shown(search.values[index, gain], search.objectives[gain].unit))
-        row.append(milliseconds(first.latency_ms[index]))
-        for other, verdict in zip(others, verdicts, strict=True):
-            row += [milliseconds(other.latency_ms[index]), verdict[place]]
-        rows.append(row)
-    head = ["architecture", *([] if gain is None else [words(search.objectives[gain].name)]), first.name]
-    align = "l" + "r" * (len(head) - 1)
-    for other in others:
-        head += [other.name, f"on {other.name}"]
-        align += "rl"
-    marked = (
-        [search.front[place] for place in order].index(search.winner_index)
-        if search.winner_index in search.front
-        else None
-    )
-    return table(head, rows, align=align, marked=marked)
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    columns: list[tuple[str, str, list[Any]]] = [
+        ("architecture", "l", [arch_code(search, search.archs[index]) for index in front])
+    ]
+    if gain is not None:
+        objective = search.objectives[gain]
+        columns.append((words(objective.name), "r", [shown(v, objective.unit) for v in search.values[front, gain]]))
+    for number, device in enumerate(devices):
+        columns.append((device.name, "r", [*map(milliseconds, device.latency_ms[front])]))
+        if number:
+            columns.append((f"on {device.name}", "l", _verdicts(search, device, front)))
+    head, align, cells = zip(*columns, strict=True)
+    marked = front.index(search.winner_index) if search.winner_index in front else None
+    summary = "All of the front on each device, as a table"
+    return details(summary, head, zip(*cells, strict=True), align="".join(align), marked=marked)

@@ -10,9 +10,9 @@ from plotly.subplots import make_subplots
 
 from hwnas.records.demo import Step
 from hwnas.records.train import LogLine
-from hwnas.reporting.markup import Html, card, details, escape, facts, join, lead, side_by_side, table
-from hwnas.reporting.page import chart
-from hwnas.reporting.theme import AMBER, BLUE, GREY, SCARLET, TEAL, TEMPLATE, VIOLET, label
+from hwnas.reporting import charts
+from hwnas.reporting.charts import AMBER, BLUE, GREY, SCARLET, TEAL, VIOLET, label
+from hwnas.reporting.markup import Html, card, details, escape, facts, lead, side_by_side
 from hwnas.reporting.units import number, percent, seconds, words
 from hwnas.reporting.views import Training
 
@@ -23,33 +23,28 @@ def training_section(runs: tuple[Training, ...]) -> Html:
 
 
 def _run(index: int, run: Training) -> Html:
-    parts, rows = [], [_logged_numbers(line) for line in run.log]
-    figure = training_figure(rows)
-    if figure is not None:
-        text = f"Training of {run.name}: losses and accuracies over {len(rows)} epochs"
-        parts.append(chart(figure, f"chart-training-{index}", height_px=360, description=text))
-    note = "No epoch was logged."
+    note, parts, rows = "No epoch was logged.", [], [_logged_numbers(line) for line in run.log]
     if rows:
         names = list(dict.fromkeys(name for row in rows for name in row))
+        text = f"Training of {run.name}: losses and accuracies over {len(rows)} epochs"
+        figure = training_figure(names, rows)
+        parts.append(charts.element(figure, f"chart-training-{index}", height_px=360, description=text))
         cells = [[_logged(name, row[name]) if name in row else "–" for name in names] for row in rows]
-        log = table([words(name) for name in names], cells, align="r" * len(names))
-        parts.append(details(f"All {len(rows)} epochs, as a table", log))
+        summary = f"All {len(rows)} epochs, as a table"
+        parts.append(details(summary, [*map(words, names)], cells, align="r" * len(names)))
         drawn = [(name, value) for name, value in rows[-1].items() if "loss" in name or "accuracy" in name]
         last = ", ".join(f"{words(name)} {_logged(name, value)}" for name, value in drawn)
-        note = f"{len(rows)} epochs{'; at the end ' if last else ''}{last}."
+        note = f"{len(rows)} epochs; at the end {last}."
     if run.config:
-        parts.append(details("Configuration", table(["setting", "value"], _flat(run.config), align="ll")))
-    return card(run.name, note, join(parts))
+        parts.append(details("Configuration", ["setting", "value"], _flat(run.config), align="ll"))
+    return card(run.name, note, *parts)
 
 
-def training_figure(rows: Sequence[Mapping[str, float]]) -> go.Figure | None:
-    """Losses above, accuracies below, over the epochs; None when neither was logged."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
+def training_figure(names: Sequence[str], rows: Sequence[Mapping[str, float]]) -> go.Figure:
+    """Losses above, accuracies below, over the epochs."""
     panels = [group for word in ("loss", "accuracy") if (group := [name for name in names if word in name])]
-    if not panels:
-        return None
     figure = make_subplots(rows=len(panels), shared_xaxes=True, vertical_spacing=0.07)
-    figure.update_layout(template=TEMPLATE)
+    figure.update_layout(template=charts.TEMPLATE)
     for row, group in enumerate(panels, start=1):
         accuracy = "accuracy" in group[0]
         colors = iter((BLUE, TEAL, VIOLET, AMBER) if accuracy else (SCARLET, AMBER, VIOLET, TEAL))
@@ -98,14 +93,10 @@ def _flat(config: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str,
 def how_section(steps: tuple[Step, ...]) -> Html:
     """Each step with the command that makes it again."""
     total = seconds(sum(step.seconds for step in steps))
-    items = []
-    for step in steps:
-        known = facts(step.facts) if step.facts else ""
-        items.append(
-            f'<li><h3>{escape(step.name)} <span class="time">{seconds(step.seconds)}</span></h3>'
-            f'<pre tabindex="0"><code>{escape(step.command)}</code></pre>{known}</li>'
-        )
-    return Html(
-        lead(f"Every step and the command that repeats it; {total} altogether.")
-        + f'<ol class="steps">{"".join(items)}</ol>'
-    )
+    items = [
+        f'<li><h3>{escape(step.name)} <span class="time">{seconds(step.seconds)}</span></h3>'
+        f'<pre tabindex="0"><code>{escape(step.command)}</code></pre>{facts(step.facts) if step.facts else ""}</li>'
+        for step in steps
+    ]
+    explained = lead(f"Every step and the command that repeats it; {total} altogether.")
+    return Html(f'{explained}<ol class="steps">{"".join(items)}</ol>')

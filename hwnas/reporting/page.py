@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.resources import files
 
-import plotly.graph_objects as go
-import plotly.io as pio
 from plotly.offline import get_plotlyjs
 
-from hwnas.reporting.markup import Html, escape, join
+from hwnas.reporting.markup import Html, escape
+from hwnas.version import __version__
 
 # Whatever a label may say, the browser fetches nothing; plotly sets inline styles and saves pictures as data or blob.
 _POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
-_CONFIG = {"displaylogo": False, "modeBarButtons": [["zoom2d", "pan2d", "resetScale2d", "toImage"]]}
+_FOOTER = Html(f"<p>Made by hwnas {escape(__version__)}.</p>")
 
 
 def page(
-    *, title: str, eyebrow: str, created: str, top: Html, sections: Mapping[str, tuple[str, Html]], footer: Html
+    *,
+    title: str,
+    eyebrow: str,
+    created: str,
+    top: Html,
+    sections: Mapping[str, tuple[str, Html]],
+    footer: Html = _FOOTER,
 ) -> str:
     """The shell that all pages share, as the text of one HTML file.
 
@@ -30,8 +35,8 @@ def page(
         footer: the last lines.
     """
     links = "".join(f'<a href="#{name}">{heading}</a>' for name, (heading, _) in sections.items())
-    body = join(
-        Html(f'<section id="{name}"><h2>{heading}</h2>{html}</section>') for name, (heading, html) in sections.items()
+    body = "\n".join(
+        f'<section id="{name}"><h2>{heading}</h2>{html}</section>' for name, (heading, html) in sections.items()
     )
     style = files("hwnas.reporting").joinpath("page.css").read_text("utf-8")
     return f"""<!doctype html>
@@ -61,14 +66,3 @@ def page(
 </body>
 </html>
 """
-
-
-def chart(figure: go.Figure, name: str, *, height_px: int, description: str) -> Html:
-    """A figure as an element with the id ``name``; ``description`` is for those who can't see it."""
-    drawn = pio.to_html(
-        figure, config=_CONFIG, include_plotlyjs=False, full_html=False, div_id=name, default_height=f"{height_px}px"
-    )
-    return Html(
-        f'<div class="plot" role="img" aria-label="{escape(description)}">{drawn}</div>'
-        '<noscript><p class="note">This chart needs JavaScript; the numbers and tables don\'t.</p></noscript>'
-    )

@@ -8,11 +8,11 @@ from hwnas.reporting.artifact import artifact_section
 from hwnas.reporting.devices import devices_section
 from hwnas.reporting.latency import latency_section
 from hwnas.reporting.made import how_section, training_section
-from hwnas.reporting.markup import Html, code, escape, join, tile
+from hwnas.reporting.markup import Html, code, escape, tile, tiles
 from hwnas.reporting.measured_front import measured_section
 from hwnas.reporting.page import page
 from hwnas.reporting.search import search_section
-from hwnas.reporting.units import bytes_, compared, large, milliseconds, number, percent
+from hwnas.reporting.units import bytes_, compared, counted, large, milliseconds, number, percent, span
 from hwnas.reporting.views import Latency, Report
 from hwnas.reporting.winner import winner_section
 
@@ -45,13 +45,10 @@ def render(report: Report) -> str:
 
 def _headline(report: Report) -> Html:
     """One tile for each of accuracy, latency, multiply-adds, parameters and size that is known."""
-    tiles = join(_tiles(report))
-    if not tiles:
-        return Html("")
-    chosen = ""
+    several, chosen = list(_tiles(report)), ""
     if report.winner:
         chosen = f'<p class="chosen">Chosen architecture: {code(str(report.winner.arch))}</p>'
-    return Html(f'<section aria-label="Headline numbers"><div class="tiles">{tiles}</div>{chosen}</section>')
+    return tiles(several, name="Headline numbers", below=chosen) if several else Html("")
 
 
 def _tiles(report: Report) -> Iterator[Html]:
@@ -67,15 +64,15 @@ def _tiles(report: Report) -> Iterator[Html]:
         yield tile("parameters", large(winner.params), number(winner.params))
     if artifact and artifact.files:
         first, *rest = artifact.files
-        more = f"{len(rest)} more file{'s' if len(rest) > 1 else ''}, {bytes_(sum(f.bytes for f in rest))}"
+        more = f"{counted(len(rest), 'more file')}, {bytes_(sum(f.bytes for f in rest))}"
         named = f"{first.file}, {first.settings.precision}"
         yield tile("size", bytes_(first.bytes), named, *([more] if rest else []))
 
 
 def _latency_tile(latency: Latency, budget_ms: float | None) -> Html:
     notes = [] if budget_ms is None else [f"budget {milliseconds(budget_ms)}"]
-    if latency.low_ms is not None and latency.high_ms is not None:
-        notes.append(f"90 % interval {milliseconds(latency.low_ms)} to {milliseconds(latency.high_ms)}")
+    if interval := span(latency.low_ms, latency.high_ms):
+        notes.append(f"90 % interval {interval}")
     predicted = f"predicted {milliseconds(latency.predicted_ms)}"
     if latency.measured_ms is None:
         return tile("latency, predicted", milliseconds(latency.predicted_ms), "not measured", *notes)
@@ -85,7 +82,7 @@ def _latency_tile(latency: Latency, budget_ms: float | None) -> Html:
 
 def _latency_budget_ms(report: Report) -> float | None:
     """The budget on the first device, which is the one whose latency is told."""
-    latencies = (
-        [objective.name for objective in report.search.objectives if objective.unit == "ms"] if report.search else []
-    )
-    return report.search.budgets.get(latencies[0]) if report.search and latencies else None
+    if report.search is None:
+        return None
+    first = next((objective.name for objective in report.search.objectives if objective.unit == "ms"), "")
+    return report.search.budgets.get(first)

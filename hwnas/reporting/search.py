@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
-from hwnas.records.search import SearchObjective, SearchRecord
-from hwnas.reporting.choices import choices_description, choices_figure, choices_height_px, choices_table
-from hwnas.reporting.markup import Html, card, code, details, facts, join, lead, side_by_side, table
-from hwnas.reporting.page import chart
+from hwnas.records.search import SearchRecord
+from hwnas.reporting import charts
+from hwnas.reporting.choices import choices_card
+from hwnas.reporting.markup import Html, details, facts, join, lead, side_by_side
 from hwnas.reporting.search_charts import (
+    arch_code,
     counted_madds,
     front_columns,
     front_description,
@@ -17,7 +18,7 @@ from hwnas.reporting.search_charts import (
     hypervolume_figure,
     over_budget,
 )
-from hwnas.reporting.units import large, shown, words
+from hwnas.reporting.units import are, large, named, shown, words
 
 
 def search_section(search: SearchRecord) -> Html:
@@ -26,25 +27,22 @@ def search_section(search: SearchRecord) -> Html:
     if search.hypervolume_history:
         parts.append(_convergence_card(search))
     if search.front:
-        parts.append(_choices_card(search))
+        parts.append(choices_card(search))
     parts.append(facts(_known(search)))
     if search.front:
-        parts.append(details(f"All {len(search.front)} architectures of the front, as a table", _front_table(search)))
+        parts.append(_front_table(search))
     if search.failed:
-        rows = [[_name(search, failed.choices), failed.reason] for failed in search.failed]
-        many = len(rows) > 1
-        summary = (
-            f"The {len(rows)} networks that couldn't be evaluated" if many else "The one that couldn't be evaluated"
-        )
-        parts.append(details(summary, table(["architecture", "why"], rows, align="ll")))
-    return join(parts)
+        rows = [[arch_code(search, failed.choices), failed.reason] for failed in search.failed]
+        which = f"{len(rows)} networks" if len(rows) > 1 else "one"
+        parts.append(details(f"The {which} that couldn't be evaluated", ["architecture", "why"], rows, align="ll"))
+    return join(*parts)
 
 
 def _lead(search: SearchRecord) -> str:
     limits = " and ".join(f"{words(name)} ≤ {_budget(search, name)}" for name in search.budgets)
     within = f" with {limits}" if limits else ""
     count = len(search.failed)
-    failed = f"; {count} more couldn't be and {'is' if count == 1 else 'are'} left out" if count else ""
+    failed = f"; {count} more couldn't be and {are(count)} left out" if count else ""
     if not search.front:
         none = f"None of the {len(search.archs):,} evaluated networks{within} is on a front: nothing met the request"
         return f"{none}{failed}."
@@ -67,44 +65,27 @@ def _front_cards(search: SearchRecord) -> Iterator[Html]:
             note += " A network of the front that lies below the line is better in another objective."
         if len(over_budget(search)):
             note += " Crosses are over a budget."
-        drawn = chart(
-            front_figure(search, gain, column),
-            f"chart-front-{number}" if number else "chart-front",
-            height_px=440,
-            description=front_description(search, gain, column),
-        )
-        yield card(f"{words(y.name).capitalize()} against {words(x.name)}", note, drawn)
+        title, name = f"{words(y.name).capitalize()} against {words(x.name)}", "chart-front"
+        name += f"-{number}" if number else ""
+        figure, text = front_figure(search, gain, column), front_description(search, gain, column)
+        yield charts.card(title, note, figure, name, height_px=440, description=text)
 
 
 def _convergence_card(search: SearchRecord) -> Html:
     history = search.hypervolume_history
-    baseline = search.baseline.hypervolume_history if search.baseline else None
+    baseline = search.baseline.hypervolume_history if search.baseline else ()
     note = "The area between the front and a fixed reference point: it grows as the front gets better."
     text = f"Hypervolume after each of {len(history)} evaluations"
     if baseline:
-        note += f" {gained(history, baseline)}"
-        text += f", beside random search's. {gained(history, baseline)}"
+        gain = gained(history, baseline)
+        note += f" {gain}"
+        text += f", beside random search's. {gain}"
     figure = hypervolume_figure(history, baseline)
-    return card("How the search went", note, chart(figure, "chart-hypervolume", height_px=330, description=text))
-
-
-def _choices_card(search: SearchRecord) -> Html:
-    note = "The number in a cell says how many per cent of the front's networks take this choice."
-    if search.winner_index is not None:
-        note += " The winner's choices are outlined in red."
-    drawn = chart(
-        choices_figure(search),
-        "chart-choices",
-        height_px=choices_height_px(search),
-        description=choices_description(search),
-    )
-    as_table = details("The same as a table", choices_table(search))
-    return card("What the front has in common", note, join([drawn, as_table]))
+    return charts.card("How the search went", note, figure, "chart-hypervolume", height_px=330, description=text)
 
 
 def _known(search: SearchRecord) -> dict[str, object]:
     space = search.get_space()
-    reference = ", ".join(_value(o, v) for o, v in zip(search.objectives, search.reference, strict=True))
     return {
         "space": f"{space.name}, {space.num_layers} layers, {large(space.size)} architectures",
         "input": f"{space.resolution}×{space.resolution} pixels",
@@ -113,7 +94,7 @@ def _known(search: SearchRecord) -> dict[str, object]:
         "seed": str(search.seed),
         **{f"budget: {words(name)}": f"at most {_budget(search, name)}" for name in search.budgets},
         "hypervolume": f"{search.hypervolume:.5g}",
-        "its reference point": reference,
+        "its reference point": ", ".join(map(named, search.objectives, search.reference)),
     }
 
 
@@ -122,26 +103,20 @@ def _budget(search: SearchRecord, name: str) -> str:
     return shown(search.budgets[name], unit)
 
 
-def _value(objective: SearchObjective, value: float) -> str:
-    return f"{words(objective.name)} {shown(value, objective.unit)}"
-
-
-def _name(search: SearchRecord, choices: Iterable[int]) -> Html:
-    return code(f"{search.space.source}:{','.join(map(str, choices))}")
-
-
 def _front_table(search: SearchRecord) -> Html:
     _, columns = front_columns(search)
     order = sorted(search.front, key=lambda i: search.values[i, columns[0] if columns else 0])
-    counted = counted_madds(search)
+    counts = counted_madds(search)
     rows = [
         [
-            _name(search, search.archs[i]),
+            arch_code(search, search.archs[i]),
             *(shown(v, o.unit) for o, v in zip(search.objectives, search.values[i], strict=True)),
-            *([] if counted is None else [large(counted[i])]),
+            *([] if counts is None else [large(counts[i])]),
         ]
         for i in order
     ]
-    head = ["architecture", *(words(o.name) for o in search.objectives)] + ["multiply-adds"] * (counted is not None)
-    marked = order.index(search.winner_index) if search.winner_index in order else None
-    return table(head, rows, align="l" + "r" * (len(head) - 1), marked=marked)
+    head = ["architecture", *(words(o.name) for o in search.objectives)] + ["multiply-adds"] * (counts is not None)
+    summary = f"All {len(rows)} architectures of the front, as a table"
+    return details(
+        summary, head, rows, marked=order.index(search.winner_index) if search.winner_index in order else None
+    )

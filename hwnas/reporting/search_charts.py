@@ -5,17 +5,18 @@ The first show all that was evaluated, the other random archs within the same bu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 
 from hwnas.arrays import Indices, Values
-from hwnas.graph.count import cost
-from hwnas.prediction.lowered import LayerSum
+from hwnas.prediction.lowered import madds
 from hwnas.records.search import SearchObjective, SearchRecord
-from hwnas.reporting.theme import AMBER, BLUE, GREY, HAIRLINE, TEMPLATE, WINNER, draw_budget, label, padded_range
-from hwnas.reporting.units import axis, compared, large, percent, shown, words
+from hwnas.reporting import charts
+from hwnas.reporting.markup import Html, code
+from hwnas.reporting.units import axis, by_commas, compared, counted, large, named, percent, shown, words
 
 
 def front_columns(search: SearchRecord) -> tuple[int | None, list[int]]:
@@ -41,59 +42,40 @@ def over_budget(search: SearchRecord) -> Indices:
 
 def dominated(search: SearchRecord) -> Indices:
     """Indices of the evaluated archs that are within all budgets and still not on the front."""
-    rest = np.setdiff1d(np.arange(len(search.archs)), search.front)
-    return np.setdiff1d(rest, over_budget(search))
+    return np.setdiff1d(np.arange(len(search.archs)), [*search.front, *over_budget(search)])
 
 
 def front_figure(search: SearchRecord, gain: int, against: int) -> go.Figure:
     """Every evaluated arch, the front and the winner: one column of ``values`` upwards, another to the right."""
     objective = search.objectives[against]
-    x, y = _scaled(search, against), _scaled(search, gain)
+    x, y = scaled(search, against), scaled(search, gain)
     hover = np.array(_hover_texts(search), dtype=object)
-    figure = go.Figure(layout={"template": TEMPLATE})
-
-    def dots(index: Indices, name: str, marker: dict[str, object]) -> None:
-        if len(index):
-            figure.add_scatter(
-                x=x[index],
-                y=y[index],
-                text=hover[index],
-                name=name,
-                mode="markers",
-                marker=marker,
-                hovertemplate="%{text}<extra></extra>",
-            )
-
     front = np.array(search.front, dtype=np.int64)
-    dots(
-        np.setdiff1d(over_budget(search), front),
-        "over budget",
-        {"size": 6, "symbol": "x", "color": AMBER, "opacity": 0.55},
+    factor, _ = axis(objective.unit)
+    budget = search.budgets.get(objective.name)
+    limit = None if budget is None else factor * budget
+    x_range, (bottom, top) = charts.padded_range(x, limit), charts.padded_range(y)
+    top += 0.06 * (top - bottom)  # room for the budget's label
+    figure = charts.blank(
+        {"title": axis_title(objective), "range": x_range},
+        {"title": axis_title(search.objectives[gain]), "range": [bottom, top]},
     )
-    dots(dominated(search), "dominated", {"size": 7, "color": GREY, "opacity": 0.5})
+
+    def dots(index: Indices, name: str, **marker: Any) -> None:
+        if len(index):
+            charts.dots(figure, x[index], y[index], hover[index], marker, name)
+
+    beyond = np.setdiff1d(over_budget(search), front)
+    dots(beyond, "over budget", size=6, symbol="x", color=charts.AMBER, opacity=0.55)
+    dots(dominated(search), "dominated", size=7, color=charts.GREY, opacity=0.5)
     if len(front):
         line = _upper_left(x, y, front)
-        figure.add_scatter(
-            x=x[line],
-            y=y[line],
-            mode="lines",
-            line={"color": BLUE, "width": 2, "shape": "hv"},
-            showlegend=False,
-            hoverinfo="skip",
-        )
-    dots(front, "Pareto front", {"size": 10, "color": BLUE, "line": HAIRLINE})
+        charts.line(figure, x[line], y[line], {"color": charts.BLUE, "width": 2, "shape": "hv"})
+    dots(front, "Pareto front", size=10, color=charts.BLUE, line=charts.HAIRLINE)
     if search.winner_index is not None:
-        dots(np.array([search.winner_index]), "winner", WINNER)
-    budget = search.budgets.get(objective.name)
-    factor, _ = axis(objective.unit)
-    x_range = padded_range([*x, *([] if budget is None else [factor * budget])])
-    if budget is not None:
-        draw_budget(figure, factor * budget, x_range, shown(budget, objective.unit))
-    bottom, top = padded_range(y)
-    figure.update_xaxes(title=axis_title(objective), range=x_range)
-    figure.update_yaxes(  # with room for the budget's label
-        title=axis_title(search.objectives[gain]), range=[bottom, top + 0.06 * (top - bottom)]
-    )
+        dots(np.array([search.winner_index]), "winner", **charts.WINNER)
+    if limit is not None:
+        charts.budget(figure, limit, x_range, shown(search.budgets[objective.name], objective.unit))
     return figure
 
 
@@ -106,42 +88,43 @@ def front_description(search: SearchRecord, gain: int, against: int) -> str:
     cheapest, dearest = (search.values[at(search.front, key=lambda i: search.values[i, against])] for at in (min, max))
     ends = [f"{shown(values[gain], y.unit)} at {shown(values[against], x.unit)}" for values in (cheapest, dearest)]
     over = len(over_budget(search))
-    counted = f"{len(search.front)} on the front, {len(dominated(search))} dominated"
-    return f"{text}: {counted}{f', {over} over budget' if over else ''}. The front goes from {' to '.join(ends)}"
+    within = f"{len(search.front)} on the front, {len(dominated(search))} dominated"
+    return f"{text}: {within}{f', {over} over budget' if over else ''}. The front goes from {' to '.join(ends)}"
+
+
+def arch_code(search: SearchRecord, choices: Iterable[int]) -> Html:
+    """An arch as the command line takes it."""
+    return code(f"{search.space.source}:{by_commas(choices)}")
 
 
 def axis_title(objective: SearchObjective) -> str:
     """What an axis with this objective is called, with its unit."""
     unit = axis(objective.unit)[1]
-    return label(words(objective.name)) + (f" ({label(unit)})" if unit else "")
+    return charts.label(words(objective.name)) + (f" ({charts.label(unit)})" if unit else "")
 
 
 def counted_madds(search: SearchRecord) -> Values | None:
     """(M,) multiply-adds of all archs, by formula; None where they are an objective and so in ``values``."""
     if any(objective.name == "madds" for objective in search.objectives):
         return None
-    return LayerSum(search.get_space().plain(), lambda op: float(cost(op).madds))(search.archs)
+    return madds(search.get_space().plain())(search.archs)
 
 
-def _scaled(search: SearchRecord, column: int) -> Values:
+def scaled(search: SearchRecord, column: int) -> Values:
+    """(M,) a column of ``values`` in the unit of its axis."""
     factor, _ = axis(search.objectives[column].unit)
     return factor * search.values[:, column]
 
 
 def _hover_texts(search: SearchRecord) -> list[str]:
     """For each evaluation its arch, its objectives and, if they aren't one, its multiply-adds."""
-    source, counted = label(search.space.source), counted_madds(search)
+    counts = counted_madds(search)
     texts = []
     for index, (arch, values) in enumerate(zip(search.archs, search.values, strict=True)):
-        lines = [f"{source}:<br>{','.join(map(str, arch))}", *map(_objective_text, search.objectives, values)]
-        if counted is not None:
-            lines.append(f"multiply-adds {large(counted[index])}")
-        texts.append("<br>".join(lines))
+        size = [] if counts is None else [f"multiply-adds {large(counts[index])}"]
+        objectives = map(named, search.objectives, values)
+        texts.append(charts.hover_text(f"{search.space.source}:", by_commas(arch), *objectives, *size))
     return texts
-
-
-def _objective_text(objective: SearchObjective, value: float) -> str:
-    return label(f"{words(objective.name)} {shown(value, objective.unit)}")
 
 
 def _upper_left(x: Values, y: Values, front: Indices) -> list[int]:
@@ -153,46 +136,31 @@ def _upper_left(x: Values, y: Values, front: Indices) -> list[int]:
     return kept
 
 
-def hypervolume_figure(history: Sequence[float], baseline: Sequence[float] | None) -> go.Figure:
-    """Hypervolume of the front after each evaluation, and random search's where it is known."""
-    figure = go.Figure(layout={"template": TEMPLATE})
-    beside = baseline is not None and len(baseline) > 0
-    if baseline is not None and beside:
-        _line(figure, baseline, "random search", {"color": GREY, "width": 2, "dash": "dash"})
-    _line(figure, history, "this search", {"color": BLUE, "width": 2.5})
-    figure.update_traces(showlegend=beside)
-    figure.update_xaxes(title="evaluations", rangemode="tozero")
-    figure.update_yaxes(title="hypervolume", rangemode="tozero")
-    return figure
+def hypervolume_figure(history: Sequence[float], baseline: Sequence[float]) -> go.Figure:
+    """Hypervolume of the front after each evaluation, and random search's where that isn't empty."""
+    figure = charts.blank(
+        {"title": "evaluations", "rangemode": "tozero"}, {"title": "hypervolume", "rangemode": "tozero"}
+    )
+    for values, name, line in (
+        (baseline, "random search", {"color": charts.GREY, "width": 2, "dash": "dash"}),
+        (history, "this search", {"color": charts.BLUE, "width": 2.5}),
+    ):
+        if len(values):
+            hover = f"{name} after %{{x}} evaluations: %{{y:.4g}}<extra></extra>"
+            x, shape = np.arange(1, len(values) + 1), line | {"shape": "hv"}
+            figure.add_scatter(x=x, y=list(values), name=name, mode="lines", line=shape, hovertemplate=hover)
+    return figure.update_traces(showlegend=len(baseline) > 0)
 
 
 def gained(history: Sequence[float], baseline: Sequence[float]) -> str:
     """What the search gained over random search, as a sentence; both histories are not empty."""
     random_end, end = float(baseline[-1]), float(history[-1])
     if random_end <= 0:
-        return f"Random search found nothing within the budgets in {_evaluations(len(baseline))}."
+        return f"Random search found nothing within the budgets in {counted(len(baseline), 'evaluation')}."
     there = np.flatnonzero(np.array(history) >= random_end)
+    of_all = counted(len(history), "evaluation")
     if not len(there):
-        return (
-            f"After {_evaluations(len(history))} it has {percent(end / random_end)} of the hypervolume that random "
-            f"search has after {len(baseline):,}."
-        )
-    reached = (
-        f"It reaches random search's final hypervolume after {int(there[0]) + 1:,} of {_evaluations(len(history))}"
-    )
+        part = percent(end / random_end)
+        return f"After {of_all} it has {part} of the hypervolume that random search has after {len(baseline):,}."
+    reached = f"It reaches random search's final hypervolume after {int(there[0]) + 1:,} of {of_all}"
     return f"{reached} and ends with {compared(end, random_end)}."
-
-
-def _line(figure: go.Figure, history: Sequence[float], name: str, line: dict[str, object]) -> None:
-    figure.add_scatter(
-        x=np.arange(1, len(history) + 1),
-        y=list(history),
-        name=name,
-        mode="lines",
-        line={**line, "shape": "hv"},
-        hovertemplate=f"{name} after %{{x}} evaluations: %{{y:.4g}}<extra></extra>",
-    )
-
-
-def _evaluations(count: int) -> str:
-    return f"{count:,} evaluation{'' if count == 1 else 's'}"

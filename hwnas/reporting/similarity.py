@@ -6,16 +6,16 @@ One SVG serves both. A colour stands for the same value in every picture.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import accumulate, pairwise
 from pathlib import Path
 from string import ascii_uppercase
 
 import numpy as np
 
 from hwnas.records.similarity import LayerSimilarity, RunSimilarity, SimilarityRecord
-from hwnas.reporting.markup import Html, card, details, escape, join, lead, table, tile
+from hwnas.reporting.markup import Html, card, details, escape, join, lead, tile, tiles
 from hwnas.reporting.page import page
 from hwnas.reporting.picture import photograph
-from hwnas.version import __version__
 
 _COLORS = {-1.0: (185, 28, 38), 0.0: (246, 247, 249), 0.4: (190, 216, 252), 0.7: (80, 143, 240), 0.9: (28, 78, 190),
            1.0: (10, 24, 66)}  # fmt: skip
@@ -36,18 +36,15 @@ _HOW_TO_READ = (
 
 def render_similarity(found: SimilarityRecord) -> str:
     """The text of one HTML file; the same figures give the same text."""
-    numbers = Html(f'<section aria-label="Numbers"><div class="tiles">{join(_tiles(found))}</div></section>')
     drawn, (width_px, _) = draw_similarity(found)
     scrolling = Html(f'<div class="scroll"><div style="min-width:{min(width_px, 720)}px">{drawn}</div></div>')
     maps = card("Cosine similarity of the choices' features", "Point at a cell for its value.", scrolling)
-    means = details("The means of each layer, as a table", _means_table(found))
     return page(
         title=f"{found.space}: how alike the choices' features are",
         eyebrow="hwnas similarity",
         created=_conditions(found),
-        top=numbers,
-        sections={"layers": ("Layer by layer", join([lead(_HOW_TO_READ), maps, means]))},
-        footer=Html(f"<p>Made by hwnas {escape(__version__)}.</p>"),
+        top=tiles(_tiles(found)),
+        sections={"layers": ("Layer by layer", join(lead(_HOW_TO_READ), maps, _means_table(found)))},
     )
 
 
@@ -93,7 +90,7 @@ def draw_similarity(found: SimilarityRecord, widest_px: int = _PAGE_PX) -> tuple
     svg = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width_px} {height_px}" role="img" '
         f'aria-label="{escape(_conditions(found))}" style="display:block;width:100%;max-width:{width_px}px;{_FONT}">'
-        f"{join(parts)}</svg>"
+        f"{join(*parts)}</svg>"
     )
     return Html(svg), (width_px, height_px)
 
@@ -102,14 +99,11 @@ def _layer(
     panels: Sequence[LayerSimilarity], left: float, top: float, label_px: int, step_px: int, cell_px: int
 ) -> Iterator[Html]:
     """One layer of all RUNs: its number, the choices' names, and a heat map for each RUN."""
-    first = panels[0]
-    names, skip = first.choices, _skip_of(first.choices)
-    offsets = [_offset(i, skip, cell_px) for i in range(len(names))]
-    y0 = top + _HEAD_PX
-    yield _text(left, top + 14, f"layer {first.layer}", 13, _INK, weight=650)
+    names, y0 = panels[0].choices, top + _HEAD_PX
+    offsets = _offsets(names, cell_px)
+    yield _text(left, top + 14, f"layer {panels[0].layer}", 13, _INK, weight=650)
     for name, offset in zip(names, offsets, strict=True):
-        y = y0 + offset + cell_px / 2 + 4
-        yield _text(left + label_px - 7, y, name, 11, _SOFT, anchor="end")
+        yield _text(left + label_px - 7, y0 + offset + cell_px / 2 + 4, name, 11, _SOFT, anchor="end")
     for index, panel in enumerate(panels):
         x0 = left + label_px + index * step_px
         if len(panels) > 1:
@@ -123,14 +117,12 @@ def _layer(
 
 def _cell(x: float, y: float, size_px: int, value: float, what: str) -> Html:
     color, light = _color(value)
-    square = (
-        f'<rect x="{x:g}" y="{y:g}" width="{size_px - 1}" height="{size_px - 1}" fill="{color}">'
-        f"<title>{escape(what)}</title></rect>"
-    )
+    size = f'width="{size_px - 1}" height="{size_px - 1}"'
+    square = Html(f'<rect x="{x:g}" y="{y:g}" {size} fill="{color}"><title>{escape(what)}</title></rect>')
     if size_px < 20:  # too small for a number
-        return Html(square)
+        return square
     number = _short(value).replace("0.", ".", 1).replace("1.00", "1")
-    style = "fill:#0f172a;pointer-events:none" if light else "fill:#ffffff;pointer-events:none"
+    style = f"fill:{'#0f172a' if light else '#ffffff'};pointer-events:none"
     middle = (size_px - 1) / 2
     return Html(square + _text(x + middle, y + middle + 4, number, 10 if size_px < 34 else 12, style, anchor="middle"))
 
@@ -140,8 +132,7 @@ def _legend(found: SimilarityRecord) -> list[str]:
     lines = []
     for letter, name, run in _lettered(found):
         label = f"{letter}: {name}" if len(found.runs) > 1 else name
-        means = _means(run.skip_mean, run.blocks_mean)
-        lines.append(f"{label}, {_how(run)}; mean over {_over(run)}: {means}")
+        lines.append(f"{label}, {_how(run)}; mean over {_over(run)}: {_means(run.skip_mean, run.blocks_mean)}")
     what = "skip: the skip against each block; blocks: each block against the others"
     return [*lines, f"{_conditions(found)}. {what}"]
 
@@ -154,38 +145,32 @@ def _scale(found: SimilarityRecord) -> Html:
     steps = np.linspace(low, 1, 81)
     step_px = bar_px / len(steps)
     parts = [_text(0, top, "cosine similarity", 12, _SOFT)]
-    parts += [
-        Html(
-            f'<rect x="{left + i * step_px:.2f}" y="{top - 10}" width="{step_px + 0.3:.2f}" height="12" '
-            f'fill="{_color(value)[0]}"/>'
-        )
-        for i, value in enumerate(steps)
-    ]
+    for i, value in enumerate(steps):
+        place = f'x="{left + i * step_px:.2f}" y="{top - 10}" width="{step_px + 0.3:.2f}" height="12"'
+        parts.append(Html(f'<rect {place} fill="{_color(value)[0]}"/>'))
     for value in (-1, -0.5, 0, 0.5, 1) if low else (0, 0.25, 0.5, 0.75, 1):
         x = left + bar_px * (value - low) / (1 - low)
         parts.append(_text(x, top + 16, f"{value:g}", 11, _SOFT, anchor="middle"))
-    return join(parts)
+    return join(*parts)
 
 
 def _tiles(found: SimilarityRecord) -> Iterator[Html]:
     for letter, name, run in _lettered(found):
-        label = f"{letter}: {name}, {_how(run)}"
-        if run.skip_mean is not None:
-            yield tile(label, _number(run.skip_mean), f"The skip against each block, mean over {_over(run)}.")
-        if run.blocks_mean is not None:
-            yield tile(label, _number(run.blocks_mean), f"Each block against the others, mean over {_over(run)}.")
+        means = {"The skip against each block": run.skip_mean, "Each block against the others": run.blocks_mean}
+        for what, mean in means.items():
+            if mean is not None:
+                yield tile(f"{letter}: {name}, {_how(run)}", _number(mean), f"{what}, mean over {_over(run)}.")
 
 
 def _means_table(found: SimilarityRecord) -> Html:
-    runs = found.runs
     columns = [f"{letter}: {what}" for letter, _, _ in _lettered(found) for what in ("skip to blocks", "blocks")]
     rows = []
-    for layers in zip(*(run.layers for run in runs), strict=True):
+    for layers in zip(*(run.layers for run in found.runs), strict=True):
         means = [value for layer in layers for value in (layer.skip, layer.blocks)]
         rows.append([str(layers[0].layer), *map(_number, means)])
-    means = [value for run in runs for value in (run.skip_mean, run.blocks_mean)]
-    rows.append([f"mean over {_over(runs[0])}", *map(_number, means)])
-    return table(["layer", *columns], rows, align="l" + "r" * len(columns), marked=len(rows) - 1)
+    means = [value for run in found.runs for value in (run.skip_mean, run.blocks_mean)]
+    rows.append([f"mean over {_over(found.runs[0])}", *map(_number, means)])
+    return details("The means of each layer, as a table", ["layer", *columns], rows, marked=len(rows) - 1)
 
 
 def _number(value: float | None) -> str:
@@ -202,7 +187,7 @@ def _short(value: float) -> str:
 
 
 def _how(run: RunSimilarity) -> str:
-    return "with stabilizers" if run.stabilizers else "without stabilizers"
+    return f"{'with' if run.stabilizers else 'without'} stabilizers"
 
 
 def _over(run: RunSimilarity) -> str:
@@ -213,23 +198,16 @@ def _conditions(found: SimilarityRecord) -> str:
     return f"{found.space}; {found.images} validation images, {found.prefixes} random prefixes"
 
 
-def _skip_of(names: Sequence[str]) -> int | None:
-    return names.index("skip") if "skip" in names else None
-
-
-def _offset(index: int, skip: int | None, cell_px: int) -> int:
-    """Where a row or column begins, in px: behind each border between the skip and the blocks is a gap."""
-    gaps = 0 if skip is None else (index >= skip > 0) + (index > skip)
-    return index * cell_px + gaps * _SKIP_GAP_PX
+def _offsets(names: Sequence[str], cell_px: int) -> list[int]:
+    """Where rows and columns begin, in px: at each border between the skip and the blocks is a gap."""
+    borders = ((a == "skip") != (b == "skip") for a, b in pairwise(names))
+    return [index * cell_px + gaps * _SKIP_GAP_PX for index, gaps in enumerate(accumulate(borders, initial=0))]
 
 
 def _lettered(found: SimilarityRecord) -> list[tuple[str, str, RunSimilarity]]:
     """Each RUN with the letter that the heat maps call it by, and its folder's name (the path where names repeat)."""
-    runs = found.runs
-    names = [run.run.name for run in runs]
-    if len(set(names)) < len(names):
-        names = [str(run.run) for run in runs]
-    return [(_letter(index), name, run) for index, (name, run) in enumerate(zip(names, runs, strict=True))]
+    repeated = len({run.run.name for run in found.runs}) < len(found.runs)
+    return [(_letter(index), str(run.run) if repeated else run.run.name, run) for index, run in enumerate(found.runs)]
 
 
 def _letter(index: int) -> str:

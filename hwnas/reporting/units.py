@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import isfinite
+
+from hwnas.records.search import SearchObjective
 
 _SPACE = "\N{NO-BREAK SPACE}"
 _RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -24,8 +27,7 @@ def number(value: float) -> str:
         return f"{int(value):,}"
     if abs(value) < 1e-3:
         return f"{value:.1e}"
-    digits = next((d for limit, d in ((10, 3), (100, 2), (1000, 1)) if abs(value) < limit), 0)
-    return f"{value:,.{digits}f}"
+    return _padded(value, 10)
 
 
 def milliseconds(value: float) -> str:
@@ -33,9 +35,14 @@ def milliseconds(value: float) -> str:
     return f"{_padded(value) if abs(value) >= 0.1 else format(value, '.2g')}{_SPACE}ms"
 
 
-def percent(fraction: float) -> str:
-    """A fraction of one, two digits behind the point."""
-    return f"{100 * fraction:.2f}{_SPACE}%"
+def span(low_ms: float | None, high_ms: float | None) -> str | None:
+    """From one latency to another, where both are known."""
+    return None if low_ms is None or high_ms is None else f"{milliseconds(low_ms)} to {milliseconds(high_ms)}"
+
+
+def percent(fraction: float, digits: int = 2) -> str:
+    """A fraction of one, with so many digits behind the point."""
+    return f"{100 * fraction:.{digits}f}{_SPACE}%"
 
 
 def large(count: float) -> str:
@@ -43,18 +50,13 @@ def large(count: float) -> str:
     if abs(count) >= 1e15:
         digits, _, exponent = f"{count:.1e}".partition("e+")
         return f"{digits}×10{exponent.translate(_RAISED)}"
-    for limit, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(count) >= limit:
-            return f"{_padded(count / limit)}{_SPACE}{suffix}"
-    return number(count)
+    return _scaled(count) or number(count)
 
 
 def bytes_(count: int) -> str:
     """A file size, decimal units."""
-    for limit, suffix in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if count >= limit:
-            return f"{_padded(count / limit)}{_SPACE}{suffix}"
-    return f"{count}{_SPACE}bytes"
+    scaled = _scaled(count)
+    return f"{scaled}B" if scaled else f"{count}{_SPACE}bytes"
 
 
 def seconds(value: float) -> str:
@@ -70,7 +72,7 @@ def seconds(value: float) -> str:
 def compared(value: float, reference: float) -> str:
     """How far ``value`` is from ``reference``, in words."""
     part = value / reference - 1
-    return f"{abs(part):.1%} {'more' if part >= 0 else 'less'}".replace("%", "\N{NO-BREAK SPACE}%")
+    return f"{percent(abs(part), 1)} {'more' if part >= 0 else 'less'}"
 
 
 def shown(value: float, unit: str) -> str:
@@ -86,6 +88,11 @@ def shown(value: float, unit: str) -> str:
     return f"{number(value)}{_SPACE}{unit}".strip()
 
 
+def named(objective: SearchObjective, value: float) -> str:
+    """A value of an objective behind the objective's name."""
+    return f"{words(objective.name)} {shown(value, objective.unit)}"
+
+
 def axis(unit: str) -> tuple[float, str]:
     """What a chart's axis multiplies values of a unit with, and the unit that it then shows."""
     scales = {"fraction": (100.0, "%"), "madds": (1e-6, "million"), "params": (1e-6, "million"), "bytes": (1e-6, "MB")}
@@ -99,6 +106,28 @@ def words(name: str) -> str:
     return f"{known} on {device}" if device else known
 
 
-def _padded(value: float) -> str:
-    digits = next((d for limit, d in ((1, 3), (10, 2), (100, 1)) if abs(value) < limit), 0)
+def counted(count: int, noun: str) -> str:
+    """So many of something."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def are(count: int) -> str:
+    """The verb behind a count."""
+    return "is" if count == 1 else "are"
+
+
+def by_commas(choices: Iterable[int]) -> str:
+    """An arch as people write it, without its space."""
+    return ",".join(map(str, choices))
+
+
+def _padded(value: float, one: float = 1) -> str:
+    """Three significant digits of what is at least ``one``."""
+    digits = next((d for limit, d in ((1, 3), (10, 2), (100, 1)) if abs(value) < limit * one), 0)
     return f"{value:,.{digits}f}"
+
+
+def _scaled(count: float) -> str | None:
+    """In thousands or more, with the prefix; None for less."""
+    scales = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
+    return next((f"{_padded(count / by)}{_SPACE}{prefix}" for by, prefix in scales if abs(count) >= by), None)

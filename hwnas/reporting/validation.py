@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import astuple
 
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.prediction.validate import Validation
-from hwnas.reporting.markup import Html, card, code, details, escape, facts, join, lead, side_by_side, table, tile
-from hwnas.reporting.page import chart, page
+from hwnas.reporting import charts
+from hwnas.reporting.markup import Html, code, details, escape, facts, join, lead, side_by_side, tile, tiles
+from hwnas.reporting.page import page
 from hwnas.reporting.predictions import Predictions, by_madds, by_table, common_range, predictions_figure
-from hwnas.reporting.units import milliseconds, percent
+from hwnas.reporting.units import by_commas, milliseconds, percent
 from hwnas.space.chain import ChainSpace
 from hwnas.tables.table import LatencyTable
 
@@ -33,13 +35,12 @@ def render_validation(found: Validation, validated: LatencyTable) -> str:
         MissingOpError: the table lacks ops of its space and can't tell them from the others.
     """
     space = validated.get_space()
-    device = validated.device
     protocol = validated.protocol
     return page(
         title=f"{space.name} at {space.resolution} px: predicted against measured",
         eyebrow="hwnas table validate",
-        created=str(device),
-        top=Html(f'<section aria-label="Numbers"><div class="tiles">{join(_tiles(found, validated))}</div></section>'),
+        created=str(validated.device),
+        top=tiles(_tiles(found, validated)),
         sections={
             "networks": ("Network by network", _networks_section(found, validated, space)),
             "table": ("The table", _table_section(validated)),
@@ -49,16 +50,12 @@ def render_validation(found: Validation, validated: LatencyTable) -> str:
 
 
 def _lead(found: Validation, validated: LatencyTable, space: ChainSpace) -> str:
-    count = len(found.networks)
-    when = (
-        "each measured twice in the same rounds as the table's ops"
-        if _held_out(found, validated)
-        else "each measured twice for this page, after the table was made"
-    )
+    in_its_rounds = "in the same rounds as the table's ops"
+    when = in_its_rounds if _held_out(found, validated) else "for this page, after the table was made"
     return (
-        f"{count} random networks of {space.name} that the table's calibration hasn't seen, {when}. The table's "
-        f"prediction is off by {percent(found.mape)} on average, another measurement by {percent(found.retest_mape)}, "
-        f"the count of multiply-adds by {percent(found.madds_mape)}."
+        f"{len(found.networks)} random networks of {space.name} that the table's calibration hasn't seen, each "
+        f"measured twice {when}. The table's prediction is off by {percent(found.mape)} on average, another "
+        f"measurement by {percent(found.retest_mape)}, the count of multiply-adds by {percent(found.madds_mape)}."
     )
 
 
@@ -69,51 +66,26 @@ def _held_out(found: Validation, validated: LatencyTable) -> bool:
 
 
 def _tiles(found: Validation, validated: LatencyTable) -> Iterator[Html]:
-    yield tile(
-        "mean absolute error (MAPE)",
-        percent(found.mape),
-        "How far the prediction is from the measurement, relative to it, on average.",
-    )
-    yield tile(
-        "measured again",
-        percent(found.retest_mape),
-        "The same for one measurement of a network, taken as a prediction of the other: the noise of measuring.",
-    )
-    yield tile(
-        "multiply-adds instead",
-        percent(found.madds_mape),
-        f"The same for multiply-adds alone, fitted to these very networks; ρ {_correlation(found.madds_spearman)}.",
-    )
-    yield tile("within ±5 %", _share(found.within_5), "Networks predicted to ±5 % of what was measured.")
-    yield tile("within ±10 %", _share(found.within_10), "Networks predicted to ±10 % of what was measured.")
+    error = "How far the prediction is from the measurement, relative to it, on average."
+    again = "The same for one measurement of a network, taken as a prediction of the other: the noise of measuring."
+    fitted = "The same for multiply-adds alone, fitted to these very networks"
+    order = "How well the order of the networks is told: 1 is the same order, 0 none."
+    pairs = "Counted by pairs: the faster of two is told right in (1 + τ) / 2 of all pairs."
+    yield tile("mean absolute error (MAPE)", percent(found.mape), error)
+    yield tile("measured again", percent(found.retest_mape), again)
+    yield tile("multiply-adds instead", percent(found.madds_mape), f"{fitted}; ρ {_correlation(found.madds_spearman)}.")
+    for within, share in ((5, found.within_5), (10, found.within_10)):
+        yield tile(f"within ±{within} %", percent(share, 0), f"Networks predicted to ±{within} % of what was measured.")
     if found.coverage_90 is not None:
-        yield tile(
-            "inside the 90 % interval",
-            _share(found.coverage_90),
-            "Single measurements inside the interval that should hold nine of ten.",
-        )
-    yield tile(
-        "Spearman's ρ",
-        _correlation(found.spearman),
-        "How well the order of the networks is told: 1 is the same order, 0 none.",
-    )
-    yield tile(
-        "Kendall's τ",
-        _correlation(found.kendall),
-        "Counted by pairs: the faster of two is told right in (1 + τ) / 2 of all pairs.",
-    )
+        inside = "Single measurements inside the interval that should hold nine of ten."
+        yield tile("inside the 90 % interval", percent(found.coverage_90, 0), inside)
+    yield tile("Spearman's ρ", _correlation(found.spearman), order)
+    yield tile("Kendall's τ", _correlation(found.kendall), pairs)
     if _held_out(found, validated):
         yield tile("drift", "none", "These networks were measured together with the table's ops.")
     elif found.drift is not None:
-        yield tile(
-            "drift",
-            f"× {found.drift:.3f}",
-            "The table's own networks took so many times what they took when it was made; the errors include it.",
-        )
-
-
-def _share(fraction: float) -> str:
-    return f"{fraction:.0%}".replace("%", "\N{NO-BREAK SPACE}%")
+        times = "The table's own networks took so many times what they took when it was made; the errors include it."
+        yield tile("drift", f"× {found.drift:.3f}", times)
 
 
 def _correlation(value: float | None) -> str:
@@ -128,33 +100,26 @@ def _networks_section(found: Validation, validated: LatencyTable, space: ChainSp
         _scatter("Predicted by the table", "From the latencies of their ops.", ours, ends_ms, "chart-table"),
         _scatter("Predicted by multiply-adds", "The same networks, the same axes.", baseline, ends_ms, "chart-madds"),
     ]
-    rows = [
-        [
-            code(",".join(map(str, network.choices))),
-            milliseconds(predicted),
-            milliseconds(first),
-            milliseconds(again),
-            f"{100 * (predicted / ((first + again) / 2) - 1):+.2f}\N{NO-BREAK SPACE}%",
-            f"{100 * (first / again - 1):+.2f}\N{NO-BREAK SPACE}%",
-        ]
-        for network, predicted, first, again in zip(
-            found.networks, ours.predicted_ms, ours.first_ms, ours.again_ms, strict=True
-        )
-    ]
+    rows = [_row(*astuple(network)) for network in found.networks]
     head = ["choices", "predicted", "measured", "measured again", "error of the prediction", "of measuring"]
     return join(
-        [
-            lead(_lead(found, validated, space)),
-            lead(_HOW_TO_READ if ours.interval_ms is None else _HOW_TO_READ + _DOTTED),
-            side_by_side(drawn),
-            details(f"All {len(rows)} networks, as a table", table(head, rows, align="lrrrrr")),
-        ]
+        lead(_lead(found, validated, space)),
+        lead(_HOW_TO_READ if ours.interval_ms is None else _HOW_TO_READ + _DOTTED),
+        side_by_side(drawn),
+        details(f"All {len(rows)} networks, as a table", head, rows),
     )
+
+
+def _row(choices: tuple[int, ...], *times_ms: float) -> list[object]:
+    predicted_ms, first_ms, again_ms = times_ms
+    errors = predicted_ms / ((first_ms + again_ms) / 2) - 1, first_ms / again_ms - 1
+    signed = (f"{100 * error:+.2f}\N{NO-BREAK SPACE}%" for error in errors)
+    return [code(by_commas(choices)), *map(milliseconds, times_ms), *signed]
 
 
 def _scatter(title: str, note: str, predictions: Predictions, ends_ms: Sequence[float], name: str) -> Html:
     figure = predictions_figure(predictions, ends_ms)
-    return card(title, note, chart(figure, name, height_px=470, description=f"{title}, against measured"))
+    return charts.card(title, note, figure, name, height_px=470, description=f"{title}, against measured")
 
 
 def _table_section(validated: LatencyTable) -> Html:
@@ -175,6 +140,5 @@ def _table_section(validated: LatencyTable) -> Html:
         "a network takes": str(validated.calibration or "the sum of its ops: not calibrated, so there is no interval"),
     }
     if protocol := validated.protocol:
-        steadiness = f"varied by ±{percent(protocol.unsteadiness_90)} from second to second"
-        made["the machine's own speed"] = steadiness
-    return join([facts(known), facts(made)])
+        made["the machine's own speed"] = f"varied by ±{percent(protocol.unsteadiness_90)} from second to second"
+    return join(facts(known), facts(made))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache, partial
 from pathlib import Path
 
@@ -17,17 +17,15 @@ from hwnas.arrays import Images
 from hwnas.artifacts.formats.base import Files, Format
 from hwnas.artifacts.precision import in_precision
 from hwnas.artifacts.structure import graph_structure
-from hwnas.errors import ConfigError, ModelError
+from hwnas.errors import ConfigError
 from hwnas.graph.graph import chain
-from hwnas.nn.layers import GraphModule, initialize, weights_of
-from hwnas.onnx.write import to_onnx
 from hwnas.ops.head import Head
 from hwnas.ops.mbconv import MBConv
 from hwnas.ops.stem import Stem
 from hwnas.records.target import Target
 from hwnas.runtimes.base import Session
+from hwnas.testing.runtime import error, example, reference, refusal
 
-_CHW = (3, 24, 24)
 _OPS = (
     Stem(c_in=3, h_in=24, w_in=24, c_out=16, width=8, stride=2, separable=True, act="relu6"),
     MBConv(c_in=16, h_in=12, w_in=12, c_out=16, kernel=5, stride=1, expansion=3, se=True, act="hswish"),
@@ -76,16 +74,16 @@ class FormatContract:
                 logits = session.run(images[:count])
                 assert logits.dtype == np.float32
                 assert logits.shape == (count, 10)
-                assert _error(logits, _reference(network, images[:count])) <= self.errors[precision], precision
+                assert error(logits, reference(network, images[:count])) <= self.errors[precision], precision
             call = session.bind(images[:2])
             call()
-            assert _error(session.run(images[:2]), _reference(network, images[:2])) <= self.errors[precision]
+            assert error(session.run(images[:2]), reference(network, images[:2])) <= self.errors[precision]
 
     def test_agrees_with_pytorch_for_a_fixed_batch(self, kind: Format) -> None:
         network, _, images = _example()
         for precision in self.precisions:
             logits = self._session(kind, precision, batch=2).run(images[:2])
-            assert _error(logits, _reference(network, images[:2])) <= self.errors[precision], precision
+            assert error(logits, reference(network, images[:2])) <= self.errors[precision], precision
 
     def test_reads_the_precision_back(self, kind: Format) -> None:
         _, graph, _ = _example()
@@ -113,13 +111,13 @@ class FormatContract:
                 "a third": content[: len(content) // 3],
                 "all but a byte": content.rstrip()[:-1],
             }[damage]
-            _refusal(partial(self._opened, kind, {**files, suffix: damaged}))
+            refusal(partial(self._opened, kind, {**files, suffix: damaged}))
 
     def test_refuses_when_a_file_is_missing(self, kind: Format) -> None:
         files = self._written(kind, self.precisions[0])
         for missing in kind.suffixes:
             rest = {suffix: content for suffix, content in files.items() if suffix != missing}
-            assert missing in _refusal(partial(self._opened, kind, rest))
+            assert missing in refusal(partial(self._opened, kind, rest))
 
     def test_refuses_an_unknown_option(self, kind: Format) -> None:
         target = self._target(kind, self.precisions[0]).model_copy(update={"options": {"none such": "1"}})
@@ -157,25 +155,7 @@ class FormatContract:
 
 @cache
 def _example() -> tuple[nn.Module, bytes, Images]:
-    """A network with random weights, its ONNX graph, and images for it."""
-    graph = chain(_CHW, tuple((str(index), op) for index, op in enumerate(_OPS)))
-    network = GraphModule(graph).eval()
-    for node in graph:
-        initialize(network.get_submodule(node.place), node.op, torch.Generator().manual_seed(0))
-    return (
-        network,
-        to_onnx(graph, weights_of(network)),
-        np.random.default_rng(1).standard_normal((3, *_CHW), dtype=np.float32),
-    )
-
-
-def _reference(network: nn.Module, images: Images) -> Images:
-    with torch.inference_mode():
-        return np.asarray(network(torch.from_numpy(images)).numpy())
-
-
-def _error(result: Images, expected: Images) -> float:
-    return float(np.linalg.norm(result - expected) / np.linalg.norm(expected))
+    return example(chain(_OPS[0].in_shapes[0], tuple((str(index), op) for index, op in enumerate(_OPS))), batch=3)
 
 
 def _surroundings() -> tuple[object, ...]:
@@ -187,13 +167,3 @@ def _surroundings() -> tuple[object, ...]:
         torch.get_rng_state().tolist(),
         np.random.get_state(legacy=False)["state"]["key"].tolist(),
     )
-
-
-def _refusal(call: Callable[[], object]) -> str:
-    """The message of the ModelError that ``call`` must end in: one line."""
-    with pytest.raises(ModelError) as caught:
-        call()
-    message = str(caught.value)
-    assert message
-    assert "\n" not in message
-    return message

@@ -16,8 +16,8 @@ from torch import nn
 
 from hwnas.arrays import Images
 from hwnas.errors import ModelError
-from hwnas.graph.graph import Op, expanded
-from hwnas.nn.layers import build, initialize, weights_of
+from hwnas.graph.graph import Graph, Op, chain
+from hwnas.nn.layers import GraphModule, initialize, weights_of
 from hwnas.onnx.write import to_onnx
 from hwnas.ops.head import Head
 from hwnas.ops.mbconv import MBConv
@@ -63,12 +63,12 @@ class RuntimeContract:
     @pytest.mark.parametrize("name", _OPS)
     def test_agrees_with_pytorch(self, runtime: Runtime, name: str) -> None:
         module, model, images = _example(name)
-        expected = _reference(module, images)
+        expected = reference(module, images)
         for precision in runtime.precisions:
             result = _loaded(runtime, model, precision).run(images)
             assert result.dtype == np.float32
             assert result.shape == expected.shape
-            assert _error(result, expected) <= self.errors[precision], precision
+            assert error(result, expected) <= self.errors[precision], precision
 
     def test_takes_any_batch(self, runtime: Runtime) -> None:
         _, model, images = _example("gated", batch=3)
@@ -76,7 +76,7 @@ class RuntimeContract:
             session = _loaded(runtime, model, precision)
             together = session.run(images)
             single = np.concatenate([session.run(images[i : i + 1]) for i in range(3)])
-            assert _error(together, single) <= self.errors[precision], precision
+            assert error(together, single) <= self.errors[precision], precision
 
     def test_a_bound_call_repeats_one_inference(self, runtime: Runtime) -> None:
         module, model, images = _example("gated", batch=2)
@@ -87,7 +87,7 @@ class RuntimeContract:
                 for call in calls:
                     ns = call()
                     assert ns is None or ns > 0
-            assert _error(session.run(images), _reference(module, images)) <= self.errors[precision]
+            assert error(session.run(images), reference(module, images)) <= self.errors[precision]
 
     def test_a_bound_call_ends_when_the_inference_does(self, runtime: Runtime) -> None:
         """Told by processor time, not by the clock: nothing of this process computes once the call is back."""
@@ -121,7 +121,7 @@ class RuntimeContract:
         _, model, images = _example("gated")
         for precision in runtime.precisions:
             one, two = (_loaded(runtime, model, precision, threads).run(images) for threads in (1, 2))
-            assert _error(two, one) <= self.errors[precision], precision
+            assert error(two, one) <= self.errors[precision], precision
 
     def test_leaves_the_process_as_it_was(self, runtime: Runtime) -> None:
         _, model, images = _example("gated")
@@ -142,7 +142,7 @@ class RuntimeContract:
             lambda: runtime.prepare(model, "fp12"),
             lambda: runtime.load(model, threads=1, precision="fp12"),
         ):
-            message = _refusal(call)
+            message = refusal(call)
             assert "fp12" in message
             assert all(precision in message for precision in runtime.precisions)
 
@@ -151,14 +151,14 @@ class RuntimeContract:
         _, model, _ = _example("gated")
         broken = model[: int(share * len(model))]
         for precision in runtime.precisions:
-            _refusal(partial(_loaded, runtime, broken, precision))
+            refusal(partial(_loaded, runtime, broken, precision))
 
     def test_refuses_what_is_no_model(self, runtime: Runtime) -> None:
         noise = np.random.default_rng(0).bytes(4096)
         for precision in runtime.precisions:
             for junk in (noise, b"not a model"):
-                _refusal(partial(_loaded, runtime, junk, precision))
-                _refusal(partial(runtime.load, junk, threads=1, precision=precision))
+                refusal(partial(_loaded, runtime, junk, precision))
+                refusal(partial(runtime.load, junk, threads=1, precision=precision))
 
     def test_opens_no_other_file(self, runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A model may name a file that holds its weights; here the file is there, and must not be read."""
@@ -168,36 +168,39 @@ class RuntimeContract:
         monkeypatch.chdir(tmp_path)
         model = (tmp_path / "model.onnx").read_bytes()
         for precision in runtime.precisions:
-            _refusal(partial(_loaded, runtime, model, precision))
+            refusal(partial(_loaded, runtime, model, precision))
 
 
 def _example(name: str, batch: int = 1) -> tuple[nn.Module, bytes, Images]:
-    """A block with random weights, its ONNX model, and images for it."""
     op = _OPS[name]
-    module = build(op).eval()
-    initialize(module, op, torch.Generator().manual_seed(0))
-    rng = np.random.default_rng(1)
-    return (
-        module,
-        to_onnx(expanded(op), weights_of(module)),
-        rng.standard_normal((batch, *op.in_shapes[0]), dtype=np.float32),
-    )
-
-
-def _reference(module: nn.Module, images: Images) -> Images:
-    with torch.inference_mode():
-        return np.asarray(module(torch.from_numpy(images)).numpy())
+    return example(chain(op.in_shapes[0], (("op", op),)), batch)
 
 
 def _loaded(runtime: Runtime, model: bytes, precision: str, threads: int = 1) -> Session:
     return runtime.load(runtime.prepare(model, precision), threads=threads, precision=precision)
 
 
-def _error(result: Images, expected: Images) -> float:
+def example(graph: Graph, batch: int) -> tuple[nn.Module, bytes, Images]:
+    """A network with random weights, its ONNX graph, and images for it."""
+    network = GraphModule(graph).eval()
+    for node in graph:
+        initialize(network.get_submodule(node.place), node.op, torch.Generator().manual_seed(0))
+    images = np.random.default_rng(1).standard_normal((batch, *graph.in_shapes[0]), dtype=np.float32)
+    return network, to_onnx(graph, weights_of(network)), images
+
+
+def reference(network: nn.Module, images: Images) -> Images:
+    """What PyTorch says."""
+    with torch.inference_mode():
+        return np.asarray(network(torch.from_numpy(images)).numpy())
+
+
+def error(result: Images, expected: Images) -> float:
+    """The norm of the difference over that of what was expected."""
     return float(np.linalg.norm(result - expected) / np.linalg.norm(expected))
 
 
-def _refusal(call: Callable[[], object]) -> str:
+def refusal(call: Callable[[], object]) -> str:
     """The message of the ModelError that ``call`` must end in: one line."""
     with pytest.raises(ModelError) as caught:
         call()

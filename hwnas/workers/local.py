@@ -13,8 +13,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from hwnas.errors import DeviceError
-from hwnas.workers.base import Done, Failed, Item
-from hwnas.workers.travel import MOST_DEATHS, carry_out, given_up, packed
+from hwnas.workers.base import MOST_DEATHS, Done, Failed, Item, carry_out, given_up, packed
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _MOST_STILLBORN = 3
@@ -32,7 +31,8 @@ class LocalProcesses:
 
     def __init__(self, count: int) -> None:
         self._count = count
-        self._threads = max(1, _usable_cores() // count)
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self._threads = max(1, cores // count)
         self._idle: list[_Process] = []
         self._stillborn = 0
 
@@ -182,7 +182,3 @@ def _without_ctrl_c() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -13,9 +13,7 @@ from urllib.parse import urlsplit
 
 from hwnas.errors import ConfigError, DeviceError, RuntimeMissingError
 from hwnas.version import __version__
-from hwnas.workers.base import Done, Failed, Item
-from hwnas.workers.here import one_line
-from hwnas.workers.travel import MOST_DEATHS, carry_out, given_up, packed
+from hwnas.workers.base import MOST_DEATHS, Done, Failed, Item, carry_out, given_up, one_line, packed
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray reads it when it is imported
 try:

@@ -22,8 +22,7 @@ from hwnas.errors import InputError, ObjectiveError
 from hwnas.optimize import Budget, Objective, SearchProgress, Store, run_search
 from hwnas.optimize.strategies.random import RandomSearch
 from hwnas.space.registry import get_space
-from hwnas.workers.base import Done, Failed, Workers
-from hwnas.workers.here import attempt
+from hwnas.workers.base import Done, Failed, Workers, attempt
 from tests.optimize.problems import MACRO, exact_values, layer_sum, quality_and_cost, quality_cost_objectives, table
 
 _ROOT = Path(__file__).parents[2]

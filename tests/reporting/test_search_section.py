@@ -127,7 +127,7 @@ def test_what_was_gained_over_random_search(history: list[float], baseline: list
 
 def test_random_search_is_a_second_line_where_there_is_one() -> None:
     history, baseline = np.array([1.0, 2.0, 4.0]), np.array([1.0, 1.0])
-    alone, both = hypervolume_figure(history, None), hypervolume_figure(history, baseline)
+    alone, both = hypervolume_figure(history, np.array([])), hypervolume_figure(history, baseline)
     assert [(t.name, t.showlegend) for t in alone.data] == [("this search", False)]
     assert [(t.name, t.line.dash, list(t.y)) for t in both.data] == [
         ("random search", "dash", [1.0, 1.0]),

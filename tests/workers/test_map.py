@@ -14,8 +14,8 @@ import pytest
 
 from hwnas.errors import InputError
 from hwnas.workers.base import Done, Failed, Workers
-from hwnas.workers.here import Here
 from hwnas.workers.local import LocalProcesses
+from hwnas.workers.registry import Here
 from tests.workers import calls
 
 

@@ -9,9 +9,8 @@ import sys
 import pytest
 
 from hwnas.errors import ConfigError
-from hwnas.workers.here import Here
 from hwnas.workers.local import LocalProcesses
-from hwnas.workers.registry import get_workers
+from hwnas.workers.registry import Here, get_workers
 from tests.workers import calls
 from tests.workers.conftest import ON_RAY
 
