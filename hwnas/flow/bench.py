@@ -24,8 +24,6 @@ from hwnas.runtimes.base import Session
 from hwnas.runtimes.registry import get_runtime
 from hwnas.tables.table import Latency, LatencyTable
 
-_REFERENCES = 8
-
 
 def bench(
     artifacts: Artifact | Path | str | Sequence[Artifact | Path | str],
@@ -164,9 +162,9 @@ def _references(table: LatencyTable, cells: Collection[Cell]) -> dict[Any, tuple
         return {}
     space, runtime = table.get_space(), get_runtime(device.runtime, device.options)
     found: dict[Any, tuple[Session, Images]] = {}
-    for network in table.networks[:_REFERENCES]:
-        model = prepared(network_model(space, network.choices), runtime, device.precision)
+    for choices in table.references:
+        model = prepared(network_model(space, choices), runtime, device.precision)
         if isinstance(model, Model):
             session = runtime.load(model.data, threads=device.threads, precision=device.precision)
-            found[network.choices] = (session, some_images(model.input_chw, device.batch))
+            found[choices] = (session, some_images(model.input_chw, device.batch))
     return found
