@@ -92,7 +92,7 @@ def run_search(
             so_far = course.copy()
             so_far.update(json.dumps(rng.bit_generator.state).encode())
             record.check_course(evaluate.evaluated, so_far.hexdigest()[:16])
-        batch = seen.novel(space.check(proposer.ask(evaluations - evaluate.evaluated)))
+        batch = seen.novel(space.canonical(space.check(proposer.ask(evaluations - evaluate.evaluated))))
         if not len(batch):
             break
         seen.add(batch)

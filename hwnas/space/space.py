@@ -96,6 +96,13 @@ class Space(ABC):
     def in_shape(self) -> Shape:
         """Of an image that goes in."""
 
+    def canonical(self, archs: Archs) -> Archs:
+        """(N, L) archs, those that are the same network made the same vector, so that a search pays for one of them.
+
+        Here each stands for itself: in a chain, skips elsewhere among equal layers leave other weights.
+        """
+        return archs
+
     def encode(self, archs: Archs) -> Encoding:
         """What surrogates see of (N, L) archs."""
         most = int(self.num_choices.max())

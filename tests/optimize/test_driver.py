@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from hwnas.arrays import Archs, Values
 from hwnas.errors import InputError, ObjectiveError
 from hwnas.optimize import Budget, Objective, SearchProgress, Store, run_search
 from hwnas.optimize.strategies.random import RandomSearch
+from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
 from hwnas.workers.base import Done, Failed, Workers, attempt
 from tests.optimize.problems import MACRO, exact_values, layer_sum, quality_and_cost, quality_cost_objectives, table
@@ -96,6 +98,27 @@ class _Counted:
         self.asked.append(archs)
         values: Values = self.fn(archs)
         return values
+
+
+@pytest.mark.parametrize("strategy", ["random", "nsga2"])
+def test_of_archs_that_are_one_network_one_is_evaluated(strategy: str) -> None:
+    class Mirrored(ChainSpace):
+        """The last layer's choices 0 and 1 make no difference."""
+
+        def canonical(self, archs: Archs) -> Archs:
+            return np.where((np.arange(self.num_layers) == self.num_layers - 1) & (archs == 1), 0, archs)
+
+    space = Mirrored(**{each.name: getattr(MACRO, each.name) for each in fields(MACRO)})
+    asked: list[Archs] = []
+
+    def quality(archs: Archs) -> Values:
+        asked.append(archs.copy())
+        return layer_sum(0)(archs)
+
+    found = run_search(space, [Objective("quality", quality, maximize=True)], (), strategy, 60, seed=0)
+    assert len(found.archs) == 60
+    assert 1 not in np.concatenate(asked)[:, -1]
+    assert 1 not in found.archs[:, -1]
 
 
 def test_what_costs_something_is_asked_one_arch_at_a_time_and_once_each() -> None:
