@@ -178,8 +178,7 @@ class Problem:
 
     def weighted(self, values: Values) -> Values:
         """(N,) the one number that counts for strategies with a single objective: the weighted sum, minimised."""
-        total: Values = self.minimised(values) @ [objective.weight for objective in self.objectives]
-        return total
+        return self.minimised(values) @ [objective.weight for objective in self.objectives]
 
     def excess(self, values: Values) -> Values:
         """(N,) by how much (N, K) values are over the budgets: the sum of the relative excesses, 0 within all."""

@@ -72,8 +72,8 @@ class ChainSpace(Space):
         ops = [[op.to_dict() for op in group] for group in ((self.stem,), *self.layers, (self.head,))]
         return SpaceRef(
             source=self.source,
-            resolution=self.stem.h_in,
-            classes=self.head.c_out,
+            resolution=self.resolution,
+            classes=self.classes,
             fingerprint=hashlib.sha256(json.dumps(ops, sort_keys=True).encode()).hexdigest(),
             definition=self.definition,
         )
@@ -85,6 +85,14 @@ class ChainSpace(Space):
     @property
     def in_shape(self) -> Shape:
         return self.stem.in_shapes[0]
+
+    @property
+    def resolution(self) -> int:
+        return self.stem.h_in
+
+    @property
+    def classes(self) -> int:
+        return self.head.c_out
 
     @cached_property
     def distinct_ops(self) -> tuple[Op, ...]:

@@ -59,8 +59,6 @@ class HeadDefinition(Record):
 
 
 class SpaceDefinition(Record):
-    """See the module's docstring."""
-
     name: Annotated[str, Field(min_length=1, max_length=100)]
     resolution: _Size
     classes: _Size
@@ -103,7 +101,6 @@ class SpaceRef(Record):
 
     @property
     def name(self) -> str:
-        """What people call it."""
         return self.definition.name if self.definition else self.source
 
     def __str__(self) -> str:

@@ -14,7 +14,7 @@ _ARCHS_AT_ONCE = 64
 
 
 def descend(space: Space, fn: Callable[[Archs], Values], start: Archs) -> tuple[Archs, float]:
-    """An arch that no single-layer change improves: a layer after the other takes its best choice, until none does.
+    """An arch (L,) that no single-layer change improves, and its value: a layer after the other takes its best choice.
 
     It is the best of all where each layer adds to ``fn`` on its own, which one sweep minimises. Of any other function
     it is a local minimum.
@@ -23,9 +23,6 @@ def descend(space: Space, fn: Callable[[Archs], Values], start: Archs) -> tuple[
         space: whose archs.
         fn: archs (N, L) -> (N,) finite numbers; called once for each layer and sweep.
         start: (L,) the arch to begin at.
-
-    Returns:
-        The arch (L,) and its value.
     """
     arch, value = start.copy(), float(fn(start[None])[0])
     improved = True

@@ -51,14 +51,13 @@ def mutate_one(space: Space, archs: Archs, rng: np.random.Generator) -> Archs:
 
 
 class Seen:
-    """The archs that a strategy has proposed."""
+    """The (N, L) archs that a strategy has proposed."""
 
     def __init__(self, space: Space) -> None:
         self._space = space
         self._order: dict[bytes, None] = {}  # a set that keeps its order, so that walking it is deterministic
 
     def add(self, archs: Archs) -> None:
-        """Remember (N, L) archs."""
         self._order.update(dict.fromkeys(_keys(archs)))
 
     def novel(self, archs: Archs) -> Archs:
