@@ -32,9 +32,8 @@ def choices_figure(search: SearchRecord) -> go.Figure:
     """The shares as a heat map with numbers in it, layers to the right; the winner's choices are outlined."""
     share, labels = 100 * _shares(search), _labels(search)
     layers = search.get_space().num_layers
-    figure = charts.blank(
-        {"title": "layer", "dtick": 1 if layers < 12 else 2, "ticks": "", "showline": False}, charts.rows_axis(labels)
-    )
+    x = {"title": "layer", "dtick": 1 if layers < 12 else 2, "ticks": "", "showline": False}
+    figure = charts.blank(x, charts.rows_axis(labels))
     figure.add_heatmap(
         z=share,
         zmin=0,

@@ -104,9 +104,8 @@ def measured_figure(search: SearchRecord, points: Sequence[MeasuredNetwork]) -> 
         charts.rows_axis(names, range=[len(points) - 0.4, -1.1]),  # the budget's label is on top
     )
     moves = [ms for p in points for ms in (p.predicted_ms, p.measured_ms, None)]
-    charts.line(
-        figure, moves, [row for row in range(len(points)) for _ in range(3)], {"color": charts.GREY, "width": 2}
-    )
+    rows = [row for row in range(len(points)) for _ in range(3)]
+    charts.line(figure, moves, rows, {"color": charts.GREY, "width": 2})
 
     def dots(name: str, at_ms: Mapping[int, float], symbol: str, color: str, **more: object) -> None:
         texts = [_hover_text(search, points[row]) for row in at_ms]

@@ -116,7 +116,5 @@ def _front_table(search: SearchRecord) -> Html:
         for i in order
     ]
     head = ["architecture", *(words(o.name) for o in search.objectives)] + ["multiply-adds"] * (counts is not None)
-    summary = f"All {len(rows)} architectures of the front, as a table"
-    return details(
-        summary, head, rows, marked=order.index(search.winner_index) if search.winner_index in order else None
-    )
+    marked = order.index(search.winner_index) if search.winner_index in order else None
+    return details(f"All {len(rows)} architectures of the front, as a table", head, rows, marked=marked)

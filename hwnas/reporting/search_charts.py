@@ -138,9 +138,8 @@ def _upper_left(x: Values, y: Values, front: Indices) -> list[int]:
 
 def hypervolume_figure(history: Sequence[float], baseline: Sequence[float]) -> go.Figure:
     """Hypervolume of the front after each evaluation, and random search's where that isn't empty."""
-    figure = charts.blank(
-        {"title": "evaluations", "rangemode": "tozero"}, {"title": "hypervolume", "rangemode": "tozero"}
-    )
+    from_0 = {"rangemode": "tozero"}
+    figure = charts.blank({"title": "evaluations", **from_0}, {"title": "hypervolume", **from_0})
     for values, name, line in (
         (baseline, "random search", {"color": charts.GREY, "width": 2, "dash": "dash"}),
         (history, "this search", {"color": charts.BLUE, "width": 2.5}),
