@@ -18,7 +18,7 @@ from torch import nn
 
 from hwnas.artifacts.bundle import load_artifact
 from hwnas.artifacts.formats.base import get_format
-from hwnas.artifacts.formats.tensorrt import read_sidecar
+from hwnas.artifacts.formats.engine_sidecar import read_sidecar
 from hwnas.files import to_json
 from hwnas.nn.model_folder import load_model, save_model
 from hwnas.nn.network import Network

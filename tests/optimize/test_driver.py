@@ -113,7 +113,7 @@ def test_of_archs_that_are_one_network_one_is_evaluated(strategy: str) -> None:
 
     def quality(archs: Archs) -> Values:
         asked.append(archs.copy())
-        return layer_sum(0)(archs)
+        return layer_sum(MACRO, table(MACRO, 0))(archs)
 
     found = run_search(space, [Objective("quality", quality, maximize=True)], (), strategy, 60, seed=0)
     assert len(found.archs) == 60

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import hwnas
-from hwnas.artifacts.formats.tensorrt import Sidecar
+from hwnas.artifacts.formats.engine_sidecar import Sidecar
 from hwnas.errors import InputError
 from hwnas.files import to_json
 from hwnas.record import FileRecord

@@ -14,9 +14,10 @@ import pytest
 import torch
 
 from hwnas.artifacts.export import export_network
-from hwnas.artifacts.formats import tensorrt as format_module
+from hwnas.artifacts.formats import engine_sidecar
 from hwnas.artifacts.formats.base import Files, get_format
-from hwnas.artifacts.formats.tensorrt import TensorRtFormat, read_sidecar, sha256, this_platform
+from hwnas.artifacts.formats.engine_sidecar import read_sidecar, sha256, this_platform
+from hwnas.artifacts.formats.tensorrt import TensorRtFormat
 from hwnas.artifacts.make import make
 from hwnas.artifacts.parity import random_textures
 from hwnas.errors import HwnasError, ModelError, ParityError, RuntimeMissingError
@@ -205,8 +206,8 @@ def test_300_mutated_sidecars_give_a_typed_error_or_load(files: Files) -> None:
 def test_platforms_have_one_name_each(
     system: str, machine: str, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(format_module.sys, "platform", system)
-    monkeypatch.setattr(format_module.platform, "machine", lambda: machine)
+    monkeypatch.setattr(engine_sidecar.sys, "platform", system)
+    monkeypatch.setattr(engine_sidecar.platform, "machine", lambda: machine)
     assert this_platform() == expected
 
 
