@@ -197,15 +197,15 @@ def test_threads_are_put_back(small_yaml: Path, tmp_path: Path) -> None:
 
 
 def _with_nan_at(step_of_fault: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = Batches.load
+    original = Batches.view
 
-    def load(
-        self: Batches, indices: torch.Tensor, epoch: int, step: int, device: torch.device
+    def view(
+        self: Batches, pixels: torch.Tensor, indices: torch.Tensor, epoch: int, step: int, device: torch.device
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        x, labels = original(self, indices, epoch, step, device)
+        x, labels = original(self, pixels, indices, epoch, step, device)
         return x * (math.nan if (epoch, step) == (0, step_of_fault) else 1), labels
 
-    monkeypatch.setattr(Batches, "load", load)
+    monkeypatch.setattr(Batches, "view", view)
 
 
 def test_a_nan_loss_stops_before_it_reaches_the_weights(
