@@ -7,7 +7,9 @@ data-parallel training has its share of the very batch that one process would ha
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Iterator
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -152,6 +154,7 @@ class _Workers:
             self._loader = DataLoader(
                 _Decoder(self._images), batch_size=None, sampler=self._rows, collate_fn=_as_it_is,
                 num_workers=self._count, persistent_workers=True, pin_memory=pin,
+                worker_init_fn=_quiet_when_left,
                 multiprocessing_context="spawn",  # a fork of a process with threads may hang
                 generator=torch.Generator(),  # else it draws from the global one
             )  # fmt: skip
@@ -176,6 +179,17 @@ class _Workers:
         if self._iterator is not None:
             self._iterator._shutdown_workers()  # garbage collection would, but a traceback may hold on to it
         self._loader = self._iterator = None
+
+
+def _quiet_when_left(_: int) -> None:
+    """In a worker: a main process that goes while it takes pixels over, as Ctrl-C makes it, is no traceback's worth."""
+    tell = sys.excepthook
+
+    def tell_others(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if not issubclass(kind, ConnectionError | EOFError):
+            tell(kind, error, trace)
+
+    sys.excepthook = tell_others
 
 
 def _without_handler(loader: DataLoader[Any]) -> Iterator[Any]:
