@@ -113,13 +113,13 @@ def load_weights(module: nn.Module, path: Path, record: ModelRecord | SupernetRe
     error, remedy = (record.ERROR, record.REMEDY) if record else (CheckpointError, "train anew")
     try:
         weights = path.read_bytes()
-        if record and hashlib.sha256(weights).hexdigest() != record.weights_sha256:
-            raise error(f"{path} isn't the file that the .json beside it describes: its hash differs; {remedy}")
         state = load(weights)
     except OSError as problem:
         raise error(f"can't read {path}: {problem.strerror}; {remedy}") from None
     except SafetensorError as problem:
         raise error(f"{path} isn't a safetensors file: {problem}; {remedy}") from None
+    if record and hashlib.sha256(weights).hexdigest() != record.weights_sha256:
+        raise error(f"{path} isn't the file that the .json beside it describes: its hash differs; {remedy}")
     load_strictly(module, state, str(path))
 
 
