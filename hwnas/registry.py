@@ -10,12 +10,25 @@ holds.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, TypeVar
 
 from hwnas.errors import InputError
 
 T = TypeVar("T")
+
+
+@cache
+def import_all(group: str) -> dict[str, str]:
+    """Imports what installed packages add to a group, once; which of it can't be imported, and why."""
+    failed = {}
+    for point in entry_points(group=group):
+        try:
+            point.load()
+        except Exception as error:  # of whatever a package does when it is imported
+            failed[point.name] = f"{type(error).__name__}: {error}".splitlines()[0]
+    return failed
 
 
 class Registry(Generic[T]):
