@@ -90,6 +90,10 @@ def test_a_block_whose_package_is_missing_or_broken(bottlenecks: Process, tmp_pa
     assert said.count("\n") == 1
     assert "unknown op kind 'bottleneck'; known: activation, add" in said
     assert "bottlenecks can't be imported (ModuleNotFoundError: No module named 'nowhere_to_be_found')" in said
+    said = broken.hwnas("space", "show", "bottlenecks", status=2)
+    assert said == (
+        "hwnas: space 'bottlenecks': can't import hwnas_bottleneck:bottlenecks: No module named 'nowhere_to_be_found'\n"
+    )
     shutil.rmtree(site)
     said = broken.hwnas("table", "show", table, status=2)
     assert said.count("\n") == 1
