@@ -10,12 +10,25 @@ holds.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, TypeVar
 
 from hwnas.errors import InputError
 
 T = TypeVar("T")
+
+
+@cache
+def import_all(group: str) -> dict[str, str]:
+    """Imports what installed packages add to a group, once; which of it can't be imported, and why."""
+    failed = {}
+    for point in entry_points(group=group):
+        try:
+            point.load()
+        except Exception as error:  # of whatever a package does when it is imported
+            failed[point.name] = f"{type(error).__name__}: {error}".splitlines()[0]
+    return failed
 
 
 class Registry(Generic[T]):
@@ -46,13 +59,16 @@ class Registry(Generic[T]):
         """What a name stands for.
 
         Raises:
-            InputError: nobody has the name; of the class that the registry was given.
+            InputError: nobody has the name, or its package can't be imported; of the class that the registry was given.
         """
         if name in self._built_in:
             found = self._built_in[name]
             return EntryPoint(name, found, self.group).load() if isinstance(found, str) else found
         for point in entry_points(group=self.group):
             if point.name == name:
-                return point.load()  # type: ignore[no-any-return]
+                try:
+                    return point.load()  # type: ignore[no-any-return]
+                except (ImportError, AttributeError) as error:
+                    raise self._error(f"{self._what} {name!r}: can't import {point.value}: {error}") from error
         known = ", ".join((*self.names(), *filter(None, [self._otherwise])))
         raise self._error(f"no {self._what} {name!r}; known: {known}")

@@ -55,22 +55,25 @@ def show(
     from hwnas.space.registry import get_space
 
     found = get_space(space, resolution, classes)
+    ends = {end: getattr(found, end, None) for end in ("stem", "head")}  # a plug-in's space may be no chain of layers
+    layers = getattr(found, "layers", [decision.labels for decision in found.decisions])
     result = {
         "name": found.name,
         "resolution": found.resolution,
         "classes": found.classes,
-        "layers": [[op.to_dict() for op in choices] for choices in found.layers],
-        "stem": found.stem.to_dict(),
-        "head": found.head.to_dict(),
+        "layers": [[choice if isinstance(choice, str) else choice.to_dict() for choice in row] for row in layers],
+        **{end: op and op.to_dict() for end, op in ends.items()},
         "size": found.size,
         "distinct_ops": len(found.distinct_ops),
         "fingerprint": found.fingerprint,
     }
-    lines = [f"{found.name}: {found.size:,} archs, {len(found.distinct_ops)} distinct ops", f"stem  {found.stem}"]
-    for layer, choices in enumerate(found.layers):
+    lines = [f"{found.name}: {found.size:,} archs, {len(found.distinct_ops)} distinct ops"]
+    stem, head = ([f"{end}  {op}"] if op else [] for end, op in ends.items())
+    lines += stem
+    for layer, choices in enumerate(layers):
         lines.append(f"layer {layer}")
         lines += [f"  {index:>2}  {op}" for index, op in enumerate(choices)]
-    print_result(result, as_json, *lines, f"head  {found.head}")
+    print_result(result, as_json, *lines, *head)
 
 
 @app.command("feasible")

@@ -12,6 +12,7 @@ from functools import cache, cached_property
 from typing import Any, ClassVar, NamedTuple
 
 from hwnas.errors import SpaceError
+from hwnas.registry import import_all
 
 Shape = tuple[int, ...]
 """Of one image's values, without the batch: (C, H, W), or (C,) for a vector."""
@@ -20,6 +21,7 @@ INPUT = "input"
 """What nodes call the value that goes into a graph; graphs of several have ``input``, ``input.1``, …"""
 
 _KINDS: dict[str, type[Op]] = {}
+_TOLD_BY_SHAPES = ("shape", "c_in", "h_in", "w_in", "c_out")
 _FIELD_TYPES: dict[str, tuple[type, ...]] = {
     "int": (int,), "float": (int, float), "bool": (bool,), "str": (str,), "Shape": (list, tuple),
 }  # fmt: skip
@@ -82,7 +84,9 @@ class Op:
 
     @staticmethod
     def of_kind(kind: str) -> type[Op] | None:
-        """The class of that kind, where there is one."""
+        """The class of that kind, where hwnas or an installed package has one."""
+        if kind not in _KINDS:
+            import_all("hwnas.spaces")  # a package's blocks register themselves when its space is imported
         return _KINDS.get(kind)
 
     @staticmethod
@@ -93,9 +97,11 @@ class Op:
             SpaceError: unknown kind, or a field missing, unknown or out of range.
         """
         kind = data.get("kind")
-        cls = _KINDS.get(kind) if isinstance(kind, str) else None
+        cls = Op.of_kind(kind) if isinstance(kind, str) else None
         if cls is None:
-            raise SpaceError(f"unknown op kind {kind!r}; known: {', '.join(sorted(_KINDS))}")
+            broken = [f"{name} can't be imported ({why})" for name, why in import_all("hwnas.spaces").items()]
+            why = "; ".join(("the package that brings it isn't installed here, install it", *broken))
+            raise SpaceError(f"unknown op kind {kind!r}; known: {', '.join(sorted(_KINDS))}; {why}")
         expected = field_types(cls)
         given = {k: v for k, v in data.items() if k != "kind"}
         if missing := sorted(expected.keys() - given.keys()):
@@ -111,12 +117,12 @@ class Op:
     @property
     def label(self) -> str:
         """What it is, without its shapes, as a person reads it."""
-        return self.kind
+        return ", ".join((self.kind, *self._fields()))
 
     @property
     def short(self) -> str:
         """The same in a word or two, as a choice beside others."""
-        return "skip" if self.skips else self.kind
+        return "skip" if self.skips else " ".join((self.kind, *self._fields()))
 
     @property
     def caption(self) -> str:
@@ -128,7 +134,12 @@ class Op:
         return f"{self.kind} {shapes}{self._details()}"
 
     def _details(self) -> str:
-        return ""
+        return "".join(f" {text}" for text in self._fields())
+
+    def _fields(self) -> list[str]:
+        """Those that its shapes don't tell, so that no two ops of a layer read alike."""
+        names = [name for name in field_types(type(self)) if name not in _TOLD_BY_SHAPES]
+        return [f"{name} {getattr(self, name)}" for name in names]
 
 
 def field_types(op: type[Op]) -> dict[str, str]:

@@ -50,8 +50,8 @@ class Network(GraphModule):
             initialize(self.get_submodule(node.place), node.op, generator)
         self.stabilizers = tuple(
             ResolvedStabilizers(layer=layer, place=place, kept=True)
-            for layer, choice in enumerate(choices)
-            if space.layers[layer][choice].skips and (place := f"layers.{layer}") in self.graph
+            for layer in range(space.num_layers)
+            if (place := f"layers.{layer}") in self.graph and self.graph[place].skips
         )
 
     @property

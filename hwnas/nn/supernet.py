@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from hwnas.errors import SpaceError
 from hwnas.graph.graph import Op
 from hwnas.nn.layers import build, initialize, quiet_residuals
 from hwnas.nn.network import choices_of
@@ -23,10 +24,15 @@ class Supernet(nn.Module):
         space: what to hold. In ``space.inheriting()`` every skip is a learnable 1×1 convolution, a stabilizer; in a
             plain space skips are identities.
         seed: of the fresh weights.
+
+    Raises:
+        SpaceError: a plug-in's space that is no chain of layers.
     """
 
     def __init__(self, space: ChainSpace, *, seed: int = 0) -> None:
         super().__init__()
+        if not isinstance(space, ChainSpace):
+            raise SpaceError(f"a supernet takes a chain of layers, which {space.name} isn't; give another space")
         self.space = space
         with torch.device("meta"):  # so that torch's global generator isn't touched
             self.stem = build(space.stem)

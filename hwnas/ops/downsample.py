@@ -25,6 +25,10 @@ class Downsample(Block):
         return f"downsample, stride {self.stride}" if self.stride > 1 else "downsample"
 
     @property
+    def short(self) -> str:
+        return self.kind
+
+    @property
     def caption(self) -> str:
         return self.kind
 

@@ -208,7 +208,7 @@ def _flips(space: ChainSpace, archs: Archs, a_ms: Values, b_ms: Values) -> tuple
 
 def _layers(a: LatencyTable, b: LatencyTable, space: ChainSpace) -> tuple[LayerDiff, ...]:
     found = []
-    for layer, choices in enumerate(space.layers):
+    for layer, choices in enumerate(getattr(space, "layers", ())):  # a plug-in's space may be no chain of layers
         blocks = [op for op in choices if not op.skips]
         if not blocks:
             continue

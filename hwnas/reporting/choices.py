@@ -85,5 +85,5 @@ def _shares(search: SearchRecord) -> Values:
 
 def _labels(search: SearchRecord) -> list[str]:
     """What the choice of each index is called, over all layers."""
-    by_index = zip_longest(*([op.short for op in ops] for ops in search.get_space().layers))
+    by_index = zip_longest(*(decision.labels for decision in search.get_space().decisions))
     return [" or ".join(dict.fromkeys(filter(None, names))) for names in by_index]

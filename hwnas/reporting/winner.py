@@ -64,6 +64,8 @@ def _network(winner: Winner) -> Html:
     for place in ("stem", *(f"layers.{layer}" for layer in range(winner.arch.space.num_layers)), "head"):
         op, ms, number = ops.get(place), winner.predicted_ms.get(place), place.removeprefix("layers.")
         chosen = number != place
+        if not op and not chosen:
+            continue  # a plug-in's space may be no chain with a stem
         title = f"layer {number}: " if chosen else f"{place}: "
         title += f"{op.label}, {' to '.join(_shape(op))}" if op else "skipped"
         if chosen and (note := winner.stabilizers.get(int(number))):

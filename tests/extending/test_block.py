@@ -55,7 +55,9 @@ def test_by_hand() -> None:
     assert (entry_of(op), exit_of(op)) == ("conv1", Exit("conv3", "bn3"))
     again = Op.from_dict(op.to_dict())
     assert again == op
-    assert str(op) == "bottleneck 16x8x8->32x4x4"
+    assert str(op) == "bottleneck 16x8x8->32x4x4 stride 2 groups 4"
+    assert op.label == "bottleneck, stride 2, groups 4"
+    assert Op.short.fget(op) == "bottleneck stride 2 groups 4"  # type: ignore[attr-defined]
 
 
 def test_from_profile_to_report(space: ChainSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
+import hwnas
 from hwnas.arrays import Archs
 from hwnas.graph.count import count, peak_elements
 from hwnas.optimize import Budget, FeasibleRegion, Objective, Problem
 from hwnas.prediction.lowered import LayerMax, madds, params
 from hwnas.space.chain import ChainSpace
-from tests.extending.plugins import blocks, load
+from tests.extending.plugins import blocks, load, register
 
 
 @pytest.fixture(scope="module")
@@ -48,10 +52,15 @@ def test_budgets_are_exact(space: ChainSpace, everything: Archs, share: float) -
     assert len(np.unique(drawn, axis=0)) > 0.9 * min(found.count, 300)
 
 
-def test_the_pages_search_runs(space: ChainSpace, everything: Archs) -> None:
-    names: dict[str, object] = {}
+def test_the_pages_search_runs(
+    space: ChainSpace, everything: Archs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names: dict[str, Any] = {}
     exec(blocks("add-a-space.md")[1], names)
     found = names["found"]
     costs = madds(space)(everything)
     best = everything[costs <= 1e6].sum(axis=1).max()
-    assert found.archs[found.front].sum(axis=1).max() == best  # type: ignore[attr-defined]
+    assert found.archs[found.front].sum(axis=1).max() == best
+    register(monkeypatch, "hwnas.spaces", widths="hwnas_widths:widths")
+    hwnas.report(found.to_record(), output=tmp_path / "report.html")
+    assert ">16</" in (tmp_path / "report.html").read_text("utf-8")  # a choice, by its label

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from hwnas.optimize import STRATEGIES, StrategyFactory
-from hwnas.testing import StrategyContract
-from tests.extending.plugins import load, register
+from hwnas.optimize import STRATEGIES
+from tests.extending.plugins import blocks, load, register
+
+load("add-a-strategy.md", "hwnas_beam")
+_PAGE: dict[str, Any] = {}
+exec(blocks("add-a-strategy.md")[1], _PAGE)
 
 
-class TestBeam(StrategyContract):
+class TestBeam(_PAGE["TestBeam"]):  # type: ignore[misc]
+    """The page's own test file, with fewer evaluations."""
+
     evaluations = 60
-
-    @pytest.fixture
-    def strategy(self) -> StrategyFactory:
-        factory: StrategyFactory = load("add-a-strategy.md", "hwnas_beam").BeamSearch
-        return factory
 
 
 def test_it_is_found_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
