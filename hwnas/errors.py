@@ -6,6 +6,8 @@ An :class:`InputError`: the request can't be carried out as asked (exit status 2
 A message is one line: what is wrong, where, and what to do about it.
 """
 
+from numbers import Integral
+
 
 class HwnasError(Exception):
     """Base of all errors below; ``exit_status`` is what the command line exits with."""
@@ -89,6 +91,17 @@ class ParityError(CheckError):
 
 class TrainingError(CheckError):
     """The loss stopped being a finite number, or another process of the training stopped."""
+
+
+LARGEST = 2**63 - 1
+"""What files, SQLite and seeds of PyTorch hold of an integer."""
+
+
+def whole(name: str, value: int, least: int = 0, most: int = LARGEST) -> int:
+    """An integer that someone gave; an ``InputError`` where it isn't one, or is out of the range."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or not least <= value <= most:
+        raise InputError(f"{name} must be an integer from {least} to {most}, got {value!r:.80}")
+    return int(value)
 
 
 def first_line(error: Exception) -> str:

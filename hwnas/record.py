@@ -42,6 +42,17 @@ else:
         """A record that people also write down in Python, where a wrong value is a ``ConfigError`` of one line."""
 
 
+def difference(begun: Any, now: Any, key: str = "") -> str | None:
+    """Of plain values the first that isn't what it was, such as ``'learner.sampling' (fair, now uniform)``."""
+    if isinstance(begun, list) and isinstance(now, list):
+        begun, now = dict(enumerate(begun)), dict(enumerate(now))
+    if not (isinstance(begun, dict) and isinstance(now, dict)):
+        return None if begun == now else f"{key!r} ({begun!s:.80}, now {now!s:.80})"
+    keys = [*now, *(each for each in begun if each not in now)]
+    inner = (difference(begun.get(k, "nothing"), now.get(k, "nothing"), f"{key}.{k}" if key else str(k)) for k in keys)
+    return next((found for found in inner if found), None)
+
+
 class FileRecord(Record):
     """A whole file, JSON or YAML, with the version of its schema in its first line.
 

@@ -7,11 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
+from hwnas.errors import LARGEST
 from hwnas.files import to_json
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
-SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
-UnusedSeedOption = Annotated[int, typer.Option("--seed", min=0, help="Every verb takes it; this one draws nothing.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, max=LARGEST, help="Seed of everything random.")]
+UnusedSeedOption = Annotated[
+    int, typer.Option("--seed", min=0, max=LARGEST, help="Every verb takes it; this one draws nothing.")
+]
 SpaceArgument = Annotated[str, typer.Argument(help="A name from `hwnas space list`, or a .yaml file.")]
 ResolutionOption = Annotated[int | None, typer.Option("--resolution", help="Input size in pixels.")]
 ClassesOption = Annotated[int | None, typer.Option("--classes", help="Outputs of the classifier.")]

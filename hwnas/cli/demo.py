@@ -53,8 +53,7 @@ def report(
     as_json: JsonOption = False,
 ) -> None:
     """One HTML file, readable offline: the front, the winner, its latency, and how everything was made."""
-    from hwnas.cli.objectives import parse_table
     from hwnas.flow.report import report as write_report
 
-    write_report(run, tables=[parse_table(text) for text in table or []], output=output)
+    write_report(run, tables=table or (), output=output)
     print_result({"report": str(output)}, as_json, f"report: {output}")

@@ -1,4 +1,4 @@
-"""What a search optimises, as a person types it: ``--table``, ``--objective``, ``--limit``, ``--weight``.
+"""What a search optimises, as a person types it: ``--objective``, ``--limit``, ``--weight``.
 
 What isn't of an option's form is a ``BudgetError`` or an ``ObjectiveError``.
 """
@@ -6,24 +6,10 @@ What isn't of an option's form is a ``BudgetError`` or an ``ObjectiveError``.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from hwnas.errors import BudgetError, InputError, ObjectiveError
 from hwnas.flow.feasible import COSTS
-from hwnas.flow.open import BudgetedTable, open_budgeted
 from hwnas.optimize.problem import Budget
-
-
-def parse_table(text: str) -> BudgetedTable:
-    """``table.yaml`` or ``table.yaml:8.5``."""
-    path, colon, budget = text.rpartition(":")
-    if not colon or budget.endswith((".yaml", ".yml")):
-        return open_budgeted([Path(text)])[0]
-    try:
-        budget_ms = float(budget)
-    except ValueError:
-        raise BudgetError(f"the budget in {text!r} must be a number of ms, got {budget!r}") from None
-    return open_budgeted([(Path(path), budget_ms)])[0]
 
 
 def parse_objectives(texts: Sequence[str]) -> tuple[str, ...]:

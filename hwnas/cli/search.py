@@ -70,13 +70,13 @@ def search(
     as_json: JsonOption = False,
 ) -> None:
     """The Pareto front of accuracy, latency and other costs, within budgets."""
-    from hwnas.cli.objectives import parse_limits, parse_objectives, parse_table, parse_weights
+    from hwnas.cli.objectives import parse_limits, parse_objectives, parse_weights
     from hwnas.flow.search import search as search_supernet
 
     with ProgressBars() as progress:
         found = search_supernet(
             supernet, parse_objectives(objective or ["madds"]), parse_limits(limit or []), strategy, evaluations, seed,
-            tables=[parse_table(text) for text in table], output=output, weights=parse_weights(weight or []),
+            tables=table, output=output, weights=parse_weights(weight or []),
             store=store, workers=workers, baseline=baseline, measuring_s=seconds if measure else None, resume=resume,
             progress=progress,
         )  # fmt: skip

@@ -98,11 +98,12 @@ def feasible(
 
     Exact where possible, else with what it lies between. Without budgets it says the same of the whole space.
     """
-    from hwnas.cli.objectives import parse_limits, parse_table
+    from hwnas.cli.objectives import parse_limits
     from hwnas.flow.feasible import feasible as look
     from hwnas.flow.feasible import space_of
+    from hwnas.flow.open import open_budgeted
 
-    tables, limits = [parse_table(text) for text in table], parse_limits(limit or [])
+    tables, limits = open_budgeted(table), parse_limits(limit or [])
     whole = space_of(space, tables, resolution, classes)
     result = look(whole.inheriting() if stabilizers else whole, tables, limits)
     found, count, ends = result.space, result.count, result.ends

@@ -73,16 +73,16 @@ def validate(
     from hwnas.flow.table import validate_table
     from hwnas.tables.table import LatencyTable
 
-    loaded = LatencyTable.load(table)
+    space = LatencyTable.load(table).get_space()
     with ProgressBars() as progress:
-        found = validate_table(loaded, networks=networks, held_out=held_out, seed=seed, plot=plot, progress=progress)
+        found = validate_table(table, networks=networks, held_out=held_out, seed=seed, plot=plot, progress=progress)
     count = len(found.networks)
     coverage = "" if found.coverage_90 is None else f"   inside the 90 % interval {found.coverage_90:.0%}"
     where = "held out of the table's calibration" if held_out else "measured on this machine now"
     print_result(
         asdict(found),
         as_json,
-        f"{count} random networks of {loaded.get_space().name}, {where}; predicted against measured:",
+        f"{count} random networks of {space.name}, {where}; predicted against measured:",
         f"  MAPE {found.mape:.2%}   within 5 % {found.within_5:.0%}   within 10 % {found.within_10:.0%}{coverage}",
         f"  Spearman {_rank(found.spearman)}   Kendall {_rank(found.kendall)}",
         f"  multiply-adds alone: MAPE {found.madds_mape:.2%}, Spearman {_rank(found.madds_spearman)}",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hwnas.cli.console import JsonOption, SeedOption, print_result
+from hwnas.errors import LARGEST
 from hwnas.progress import ProgressBars, say
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ def train(
         Path | None, typer.Option("-o", "--output", help="The run folder; runs/<name of the config> when absent.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
-    seed: Annotated[int | None, typer.Option("--seed", min=0, help="In place of the config's seed.")] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, max=LARGEST, help="In place of the config's seed.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train a supernet, or one network; with torchrun, in several processes."""

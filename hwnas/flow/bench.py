@@ -11,7 +11,7 @@ from hwnas.arrays import Images
 from hwnas.artifacts.bundle import Artifact, load_artifact
 from hwnas.artifacts.cells import TAKE_ONNX, Cell, Loaded, Loader, cells_of
 from hwnas.artifacts.timing import some_images, time_sessions
-from hwnas.errors import ConfigError, RuntimeMissingError, first_line
+from hwnas.errors import ConfigError, RuntimeMissingError, first_line, whole
 from hwnas.flow.open import open_table
 from hwnas.flow.predict import predicted_interval_ms
 from hwnas.profiling.measure import check_threads
@@ -62,6 +62,7 @@ def bench(
         ModelError: an artifact can't be read, or the clock is unusable.
         TableError, MissingOpError: the table can't be read, or isn't of an artifact's space.
     """
+    seed = whole("seed", seed)
     given = [artifacts] if isinstance(artifacts, Artifact | Path | str) else artifacts
     opened = [each if isinstance(each, Artifact) else load_artifact(Path(each)) for each in given]
     beside = open_table(table) if table is not None else None

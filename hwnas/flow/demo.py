@@ -9,6 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
+from hwnas.errors import whole
 from hwnas.files import refuse_existing, write_atomic
 from hwnas.flow.bench import bench
 from hwnas.flow.derive import derive
@@ -68,6 +69,7 @@ def demo(
         BudgetError: the budget makes no sense, or no arch meets it.
         ModelError: the machine can't be measured.
     """
+    seed = whole("seed", seed)
     folder = Path(output) if output is not None else _free_name()
     refuse_existing(folder)
     if budget_ms is not None:

@@ -36,7 +36,7 @@ _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def derive(
-    arch: Arch | Path | str,
+    arch: Arch | Path | str | None,
     run: Run | Supernet | None = None,
     *,
     checkpoint: Path | str | None = None,
@@ -49,7 +49,7 @@ def derive(
 
     Args:
         arch: it, or what a person types for one (see :func:`hwnas.space.arch.parse_arch`). A file of a search's folder
-            tells the search that found it.
+            tells the search that found it. None, as the winner of a search that found none, is refused.
         run: training of a supernet, from which weights are inherited, with BN statistics of the arch's own; or a
             supernet, whose weights are taken as they are.
         checkpoint: official weights of a released arch instead. It holds neither its classes' names, which are indices
@@ -68,6 +68,8 @@ def derive(
         CountError: formula and fvcore disagree on its multiply-adds.
         OutputError: the output exists already or can't be written.
     """
+    if arch is None:
+        raise ArchError("the search found no arch within its budgets, so there is no winner to derive; raise a budget")
     if run is not None and checkpoint is not None:
         raise ConfigError("give a supernet or a checkpoint, not both")
     if output is not None:

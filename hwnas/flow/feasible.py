@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from hwnas.arrays import Archs, Values
 from hwnas.errors import ConfigError, ObjectiveError
-from hwnas.flow.open import BudgetedTable, TableWithBudget, open_budgeted
+from hwnas.flow.open import BudgetedTable, Tables, of_file, open_budgeted
 from hwnas.optimize.feasible import Extreme, FeasibleCount, FeasibleRegion
 from hwnas.optimize.problem import Budget, Objective, Problem
 from hwnas.prediction.latency import LatencyPredictor
@@ -86,7 +86,8 @@ def free_objectives(
             add(name, _OF_ARCHS[name](space, precision), limited.get(name))
             continue
         for index, each in enumerate(tables):
-            predictor = LatencyPredictor(each.table, space, quantile=_OF_TABLES[name])
+            with of_file(each):
+                predictor = LatencyPredictor(each.table, space, quantile=_OF_TABLES[name])
             its_name = name if len(tables) == 1 else f"{name} {each.name}"
             found.predicted[its_name] = (index, _OF_TABLES[name])
             if name == "latency_ms":
@@ -139,9 +140,7 @@ class Feasible:
     interpolated: dict[str, int]
 
 
-def feasible(
-    space: ChainSpace | str | Path, tables: Sequence[TableWithBudget] = (), limits: Sequence[Budget] = ()
-) -> Feasible:
+def feasible(space: ChainSpace | str | Path, tables: Tables = (), limits: Sequence[Budget] = ()) -> Feasible:
     """How many archs are within budgets; exact where possible, else with what it lies between.
 
     Args:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
+from hwnas.errors import BudgetError, TableError
 from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
 from hwnas.tables.table import LatencyTable
@@ -39,7 +42,10 @@ class BudgetedTable:
 
 
 TableWithBudget = BudgetedTable | TableLike | tuple[TableLike, float | None]
-"""A table, alone or with the budget in ms on its device."""
+"""A table, alone or with the budget in ms on its device; in words ``table.yaml`` or ``table.yaml:8.5``."""
+
+Tables = TableWithBudget | Sequence[TableWithBudget]
+"""One such table, or several."""
 
 
 def open_space(space: ChainSpace | str | Path) -> ChainSpace:
@@ -60,19 +66,42 @@ def open_table(table: TableLike) -> LatencyTable:
     return LatencyTable.load(table) if isinstance(table, str | Path) else table
 
 
-def open_budgeted(tables: Sequence[TableWithBudget]) -> list[BudgetedTable]:
+@contextmanager
+def of_file(name: object) -> Iterator[None]:
+    """What is wrong with a table is told with the name of its file."""
+    try:
+        yield
+    except TableError as error:
+        raise type(error)(f"{name}: {error}") from None
+
+
+def open_budgeted(tables: Tables) -> list[BudgetedTable]:
     """Tables and their budgets; those without a file are called ``table``, or ``table-N`` where N tables come first.
 
     Raises:
         TableError: one can't be read.
+        BudgetError: what stands behind a file's colon is no number.
     """
+    kinds = BudgetedTable | LatencyTable | Path | str
+    with_budget = isinstance(tables, tuple) and len(tables) == 2 and not isinstance(tables[1], kinds | tuple)
+    several = [tables] if isinstance(tables, kinds) or with_budget else tables
     found = []
-    for number, each in enumerate(tables):
+    for number, each in enumerate(cast(Sequence[TableWithBudget], several)):
         if isinstance(each, BudgetedTable):
             found.append(each)
             continue
-        table, budget_ms = each if isinstance(each, tuple) else (each, None)
+        table, budget_ms = each if isinstance(each, tuple) else _parsed(each) if isinstance(each, str) else (each, None)
         path = None if isinstance(table, LatencyTable) else Path(table)
         name = path.stem if path else f"table-{number}" if number else "table"
         found.append(BudgetedTable(name, path, open_table(table), budget_ms))
     return found
+
+
+def _parsed(text: str) -> tuple[Path, float | None]:
+    path, colon, budget = text.rpartition(":")
+    if not colon or budget.endswith((".yaml", ".yml")):
+        return Path(text), None
+    try:
+        return Path(path), float(budget)
+    except ValueError:
+        raise BudgetError(f"the budget in {text!r} must be a number of ms, got {budget!r}") from None

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.arrays import Archs, Values
-from hwnas.errors import ArchError
-from hwnas.flow.open import open_table
+from hwnas.errors import ArchError, SpaceError
+from hwnas.flow.open import of_file, open_table
 from hwnas.graph.count import Count
 from hwnas.graph.count import count as count_ops
 from hwnas.graph.graph import Op
@@ -116,15 +116,26 @@ def predict(
         ArchError: an arch isn't one, or they are of different spaces.
         MissingOpError: nothing can be said of an op that isn't in the table.
     """
-    tables = [open_table(one) for one in ([table] if isinstance(table, LatencyTable | Path | str) else table)]
-    merged, own = merge(tables), tables[0].get_space()
+    given = [table] if isinstance(table, LatencyTable | Path | str) else table
     asked = [archs] if isinstance(archs, Arch | str | Path | np.ndarray) else archs
-    found = [_choices(each, tables[0], own, resolution) for each in asked]
+    if not len(given) or not len(asked):
+        raise ArchError(f"a prediction takes a table and an arch or more, got {len(given)} tables, {len(asked)} archs")
+    tables = [open_table(one) for one in given]
+    name = ", ".join("the table" if isinstance(one, LatencyTable) else str(one) for one in given)
+    with of_file(name):
+        merged, own = merge(tables), tables[0].get_space()
+    try:
+        found = [_choices(each, tables[0], own, resolution) for each in asked]
+    except SpaceError as error:
+        if resolution is not None or f"resolution {own.resolution}" not in str(error):
+            raise
+        raise SpaceError(f"{error}; {name} is of {own.source} at {own.resolution} px, give a --resolution") from None
     space = found[0][0]
     if any(other.fingerprint != space.fingerprint for other, _ in found):
         raise ArchError("the archs are of different spaces; predict those of one space at a time")
     choices = np.concatenate([rows for _, rows in found])
-    predictor = LatencyPredictor(merged, space, quantile=quantile)
+    with of_file(name):
+        predictor = LatencyPredictor(merged, space, quantile=quantile)
     precision = merged.device.precision
     return Predictions(
         space=space,

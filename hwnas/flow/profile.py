@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hwnas.errors import whole
 from hwnas.files import refuse_existing, write_atomic
 from hwnas.flow.carry_out import kit_of, profile_at
 from hwnas.flow.open import open_space
@@ -139,6 +140,7 @@ def plan(
         RuntimeMissingError: the runtime isn't known or installed.
         TableError: the space hasn't as many networks.
     """
+    seed = whole("seed", seed)
     found, asked = open_space(space), conditions or Conditions(runtime="onnxruntime")
     runtime = get_runtime(asked.runtime, asked.options)
     in_force = conditions_of(runtime, threads=asked.threads, precision=asked.precision, batch=asked.batch)

@@ -11,7 +11,7 @@ import numpy as np
 
 from hwnas.arrays import Archs, Values
 from hwnas.data.load import Data
-from hwnas.errors import CheckpointError, ConfigError, DataError
+from hwnas.errors import CheckpointError, ConfigError, DataError, whole
 from hwnas.evaluation.accuracy import Evaluator
 from hwnas.evaluation.metrics import Tally
 from hwnas.files import refuse_existing, write_atomic
@@ -65,7 +65,7 @@ def rank(
             archs, a supernet that gives no finite loss, or an output that exists.
         TrainingError: a stand-alone training failed.
     """
-    folders = run_folders(runs)
+    folders, seed = run_folders(runs), whole("seed", seed)
     if (truth is None) == (standalone is None):
         raise ConfigError("give either --truth FILE, or --standalone N to train N archs from scratch")
     if truth is None and archs is not None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from hwnas.artifacts.bundle import Artifact, load_artifact
 from hwnas.errors import ModelError
 from hwnas.files import read_yaml, refuse_existing, write_atomic
-from hwnas.flow.open import BudgetedTable, TableWithBudget, open_budgeted
+from hwnas.flow.open import BudgetedTable, Tables, open_budgeted
 from hwnas.flow.predict import predicted_interval_ms
 from hwnas.graph.count import count
 from hwnas.optimize.problem import Budget
@@ -36,7 +36,7 @@ def report(
     found: SearchRecord | Path | str,
     *,
     artifact: Artifact | Path | str | None = None,
-    tables: Sequence[TableWithBudget] = (),
+    tables: Tables = (),
     output: Path | str,
 ) -> Path:
     """Write the page, readable offline.
@@ -70,6 +70,9 @@ def gather(of: SearchRecord | Path, artifact: Artifact | None = None, others: Se
     if isinstance(of, SearchRecord):
         found, name = of, f"a search of {of.space.name}"
     else:
+        if not of.is_dir():
+            what = "is no folder" if of.exists() else "doesn't exist"
+            raise ModelError(f"{of} {what}; give a folder that hwnas search or hwnas demo made")
         folder, name = of, of.name
         if search_path := _first_there(of / "search.json", of / "search" / "search.json"):
             found = SearchRecord.read(search_path)

@@ -19,11 +19,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, overload
 
-from hwnas.errors import ConfigError, OutputError
+import numpy as np
+
+from hwnas.errors import ConfigError, ObjectiveError, whole
 from hwnas.files import refuse_existing, to_json, write_atomic
 from hwnas.flow.feasible import free_objectives, weighted
 from hwnas.flow.measured_front import measurable, measure_front_of
-from hwnas.flow.open import TableWithBudget, open_budgeted
+from hwnas.flow.open import Tables, open_budgeted
 from hwnas.optimize.driver import run_search
 from hwnas.optimize.feasible import FeasibleRegion
 from hwnas.optimize.problem import Budget, Objective, Problem
@@ -31,6 +33,7 @@ from hwnas.optimize.progress import SearchProgress
 from hwnas.optimize.result import SearchResult, settings_of, unit_of
 from hwnas.optimize.store import Store
 from hwnas.optimize.strategies import STRATEGIES, StrategyFactory
+from hwnas.profiling.timer import Effort
 from hwnas.progress import Progress
 from hwnas.records.search import SearchedSupernet, SearchedTable, SearchRecord, SearchSettings
 from hwnas.records.train import Run, run_folder
@@ -65,7 +68,7 @@ def search(
     evaluations: int = 300,
     seed: int = 0,
     *,
-    tables: Sequence[TableWithBudget],
+    tables: Tables,
     output: Path | str,
     weights: Mapping[str, float] | None = None,
     store: Path | str | None = None,
@@ -85,7 +88,7 @@ def search(
     evaluations: int = 300,
     seed: int = 0,
     *,
-    tables: Sequence[TableWithBudget] = (),
+    tables: Tables = (),
     output: Path | str | None = None,
     weights: Mapping[str, float] | None = None,
     store: Any = None,
@@ -129,26 +132,35 @@ def search(
         TableError, RuntimeMissingError: the front is to be measured, and no table is of this machine.
     """
     if isinstance(of, Space):
+        if wrong := [each for each in objectives if not isinstance(each, Objective)]:
+            raise ObjectiveError(
+                f"the search of a space takes Objectives, got {wrong[0]!r:.80}; Objective('latency_ms', "
+                "LatencyPredictor(table, space), free=True) is one, tables= are for the search of a trained supernet"
+            )
         told = _told_by(progress, "searching", objectives)
         return run_search(
             of, objectives, budgets, strategy, evaluations, seed, store, told, workers=workers, resume=resume
         )
-    if output is None or not tables:
+    devices = open_budgeted(tables)
+    if output is None or not devices:
         raise ConfigError("a search of a supernet takes tables of the devices and an output folder")
+    evaluations, seed = whole("evaluations", evaluations, 1), whole("seed", seed)
     from hwnas.training.trained import SupernetAccuracy  # loads torch
 
-    run, folder, devices = run_folder(of), Path(output), open_budgeted(tables)
+    run, folder = run_folder(of), Path(output)
     if not resume:
         refuse_existing(folder)
-    STRATEGIES.get(strategy)
+    make = STRATEGIES.get(strategy)
     if measuring_s is not None:
+        Effort(at_most_s=measuring_s)
         measurable(devices)
     accuracy = SupernetAccuracy(run)
     space = accuracy.trained.supernet.space
     free = free_objectives(devices, objectives, budgets, space)
     accurate = Objective("accuracy", accuracy, maximize=True)
     problem = Problem(space, weighted([accurate, *free.objectives], weights or {}), tuple(free.budgets))
-    _ = FeasibleRegion(problem).anchor  # before anything is written
+    region = FeasibleRegion(problem)
+    _ = region.anchor, make(problem, region, np.random.default_rng(seed))  # before anything is written
     path = Path(store or run / "evaluations.sqlite")
     asked = settings_of(
         problem, strategy, seed,
@@ -162,8 +174,12 @@ def search(
         ],
         predicted=free.predicted, store=path.absolute(),
     )  # fmt: skip
+    begun = folder / "settings.json"
+    if resume and begun.exists() and (changed := asked.changed(SearchSettings.read(begun))):
+        raise ConfigError(f"{folder} was begun with another {changed}; resume with the same, or search anew")
     with closing(get_workers(workers or "1")) as pool, Store(path, space, accuracy.key) as kept:
-        _open_folder(folder, asked, resume)
+        if not begun.exists():
+            asked.write(begun)
 
         def run_it(strategy: str | StrategyFactory, what: str) -> SearchResult:
             return run_search(
@@ -183,19 +199,6 @@ def search(
         write_atomic(folder / "winner.json", to_json(found.winner.to_dict()))
     found.write(folder / "search.json")
     return found
-
-
-def _open_folder(output: Path, asked: SearchSettings, resume: bool) -> None:
-    path = output / "settings.json"
-    if resume and path.exists():
-        if changed := asked.changed(SearchSettings.read(path)):
-            raise ConfigError(f"{output} was begun with another {changed!r}; resume with the same, or search anew")
-        return
-    try:
-        output.mkdir(parents=True, exist_ok=resume)
-    except OSError as error:
-        raise OutputError(f"can't make {output}: {error.strerror}") from None
-    asked.write(path)
 
 
 def _told_by(

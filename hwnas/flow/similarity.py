@@ -9,7 +9,7 @@ import numpy as np
 
 from hwnas.arrays import Values
 from hwnas.data.load import Data
-from hwnas.errors import CheckpointError
+from hwnas.errors import CheckpointError, whole
 from hwnas.evaluation.similarity import feature_similarity, mean_similarities
 from hwnas.files import refuse_existing, write_atomic
 from hwnas.graph.graph import Op
@@ -48,6 +48,7 @@ def similarity(
         RuntimeMissingError: there is no browser for ``png``.
         OutputError: an output exists already or can't be written.
     """
+    seed, prefixes = whole("seed", seed), whole("prefixes", prefixes, 1)
     for path in (output, png):
         if path:
             refuse_existing(Path(path))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hwnas.errors import ConfigError, TableError
+from hwnas.errors import ConfigError, TableError, whole
 from hwnas.files import refuse_existing, write_atomic
-from hwnas.flow.open import open_table
+from hwnas.flow.open import of_file, open_table
 from hwnas.prediction.calibrate import calibrate_if_enough
 from hwnas.prediction.diff import TableDiff, diff
 from hwnas.prediction.plausible import check_speed, check_unit
@@ -110,10 +110,11 @@ def validate_table(
 
     if plot is not None:
         refuse_existing(Path(plot))
-    loaded = open_table(table)
+    seed, loaded = whole("seed", seed), open_table(table)
     space = loaded.get_space()
     if held_out:
-        found = validate_held_out(loaded, space)
+        with of_file("the table" if isinstance(table, LatencyTable) else table):
+            found = validate_held_out(loaded, space)
     else:
         runtime = get_runtime(loaded.device.runtime, loaded.device.options)
         found = validate(loaded, space, runtime, networks=networks, seed=seed, progress=progress)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hwnas.errors import whole
 from hwnas.progress import Progress
 from hwnas.records.train import TrainRecord
 from hwnas.training.config import TrainConfig, read_config
@@ -36,5 +37,5 @@ def train(
     else:
         name, config = Path(config).stem, read_config(Path(config))
     if seed is not None:
-        config = config.model_copy(update={"seed": seed})
+        config = config.model_copy(update={"seed": whole("seed", seed)})
     return run_training(config, Path(output or Path("runs") / name), resume=resume, progress=progress)

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import nn
 
-from hwnas.errors import CheckpointError
+from hwnas.errors import CheckpointError, whole
 from hwnas.files import write_atomic
 from hwnas.nn.layers import GraphModule, initialize
 from hwnas.records.model import ModelInfo, ModelRecord, ResolvedStabilizers
@@ -45,7 +45,7 @@ class Network(GraphModule):
         self.choices = choices
         self.info = ModelInfo()
         self.to_empty(device="cpu")
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(whole("seed", seed))
         for node in self.graph:
             initialize(self.get_submodule(node.place), node.op, generator)
         self.stabilizers = tuple(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from hwnas.errors import SpaceError
+from hwnas.errors import SpaceError, whole
 from hwnas.graph.graph import Op
 from hwnas.nn.layers import build, initialize, quiet_residuals
 from hwnas.nn.network import choices_of
@@ -39,7 +39,7 @@ class Supernet(nn.Module):
             self.layers = nn.ModuleList(nn.ModuleList(map(self._choice, choices)) for choices in space.layers)
             self.head = build(space.head)
         self.to_empty(device="cpu")
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(whole("seed", seed))
         blocks = [self.stem, *(block for layer in self.layers for block in layer.children()), self.head]
         ops = [space.stem, *(op for choices in space.layers for op in choices), space.head]
         for block, op in zip(blocks, ops, strict=True):

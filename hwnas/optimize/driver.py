@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from hwnas.errors import InputError
+from hwnas.errors import InputError, whole
 from hwnas.optimize.evaluate import Evaluation
 from hwnas.optimize.feasible import FeasibleRegion
 from hwnas.optimize.problem import Budget, Objective, Problem
@@ -68,9 +68,7 @@ def run_search(
             course, as by another version of NumPy.
         OutputError: the store can't be written.
     """
-    for number, value, least in (("evaluations", evaluations, 1), ("seed", seed, 0)):
-        if not isinstance(value, int) or value < least:
-            raise InputError(f"{number} must be an integer of at least {least}, got {value!r}")
+    evaluations, seed = whole("evaluations", evaluations, 1), whole("seed", seed)
     if store is not None and store.space.fingerprint != space.fingerprint:
         raise InputError(f"the store is of the space {store.space.name}, the search of {space.name}")
     if isinstance(strategy, str):

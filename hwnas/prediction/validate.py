@@ -69,7 +69,10 @@ def validate_held_out(table: LatencyTable, space: Space) -> Validation:
         MissingOpError: the table isn't of this space.
     """
     if len(table.held_out) < 5:
-        raise TableError(f"the table holds {len(table.held_out)} networks to validate with, 5 are needed; measure some")
+        raise TableError(
+            f"it holds {len(table.held_out)} networks to validate with, 5 are needed; make a table with more by "
+            "hwnas profile --held-out 20, or leave --held-out out to measure some now"
+        )
     archs = np.array([first.choices for first, _ in table.held_out])
     first_ms, again_ms = (np.array([pair[copy].p50_ms for pair in table.held_out]) for copy in (0, 1))
     return compare(LatencyPredictor(table, space), archs, first_ms, again_ms, drift=None)

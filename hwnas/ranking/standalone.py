@@ -20,12 +20,12 @@ from hwnas.errors import ConfigError, SpaceError
 from hwnas.files import read_json, to_json, write_atomic
 from hwnas.progress import Progress
 from hwnas.ranking.truth import read_truth, write_truth
+from hwnas.record import difference
 from hwnas.space.arch import Arch
 from hwnas.space.chain import ChainSpace
 from hwnas.training.config import TrainConfig
 from hwnas.training.learners.network import NetworkConfig
 from hwnas.training.loop import run_training
-from hwnas.training.run_folder import changed_key
 
 
 def train_standalone(
@@ -92,9 +92,9 @@ def _begin(work: Path, settings: dict[str, Any]) -> None:
     begun = read_json(path, ConfigError)
     if not isinstance(begun, dict):
         raise ConfigError(f"{path} isn't the settings of stand-alone trainings; give another --work folder")
-    if (key := changed_key(begun, settings)) is not None:
+    if changed := difference(begun, settings):
         raise ConfigError(
-            f"{path}: the trainings there were begun with another {key!r}; take the same, or another --work"
+            f"{path}: the trainings there were begun with another {changed}; take the same, or another --work"
         )
 
 

@@ -11,7 +11,7 @@ from pydantic import Field, GetCoreSchemaHandler, NonNegativeFloat, NonNegativeI
 from pydantic_core import CoreSchema, core_schema
 
 from hwnas.arrays import Archs, Values
-from hwnas.record import FileRecord, Record
+from hwnas.record import FileRecord, Record, difference
 from hwnas.space.arch import Arch
 from hwnas.space.chain import ChainSpace
 from hwnas.space.ref import SpaceRef
@@ -225,10 +225,18 @@ class SearchSettings(_Asked):
 
     store: Path | None
 
-    def changed(self, other: SearchSettings) -> str | None:
-        """The first field in which other settings aren't these."""
-        fields = type(self).model_fields
-        return next((name for name in fields if getattr(self, name) != getattr(other, name)), None)
+    def changed(self, begun: SearchSettings) -> str | None:
+        """The first thing in which these aren't the settings that a search was begun with, and what it was."""
+        return difference(begun._content(), self._content())
+
+    def _content(self) -> dict[str, Any]:
+        """What must stay as it was: of the supernet and the tables what they hold, wherever they lie."""
+        plain = self.plain()
+        if self.supernet and self.store:
+            store, run = self.store.resolve(), self.supernet.run.resolve()
+            plain["store"] = f"{store.name} beside the supernet" if store.parent == run else str(store)
+        of_tables = [{"sha256": each.sha256, "budget_ms": each.budget_ms} for each in self.tables]
+        return plain | {"supernet": self.supernet and {"sha256": self.supernet.sha256}, "tables": of_tables}
 
 
 class SearchRecord(_Asked):

@@ -29,13 +29,14 @@ from pydantic import Field, model_validator
 from hwnas.record import Record
 
 Act = Literal["relu", "relu6", "hswish"]
-_Size = Annotated[int, Field(gt=0, le=65536)]
+LARGEST_SIZE = 65536
+Size = Annotated[int, Field(gt=0, le=LARGEST_SIZE)]
 _Stride = Annotated[int, Field(ge=1, le=4)]
 
 
 class StemDefinition(Record):
-    width: _Size
-    c_out: _Size
+    width: Size
+    c_out: Size
     stride: _Stride = 2
     separable: bool = True
     act: Act = "relu6"
@@ -48,20 +49,20 @@ class StemDefinition(Record):
 
 
 class StageDefinition(Record):
-    c_out: _Size
+    c_out: Size
     layers: Annotated[int, Field(ge=1, le=256)]
     stride: _Stride
 
 
 class HeadDefinition(Record):
-    width: _Size
+    width: Size
     act: Act = "relu6"
 
 
 class SpaceDefinition(Record):
     name: Annotated[str, Field(min_length=1, max_length=100)]
-    resolution: _Size
-    classes: _Size
+    resolution: Size
+    classes: Size
     act: Act
     kernels: Annotated[tuple[Annotated[int, Field(ge=1, le=31)], ...], Field(min_length=1)]
     expansions: Annotated[tuple[Annotated[float, Field(gt=0, le=64)], ...], Field(min_length=1)]

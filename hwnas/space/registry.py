@@ -10,7 +10,7 @@ from hwnas.files import read_yaml, validated
 from hwnas.registry import Registry
 from hwnas.space.chain import ChainSpace
 from hwnas.space.macro import macro, narrower_macro
-from hwnas.space.ref import SpaceDefinition, SpaceRef
+from hwnas.space.ref import LARGEST_SIZE, SpaceDefinition, SpaceRef
 from hwnas.space.scarlet import mbconv_space, scarlet_s1, scarlet_s2, scarlet_tiny
 
 SPACES = Registry[Callable[[int | None, int | None], ChainSpace]](
@@ -37,8 +37,8 @@ def get_space(source: str | SpaceRef, resolution: int | None = None, classes: in
             another one now than what was made of it says.
     """
     for name, value in (("resolution", resolution), ("classes", classes)):
-        if value is not None and value <= 0:
-            raise SpaceError(f"{name} must be positive, got {value}")
+        if value is not None and not 0 < value <= LARGEST_SIZE:
+            raise SpaceError(f"{name} must be 1 to {LARGEST_SIZE}, got {value}")
     if isinstance(source, SpaceRef):
         found = made(source.source, source.definition, resolution or source.resolution, classes or source.classes)
         same_size = (found.resolution, found.classes) == (source.resolution, source.classes)

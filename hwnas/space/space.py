@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.arrays import Archs, Values
-from hwnas.errors import ArchError
+from hwnas.errors import ArchError, whole
 from hwnas.graph.graph import Graph, Op, Shape
 from hwnas.space.ref import SpaceRef
 from hwnas.space.transitions import Transitions
@@ -140,8 +140,13 @@ class Space(ABC):
         return prod(len(decision.labels) for decision in self.decisions)
 
     def sample(self, count: int, seed: int | np.random.Generator) -> Archs:
-        """``count`` archs, uniform over the space with replacement: (count, L)."""
-        rng = np.random.default_rng(seed)
+        """``count`` archs, uniform over the space with replacement: (count, L).
+
+        Raises:
+            InputError: a count or a seed that is negative or too large.
+        """
+        rng = np.random.default_rng(seed if isinstance(seed, np.random.Generator) else whole("seed", seed))
+        count = whole("count", count, 0, 10**8)
         return rng.integers(0, self.num_choices, size=(count, self.num_layers), dtype=np.int64)
 
     def check(self, archs: npt.ArrayLike) -> Archs:

@@ -12,14 +12,14 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
-from hwnas.errors import ConfigError
+from hwnas.errors import LARGEST, ConfigError
 from hwnas.files import read_yaml, validated
 from hwnas.record import Settings
 from hwnas.registry import Registry
 from hwnas.training.learners import LEARNERS, Learner, LearnerConfig
 from hwnas.training.tasks import TASKS, Task, TaskConfig
 
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=10**9)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 _Positive = Annotated[float, Field(gt=0)]
@@ -86,7 +86,7 @@ class TrainConfig(Settings):
         default_factory=partial(_section, "task", {})
     )
     epochs: Count = 20
-    batch: Annotated[int, Field(ge=2)] = 32
+    batch: Annotated[int, Field(ge=2, le=10**9)] = 32
     accumulation: Count = 1
     optimizer: Literal["sgd", "adamw"] = "sgd"
     learning_rate: _Positive = 0.2
@@ -100,8 +100,8 @@ class TrainConfig(Settings):
     sync_batchnorm: bool = False
     keep: Literal["last", "best"] = "last"
     tensorboard: bool = False
-    seed: Annotated[int, Field(ge=0)] = 0
-    threads: Count | None = None
+    seed: Annotated[int, Field(ge=0, le=LARGEST)] = 0
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     device: Literal["cpu", "cuda"] = "cpu"
 
     @model_validator(mode="after")

@@ -11,13 +11,13 @@ model/                                 … or one network, as a MODEL folder
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from hwnas.data.load import Data
 from hwnas.errors import ConfigError, DataError
 from hwnas.files import read_yaml, refuse_existing, write_atomic
+from hwnas.record import difference
 from hwnas.records.train import DataRecord
 from hwnas.training.config import TrainConfig
 
@@ -34,18 +34,11 @@ def check_run(run: Path, config: TrainConfig, resume: bool) -> None:
         refuse_existing(run)
     elif path.exists():
         begun = read_yaml(path, ConfigError)
-        if (key := changed_key(begun if isinstance(begun, dict) else {}, config.plain())) is not None:
-            raise ConfigError(f"{path}: the run was begun with another {key!r}; resume with the same, or train anew")
-
-
-def changed_key(begun: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | None:
-    """The first key whose value isn't what it was, such as ``learner.sampling``; None where all are."""
-    for key in [*wanted, *(key for key in begun if key not in wanted)]:
-        before, now = begun.get(key), wanted.get(key)
-        if before != now or (key in begun) != (key in wanted):
-            inner = changed_key(before, now) if isinstance(before, dict) and isinstance(now, dict) else None
-            return f"{key}.{inner}" if inner else key
-    return None
+        begun = begun if isinstance(begun, dict) else {}
+        if (run / "data.json").exists():  # which says what the images were, wherever they lie: see check_data
+            begun |= {"data": config.data}
+        if changed := difference(begun, config.plain()):
+            raise ConfigError(f"{path}: the run was begun with another {changed}; resume with the same, or train anew")
 
 
 def check_data(run: Path, data: Data) -> None:

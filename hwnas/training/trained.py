@@ -24,6 +24,15 @@ from hwnas.space.registry import get_space
 from hwnas.training.config import TrainConfig
 from hwnas.training.tasks import TASKS
 
+_OTHERS = {
+    "search.json": "a search folder",
+    "settings.json": "a search folder",
+    "manifest.json": "an artifact",
+    "model.json": "a model folder",
+    "model": "the run of a network",
+}
+"""What a folder is that holds such a file."""
+
 
 @dataclass(frozen=True)
 class TrainedSupernet:
@@ -84,6 +93,10 @@ def read_supernet_info(run: Path) -> SupernetRecord:
     """
     path = run / "supernet.json"
     if not path.exists():
+        others = (f"is {what}" for name, what in _OTHERS.items() if (run / name).exists())
+        what = next(others, "is a file" if run.is_file() else None if run.exists() else "doesn't exist")
+        if what:
+            raise CheckpointError(f"{run} {what}; give the run folder of a supernet that hwnas train made")
         raise CheckpointError(f"{run} holds no finished supernet; train one there, or finish it with --resume")
     return SupernetRecord.read(path)
 

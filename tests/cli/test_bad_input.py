@@ -11,11 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hwnas.errors import ConfigError
 from hwnas.files import write_atomic
 from hwnas.optimize import Store
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.space.registry import get_space
 from hwnas.tables.table import LatencyTable
+from hwnas.training.config import TrainConfig
+from hwnas.training.run_folder import check_run
 from hwnas.training.trained import SupernetAccuracy
 from tests.cli.conftest import Flow
 from tests.cli.run import Shell
@@ -50,6 +53,14 @@ from tests.cli.run import Shell
         (["profile", "--space", "macro", "--threads", "999", "-o", "x.yaml"], "threads must be 1 to"),
         (["profile", "--space", "macro", "--precision", "fp4", "-o", "x.yaml"], "fp32"),
         (["demo", "--budget-ms", "-1", "-o", "x"], "budget"),
+        (["demo", "--seed", str(2**63), "-o", "x"], "--seed"),
+        (["derive", "scarlet-a", "-o", "x", "--seed", "9" * 23], "--seed"),
+        (["train", "config.yaml", "-o", "x", "--seed", "9" * 23], "--seed"),
+        (["profile", "--space", "macro", "--resolution", "9" * 23, "-o", "x"], "resolution must be 1 to 65536"),
+        (["count", "scarlet-a", "--classes", "9" * 23], "classes must be 1 to 65536"),
+        (["search", "--supernet", "nope", "--table", "nope.yaml", "-o", "x"], "nope"),
+        (["report", "nothing", "-o", "x.html"], "nothing doesn't exist"),
+        (["similarity", "nothing"], "nothing doesn't exist; give the run folder of a supernet"),
     ],
 )
 def test_refused(hwnas: Shell, words: list[str], part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,6 +124,29 @@ def test_damaged_tables(hwnas: Shell, flow: Flow, tmp_path: Path, old: str, new:
     assert "table.yaml" in hwnas.refused("predict", "--table", table, f"{flow.space}:0,0,0,0,0,0")
 
 
+def test_what_is_no_supernet_is_told_what_it_is(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:
+    for given, what in {
+        flow.table: "is a file",
+        flow.search: "is a search folder",
+        flow.artifact: "is an artifact",
+        flow.model: "is a model folder",
+        flow.root / "nope": "doesn't exist",
+    }.items():
+        message = hwnas.refused("search", "--supernet", given, "--table", flow.table, "-o", tmp_path / "search")
+        assert f"{given} {what}; give the run folder of a supernet" in message
+
+
+def test_messages_name_the_table(hwnas: Shell, flow: Flow) -> None:
+    other = "macro:0,0,0,0,0,0,0,0"
+    assert f"{flow.table}: the table (made for" in hwnas.refused("predict", "--table", flow.table, other)
+    assert "--resolution" not in hwnas.refused("predict", "--table", flow.table, "nowhere:1,2")
+    message = hwnas.refused("predict", "--table", flow.table, "scarlet-a")
+    assert f"{flow.table} is of {flow.space} at 16 px, give a --resolution" in message
+    message = hwnas.refused("table", "validate", flow.table, "--held-out")
+    assert f"{flow.table}: it holds 0 networks" in message
+    assert "hwnas profile --held-out 20" in message
+
+
 def test_weights_of_another_arch(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:
     model = tmp_path / "model"
     shutil.copytree(flow.model, model)
@@ -125,11 +159,37 @@ def test_weights_of_another_arch(hwnas: Shell, flow: Flow, tmp_path: Path) -> No
 def test_resuming_with_other_settings(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:
     search = tmp_path / "search"
     shutil.copytree(flow.search, search)
-    words = ["search", "--supernet", flow.supernet, "--table", flow.table, "-o", search, "--resume"]
+    begun = ["search", "--supernet", flow.supernet, "-o", search, "--resume"]
+    words = [*begun, "--table", flow.table]
     assert "seed" in hwnas.refused(*words, "--seed", "5")
-    assert "another 'objectives'" in hwnas.refused(*words, "--objective", "params")
-    assert "another 'objectives'" in hwnas.refused(*words, "--weight", "madds=1")
-    assert "another 'store'" in hwnas.refused(*words, "--store", tmp_path / "own.sqlite")
+    assert "another 'objectives.2.name' (madds, now params)" in hwnas.refused(*words, "--objective", "params")
+    assert "another 'objectives.2.weight' (0.0, now 1.0)" in hwnas.refused(*words, "--weight", "madds=1")
+    assert "another 'store' (evaluations.sqlite beside" in hwnas.refused(*words, "--store", tmp_path / "own.sqlite")
+    assert "another 'tables.0.budget_ms' (None, now 9000.0)" in hwnas.refused(*begun, "--table", f"{flow.table}:9e3")
+    assert not (tmp_path / "own.sqlite").exists()
+
+
+def test_resuming_where_everything_was_moved(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:
+    search, supernet, table = tmp_path / "search", tmp_path / "moved", tmp_path / "renamed.yaml"
+    shutil.copytree(flow.search, search)
+    shutil.copytree(flow.supernet, supernet)
+    shutil.copy(flow.table, table)
+    words = ["search", "--supernet", supernet, "--evaluations", "12", "-o", search, "--resume"]
+    assert hwnas(*words, "--table", table).status == 0
+    table.write_text(table.read_text().replace("cores: ", "cores: 9"))
+    assert "another 'tables.0.sha256'" in hwnas.refused(*words, "--table", table)
+
+
+def test_training_goes_on_where_its_images_were_moved(tmp_path: Path) -> None:
+    config, run = TrainConfig(data="photos"), tmp_path / "run"
+    write_atomic(run / "config.yaml", config.to_yaml())
+    moved = config.model_copy(update={"data": "elsewhere/photos"})
+    with pytest.raises(ConfigError, match=r"another 'data' \(photos, now elsewhere/photos\)"):
+        check_run(run, moved, resume=True)
+    (run / "data.json").touch()  # by its hash other images are told
+    check_run(run, moved, resume=True)
+    with pytest.raises(ConfigError, match=r"another 'epochs' \(20, now 3\)"):
+        check_run(run, config.model_copy(update={"epochs": 3}), resume=True)
 
 
 @pytest.mark.parametrize(

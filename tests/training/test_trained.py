@@ -102,7 +102,7 @@ def test_a_supernet_that_was_trained_anew_is_refused(accuracy: SupernetAccuracy,
     run_training(short("space.yaml", **_SETTINGS), run)
     before = SupernetAccuracy(run, 10, 8)
     shutil.rmtree(run)
-    with pytest.raises(CheckpointError, match="no finished supernet"):
+    with pytest.raises(CheckpointError, match="doesn't exist"):
         before([[0] * 6])
     run_training(short("space.yaml", **_SETTINGS, seed=1), run)
     with pytest.raises(CheckpointError, match="another supernet"):

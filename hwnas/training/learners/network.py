@@ -21,7 +21,8 @@ from hwnas.records.model import ModelInfo
 from hwnas.records.train import TrainRecord
 from hwnas.space.arch import parse_arch
 from hwnas.space.chain import ChainSpace
-from hwnas.training.config import Count, Share, TrainConfig
+from hwnas.space.ref import Size
+from hwnas.training.config import Share, TrainConfig
 from hwnas.training.gradients import Passes, TrainedPath, accumulate
 from hwnas.training.learners import Learner, LearnerConfig, TermLoss
 from hwnas.training.sampling import largest_arch
@@ -41,7 +42,7 @@ class NetworkConfig(LearnerConfig):
 
     kind: Literal["network"] = "network"
     network: str
-    resolution: Count | None = None
+    resolution: Size | None = None
     teacher: Path | None = None
     distillation: Share | None = None
 

@@ -16,6 +16,7 @@ from hwnas.evaluation.accuracy import Evaluator
 from hwnas.nn.supernet import Supernet
 from hwnas.records.train import Facts, TrainRecord
 from hwnas.space.arch import Arch
+from hwnas.space.ref import Size
 from hwnas.space.registry import get_space
 from hwnas.training.config import Count, Share, TrainConfig
 from hwnas.training.gradients import Passes, TrainedPath, accumulate
@@ -45,7 +46,7 @@ class SupernetConfig(LearnerConfig):
 
     kind: Literal["supernet"] = "supernet"
     space: str = "scarlet-tiny"
-    resolution: Count | None = None
+    resolution: Size | None = None
     stabilizers: bool = True
     sampling: str = "strict-fair"
     paths_per_update: Count | None = None

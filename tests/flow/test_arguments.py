@@ -1,0 +1,100 @@
+"""Wrong arguments in Python: one line of the library's own, before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import hwnas
+from hwnas.errors import ArchError, BudgetError, ConfigError, HwnasError, InputError, ObjectiveError
+from hwnas.flow.open import open_budgeted
+from hwnas.flow.table import validate_table
+from hwnas.space.chain import ChainSpace
+from tests.cli.conftest import Flow, flow  # noqa: F401
+
+TINY = hwnas.get_space("scarlet-tiny")
+ARCH = "macro:0,0,0,0,0,0,0,0"
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63, 10**30, 0.5, True])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda seed: hwnas.derive(ARCH, seed=seed, output="out"),
+        lambda seed: hwnas.export("scarlet-a", "onnx-fp32", "out", seed=seed),
+        lambda seed: hwnas.bench([], seed=seed),
+        lambda seed: hwnas.demo("out", seed=seed),
+        lambda seed: hwnas.profile("macro", seed=seed, output="out"),
+        lambda seed: hwnas.rank("run", standalone=10, seed=seed),
+        lambda seed: hwnas.similarity("run", seed=seed),
+        lambda seed: hwnas.search(TINY, [hwnas.Objective("size", np.sum)], seed=seed),
+        lambda seed: hwnas.train(hwnas.TrainConfig(data="digits"), "out", seed=seed),
+        lambda seed: hwnas.TrainConfig(data="digits", seed=seed),
+        lambda seed: hwnas.Supernet(TINY, seed=seed),
+        lambda seed: TINY.sample(1, seed),
+        lambda seed: validate_table("table.yaml", seed=seed),
+    ],
+)
+def test_seeds(call: Callable[[Any], Any], seed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="seed") as error:
+        call(seed)
+    assert "\n" not in str(error.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_largest_seed(small_space: ChainSpace) -> None:
+    assert len(small_space.sample(3, 2**63 - 1)) == 3
+    assert hwnas.Supernet(small_space, seed=2**63 - 1).space is small_space
+
+
+@pytest.mark.parametrize("key", ["epochs", "batch", "threads"])
+def test_counts_of_a_training(key: str) -> None:
+    with pytest.raises(ConfigError, match=key):
+        hwnas.TrainConfig(data="digits", **{key: 10**23})
+
+
+def test_a_refused_search_leaves_nothing(flow: Flow, tmp_path: Path) -> None:  # noqa: F811
+    output, there = tmp_path / "search", sorted(flow.supernet.iterdir())
+    for wrong in (
+        {"evaluations": -3},
+        {"evaluations": 2**63},
+        {"seed": 2**63},
+        {"measuring_s": -1.0},
+        {"measuring_s": float("nan")},
+        {"strategy": "none"},
+    ):
+        with pytest.raises(HwnasError):
+            hwnas.search(flow.supernet, tables=flow.table, output=output, **wrong)  # type: ignore[arg-type]
+        assert not output.exists()
+    assert sorted(flow.supernet.iterdir()) == there
+
+
+def test_a_table_alone_and_as_the_command_line_has_it(flow: Flow) -> None:  # noqa: F811
+    table = hwnas.LatencyTable.load(flow.table)
+    for one in (table, flow.table, str(flow.table)):
+        assert [each.budget_ms for each in open_budgeted(one)] == [None]
+        assert [each.budget_ms for each in open_budgeted((one, np.float32(2)))] == [2]
+        assert [each.budget_ms for each in open_budgeted((one, None))] == [None]
+        assert len(open_budgeted((one, one))) == 2
+    assert [each.budget_ms for each in open_budgeted([f"{flow.table}:0.05", flow.table])] == [0.05, None]
+    assert open_budgeted(f"{flow.table}:3")[0].path == flow.table
+    with pytest.raises(BudgetError, match="must be a number of ms, got 'fast'"):
+        open_budgeted(f"{flow.table}:fast")
+
+
+def test_what_is_missing_or_of_another_kind() -> None:
+    with pytest.raises(ArchError, match="got 1 tables, 0 archs"):
+        hwnas.predict("table.yaml", [])
+    with pytest.raises(ArchError, match="got 0 tables, 1 archs"):
+        hwnas.predict([], [ARCH])
+    with pytest.raises(ObjectiveError, match=r"takes Objectives, got 'madds'.*LatencyPredictor.*tables="):
+        hwnas.search(TINY, tables=["table.yaml"])  # type: ignore[call-overload]
+    with pytest.raises(InputError, match="count must be an integer from 0"):
+        TINY.sample(-1, seed=0)
+    with pytest.raises(ArchError, match="found no arch within its budgets"):
+        hwnas.derive(None, "run")
