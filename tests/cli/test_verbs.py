@@ -284,6 +284,20 @@ def test_fine_tuning_a_derived_network(hwnas: Shell, flow: Flow, tmp_path: Path)
     assert manifest["data"] == "digits"
 
 
-def test_version_and_no_arguments(hwnas: Shell) -> None:
+def test_version(hwnas: Shell) -> None:
     assert hwnas("--version").out == "0.1.0\n"
-    assert hwnas().status == 2
+
+
+@pytest.mark.parametrize("words", [[], ["table"], ["kit"], ["space"], ["artifact"]])
+def test_a_noun_alone_prints_its_help_as_it_is(hwnas: Shell, words: list[str]) -> None:
+    asked = hwnas(*words, "--help")
+    assert hwnas(*words) == asked
+    assert hwnas(*words, "-h") == asked
+    assert (asked.status, asked.err) == (0, "")
+    assert len(asked.out.splitlines()) > 5
+
+
+@pytest.mark.parametrize("words", [["search"], ["search", "--foo"], ["table", "show"], ["table", "shw"], ["--foo"]])
+def test_a_wrong_use_names_the_help_of_its_verb(hwnas: Shell, words: list[str]) -> None:
+    verb = [word for word in words if word not in ("--foo", "shw")]
+    assert hwnas.refused(*words).endswith(f"(see {' '.join(['hwnas', *verb])} --help)")
