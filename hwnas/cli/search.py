@@ -88,7 +88,7 @@ def search(
     names = [each.name for each in found.objectives]
     points = found.measured.points if found.measured else ()
     measured = {(point.index, point.objective): point.measured_ms for point in points}
-    front, lines = [], told(found)
+    front, texts = [], {}
     for number, index in enumerate(found.front):
         choices, numbers = found.archs[index].tolist(), dict(zip(names, found.values[index].tolist(), strict=True))
         its = {name: measured[index, name] for name in names if (index, name) in measured}
@@ -98,7 +98,9 @@ def search(
             for name, value in numbers.items()
         )
         star = "*" if index == found.winner_index else " "
-        lines.append(f"{star} {number:>2}  {shown}  {','.join(map(str, choices))}")
+        texts[index] = f"{star} {number:>2}  {shown}  {','.join(map(str, choices))}"
+    cost = next((column for column, each in enumerate(found.objectives) if not each.maximize), 0)
+    lines = [*told(found), *(texts[index] for index in sorted(texts, key=lambda index: found.values[index, cost]))]
     result = {
         "front": front,
         "winner": list(found.winner.choices) if found.winner else None,

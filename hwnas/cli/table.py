@@ -48,6 +48,7 @@ def show(table: TableArgument, seed: UnusedSeedOption = 0, as_json: JsonOption =
         f"{space.source} at {space.resolution} px, {space.classes} classes" if space else "of no space",
         str(loaded.protocol or loaded.provenance),
         f"a network takes {calibration}" if calibration else "not calibrated",
+        "median of each op's runs ± half the distance from their 10th to their 90th percentile:",
         *(f"{latency.p50_ms:>9.4f} ms ±{latency.spread:>6.1%}  {op}" for op, latency in loaded.ops.items()),
         *([f"networks: {check_networks(loaded)}"] if space and loaded.networks else []),
         *(f"   failed                {op}: {reason}" for op, reason in loaded.failed.items()),
