@@ -91,12 +91,12 @@ def _flat(config: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str,
 
 
 def how_section(steps: tuple[Step, ...]) -> Html:
-    """Each step with the command that makes it again."""
+    """Each step with the command for it."""
     total = seconds(sum(step.seconds for step in steps))
     items = [
         f'<li><h3>{escape(step.name)} <span class="time">{seconds(step.seconds)}</span></h3>'
         f'<pre tabindex="0"><code>{escape(step.command)}</code></pre>{facts(step.facts) if step.facts else ""}</li>'
         for step in steps
     ]
-    explained = lead(f"Every step and the command that repeats it; {total} altogether.")
+    explained = lead(f"Every step with the command for it; {total} altogether.")
     return Html(f'{explained}<ol class="steps">{"".join(items)}</ol>')
