@@ -97,7 +97,9 @@ def first_problem(problem: ValidationError, model: type[BaseModel]) -> str:
     reason = str(first["ctx"]["error"]) if first["type"] == "value_error" else first["msg"]
     given = f", got {first['input']!r:.80}" if first["loc"] and first["type"] != "missing" else ""
     if unknown:
-        known, given = _keys(model, outer), ""
+        known, given = _fields(model), ""
+        for part in outer:  # indices, and keys of mappings, lead to what is in there
+            known = _fields(known[part]) if part in known else known
         near = nearest(key, known)
         reason = f"unknown key {key!r:.80}; " + (f"did you mean {near!r}?" if near else f"known: {', '.join(known)}")
     return f"{field}{': ' if field else ''}{reason}{given}{more}"
@@ -106,15 +108,6 @@ def first_problem(problem: ValidationError, model: type[BaseModel]) -> str:
 def nearest(key: str, known: Collection[str]) -> str | None:
     """The known key that an unknown one may have been meant for."""
     return next(iter(difflib.get_close_matches(key, known, n=1, cutoff=0.5)), None)
-
-
-def _keys(model: type[BaseModel], path: list[str]) -> list[str]:
-    """The keys that may stand at a path into a model; indices, and keys of mappings, lead to what is in there."""
-    fields = _fields(model)
-    for part in path:
-        if part in fields:
-            fields = _fields(fields[part])
-    return list(fields)
 
 
 def _fields(annotation: Any) -> dict[str, Any]:
