@@ -107,7 +107,7 @@ def first_problem(problem: ValidationError, model: type[BaseModel]) -> str:
 
 def nearest(key: str, known: Collection[str]) -> str | None:
     """The known key that an unknown one may have been meant for."""
-    return next(iter(difflib.get_close_matches(key, known, n=1, cutoff=0.5)), None)
+    return next(iter(difflib.get_close_matches(key[:100], known, n=1, cutoff=0.5)), None)
 
 
 def _fields(annotation: Any) -> dict[str, Any]:
