@@ -107,3 +107,12 @@ def whole(name: str, value: int, least: int = 0, most: int = LARGEST) -> int:
 def first_line(error: Exception) -> str:
     """Of an error's text, as far as a message can hold it."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]
+
+
+def counted(count: int, noun: str) -> str:
+    """So many of something, as messages and texts have it: ``1 entry``, ``2 entries``."""
+    if count == 1:
+        return f"1 {noun}"
+    if noun.endswith("y"):
+        return f"{count:,} {noun[:-1]}ies"
+    return f"{count:,} {noun}{'es' if noun.endswith(('s', 'x')) else 's'}"

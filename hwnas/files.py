@@ -6,13 +6,14 @@ table is a ``TableError`` and a wrong space a ``SpaceError``.
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -78,19 +79,44 @@ def validated(model: type[_Model], data: Any, where: Path | str, error: type[Inp
             return model.model_validate_json(json.dumps(data, default=str))
         return model.model_validate(data)
     except ValidationError as problem:
-        raise error(f"{where}: {first_problem(problem)}") from None
+        raise error(f"{where}: {first_problem(problem, model)}") from None
     except (ValueError, TypeError, RecursionError) as problem:  # what JSON can't say: a list that holds itself
         raise error(f"{where}: {problem}") from None
 
 
-def first_problem(problem: ValidationError) -> str:
-    """``field: what is wrong with it``, in one line."""
-    first = problem.errors()[0]
-    field = " ".join(".".join(map(str, first["loc"])).split())  # empty where parts don't fit together
+def first_problem(problem: ValidationError, model: type[BaseModel]) -> str:
+    """``field: what is wrong with it``, in one line; of an unknown key what it may have been meant for."""
+    first, *others = problem.errors()
+    if first["type"] == "missing":  # a misspelt key is missing as well, and what stands in its place says more
+        unknown_keys = (other for other in others if other["type"] == "extra_forbidden")
+        first = next((other for other in unknown_keys if other["loc"][:-1] == first["loc"][:-1]), first)
+    more = f" (and {problem.error_count() - 1} more)" if problem.error_count() > 1 else ""
+    *outer, key = map(str, first["loc"] or ("",))
+    unknown = first["type"] == "extra_forbidden"
+    field = " ".join(".".join(outer if unknown else [*outer, key]).split())  # empty where parts don't fit together
     reason = str(first["ctx"]["error"]) if first["type"] == "value_error" else first["msg"]
     given = f", got {first['input']!r:.80}" if first["loc"] and first["type"] != "missing" else ""
-    more = f" (and {problem.error_count() - 1} more)" if problem.error_count() > 1 else ""
+    if unknown:
+        known, given = _fields(model), ""
+        for part in outer:  # indices, and keys of mappings, lead to what is in there
+            known = _fields(known[part]) if part in known else known
+        near = nearest(key, known)
+        reason = f"unknown key {key!r:.80}; " + (f"did you mean {near!r}?" if near else f"known: {', '.join(known)}")
     return f"{field}{': ' if field else ''}{reason}{given}{more}"
+
+
+def nearest(key: str, known: Collection[str]) -> str | None:
+    """The known key that an unknown one may have been meant for."""
+    return next(iter(difflib.get_close_matches(key[:100], known, n=1, cutoff=0.5)), None)
+
+
+def _fields(annotation: Any) -> dict[str, Any]:
+    """Key -> type, of all models in a type."""
+    parts = get_args(annotation)
+    if not parts and isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        fields = {field.alias or name: field.annotation for name, field in annotation.model_fields.items()}
+        return _fields(fields["root"]) if "root" in fields else fields
+    return {key: inner for part in parts for key, inner in _fields(part).items()}
 
 
 def to_json(data: Any) -> str:

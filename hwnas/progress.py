@@ -48,6 +48,9 @@ class ProgressBars:
         self._tasks: dict[str, TaskID] = {}
         self._paces: dict[str, Pace] = {}
         self._last: dict[str, float] = {}
+        self._ended: set[tuple[str, int]] = (
+            set()
+        )  # of which the last line is said: work may tell of its end more than once
 
     def __enter__(self) -> ProgressBars:
         console = Console(stderr=True)
@@ -74,6 +77,8 @@ class ProgressBars:
         now = time.monotonic()
         pace = self._paces.setdefault(what, Pace(done, now))
         pace.update(done, now)
+        if done < total:
+            self._ended.discard((what, total))  # it began anew
         if self._bars:
             if what not in self._tasks:
                 self._tasks[what] = self._bars.add_task(what, total=total, note=note, pace=pace)
@@ -81,9 +86,13 @@ class ProgressBars:
             if self._picture and self._due(what, now, _SECONDS_BETWEEN_PICTURES):
                 self._picture.update(self._bars)
         elif self._due(what, now, _SECONDS_BETWEEN_LINES) or done >= total:
+            if (what, total) in self._ended:
+                return
             left_s = pace.left_s(total, now)
             left = f"left {rough(left_s)}" if left_s else ""
             say("  ".join(part for part in (f"{what}: {done}/{total}", note, left) if part))
+            if done >= total:
+                self._ended.add((what, total))
 
     def _due(self, what: str, now: float, every_s: float) -> bool:
         due = now - self._last.setdefault(what, now) >= every_s

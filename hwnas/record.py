@@ -36,7 +36,7 @@ else:
             try:
                 return super().__call__(*args, **fields)
             except ValidationError as problem:
-                raise ConfigError(f"{cls.__name__}: {first_problem(problem)}") from None
+                raise ConfigError(f"{cls.__name__}: {first_problem(problem, cls)}") from None
 
     class Settings(Record, metaclass=_OneLine):
         """A record that people also write down in Python, where a wrong value is a ``ConfigError`` of one line."""

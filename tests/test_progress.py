@@ -197,6 +197,13 @@ def test_a_notebook_has_bars_that_are_drawn_again(
     assert capsys.readouterr().err == ""
 
 
+def test_an_end_told_twice_is_one_line_until_it_begins_anew(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = ProgressBars()
+    for done in (100, 100, 100, 1, 100, 100):
+        progress("measuring", done, 100)
+    assert capsys.readouterr().err == "measuring: 100/100\n" * 2
+
+
 def test_bars_that_nobody_opened_are_lines(capsys: pytest.CaptureFixture[str]) -> None:
     ProgressBars()("loading", 3, 3)
     assert capsys.readouterr().err == "loading: 3/3\n"

@@ -15,9 +15,23 @@ import hwnas
         (lambda: hwnas.Conditions(runtime="onnxruntime", threads=0), "Conditions: threads: .* greater than 0, got 0"),
         (lambda: hwnas.TrainConfig(data="digits", epochs=0), "TrainConfig: epochs: .*got 0"),
         (lambda: hwnas.TrainConfig(data="digits", epochs=2, warmup_epochs=3.0), "warmup_epochs .3. must be less"),
-        (lambda: hwnas.SupernetConfig(space="scarlet-tiny", resolutoin=3), "SupernetConfig: resolutoin"),
+        (
+            lambda: hwnas.SupernetConfig(space="scarlet-tiny", resolutoin=3),
+            "SupernetConfig: unknown key 'resolutoin'; did you mean 'resolution'[?]",
+        ),
+        (lambda: hwnas.SupernetConfig(spce="macro"), "SupernetConfig: unknown key 'spce'; did you mean 'space'[?]"),
+        (
+            lambda: hwnas.TrainConfig(data="digits", epoch=1),
+            "TrainConfig: unknown key 'epoch'; did you mean 'epochs'[?]",
+        ),
+        (lambda: hwnas.TrainConfig(data="digits", space="macro"), "unknown key 'space'; it is a key of 'learner'"),
+        (lambda: hwnas.Conditions(runtime="onnxruntime", thread=1), "Conditions: unknown key 'thread'; .*'threads'[?]"),
+        (lambda: hwnas.NetworkConfig(netwrk="m"), "NetworkConfig: unknown key 'netwrk'; did you mean 'network'[?]"),
         (lambda: hwnas.NetworkConfig(), "NetworkConfig: network: Field required"),
-        (lambda: hwnas.TrainConfig(data="digits", learner={"kind": "supernet", "spac": "x"}), "learner.spac"),
+        (
+            lambda: hwnas.TrainConfig(data="digits", learner={"kind": "supernet", "spac": "x"}),
+            "unknown key 'spac' in 'learner'; did you mean 'space'[?]",
+        ),
     ],
 )
 def test_settings_of_ones_own(make: Callable[[], object], part: str) -> None:

@@ -64,7 +64,7 @@ def time_sessions(
 
     def told(share: float, text: str) -> None:
         if progress:
-            progress("measuring", round(100 * share), 100, text)
+            progress("measuring", int(100 * share), 100, text)
 
     for key, (session, images) in sessions.items():
         try:

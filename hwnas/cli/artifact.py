@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hwnas.cli.console import JsonOption, SeedOption, TrustOption, UnusedSeedOption, print_result
+from hwnas.errors import counted
 from hwnas.progress import ProgressBars, say
 
 if TYPE_CHECKING:  # imported when the verb runs: it loads torch
@@ -52,7 +53,7 @@ def export(
 
 
 def _lines(file: ExportedFile) -> list[str]:
-    layers = ", ".join(f"{count} layers {precision}" for precision, count in file.precisions.items())
+    layers = ", ".join(f"{counted(count, 'layer')} {precision}" for precision, count in file.precisions.items())
     line = (
         f"{file.file}: {file.bytes / 1e6:.2f} MB, {layers}; differs from PyTorch by {file.parity.max_relative:.1e}, "
         f"same class on {file.parity.top1_agreement:.1%} of {file.parity.images} {file.parity.inputs}"

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hwnas.cli.console import JsonOption, SeedOption, TrustOption, print_result
+from hwnas.errors import counted
 from hwnas.progress import ProgressBars
 
 if TYPE_CHECKING:  # imported when the verb runs
@@ -96,7 +97,7 @@ def _cells(row: BenchRow) -> Iterator[str]:
 
 
 def _fastest(best: Fastest, rows: Sequence[BenchRow], several: bool) -> str:
-    line = f"fastest with batch {best.batch} on {best.threads} thread{'s' if best.threads > 1 else ''}: "
+    line = f"fastest with batch {best.batch} on {counted(best.threads, 'thread')}: "
     line += f"{_name(best, several)}, {best.p50_ms:.3f} ms"
     if best.as_fast:
         return f"{line}; within the noise of it {', '.join(_name(cell, several) for cell in best.as_fast)}"

@@ -16,6 +16,7 @@ app = typer.Typer(
     name="hwnas",
     help="Finds, proves and ships the fastest accurate model for your device.",
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -64,12 +65,13 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")  # else a process that finds no others prints C++ frames
     try:
-        status = app(standalone_mode=False)
+        status = _run()
     except HwnasError as error:
         status = _fail(str(error), error.exit_status)
     except _UsageError as error:
         message = error.format_message() if hasattr(error, "format_message") else str(error)
-        status = _fail(f"{message} (see hwnas --help)", 2)
+        context = getattr(error, "ctx", None)
+        status = _fail(f"{message} (see {context.command_path if context else 'hwnas'} --help)", 2)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on: no second error at exit
         status = 0
@@ -79,6 +81,16 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         status = _fail("interrupted", 130)
     sys.exit(status or 0)
+
+
+def _run() -> int | None:
+    try:
+        return app(prog_name="hwnas", standalone_mode=False)  # type: ignore[no-any-return]
+    except _UsageError as error:
+        if type(error).__name__ != "NoArgsIsHelpError":  # of click, not exported either
+            raise
+        print(error)  # a noun alone asks for its help, which is the error's message
+        return 0
 
 
 def _fail(message: str, status: int) -> int:

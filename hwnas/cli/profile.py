@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hwnas.cli.console import ClassesOption, JsonOption, ResolutionOption, SeedOption, print_result
-from hwnas.errors import ConfigError, DeviceError
+from hwnas.errors import ConfigError, DeviceError, counted
 from hwnas.files import refuse_existing
 from hwnas.progress import ProgressBars, say
 
@@ -158,7 +158,7 @@ def build(
     print_result(
         result,
         as_json,
-        f"{built.entries} models of {found.name} for {runtime}, {len(built.data) / 1e6:.1f} MB",
+        f"{counted(built.entries, 'model')} of {found.name} for {runtime}, {len(built.data) / 1e6:.1f} MB",
         *([f"{built.failed} of them can't be had in {precision}: recorded as failed"] if built.failed else []),
         f"kit: {output}; on the device, with Python ≥ 3.8, numpy and {runtime}: python {output.name} -o RESULT",
     )
@@ -200,7 +200,7 @@ def summary(table: LatencyTable, output: object) -> tuple[dict[str, Any], list[s
         "unsteadiness_90": protocol.unsteadiness_90,
         "calibration": calibration.plain() if calibration else None,
     }
-    count = f"{len(table.ops)} ops and {len(table.networks) + 2 * len(table.held_out)} networks"
+    count = f"{counted(len(table.ops), 'op')} and {counted(len(table.networks) + 2 * len(table.held_out), 'network')}"
     lines = [f"{count} in {protocol.seconds:.0f} s on {table.device}"]
     lines += [f"could not be run: [{op}]: {reason}" for op, reason in list(table.failed.items())[:5]]
     lines.append(

@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperCommand
 
 from hwnas.cli.console import JsonOption, SeedOption, TablesOption, print_result
+from hwnas.errors import counted
 from hwnas.progress import ProgressBars, say
 
 if TYPE_CHECKING:  # imported when the verb runs
@@ -88,7 +89,7 @@ def search(
     names = [each.name for each in found.objectives]
     points = found.measured.points if found.measured else ()
     measured = {(point.index, point.objective): point.measured_ms for point in points}
-    front, lines = [], told(found)
+    front, texts = [], {}
     for number, index in enumerate(found.front):
         choices, numbers = found.archs[index].tolist(), dict(zip(names, found.values[index].tolist(), strict=True))
         its = {name: measured[index, name] for name in names if (index, name) in measured}
@@ -98,7 +99,9 @@ def search(
             for name, value in numbers.items()
         )
         star = "*" if index == found.winner_index else " "
-        lines.append(f"{star} {number:>2}  {shown}  {','.join(map(str, choices))}")
+        texts[index] = f"{star} {number:>2}  {shown}  {','.join(map(str, choices))}"
+    cost = next((column for column, each in enumerate(found.objectives) if not each.maximize), 0)
+    lines = [*told(found), *(texts[index] for index in sorted(texts, key=lambda index: found.values[index, cost]))]
     result = {
         "front": front,
         "winner": list(found.winner.choices) if found.winner else None,
@@ -109,7 +112,7 @@ def search(
         "reference": list(found.reference),
         "search": str(output),
     }
-    summary = f"{len(front)} archs on the front of {found.evaluations} evaluated: {output}"
+    summary = f"{counted(len(front), 'arch')} on the front of {found.evaluations} evaluated: {output}"
     print_result(result, as_json, *lines, summary)
 
 
@@ -139,7 +142,8 @@ def told(found: SearchRecord) -> list[str]:
         over, budget_ms, moved_ms = sum(not p.within for p in points), points[0].budget_ms, each.budget_as_searched_ms
         error_after = each.error_after or 0.0
         lines += [
-            f"{each.objective}: measured {len(points)} networks in {measured.rounds} rounds on {each.device}",
+            f"{each.objective}: measured {counted(len(points), 'network')} in {counted(measured.rounds, 'round')} "
+            f"on {each.device}",
             f"  the machine's drift since the table was made, {each.drift:.3f} ×, is taken out of measured times",
             f"  predictions were off by {each.error_before:.1%} on average, those of {each.table}, refitted, by "
             f"{error_after:.1%} for networks left out of the fit",
@@ -158,7 +162,7 @@ def told(found: SearchRecord) -> list[str]:
             )
     lines += [f"can't be run: arch {each.index}: {each.reason}" for each in measured.failed[:5]]
     if measured.unmeasured:
-        lines.append(f"{len(measured.unmeasured)} archs of the front weren't measured, and stay as predicted")
+        lines.append(f"{counted(len(measured.unmeasured), 'arch')} of the front not measured, as predicted")
     if not found.front:
         lines.append("no arch that was evaluated is within the budgets once measured: search again with the new table")
     return lines

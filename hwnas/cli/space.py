@@ -16,6 +16,7 @@ from hwnas.cli.console import (
     UnusedSeedOption,
     print_result,
 )
+from hwnas.errors import counted
 from hwnas.progress import say
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def feasible(
     found, count, ends = result.space, result.count, result.ends
     for name, lacking in result.interpolated.items():
         if lacking:
-            say(f"{name} lacks {lacking} ops of {found.name} at {found.resolution} px; they are interpolated")
+            say(f"{name} lacks {counted(lacking, 'op')} of {found.name} at {found.resolution} px: interpolated")
     first = next(iter(ends.values()))
     plain = {
         "space": found.name,
@@ -142,7 +143,7 @@ def feasible(
 
 
 def _told(count: FeasibleCount, size: int) -> str:
-    share = f"{size:,} archs ({100 * count.share:.4g} %)"
+    share = f"{counted(size, 'arch')} ({100 * count.share:.4g} %)"
     if count.exact:
         return f"{count.count:,} of {share}"
     sure = "for certain" if count.confidence == 1 else f"with {100 * count.confidence:g} % confidence"

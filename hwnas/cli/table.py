@@ -10,6 +10,7 @@ import typer
 
 from hwnas.cli.console import JsonOption, SeedOption, UnusedSeedOption, print_result
 from hwnas.cli.profile import summary
+from hwnas.errors import counted
 from hwnas.progress import ProgressBars, say
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def show(table: TableArgument, seed: UnusedSeedOption = 0, as_json: JsonOption =
         f"{space.source} at {space.resolution} px, {space.classes} classes" if space else "of no space",
         str(loaded.protocol or loaded.provenance),
         f"a network takes {calibration}" if calibration else "not calibrated",
+        "median of each op's runs ± half the distance from their 10th to their 90th percentile:",
         *(f"{latency.p50_ms:>9.4f} ms ±{latency.spread:>6.1%}  {op}" for op, latency in loaded.ops.items()),
         *([f"networks: {check_networks(loaded)}"] if space and loaded.networks else []),
         *(f"   failed                {op}: {reason}" for op, reason in loaded.failed.items()),
@@ -108,7 +110,7 @@ def diff(
     from hwnas.flow.table import diff_tables
 
     found = diff_tables(a, b, archs=archs, seed=seed)
-    lines = [f"a: {found.a}", f"b: {found.b}", f"{found.ops.count} ops in common: {_comparison(found.ops)}"]
+    lines = [f"a: {found.a}", f"b: {found.b}", f"{counted(found.ops.count, 'op')} in common: {_comparison(found.ops)}"]
     unlike = [("slower", op) for op in found.slower_on_b] + [("faster", op) for op in found.faster_on_b]
     lines += [
         f"  relatively {how} on b, {op.relative:.2f} ×: {op.op} ({op.a_ms:.3f} ms, {op.b_ms:.3f} ms)"
@@ -158,5 +160,5 @@ def import_(
     else:
         result = {"ops": len(loaded.ops), "table": str(output), "device": loaded.device.plain(),
                   "provenance": loaded.provenance.plain()}  # fmt: skip
-        lines = [f"{len(loaded.ops)} ops; {loaded.provenance}", f"table: {output}"]
+        lines = [f"{counted(len(loaded.ops), 'op')}; {loaded.provenance}", f"table: {output}"]
     print_result(result, as_json, *lines)

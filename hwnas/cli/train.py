@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hwnas.cli.console import JsonOption, SeedOption, print_result
-from hwnas.errors import LARGEST
+from hwnas.errors import LARGEST, counted
 from hwnas.progress import ProgressBars, say
 
 if TYPE_CHECKING:
@@ -60,14 +60,14 @@ def similarity(
             runs, output=output, png=png, images=images, prefixes=prefixes, seed=seed, progress=progress
         )
     if found.images < images:
-        say(f"the validation part has {found.images} images: took all of them")
+        say(f"the validation part has {counted(found.images, 'image')}: took all of them")
     print_result(found.plain(), as_json, *_lines(found), *(f"written: {path}" for path in (output, png) if path))
 
 
 def _lines(found: SimilarityRecord) -> Iterator[str]:
     yield (
-        f"{found.space}: mean cosine similarity of features, {found.images} validation images, "
-        f"{found.prefixes} random prefixes"
+        f"{found.space}: mean cosine similarity of features, {counted(found.images, 'validation image')}, "
+        f"{counted(found.prefixes, 'random prefix')}"
     )
     for run in found.runs:
         yield f"{run.run}, {'with' if run.stabilizers else 'without'} stabilizers"

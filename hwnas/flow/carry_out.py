@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from hwnas.errors import ConfigError, HwnasError, InputError, KitError, OutputError
+from hwnas.errors import ConfigError, HwnasError, InputError, KitError, OutputError, counted
 from hwnas.files import refuse_existing
 from hwnas.flow.table import of_result
 from hwnas.prediction.calibrate import calibrate_if_enough
@@ -204,7 +204,7 @@ def _each(
     if not missing:
         return tables
     outcomes = measure(missing)
-    tell(f"measuring {len(missing)} devices: {', '.join(path.stem for path in missing)}")
+    tell(f"measuring {counted(len(missing), 'device')}: {', '.join(path.stem for path in missing)}")
     for outcome in outcomes:
         path = missing[outcome.index]
         if isinstance(outcome, Failed):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ from hwnas.training.learners.network import NetworkConfig
 from hwnas.training.learners.supernet import SupernetConfig
 
 _BUDGET_SHARE = 0.4
+_CONFIDENCE = 0.01
 
 
 class _Size(NamedTuple):
@@ -81,10 +83,14 @@ def demo(
     steps = _Steps(folder)
     space = get_space("scarlet-tiny", size.resolution, classes=10)
 
-    command = f"hwnas profile --space scarlet-tiny --resolution {size.resolution} --classes 10 -o {table_path}"
-    with steps.step("profile every op on this machine", command) as facts:
+    seeded = ("--seed", seed) if seed else ()
+    words: tuple[object, ...] = (
+        "profile", "--space", "scarlet-tiny", "--resolution", size.resolution, "--classes", 10,
+        "--networks", size.profile_networks, "--confidence", _CONFIDENCE, "--seconds", size.measuring_s, *seeded,
+    )  # fmt: skip
+    with steps.step("profile every op on this machine", *words, "-o", table_path) as facts:
         table = profile(
-            space, networks=size.profile_networks, confidence=0.01, seconds=size.measuring_s, seed=seed,
+            space, networks=size.profile_networks, confidence=_CONFIDENCE, seconds=size.measuring_s, seed=seed,
             output=table_path, progress=progress,
         )  # fmt: skip
         facts |= {"ops": str(len(table.ops)), "device": str(table.device)}
@@ -95,7 +101,7 @@ def demo(
         data="digits", learner=learner, seed=seed, threads=1, epochs=size.epochs, augment="none", held_out=0.2
     )
     write_atomic(config, settings.to_yaml())
-    with steps.step("train the supernet", f"hwnas train {config} -o {supernet}") as facts:
+    with steps.step("train the supernet", "train", config, "-o", supernet) as facts:
         trained = train(settings, supernet, progress=progress)
         accuracies = trained.accuracy.values()
         facts |= {"inherited accuracy of random archs": f"{min(accuracies):.1%} to {max(accuracies):.1%}"}
@@ -103,11 +109,9 @@ def demo(
     if budget_ms is None:
         predicted = LatencyPredictor(table, space.inheriting())(space.sample(2000, seed))
         budget_ms = round(float(sorted(predicted)[int(len(predicted) * _BUDGET_SHARE)]), 3)
-    command = (
-        f"hwnas search --supernet {supernet} --table {table_path}:{budget_ms} --evaluations {size.evaluations} "
-        f"-o {searched}"
-    )
-    with steps.step(f"search under a budget of {budget_ms} ms", command) as facts:
+    words = ("search", "--supernet", supernet, "--table", f"{table_path}:{budget_ms}")
+    words = (*words, "--evaluations", size.evaluations, *seeded, "-o", searched)
+    with steps.step(f"search under a budget of {budget_ms} ms", *words) as facts:
         found = search(
             trained, tables=[(table_path, budget_ms)], evaluations=size.evaluations, seed=seed, output=searched,
             progress=progress,
@@ -115,7 +119,7 @@ def demo(
         facts |= {"evaluated": str(len(found.archs)), "on the front": str(len(found.front))}
 
     winner = searched / "winner.json"
-    with steps.step("derive the winner", f"hwnas derive {winner} --supernet {supernet} -o {model}") as facts:
+    with steps.step("derive the winner", "derive", winner, "--supernet", supernet, "-o", model) as facts:
         derived = derive(winner, supernet, output=model)
         facts |= {name: f"{value:.2%}" for name, value in derived.info.accuracy.items()}
 
@@ -125,16 +129,17 @@ def demo(
         augment="none",
     )  # fmt: skip
     write_atomic(config, settings.to_yaml())
-    with steps.step("fine-tune it", f"hwnas train {config} -o {finetuning}") as facts:
+    with steps.step("fine-tune it", "train", config, "-o", finetuning) as facts:
         tuned = train(settings, finetuning, progress=progress)
         facts |= {name: f"{value:.2%}" for name, value in tuned.accuracy.items()}
 
-    with steps.step("export and check", f"hwnas export {tuned.result} --target onnx-fp32 -o {shipped}") as facts:
+    with steps.step("export and check", "export", tuned.result, "--target", "onnx-fp32", "-o", shipped) as facts:
         artifact = export(tuned, "onnx-fp32", shipped, progress=progress)
         parity = artifact.manifest.files[0].parity
         facts |= {"difference to PyTorch": f"{parity.max_relative:.1e}", "same class": f"{parity.top1_agreement:.1%}"}
 
-    with steps.step("time it beside the table's networks", f"hwnas bench {shipped} --table {table_path}") as facts:
+    words = ("bench", shipped, "--table", table_path, *seeded)
+    with steps.step("time it beside the table's networks", *words) as facts:
         kept, choices = artifact.manifest.space_of_network(), artifact.arch.choices
         by_table_ms, low_ms, high_ms = predicted_interval_ms(table, kept, choices)
         effort = Effort(at_least_s=size.measuring_s, at_most_s=size.measuring_s)
@@ -149,7 +154,7 @@ def demo(
         }
 
     page = folder / "report.html"
-    with steps.step("report", f"hwnas report {folder} -o {page}"):
+    with steps.step("report", "report", folder, "-o", page):
         report(folder, output=page)
     names = [objective.name for objective in found.objectives]
     return DemoRecord(
@@ -178,13 +183,15 @@ class _Steps:
         self._steps: list[Step] = []
 
     @contextmanager
-    def step(self, name: str, command: str) -> Iterator[dict[str, str]]:
+    def step(self, name: str, *words: object) -> Iterator[dict[str, str]]:
         say(f"{len(self._steps) + 1}. {name}")
         facts: dict[str, str] = {}
         begin = time.monotonic()
         yield facts
         seconds = round(time.monotonic() - begin, 1)
-        self._steps.append(Step(name=name, command=command, seconds=seconds, facts=facts))
+        self._steps.append(
+            Step(name=name, command=shlex.join(["hwnas", *map(str, words)]), seconds=seconds, facts=facts)
+        )
         StepsRecord(steps=tuple(self._steps)).write(self._path)
         say(f"   {seconds:.0f} s  {', '.join(f'{key} {value}' for key, value in facts.items())}")
 

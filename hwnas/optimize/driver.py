@@ -82,7 +82,7 @@ def run_search(
         tables = {objective.name: objective.source for objective in objectives if objective.source}
         record = store.begin(name, seed, _settings(problem), tables, resume=resume)
     reporter = Reporter(problem, evaluations, progress)
-    evaluate = Evaluation(problem, record, workers or Here(), reporter.report)
+    evaluate = Evaluation(problem, record, workers or Here(), reporter.evaluated)
     course, seen = hashlib.sha256(), Seen(space)
     archs, values = [np.empty((0, space.num_layers), dtype=np.int64)], [np.empty((0, len(objectives)))]
     while evaluate.evaluated < evaluations:

@@ -54,6 +54,11 @@ class Reporter:
         self._front = within[non_dominated(within, maximize)]
         self._volume = hypervolume(self._front, self._reference, maximize)
 
+    def evaluated(self, evaluations: int, failed: int) -> None:
+        """One arch more; the last is reported when its batch is finished, and what that found is known."""
+        if evaluations < self._total:
+            self.report(evaluations, failed)
+
     def report(self, evaluations: int, failed: int) -> None:
         if self._progress is None:
             return

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hwnas.arrays import Values
-from hwnas.errors import MissingOpError, TableError
+from hwnas.errors import MissingOpError, TableError, counted
 from hwnas.graph.count import cost
 from hwnas.graph.graph import Op, field_types
 from hwnas.ops.mbconv import MBConv
@@ -63,7 +63,7 @@ class KernelModel:
         key = _key(op)
         if key not in self._models:
             raise MissingOpError(
-                f"no model for [{op}]: {self._entries.get(key, 0)} entries of {' '.join(key)}, "
+                f"no model for [{op}]: {counted(self._entries.get(key, 0), 'entry')} of {' '.join(key)}, "
                 f"{MINIMUM_ENTRIES} are needed; profile this op or more of its kind"
             )
         latency_ms, error_90 = self._models[key].predict(*_arrays([op]))

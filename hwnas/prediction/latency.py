@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.arrays import Values
-from hwnas.errors import MissingOpError, TableError
+from hwnas.errors import MissingOpError, TableError, counted
 from hwnas.graph.graph import Op
 from hwnas.prediction.calibrate import ANY, calibration_of, op_class
 from hwnas.prediction.interpolate import Estimate, KernelModel
@@ -128,6 +128,7 @@ def _interpolate(unknown: list[Op], table: LatencyTable, space: Space) -> dict[O
     except MissingOpError as error:
         made_for = f"{table.space.source} at {table.space.resolution} px" if table.space else "no space"
         raise MissingOpError(
-            f"the table (made for {made_for}) lacks {len(unknown)} ops of {space.name} at {space.resolution} px with "
-            f"{space.classes} classes, the first is [{unknown[0]}]; {error}; run hwnas profile for this space"
+            f"the table (made for {made_for}) lacks {counted(len(unknown), 'op')} of {space.name} at "
+            f"{space.resolution} px with {space.classes} classes, the first is [{unknown[0]}]; "
+            f"{error}; run hwnas profile for this space"
         ) from None

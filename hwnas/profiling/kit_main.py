@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hwnas.errors import ConfigError, DeviceError, HwnasError, OutputError, RuntimeMissingError
+from hwnas.errors import ConfigError, DeviceError, HwnasError, OutputError, RuntimeMissingError, counted
 from hwnas.profiling import machine
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def _measure(kit: KitFile, runtime: Runtime, output: Path) -> None:
     journal = FileJournal(kept, kit.sha256, _identity(runtime), begun, go_on)
     _refuse_existing(output)  # the process whose end the journal waited for may have finished the work
     if journal.rounds:
-        _say(f"going on after {journal.rounds} rounds of an earlier process")
+        _say(f"going on after {counted(journal.rounds, 'round')} of an earlier process")
     if "battery_percent" in begun["before"]:
         _say("this device runs on its battery, which may slow it down: plug it in if you can")
     readers = [partial(kit.model, entry) for entry in range(len(kit.content["models"]))]

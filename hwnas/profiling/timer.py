@@ -152,7 +152,8 @@ def measure(
         earlier: rounds of the same calls made before, as by a process that was killed.
         reference: index of the reference; chosen if not given.
         on_round: called with each new round and the reference's index, to keep it.
-        progress: called after each round with the share of the work done and how well the medians are known.
+        progress: called after each round and at the end with the share of the work done and how well the medians are
+            known.
         clock: in nanoseconds.
 
     Raises:
@@ -188,8 +189,10 @@ def measure(
             if progress:
                 by_time = elapsed_s / max(effort.at_most_s, 1e-9)
                 by_confidence = (effort.confidence / known_to) ** 2 if known_to > 0 else 1.0
-                share = min(len(rounds) / effort.rounds, max(by_time, by_confidence), 1.0)
+                share = min(len(rounds) / effort.rounds, max(by_time, by_confidence), 0.99)  # 1 is the end
                 progress(share, f"medians known to ±{known_to:.1%}" if known_to < 10 else "")
+        if progress:
+            progress(1.0, f"medians known to ±{known_to:.1%}")
     finally:
         if collecting:
             gc.enable()

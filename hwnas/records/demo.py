@@ -13,7 +13,7 @@ from hwnas.space.registry import get_space
 
 
 class Step(Record):
-    """One step; ``command`` can be typed again as it stands, ``facts`` are what came out."""
+    """One step; ``command`` can be typed as it stands, ``facts`` are what came out."""
 
     name: str
     command: str

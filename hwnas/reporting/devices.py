@@ -10,13 +10,14 @@ import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
 from hwnas.arrays import Indices
+from hwnas.errors import counted
 from hwnas.optimize.pareto import non_dominated
 from hwnas.prediction.diff import Comparison, compare_latencies
 from hwnas.records.search import SearchRecord
 from hwnas.reporting import charts
 from hwnas.reporting.markup import Html, details, facts, join, lead, side_by_side
 from hwnas.reporting.search_charts import arch_code, axis_title, front_columns, scaled
-from hwnas.reporting.units import are, by_commas, counted, milliseconds, named, percent, shown, words
+from hwnas.reporting.units import are, by_commas, milliseconds, named, percent, shown, words
 from hwnas.reporting.views import Device
 
 _THERE, _BEATEN, _OVER = "on the front there too", "beaten there", "over budget there"

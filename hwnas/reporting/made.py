@@ -8,6 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from hwnas.errors import counted
 from hwnas.records.demo import Step
 from hwnas.records.train import LogLine
 from hwnas.reporting import charts
@@ -26,15 +27,15 @@ def _run(index: int, run: Training) -> Html:
     note, parts, rows = "No epoch was logged.", [], [_logged_numbers(line) for line in run.log]
     if rows:
         names = list(dict.fromkeys(name for row in rows for name in row))
-        text = f"Training of {run.name}: losses and accuracies over {len(rows)} epochs"
+        text = f"Training of {run.name}: losses and accuracies over {counted(len(rows), 'epoch')}"
         figure = training_figure(names, rows)
         parts.append(charts.element(figure, f"chart-training-{index}", height_px=360, description=text))
         cells = [[_logged(name, row[name]) if name in row else "–" for name in names] for row in rows]
-        summary = f"All {len(rows)} epochs, as a table"
+        summary = f"All {counted(len(rows), 'epoch')}, as a table"
         parts.append(details(summary, [*map(words, names)], cells, align="r" * len(names)))
         drawn = [(name, value) for name, value in rows[-1].items() if "loss" in name or "accuracy" in name]
         last = ", ".join(f"{words(name)} {_logged(name, value)}" for name, value in drawn)
-        note = f"{len(rows)} epochs; at the end {last}."
+        note = f"{counted(len(rows), 'epoch')}; at the end {last}."
     if run.config:
         parts.append(details("Configuration", ["setting", "value"], _flat(run.config), align="ll"))
     return card(run.name, note, *parts)
@@ -91,12 +92,12 @@ def _flat(config: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str,
 
 
 def how_section(steps: tuple[Step, ...]) -> Html:
-    """Each step with the command that makes it again."""
+    """Each step with the command for it."""
     total = seconds(sum(step.seconds for step in steps))
     items = [
         f'<li><h3>{escape(step.name)} <span class="time">{seconds(step.seconds)}</span></h3>'
         f'<pre tabindex="0"><code>{escape(step.command)}</code></pre>{facts(step.facts) if step.facts else ""}</li>'
         for step in steps
     ]
-    explained = lead(f"Every step and the command that repeats it; {total} altogether.")
+    explained = lead(f"Every step with the command for it; {total} altogether.")
     return Html(f'{explained}<ol class="steps">{"".join(items)}</ol>')

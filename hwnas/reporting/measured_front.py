@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
+from hwnas.errors import counted
 from hwnas.records.search import MeasuredFront, MeasuredNetwork, MeasuredObjective, SearchRecord
 from hwnas.reporting import charts
 from hwnas.reporting.markup import Html, code, details, facts, join, lead
-from hwnas.reporting.units import are, by_commas, compared, counted, milliseconds, named, percent, words
+from hwnas.reporting.units import are, by_commas, compared, milliseconds, named, percent, words
 
 _ROW_PX, _AROUND_PX = 26, 110
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from hwnas.errors import counted
 from hwnas.reporting.artifact import artifact_section
 from hwnas.reporting.devices import devices_section
 from hwnas.reporting.latency import latency_section
@@ -12,7 +13,7 @@ from hwnas.reporting.markup import Html, code, escape, tile, tiles
 from hwnas.reporting.measured_front import measured_section
 from hwnas.reporting.page import page
 from hwnas.reporting.search import search_section
-from hwnas.reporting.units import bytes_, compared, counted, large, milliseconds, number, percent, span
+from hwnas.reporting.units import bytes_, compared, large, milliseconds, number, percent, span
 from hwnas.reporting.views import Latency, Report
 from hwnas.reporting.winner import winner_section
 

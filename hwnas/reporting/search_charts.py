@@ -12,11 +12,12 @@ import numpy as np
 import plotly.graph_objects as go
 
 from hwnas.arrays import Indices, Values
+from hwnas.errors import counted
 from hwnas.prediction.lowered import madds
 from hwnas.records.search import SearchObjective, SearchRecord
 from hwnas.reporting import charts
 from hwnas.reporting.markup import Html, code
-from hwnas.reporting.units import axis, by_commas, compared, counted, large, named, percent, shown, words
+from hwnas.reporting.units import axis, by_commas, compared, large, named, percent, shown, words
 
 
 def front_columns(search: SearchRecord) -> tuple[int | None, list[int]]:
@@ -82,7 +83,7 @@ def front_figure(search: SearchRecord, gain: int, against: int) -> go.Figure:
 def front_description(search: SearchRecord, gain: int, against: int) -> str:
     """The chart of :func:`front_figure` in words."""
     y, x = search.objectives[gain], search.objectives[against]
-    text = f"{words(y.name).capitalize()} against {words(x.name)} of {len(search.archs):,} networks"
+    text = f"{words(y.name).capitalize()} against {words(x.name)} of {counted(len(search.archs), 'network')}"
     if not search.front:
         return f"{text}; none is on the front"
     cheapest, dearest = (search.values[at(search.front, key=lambda i: search.values[i, against])] for at in (min, max))

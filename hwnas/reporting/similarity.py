@@ -12,6 +12,7 @@ from string import ascii_uppercase
 
 import numpy as np
 
+from hwnas.errors import counted
 from hwnas.records.similarity import LayerSimilarity, RunSimilarity, SimilarityRecord
 from hwnas.reporting.markup import Html, card, details, escape, join, lead, tile, tiles
 from hwnas.reporting.page import page
@@ -195,7 +196,7 @@ def _over(run: RunSimilarity) -> str:
 
 
 def _conditions(found: SimilarityRecord) -> str:
-    return f"{found.space}; {found.images} validation images, {found.prefixes} random prefixes"
+    return f"{found.space}; {counted(found.images, 'validation image')}, {counted(found.prefixes, 'random prefix')}"
 
 
 def _offsets(names: Sequence[str], cell_px: int) -> list[int]:

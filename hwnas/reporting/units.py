@@ -106,11 +106,6 @@ def words(name: str) -> str:
     return f"{known} on {device}" if device else known
 
 
-def counted(count: int, noun: str) -> str:
-    """So many of something."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
 def are(count: int) -> str:
     """The verb behind a count."""
     return "is" if count == 1 else "are"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from pydantic import PositiveInt
 
+from hwnas.errors import counted
 from hwnas.record import Record, Settings, ShortText
 
 
@@ -59,7 +60,7 @@ class Device(Record):
         return next((name for name in names if getattr(self, name) != getattr(other, name)), None)
 
     def __str__(self) -> str:
-        threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
+        threads = counted(self.threads, "thread")
         return (
             f"{self.hardware}, {self.runtime} {self.runtime_version}, {self.precision}, {threads}, batch {self.batch}"
         )

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
+from hwnas.errors import counted
 from hwnas.record import Record, Sha256
 
 Share = Annotated[float, Field(ge=0, le=1e3)]
@@ -65,8 +66,8 @@ class Protocol(Record):
 
     def __str__(self) -> str:
         return (
-            f"{self.rounds} interleaved rounds of {self.runs_per_round} runs in {self.seconds:.0f} s, {self.started}; "
-            f"medians known to ±{self.confidence_95:.1%} (95 %)"
+            f"{counted(self.rounds, 'interleaved round')} of {counted(self.runs_per_round, 'run')} "
+            f"in {self.seconds:.0f} s, {self.started}; medians known to ±{self.confidence_95:.1%} (95 %)"
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -13,7 +12,7 @@ import yaml
 from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
 from hwnas.errors import LARGEST, ConfigError
-from hwnas.files import read_yaml, validated
+from hwnas.files import nearest, read_yaml, validated
 from hwnas.record import Settings
 from hwnas.registry import Registry
 from hwnas.training.learners import LEARNERS, Learner, LearnerConfig
@@ -104,6 +103,13 @@ class TrainConfig(Settings):
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     device: Literal["cpu", "cuda"] = "cpu"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _has_known_keys(cls, data: Any) -> Any:
+        if isinstance(data, dict) and (problem := next(_unknown_keys(data), None)) is not None:
+            raise ValueError(problem)
+        return data
+
     @model_validator(mode="after")
     def _fits_together(self) -> TrainConfig:
         if self.warmup_epochs is not None and self.warmup_epochs >= self.epochs:
@@ -133,8 +139,6 @@ def read_config(path: Path) -> TrainConfig:
     data = read_yaml(path, ConfigError)
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: expected 'key: value' lines such as 'data: digits'")
-    if (problem := next(_unknown_keys(data), None)) is not None:
-        raise ConfigError(f"{path}: {problem}")
     return validated(TrainConfig, data, path, ConfigError)
 
 
@@ -167,7 +171,7 @@ def _hint(key: str, known: list[str]) -> str:
     homes = _homes()
     if key in homes:
         return f"it is a key of {' or '.join(homes[key])}"
-    if near := difflib.get_close_matches(key, homes, n=1, cutoff=0.5):
-        elsewhere = "" if near[0] in known else f", a key of {' or '.join(homes[near[0]])}"
-        return f"did you mean {near[0]!r}{elsewhere}?"
+    if near := nearest(key, homes):
+        elsewhere = "" if near in known else f", a key of {' or '.join(homes[near])}"
+        return f"did you mean {near!r}{elsewhere}?"
     return f"known: {', '.join(known)}"

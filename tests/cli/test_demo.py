@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 from hwnas.artifacts.bundle import load_artifact
 from hwnas.records.demo import StepsRecord
+from tests.cli.guides import parse
 
 
 def test_fast_demo(tmp_path: Path) -> None:
@@ -27,7 +30,10 @@ def test_fast_demo(tmp_path: Path) -> None:
     assert artifact.manifest.files[0].parity.inputs == "images of digits"
     steps = StepsRecord.read(folder / "steps.json").steps
     assert len(steps) == 8
-    assert all(step.command.startswith("hwnas ") for step in steps)
+    for step in steps:
+        parse(shlex.split(step.command))
+    assert "--networks 8 --confidence 0.01 --seconds 4.0 -o 'a demo/table.yaml'" in steps[0].command
+    assert len(re.findall("^measuring: 100/100", result.stderr, re.MULTILINE)) == 2  # profiling, and the bench
     page = (folder / "report.html").read_text("utf-8")
     assert found["arch"] in page
     assert "measuring" in result.stderr  # plain progress lines where there is no terminal

@@ -155,5 +155,5 @@ def test_ops_that_a_table_lacks_are_told(hwnas: Shell, tmp_path: Path) -> None:
     whole, lacking = hwnas(*words, f"{S2}:9"), hwnas(*words, f"{gaps}:9")
     assert (whole.json["interpolated_ops"], whole.err) == ({str(S2): 0}, "")
     assert lacking.json["interpolated_ops"] == {str(gaps): 3}
-    assert "lacks 3 ops of scarlet-s2 at 224 px; they are interpolated" in lacking.err
+    assert "lacks 3 ops of scarlet-s2 at 224 px: interpolated" in lacking.err
     assert lacking.json["share"] == pytest.approx(whole.json["share"], rel=0.1)

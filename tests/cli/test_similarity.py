@@ -89,7 +89,7 @@ def test_text_has_a_line_for_each_layer(hwnas: Shell, runs: Runs) -> None:
     outcome = hwnas("similarity", runs.plain, "--images", 10, "--prefixes", 1)
     assert outcome.status == 0
     lines = outcome.out.splitlines()
-    assert lines[0] == "small: mean cosine similarity of features, 10 validation images, 1 random prefixes"
+    assert lines[0] == "small: mean cosine similarity of features, 10 validation images, 1 random prefix"
     assert lines[1] == f"{runs.plain}, without stabilizers"
     assert [line.split()[0] for line in lines[3:10]] == ["0", "1", "2", "3", "4", "5", "mean"]
     assert lines[10:] == ["  The means are of the layers with a skip."]

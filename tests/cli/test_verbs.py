@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,9 @@ def test_profile_made_a_table_that_show_prints(hwnas: Shell, flow: Flow) -> None
     shown = hwnas("table", "show", flow.table, "--json").json
     assert len(shown["ops"]) == len(table.ops)
     assert shown["calibration"]["networks"] == len(table.networks)
-    assert str(table.device) in hwnas("table", "show", flow.table).out
+    text = hwnas("table", "show", flow.table).out
+    assert str(table.device) in text
+    assert text.index("90th percentile:") < text.index(f"±{next(iter(table.ops.values())).spread:>6.1%}")
 
 
 def test_predict(hwnas: Shell, flow: Flow) -> None:
@@ -92,6 +95,17 @@ def test_search_never_leaves_the_budget(hwnas: Shell, flow: Flow, tmp_path: Path
         assert predictor(point["choices"])[0] == pytest.approx(point["latency_ms"], rel=1e-12)
     everything = json.loads((tmp_path / "search" / "search.json").read_text())
     assert max(values[1] for values in everything["values"]) <= budget_ms
+
+
+def test_a_front_is_printed_by_latency_with_its_numbers_in_the_file(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:
+    words = ("search", "--supernet", flow.supernet, "--table", flow.table, "--evaluations", "20")
+    lines = hwnas(*words, "-o", tmp_path / "search").out.splitlines()[:-1]
+    rows = [re.fullmatch(r"[* ] +(\d+)  accuracy .*  latency_ms (\S+)  madds .*  (\S+)", line) for line in lines]
+    found = [(int(row[1]), float(row[2].replace(",", "")), row[3]) for row in rows if row]
+    assert len(found) == len(lines) > 2
+    assert [latency_ms for _, latency_ms, _ in found] == sorted(latency_ms for _, latency_ms, _ in found)
+    points = json.loads((tmp_path / "search" / "front.json").read_text())["points"]
+    assert [choices for _, _, choices in found] == [",".join(map(str, points[n]["choices"])) for n, _, _ in found]
 
 
 def test_a_search_keeps_to_limits_of_size_and_memory(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:
@@ -284,6 +298,20 @@ def test_fine_tuning_a_derived_network(hwnas: Shell, flow: Flow, tmp_path: Path)
     assert manifest["data"] == "digits"
 
 
-def test_version_and_no_arguments(hwnas: Shell) -> None:
+def test_version(hwnas: Shell) -> None:
     assert hwnas("--version").out == "0.1.0\n"
-    assert hwnas().status == 2
+
+
+@pytest.mark.parametrize("words", [[], ["table"], ["kit"], ["space"], ["artifact"]])
+def test_a_noun_alone_prints_its_help_as_it_is(hwnas: Shell, words: list[str]) -> None:
+    asked = hwnas(*words, "--help")
+    assert hwnas(*words) == asked
+    assert hwnas(*words, "-h") == asked
+    assert (asked.status, asked.err) == (0, "")
+    assert len(asked.out.splitlines()) > 5
+
+
+@pytest.mark.parametrize("words", [["search"], ["search", "--foo"], ["table", "show"], ["table", "shw"], ["--foo"]])
+def test_a_wrong_use_names_the_help_of_its_verb(hwnas: Shell, words: list[str]) -> None:
+    verb = [word for word in words if word not in ("--foo", "shw")]
+    assert hwnas.refused(*words).endswith(f"(see {' '.join(['hwnas', *verb])} --help)")

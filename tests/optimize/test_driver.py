@@ -140,8 +140,8 @@ def test_when_all_objectives_are_free_archs_are_counted() -> None:
 def test_progress() -> None:
     reports: list[SearchProgress] = []
     result = run_search(MACRO, quality_cost_objectives(0), evaluations=90, progress=reports.append)
-    archs = list(range(1, 91))
-    assert [report.evaluations for report in reports] == sorted([*archs, 20, 40, 60, 80, 90])
+    archs = list(range(1, 90))
+    assert [report.evaluations for report in reports] == sorted([*archs, 20, 40, 60, 80, 90])  # the last once
     assert {(report.total, report.failed) for report in reports} == {(90, 0)}
     assert reports[19].reference is reports[19].best is None  # of the first batch nothing is known until it is finished
     volumes = [report.hypervolume for report in reports]

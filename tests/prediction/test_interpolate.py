@@ -132,7 +132,7 @@ def test_only_the_own_kind_and_activation_answer() -> None:
     model = KernelModel({op: roofline_ms(op) for op in ops} | {SPACE.distinct_ops[0]: 1.0})
     with pytest.raises(MissingOpError, match=r"no model for \[mbconv .*: 0 entries of mbconv relu6, 2 are needed"):
         model.predict_ms(replace(ops[0], act="relu6"))
-    with pytest.raises(MissingOpError, match="1 entries of stem relu6, 2 are needed; profile"):
+    with pytest.raises(MissingOpError, match="1 entry of stem relu6, 2 are needed; profile"):
         model.predict_ms(SPACE.distinct_ops[0])
     with pytest.raises(MissingOpError, match="0 entries of downsample"):
         model.predict_ms(Downsample(c_in=8, h_in=8, w_in=8, c_out=16, stride=2))

@@ -139,6 +139,14 @@ def test_too_noisy_for_the_confidence_ends_with_the_budget_and_tells_what_was_re
     assert 2.0 <= machine.now_ns / 1e9 < 2.2
 
 
+def test_the_end_is_told_once_and_what_it_found() -> None:
+    told: list[tuple[float, str]] = []
+    noisy = quick(confidence=0.001, at_most_s=2.0)
+    found = run(Machine(noise=0.2), [1.0, 5.0], noisy, progress=lambda *at: told.append(at))
+    assert [at for at in told if at[0] >= 1] == [(1.0, f"medians known to ±{found.confidence_95:.1%}")] == told[-1:]
+    assert len(told) == found.rounds + 1
+
+
 def test_the_confidence_interval_holds_the_true_median_as_often_as_it_says() -> None:
     """95 % intervals of 300 measurings with 20 % noise: between 88 % and 99 % hold the truth."""
     inside = 0

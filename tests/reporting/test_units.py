@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from hwnas.errors import counted
 from hwnas.reporting.units import bytes_, large, milliseconds, number, percent, seconds, shown, words
 
 
@@ -42,3 +43,18 @@ from hwnas.reporting.units import bytes_, large, milliseconds, number, percent, 
 )
 def test_reads_as(text: str, expected: str) -> None:
     assert text.replace("\N{NO-BREAK SPACE}", " ") == expected
+
+
+@pytest.mark.parametrize(
+    ("count", "noun", "expected"),
+    [
+        (1, "entry", "1 entry"),
+        (2, "entry", "2 entries"),
+        (0, "random prefix", "0 random prefixes"),
+        (3, "arch", "3 archs"),
+        (2, "class", "2 classes"),
+        (1234, "op", "1,234 ops"),
+    ],
+)
+def test_a_count_and_its_noun(count: int, noun: str, expected: str) -> None:
+    assert counted(count, noun) == expected

@@ -203,7 +203,7 @@ def test_device_measuring_and_calibration_are_in_words(html: str, table: Latency
     text = Page(html).text
     assert str(table.device) in text
     assert "Between the dotted lines the table expects nine of ten networks." in text
-    assert "1 interleaved rounds of 10 runs" in text
+    assert "1 interleaved round of 10 runs" in text
     assert "medians known to ±1.0% (95 %)" in text
     assert "1.100 × the sum of its ops +0.0020 ms per op -0.030 ms, ±8.0% (90 %), by 12 networks" in text
 

@@ -33,7 +33,12 @@ def test_resolution_and_classes_can_be_changed(small_yaml: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"kernel": [3]}, "kernel: Extra inputs"),
+        ({"kernel": [3]}, "unknown key 'kernel'; did you mean 'kernels'[?]"),
+        (
+            {"stages": [{"c_out": 8, "layers": 1, "strid": 1}]},
+            r"stages\.0: unknown key 'strid'; did you mean 'stride'[?]",
+        ),
+        ({"zzz": 1}, "unknown key 'zzz'; known: name, "),
         ({"kernels": []}, "kernels"),
         ({"kernels": [4]}, "kernels.*odd"),
         ({"kernels": [3, 3]}, "twice"),

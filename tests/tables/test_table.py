@@ -73,7 +73,7 @@ def _drop(key: str) -> Any:
         (_set("ops.3.p50_ms", "1.0"), r"ops\.3\.p50_ms"),
         (_set("ops.3.p50_ms", True), r"ops\.3\.p50_ms"),
         (_set("ops.3.p50_ms", 99.0), r"ops\.3.*p10 ≤ p50 ≤ p90"),
-        (_set("ops.3.p50", 1.0), r"ops\.3\.p50:"),
+        (_set("ops.3.p50", 1.0), r"ops\.3: unknown key .p50.; did you mean .p50_ms"),
         (_set("ops.3.count", 0), r"ops\.3\.count"),
         (_set("ops.3.op.kernel", -3), r"ops\.3\.op"),
         (_set("ops.3.op.kind", "swin"), r"ops\.3\.op: unknown op kind"),

@@ -39,6 +39,12 @@ def test_what_is_written_reads_back_the_same(tmp_path: Path) -> None:
     assert "space" not in config.to_yaml()
 
 
+def test_the_configuration_of_the_readme_is_one(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    config = read_config(written(tmp_path, text.partition("```yaml\n")[2].partition("```")[0]))
+    assert (config.data, config.learner.plain()["space"]) == ("photos", "scarlet-s2")
+
+
 def test_a_section_is_taken_as_plain_values_too() -> None:
     config = TrainConfig.model_validate(
         {"data": "digits", "learner": {"kind": "network", "network": "m", "teacher": "t"}}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from hwnas.errors import TableError
+from hwnas.errors import TableError, counted
 from hwnas.files import validated
 from hwnas.graph.graph import Op
 from hwnas.ops.foreign import ForeignOp
@@ -99,9 +99,9 @@ def _note(table: ForeignTable) -> str:
         table.assumed,
     ]
     if silent := sum(entry.spread_ms is None for entry in entries):
-        notes.append(f"No spread is given for {silent} entries: their p10 and p90 are the mean.")
+        notes.append(f"No spread is given for {counted(silent, 'entry')}: their p10 and p90 are the mean.")
     if silent := sum(entry.count is None for entry in entries):
-        notes.append(f"No number of runs is given for {silent} entries: 1 is put down.")
+        notes.append(f"No number of runs is given for {counted(silent, 'entry')}: 1 is put down.")
     if foreign := sum(isinstance(entry.op, ForeignOp) for entry in entries):
-        notes.append(f"{foreign} entries are of kinds that hwnas hasn't; they are kept as kind foreign.")
+        notes.append(f"Of kinds that hwnas hasn't, and kept as kind foreign: {counted(foreign, 'entry')}.")
     return " ".join(note for note in notes if note)
