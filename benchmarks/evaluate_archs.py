@@ -29,7 +29,7 @@ from hwnas.evaluation.batchnorm import recalibrated
 from hwnas.nn.supernet import Supernet
 from hwnas.optimize import FeasibleRegion, Objective, Problem
 from hwnas.optimize.strategies.nsga2 import NSGA2
-from hwnas.prediction.lowered import madds
+from hwnas.prediction.costs import madds
 from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
 

@@ -16,8 +16,8 @@ from common import machine, row, side_by_side
 
 from hwnas.arrays import Archs
 from hwnas.optimize import Budget, FeasibleRegion, Objective, Problem
+from hwnas.prediction.costs import params
 from hwnas.prediction.latency import LatencyPredictor
-from hwnas.prediction.lowered import params
 from hwnas.shipped import shipped
 from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space

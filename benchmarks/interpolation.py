@@ -25,7 +25,7 @@ from hwnas.prediction.interpolate import KernelModel
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.prediction.merge import merge
 from hwnas.prediction.validate import compare
-from hwnas.profiling.measure import conditions_of, device_of, measure_models
+from hwnas.profiling.local import conditions_of, device_of, measure_models
 from hwnas.profiling.plan import network_model, op_model, reader
 from hwnas.profiling.run import Model
 from hwnas.profiling.timer import Effort

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.prediction.calibrate import Networks, count_classes, fit, measured_networks
+from hwnas.prediction.costs import LayerSum
 from hwnas.prediction.latency import LatencyPredictor
-from hwnas.prediction.lowered import LayerSum
 from hwnas.shipped import shipped
 from hwnas.tables.table import LatencyTable
 

@@ -14,8 +14,8 @@ from common import machine, row, side_by_side
 
 from hwnas.arrays import Archs, Values
 from hwnas.graph.graph import Op
+from hwnas.prediction.costs import LayerSum
 from hwnas.prediction.latency import LatencyPredictor
-from hwnas.prediction.lowered import LayerSum
 from hwnas.shipped import shipped
 from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space

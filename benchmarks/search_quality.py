@@ -30,8 +30,8 @@ from rival_optimizers import optuna_sampler, pymoo_nsga2
 
 from hwnas.arrays import Archs
 from hwnas.optimize import Budget, Objective, hypervolume, run_search
+from hwnas.prediction.costs import madds, params
 from hwnas.prediction.latency import LatencyPredictor
-from hwnas.prediction.lowered import madds, params
 from hwnas.reporting.charts import TEMPLATE
 from hwnas.reporting.picture import photograph
 from hwnas.space.registry import get_space

@@ -25,9 +25,9 @@ from hwnas.nn.supernet import Supernet
 from hwnas.space.registry import get_space
 from hwnas.training.config import TrainConfig
 from hwnas.training.gradients import TrainedPath, accumulate
+from hwnas.training.optimizer import make_optimizer, set_rates
 from hwnas.training.sampling import FairDeck
 from hwnas.training.tasks.classification import CrossEntropy
-from hwnas.training.weights import make_optimizer, set_rates
 
 
 def update(

@@ -66,7 +66,7 @@ def test_search_stays_callable_after_its_package_was_imported() -> None:
 
 
 @pytest.mark.parametrize(
-    "code", ["import hwnas", "import hwnas.cli.main", "import hwnas.optimize, hwnas.prediction.lowered"]
+    "code", ["import hwnas", "import hwnas.cli.main", "import hwnas.optimize, hwnas.prediction.costs"]
 )
 def test_torch_is_not_imported(code: str) -> None:
     script = (

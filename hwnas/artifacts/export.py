@@ -22,7 +22,7 @@ from hwnas.errors import ConfigError, DataError, ParityError
 from hwnas.files import new_folder, refuse_existing, to_json, write_atomic
 from hwnas.graph.count import count
 from hwnas.nn.network import Network
-from hwnas.profiling.measure import conditions_of, device_of
+from hwnas.profiling.local import conditions_of, device_of
 from hwnas.progress import Progress
 from hwnas.records.artifact import ArtifactRecord, ExportedFile, FailedExport, Verdict
 from hwnas.records.target import Target, get_target

@@ -171,7 +171,7 @@ def _conditions(runtime: str, options: list[str] | None, threads: int, precision
         ConfigError: an option isn't NAME=VALUE or is there twice, or the runtime can't run networks so.
         RuntimeMissingError: the runtime isn't known or installed.
     """
-    from hwnas.profiling.measure import conditions_of
+    from hwnas.profiling.local import conditions_of
     from hwnas.runtimes.registry import get_runtime
 
     given: dict[str, str] = {}

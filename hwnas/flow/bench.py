@@ -14,7 +14,7 @@ from hwnas.artifacts.timing import some_images, time_sessions
 from hwnas.errors import ConfigError, RuntimeMissingError, first_line, whole
 from hwnas.flow.open import open_table
 from hwnas.flow.predict import predicted_interval_ms
-from hwnas.profiling.measure import check_threads
+from hwnas.profiling.local import check_threads
 from hwnas.profiling.plan import network_model, prepared
 from hwnas.profiling.run import Model
 from hwnas.profiling.timer import Effort

@@ -20,7 +20,7 @@ from hwnas.files import refuse_existing
 from hwnas.flow.table import of_result
 from hwnas.prediction.calibrate import calibrate_if_enough
 from hwnas.profiling.kit import Kit, build_kit
-from hwnas.profiling.measure import measure_plan
+from hwnas.profiling.local import measure_plan
 from hwnas.profiling.plan import Plan
 from hwnas.profiling.remote import check_python, clean_up, measure_on
 from hwnas.profiling.result import read_result

@@ -16,8 +16,8 @@ from hwnas.errors import ConfigError, ObjectiveError
 from hwnas.flow.open import BudgetedTable, Tables, of_file, open_budgeted
 from hwnas.optimize.feasible import Extreme, FeasibleCount, FeasibleRegion
 from hwnas.optimize.problem import Budget, Objective, Problem
+from hwnas.prediction.costs import madds, model_mb, params, peak_activation_mb
 from hwnas.prediction.latency import LatencyPredictor
-from hwnas.prediction.lowered import madds, model_mb, params, peak_activation_mb
 from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
 from hwnas.tables.table import Quantile

@@ -15,8 +15,8 @@ from hwnas.flow.open import of_file, open_table
 from hwnas.graph.count import Count
 from hwnas.graph.count import count as count_ops
 from hwnas.graph.graph import Op
+from hwnas.prediction.costs import model_mb, peak_activation_mb
 from hwnas.prediction.latency import LatencyPredictor
-from hwnas.prediction.lowered import model_mb, peak_activation_mb
 from hwnas.prediction.merge import merge
 from hwnas.space.arch import Arch, parse_arch
 from hwnas.space.chain import ChainSpace

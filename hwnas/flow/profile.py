@@ -14,7 +14,7 @@ from hwnas.flow.open import open_space
 from hwnas.prediction.design import calibration_networks
 from hwnas.prediction.validate import draw_unknown
 from hwnas.profiling.kit import Kit
-from hwnas.profiling.measure import conditions_of
+from hwnas.profiling.local import conditions_of
 from hwnas.profiling.plan import Plan, plan_space
 from hwnas.profiling.timer import Effort
 from hwnas.profiling.transports import Remote

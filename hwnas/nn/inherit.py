@@ -1,8 +1,4 @@
-"""A supernet's path -> a standalone network with the weights it inherits, stabilizers folded where that is exact.
-
-A stabilizer is linear, so next to another linear layer it adds no capacity: ``W·(S·x) = (W·S)·x``. The two fold
-functions below do that product in float64.
-"""
+"""A supernet's path -> a standalone network with the weights it inherits, stabilizers folded where that is exact."""
 
 from __future__ import annotations
 
@@ -13,6 +9,7 @@ import torch
 from torch import nn
 
 from hwnas.graph.foldable import entry_of, exit_of
+from hwnas.nn.fold import fold_after, fold_before, matrix
 from hwnas.nn.network import Network
 from hwnas.nn.supernet import Supernet
 from hwnas.records.model import ResolvedStabilizers
@@ -45,7 +42,7 @@ def inherit(supernet: Supernet, arch: Arch | Sequence[int]) -> Network:
 
 def _resolve(network: Network, supernet: Supernet, run: list[int]) -> ResolvedStabilizers:
     """Put one run of stabilizers, multiplied together, where it belongs."""
-    product, *others = (_matrix(_conv(supernet, f"layers.{layer}.{network.choices[layer]}")) for layer in run)
+    product, *others = (matrix(_conv(supernet, f"layers.{layer}.{network.choices[layer]}")) for layer in run)
     for later in others:
         product = later @ product
     first = f"layers.{run[0]}"
@@ -70,36 +67,3 @@ def _conv(module: nn.Module, place: str) -> nn.Conv2d:
     conv = module.get_submodule(place)
     assert isinstance(conv, nn.Conv2d)
     return conv
-
-
-def _matrix(conv: nn.Conv2d) -> torch.Tensor:
-    """The (c_out, c_in) matrix of a 1×1 convolution, in float64."""
-    return conv.weight.detach()[:, :, 0, 0].double()
-
-
-@torch.no_grad()
-def fold_before(stabilizer: torch.Tensor, conv: nn.Conv2d) -> None:
-    """Fold a stabilizer matrix (c, c) into the 1×1 convolution that follows it.
-
-    What the convolution puts out is unchanged, so the BN behind it stays right in training as well.
-    """
-    conv.weight.copy_((_matrix(conv) @ stabilizer)[:, :, None, None])
-
-
-@torch.no_grad()
-def fold_after(stabilizer: torch.Tensor, conv: nn.Conv2d, bn: nn.BatchNorm2d) -> None:
-    """Fold a stabilizer matrix (c, c) into the 1×1 convolution and BN before it: S·BN(W·x) = BN'(W'·x).
-
-    Exact with BN's running statistics. W' takes S and BN's scale. BN' keeps a variance of the right size
-    (exact if the channels of W·x are uncorrelated), so that training can go on from here.
-    """
-    assert bn.running_mean is not None
-    assert bn.running_var is not None
-    mean, variance = bn.running_mean.double(), bn.running_var.double()
-    scaled = stabilizer * (bn.weight.double() / (variance + bn.eps).sqrt())  # S·diag(γ/σ)
-    new_variance = scaled.square() @ variance
-    conv.weight.copy_((scaled @ _matrix(conv))[:, :, None, None])
-    bn.bias.copy_(stabilizer @ bn.bias.double())
-    bn.weight.copy_((new_variance + bn.eps).sqrt())
-    bn.running_mean.copy_(scaled @ mean)
-    bn.running_var.copy_(new_variance)

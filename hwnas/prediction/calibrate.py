@@ -18,7 +18,7 @@ from scipy.stats import t as student_t
 from hwnas.arrays import Values
 from hwnas.errors import TableError
 from hwnas.graph.graph import Op
-from hwnas.prediction.lowered import LayerSum
+from hwnas.prediction.costs import LayerSum
 from hwnas.space.space import Space
 from hwnas.tables.table import Calibration, LatencyTable, Quantile
 

@@ -12,7 +12,7 @@ import numpy as np
 from hwnas.arrays import Archs
 from hwnas.errors import ConfigError
 from hwnas.prediction.calibrate import count_classes
-from hwnas.prediction.lowered import madds
+from hwnas.prediction.costs import madds
 from hwnas.space.chain import ChainSpace
 
 _POOL = 2000

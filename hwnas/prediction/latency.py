@@ -9,8 +9,8 @@ from hwnas.arrays import Values
 from hwnas.errors import MissingOpError, TableError, counted
 from hwnas.graph.graph import Op
 from hwnas.prediction.calibrate import ANY, calibration_of, op_class
+from hwnas.prediction.costs import LayerSum
 from hwnas.prediction.interpolate import Estimate, KernelModel
-from hwnas.prediction.lowered import LayerSum
 from hwnas.space.space import Space
 from hwnas.space.transitions import Steps
 from hwnas.tables.table import Calibration, LatencyTable, Quantile

@@ -17,7 +17,7 @@ from hwnas.arrays import Archs, Values
 from hwnas.errors import ModelError, TableError
 from hwnas.prediction.calibrate import calibrate, fit, measured_networks
 from hwnas.prediction.latency import LatencyPredictor
-from hwnas.profiling.measure import check_threads, device_of, measure_models
+from hwnas.profiling.local import check_threads, device_of, measure_models
 from hwnas.profiling.plan import network_model, prepared, reader
 from hwnas.profiling.run import Model
 from hwnas.profiling.timer import Effort

@@ -10,10 +10,10 @@ import numpy as np
 from hwnas.arrays import Archs, Values
 from hwnas.errors import ModelError, TableError
 from hwnas.prediction.calibrate import Networks, fit
+from hwnas.prediction.costs import madds
 from hwnas.prediction.diff import compare_latencies
 from hwnas.prediction.latency import LatencyPredictor
-from hwnas.prediction.lowered import madds
-from hwnas.profiling.measure import measure_models
+from hwnas.profiling.local import measure_models
 from hwnas.profiling.plan import network_model, prepared, reader
 from hwnas.profiling.run import Model
 from hwnas.profiling.timer import Effort

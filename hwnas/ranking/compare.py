@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from hwnas.arrays import Archs, Values
 from hwnas.errors import DataError
-from hwnas.prediction.lowered import madds, params
+from hwnas.prediction.costs import madds, params
 from hwnas.ranking.correlation import Column, kendall_tau, resampled, spearman
 from hwnas.records.rank import Correlations, Estimate, Part, Picks, Ranking
 from hwnas.space.chain import ChainSpace

@@ -10,8 +10,8 @@ import plotly.graph_objects as go
 
 from hwnas.arrays import Values
 from hwnas.prediction.calibrate import Networks, fit
+from hwnas.prediction.costs import madds
 from hwnas.prediction.latency import LatencyPredictor
-from hwnas.prediction.lowered import madds
 from hwnas.prediction.validate import ValidatedNetwork, Validation
 from hwnas.reporting import charts
 from hwnas.reporting.units import by_commas, large, milliseconds, percent

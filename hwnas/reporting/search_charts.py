@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 
 from hwnas.arrays import Indices, Values
 from hwnas.errors import counted
-from hwnas.prediction.lowered import madds
+from hwnas.prediction.costs import madds
 from hwnas.records.search import SearchObjective, SearchRecord
 from hwnas.reporting import charts
 from hwnas.reporting.markup import Html, code

@@ -19,7 +19,7 @@ from hwnas.errors import CheckpointError
 from hwnas.files import validated, write_atomic
 from hwnas.nn.network import load_strictly
 from hwnas.record import Record
-from hwnas.training.weights import WeightAverage
+from hwnas.training.optimizer import WeightAverage
 
 _SCHEMA = "hwnas-checkpoint/3"
 _WEIGHT, _AVERAGE, _OPTIMIZER = "weight.", "average.", "optimizer."

@@ -25,9 +25,9 @@ from hwnas.training.distributed import World, joined
 from hwnas.training.gradients import Passes
 from hwnas.training.learners import LEARNERS, Learner
 from hwnas.training.log import Board, write_log
+from hwnas.training.optimizer import WeightAverage, learning_rate_at, make_optimizer, set_rates
 from hwnas.training.run_folder import check_data, check_run, open_run
 from hwnas.training.synced_batchnorm import synchronise_batchnorm
-from hwnas.training.weights import WeightAverage, learning_rate_at, make_optimizer, set_rates
 
 CHECKPOINT_SECONDS = 20.0
 """The most that a kill can cost, beside one update."""

@@ -59,7 +59,7 @@ def conditions(row: BenchRow) -> tuple[str, str, int, int]:
 
 @pytest.mark.usefixtures("quick")
 def test_every_file_is_timed_under_every_condition(artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hwnas.profiling.measure.usable_cores", lambda: 2)
+    monkeypatch.setattr("hwnas.profiling.local.usable_cores", lambda: 2)
     found = bench([artifact], batches=(1, 8), threads=(1, 2, 1), effort=EFFORT)
     assert {conditions(r) for r in found.results} == {
         *((target, runtime, batch, threads)

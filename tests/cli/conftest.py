@@ -9,7 +9,7 @@ import pytest
 
 from hwnas.cli.main import main
 from hwnas.flow import bench
-from hwnas.profiling import measure
+from hwnas.profiling import local
 from hwnas.profiling.timer import Effort
 from tests.cli.run import Shell
 from tests.conftest import SMALL_SPACE
@@ -36,7 +36,7 @@ def hwnas(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measuring takes a moment where nobody says how long, in place of 8 s."""
-    for module in (bench, measure):
+    for module in (bench, local):
         monkeypatch.setattr(module, "Effort", lambda: Effort(rounds=3, at_least_s=0, at_most_s=0))
 
 

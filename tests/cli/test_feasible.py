@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hwnas.prediction.costs import madds, peak_activation_mb
 from hwnas.prediction.latency import LatencyPredictor
-from hwnas.prediction.lowered import madds, peak_activation_mb
 from hwnas.shipped import shipped
 from hwnas.space.registry import get_space
 from hwnas.tables.table import LatencyTable

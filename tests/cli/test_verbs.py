@@ -14,8 +14,8 @@ import pytest
 from hwnas.flow.feasible import COSTS
 from hwnas.optimize import hypervolume
 from hwnas.optimize.strategies import STRATEGIES
+from hwnas.prediction.costs import model_mb, peak_activation_mb
 from hwnas.prediction.latency import LatencyPredictor
-from hwnas.prediction.lowered import model_mb, peak_activation_mb
 from hwnas.records.search import SearchRecord
 from hwnas.space.arch import parse_arch
 from hwnas.space.registry import get_space

@@ -96,7 +96,7 @@ def test_searched_from_python(space: ChainSpace) -> None:
     def wide(archs: Archs) -> list[float]:
         return [float(sum(archs[row])) for row in range(len(archs))]
 
-    from hwnas.prediction.lowered import madds
+    from hwnas.prediction.costs import madds
 
     objectives = [hwnas.Objective("groups", wide, maximize=True), hwnas.Objective("madds", madds(space), free=True)]
     found = hwnas.search(space, objectives, [hwnas.Budget("madds", 400_000)], evaluations=30)

@@ -12,7 +12,7 @@ import hwnas
 from hwnas.arrays import Archs
 from hwnas.graph.count import count, peak_elements
 from hwnas.optimize import Budget, FeasibleRegion, Objective, Problem
-from hwnas.prediction.lowered import LayerMax, madds, params
+from hwnas.prediction.costs import LayerMax, madds, params
 from hwnas.space.chain import ChainSpace
 from tests.extending.plugins import blocks, load, register
 

@@ -19,8 +19,8 @@ from hwnas.optimize import Budget, Objective, SearchResult, run_search
 from hwnas.optimize.front import Front
 from hwnas.optimize.result import settings_of
 from hwnas.prediction.calibrate import calibrate
+from hwnas.prediction.costs import madds
 from hwnas.prediction.latency import LatencyPredictor
-from hwnas.prediction.lowered import madds
 from hwnas.profiling.timer import Effort
 from hwnas.records.search import MeasuredFront, SearchedTable, SearchRecord
 from hwnas.space.chain import ChainSpace

@@ -10,8 +10,8 @@ import pytest
 
 from hwnas.errors import ArchError, TableError
 from hwnas.flow.predict import predict
+from hwnas.prediction.costs import model_mb, peak_activation_mb
 from hwnas.prediction.latency import LatencyPredictor
-from hwnas.prediction.lowered import model_mb, peak_activation_mb
 from hwnas.space.arch import Arch
 from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space

@@ -13,7 +13,7 @@ from hwnas.nn.layers import weights_of
 from hwnas.nn.network import Network
 from hwnas.onnx.precision.int8 import ONNXRUNTIME, quantize
 from hwnas.onnx.write import to_onnx
-from hwnas.prediction.lowered import model_mb, peak_activation_mb
+from hwnas.prediction.costs import model_mb, peak_activation_mb
 from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import SPACES, get_space
 from tests.spaces import keeping

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from hwnas.graph.count import count
-from hwnas.nn.inherit import fold_after, fold_before, inherit
+from hwnas.nn.fold import fold_after, fold_before
+from hwnas.nn.inherit import inherit
 from hwnas.nn.model_folder import load_model, save_model
 from hwnas.nn.network import Network
 from hwnas.nn.supernet import Supernet

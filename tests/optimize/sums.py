@@ -9,7 +9,7 @@ import numpy as np
 from hwnas.arrays import Archs
 from hwnas.graph.graph import Op
 from hwnas.ops.stem import Stem
-from hwnas.prediction.lowered import LayerMax, LayerSum
+from hwnas.prediction.costs import LayerMax, LayerSum
 from hwnas.space.chain import Stage, assemble
 from hwnas.space.scarlet import mbconv_choices
 from hwnas.space.space import Space

@@ -10,8 +10,8 @@ import pytest
 from hwnas.arrays import Archs
 from hwnas.errors import ConfigError
 from hwnas.prediction.calibrate import count_classes
+from hwnas.prediction.costs import madds
 from hwnas.prediction.design import calibration_networks
-from hwnas.prediction.lowered import madds
 from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import SPACES, get_space
 

@@ -10,8 +10,8 @@ import pytest
 from hwnas.errors import ArchError, MissingOpError, TableError
 from hwnas.graph.count import cost, count
 from hwnas.ops.stabilizer import Stabilizer
+from hwnas.prediction.costs import madds, params
 from hwnas.prediction.latency import LatencyPredictor
-from hwnas.prediction.lowered import madds, params
 from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import SPACES, get_space
 from hwnas.tables.table import MeasuredNetwork

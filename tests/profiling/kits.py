@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hwnas.flow.profile import plan
 from hwnas.profiling.kit import Kit, build_kit
-from hwnas.profiling.measure import conditions_of
+from hwnas.profiling.local import conditions_of
 from hwnas.profiling.plan import Plan
 from hwnas.profiling.timer import Effort
 from hwnas.runtimes.registry import get_runtime

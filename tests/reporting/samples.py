@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hwnas.graph.count import cost, count
-from hwnas.prediction.lowered import LayerSum
+from hwnas.prediction.costs import LayerSum
 from hwnas.records.artifact import ArtifactRecord, ExportedFile, InputSpec, Parity
 from hwnas.records.bench import BenchCell, BenchRecord, BenchRow, Fastest
 from hwnas.records.demo import Step

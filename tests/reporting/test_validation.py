@@ -12,8 +12,8 @@ import plotly.graph_objects as go
 import pytest
 
 from hwnas.ops.mbconv import MBConv
+from hwnas.prediction.costs import madds
 from hwnas.prediction.latency import LatencyPredictor
-from hwnas.prediction.lowered import madds
 from hwnas.prediction.validate import Validation, validate_held_out
 from hwnas.reporting.predictions import by_madds, by_table, common_range, predictions_figure
 from hwnas.reporting.validation import render_validation

@@ -12,7 +12,7 @@ from hwnas.errors import SpaceError
 from hwnas.graph.count import cost, peak_elements
 from hwnas.graph.graph import Graph, Op, chain
 from hwnas.ops import Stabilizer
-from hwnas.prediction.lowered import LayerMax, LayerSum
+from hwnas.prediction.costs import LayerMax, LayerSum
 from hwnas.space.chain import ChainSpace
 from hwnas.space.ref import SpaceRef
 from hwnas.space.registry import get_space

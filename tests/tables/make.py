@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.profiling.measure import conditions_of, measure_plan
+from hwnas.profiling.local import conditions_of, measure_plan
 from hwnas.profiling.plan import plan_space
 from hwnas.profiling.timer import Effort
 from hwnas.runtimes.registry import get_runtime

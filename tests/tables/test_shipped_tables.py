@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hwnas.prediction.costs import madds
 from hwnas.prediction.latency import LatencyPredictor
-from hwnas.prediction.lowered import madds
 from hwnas.shipped import shipped
 from hwnas.tables.table import LatencyTable
 

@@ -29,10 +29,10 @@ from hwnas.training.learners import supernet as supernet_learner
 from hwnas.training.learners.network import NetworkConfig
 from hwnas.training.log import read_log
 from hwnas.training.loop import run_training
+from hwnas.training.optimizer import learning_rate_at
 from hwnas.training.sampling import FairDeck, UniformPaths
 from hwnas.training.tasks.classification import CrossEntropy
 from hwnas.training.trained import load_supernet
-from hwnas.training.weights import learning_rate_at
 from tests.conftest import SMALL_SPACE
 from tests.training.training_cases import folder_of_images, short
 

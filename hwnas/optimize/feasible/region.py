@@ -70,7 +70,7 @@ class FeasibleRegion:
 
     Objectives whose ``fn`` is :class:`~hwnas.optimize.problem.Separable` say how they add up, decision by decision, as
     counts and latency predictors do; what is said about these is exact but for a stated discretisation error. A limit
-    on a maximum, such as :class:`~hwnas.prediction.lowered.LayerMax`, bars choices, which adds no error. All others are
+    on a maximum, such as :class:`~hwnas.prediction.costs.LayerMax`, bars choices, which adds no error. All others are
     asked arch by arch.
 
     Args:

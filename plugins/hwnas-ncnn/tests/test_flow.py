@@ -13,7 +13,7 @@ from hwnas.artifacts.export import export_network
 from hwnas.flow.bench import bench
 from hwnas.nn.network import Network
 from hwnas.prediction.latency import LatencyPredictor
-from hwnas.profiling.measure import conditions_of, measure_plan
+from hwnas.profiling.local import conditions_of, measure_plan
 from hwnas.profiling.plan import plan_space
 from hwnas.profiling.timer import Effort
 from hwnas.runtimes.registry import get_runtime

@@ -12,7 +12,7 @@ from hwnas.arrays import Archs
 from hwnas.graph.graph import Op
 from hwnas.ops.mbconv import MBConv
 from hwnas.optimize.feasible.grid import Grid, walk_of
-from hwnas.prediction.lowered import LayerSum, madds, params
+from hwnas.prediction.costs import LayerSum, madds, params
 from hwnas.space.registry import get_space
 from tests.optimize.sums import ALL_SMALL, SMALL, random_sum
 

@@ -18,8 +18,8 @@ from hwnas.errors import BudgetError
 from hwnas.ops.mbconv import MBConv
 from hwnas.optimize.feasible import FeasibleRegion
 from hwnas.optimize.problem import Budget, Objective, Problem
+from hwnas.prediction.costs import LayerSum
 from hwnas.prediction.latency import LatencyPredictor
-from hwnas.prediction.lowered import LayerSum
 from hwnas.space.chain import Stage, assemble
 from hwnas.space.registry import get_space
 from hwnas.space.scarlet import mbconv_choices

@@ -13,7 +13,7 @@ from hwnas.arrays import Values
 from hwnas.optimize.driver import run_search
 from hwnas.optimize.pareto import hypervolume
 from hwnas.optimize.problem import Budget, Objective
-from hwnas.prediction.lowered import madds
+from hwnas.prediction.costs import madds
 from tests.optimize.problems import MACRO, exact_values, quality_cost_objectives, share_of_exact
 
 

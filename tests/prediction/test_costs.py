@@ -17,7 +17,7 @@ from hwnas.ops.head import Head
 from hwnas.ops.mbconv import MBConv
 from hwnas.ops.stabilizer import Stabilizer
 from hwnas.ops.stem import Stem
-from hwnas.prediction.lowered import LayerSum
+from hwnas.prediction.costs import LayerSum
 from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import SPACES, get_space
 from tests.spaces import keeping

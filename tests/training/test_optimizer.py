@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from hwnas.training.config import TrainConfig
-from hwnas.training.weights import WeightAverage, make_optimizer, set_rates
+from hwnas.training.optimizer import WeightAverage, make_optimizer, set_rates
 
 
 def places() -> list[list[nn.Module]]:
