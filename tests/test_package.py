@@ -12,6 +12,7 @@ import pytest
 
 import hwnas
 from hwnas.cli.main import main
+from tests.extending.plugins import blocks
 
 ROOT = Path(__file__).parents[1]
 
@@ -45,13 +46,16 @@ def test_a_type_checker_knows_every_public_name_and_no_other(tmp_path: Path) -> 
     (tmp_path / "script.py").write_text(
         SCRIPT.format(reveals="\n".join(f"reveal_type(hwnas.{name})" for name in names))
     )
+    (page,) = blocks("in-python.md")
+    (tmp_path / "page.py").write_text(page)
     checked = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--ignore-missing-imports", "script.py"],
+        [sys.executable, "-m", "mypy", "--strict", "--ignore-missing-imports", "script.py", "page.py"],
         cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "MYPYPATH": str(ROOT)},
     )  # fmt: skip
     lines = [line for line in checked.stdout.splitlines() if line.startswith("script.py")]
     errors = [line for line in lines if ": error: " in line]
     revealed = [line.partition("Revealed type is ")[2] for line in lines if "Revealed type" in line]
+    assert "page.py" not in checked.stdout, checked.stdout
     assert len(revealed) == len(names)
     assert not {'"builtins.object"', '"Any"', '"object"'} & set(revealed)
     assert len(errors) == 2, checked.stdout

@@ -87,7 +87,7 @@ def _drop(*path: Any) -> Callable[[Any], None]:
     [
         (_drop("reference"), "reference"),
         (_drop("points", 0, "choices"), "points.0.choices"),
-        (_set("more", to=1), "more"),
+        (_set("more", to=1), "unknown key 'more'"),
         (_set("points", 1, "values", 0, to=math.nan), "points.1.values.0"),
         (_set("points", 1, "values", 0, to=math.inf), "points.1.values.0"),
         (_set("points", 1, "values", 0, to="3"), "points.1.values.0"),
@@ -114,7 +114,7 @@ def test_a_wrong_front_names_file_and_field(data: Any, change: Callable[[Any], N
     with pytest.raises(ModelError) as error:
         Front.of_plain(data, "front.json")
     assert "\n" not in str(error.value)
-    assert str(error.value).startswith(f"front.json: {field}: ")
+    assert str(error.value).startswith(f"front.json: {field}")
 
 
 @pytest.mark.parametrize("data", [None, [], "front", 3])
