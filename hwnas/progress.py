@@ -48,9 +48,7 @@ class ProgressBars:
         self._tasks: dict[str, TaskID] = {}
         self._paces: dict[str, Pace] = {}
         self._last: dict[str, float] = {}
-        self._ended: set[tuple[str, int]] = (
-            set()
-        )  # of which the last line is said: work may tell of its end more than once
+        self._ended: set[tuple[str, int]] = set()  # whose last line is said: work may tell of its end more than once
 
     def __enter__(self) -> ProgressBars:
         console = Console(stderr=True)

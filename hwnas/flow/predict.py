@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -124,12 +125,7 @@ def predict(
     name = ", ".join("the table" if isinstance(one, LatencyTable) else str(one) for one in given)
     with of_file(name):
         merged, own = merge(tables), tables[0].get_space()
-    try:
-        found = [_choices(each, tables[0], own, resolution) for each in asked]
-    except SpaceError as error:
-        if resolution is not None or f"resolution {own.resolution}" not in str(error):
-            raise
-        raise SpaceError(f"{error}; {name} is of {own.source} at {own.resolution} px, give a --resolution") from None
+    found = [_choices(each, tables[0], own, resolution, name) for each in asked]
     space = found[0][0]
     if any(other.fingerprint != space.fingerprint for other, _ in found):
         raise ArchError("the archs are of different spaces; predict those of one space at a time")
@@ -151,11 +147,19 @@ def predict(
 
 
 def _choices(
-    asked: Asked | Sequence[int], table: LatencyTable, own: ChainSpace, resolution: int | None
+    asked: Asked | Sequence[int], table: LatencyTable, own: ChainSpace, resolution: int | None, name: str
 ) -> tuple[ChainSpace, Archs]:
-    """The space of what was asked about, and its choices (N, L)."""
+    """The space of what was asked about, and its choices (N, L); ``name`` is the table's, for messages."""
     if isinstance(asked, str | Path):
-        asked = parse_arch(str(asked), resolution or own.resolution, own.classes, known=table.space)
+        at = partial(parse_arch, str(asked), classes=own.classes, known=table.space)
+        try:
+            asked = at(resolution=resolution or own.resolution)
+        except SpaceError as error:
+            if resolution is None:
+                at(resolution=None)  # raises the same where the table's resolution isn't the reason
+                size = f"{name} is of {own.source} at {own.resolution} px"
+                raise SpaceError(f"{error}; {size}, give a --resolution") from None
+            raise
     if isinstance(asked, Arch):
         return asked.space, asked.space.check(asked.choices)
     space = get_space(own.ref, resolution)
