@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from hwnas.artifacts.parity import RANDOM_TEXTURES
 from hwnas.artifacts.predict_script import PREDICT, runnable
 from hwnas.artifacts.reference import REFERENCE
 from hwnas.graph.count import cost
@@ -18,7 +19,7 @@ def card(manifest: ArtifactRecord, info: ModelInfo) -> str:
     """The card as Markdown (CommonMark with tables)."""
     chw = "×".join(map(str, manifest.input_chw))
     space = manifest.space
-    random = manifest.made_from.get("weights", "").startswith("random")
+    random = "weights" in manifest.made_from  # told of random ones alone, see ModelInfo.of_random
     lines = [
         f"# {literal(space.name)} for {literal(', '.join(file.target for file in manifest.files))}",
         "",
@@ -157,7 +158,7 @@ def _limits(manifest: ArtifactRecord, info: ModelInfo) -> Iterator[str]:
     )
     if any(file.latency is not None for file in manifest.files):
         yield "- Latencies hold for the machine that is named, one thread and the smallest batch."
-    if any(file.parity.inputs == "random textures" for file in manifest.files):
+    if any(file.parity.inputs == RANDOM_TEXTURES for file in manifest.files):
         yield "- It was compared with PyTorch on random textures, not on photographs."
     if all(file.accuracy_after is None for file in manifest.files):
         yield "- The accuracy of the exported files wasn't measured."

@@ -10,7 +10,7 @@ from hwnas.arrays import Images
 from hwnas.artifacts.bundle import Artifact
 from hwnas.artifacts.entry import taking_images
 from hwnas.artifacts.formats.base import get_format
-from hwnas.artifacts.parity import compare, random_textures, run_session
+from hwnas.artifacts.parity import RANDOM_TEXTURES, compare, random_textures, run_session
 from hwnas.artifacts.process_memory import peak_memory_mb
 from hwnas.artifacts.timing import some_images
 from hwnas.errors import ConfigError, HwnasError, RuntimeMissingError
@@ -128,5 +128,5 @@ def _parity_to_own(cell: Cell, session: Session) -> Parity | None:
         return None
     images = random_textures(_COMPARED_IMAGES, cell.artifact.manifest.input_chw)
     reference, logits = (run_session(each, images, cell.file.settings.batch) for each in (own, session))
-    inputs = f"random textures, beside {cell.as_exported.settings.runtime}"
+    inputs = f"{RANDOM_TEXTURES}, beside {cell.as_exported.settings.runtime}"
     return compare(reference, logits, inputs)

@@ -15,7 +15,7 @@ from hwnas.artifacts.bundle import ARCH, LABELS, OWN_FILES, PREPROCESSING, Artif
 from hwnas.artifacts.entry import Normalization, facts_of
 from hwnas.artifacts.formats.base import get_format
 from hwnas.artifacts.make import Made, check_readable, make
-from hwnas.artifacts.parity import Evidence, compare, judge, logits_of, random_textures, run_session
+from hwnas.artifacts.parity import RANDOM_TEXTURES, Evidence, compare, judge, logits_of, random_textures, run_session
 from hwnas.artifacts.predict_script import PREDICT, predict_script
 from hwnas.artifacts.reference import REFERENCE, Reference, reference_of
 from hwnas.errors import ConfigError, DataError, ParityError
@@ -73,7 +73,7 @@ def export_network(
     _refuse_clashes(chosen)
     info = network.info
     chw = network.graph.in_shapes[0]
-    inputs = f"images of {images_of or info.data or 'the caller'}" if images is not None else "random textures"
+    inputs = f"images of {images_of or info.data or 'the caller'}" if images is not None else RANDOM_TEXTURES
     if images is None:
         images, labels = random_textures(_TEXTURES, chw), None
     drawn = calibration is None

@@ -20,6 +20,9 @@ from hwnas.runtimes.base import Session
 Logits = npt.NDArray[np.float32]
 """(N, classes)"""
 
+RANDOM_TEXTURES = "random textures"
+"""What is said of inputs that no data set has."""
+
 _CHUNK = 32
 
 
