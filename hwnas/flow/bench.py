@@ -106,11 +106,13 @@ def bench(
         raise _nothing_ran(lacking)
     rows.sort(key=lambda row: (row.batch, row.threads, row.p50_ms))
     now_ms = {key: timing.latency[key].p50_ms for key in references if key in timing.latency}
+    drift = beside.drift(now_ms) if beside else None
     return BenchRecord(
         results=tuple(rows),
         fastest=tuple(fastest(rows)),
         lacking=tuple(Lacking(**_named(cell).plain(), lacks=reason) for cell, reason in lacking),
-        drift=beside.drift(now_ms) if beside and now_ms else None,
+        drift=drift.ratio if drift else None,
+        drift_error_90=drift.error_90 if drift else None,
         confidence_95=timing.confidence_95,
         unsteadiness_90=timing.unsteadiness_90,
     )

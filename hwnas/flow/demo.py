@@ -141,15 +141,16 @@ def demo(
     words = ("bench", shipped, "--table", table_path, *seeded)
     with steps.step("time it beside the table's networks", *words) as facts:
         kept, choices = artifact.manifest.space_of_network(), artifact.arch.choices
-        by_table_ms, low_ms, high_ms = predicted_interval_ms(table, kept, choices)
+        by_table = predicted_interval_ms(table, kept, choices)
         effort = Effort(at_least_s=size.measuring_s, at_most_s=size.measuring_s)
         benched = bench(artifact, table=table, seed=seed, effort=effort, progress=progress)
         benched.write(folder / "bench.json")
+        predicted_ms, low_ms, high_ms = benched.drifted(by_table)
         measured_ms, drift = benched.results[0].p50_ms, benched.drift or 1.0
         facts |= {
-            "predicted when searched": f"{by_table_ms:.3f} ms",
+            "predicted when searched": f"{by_table[0]:.3f} ms",
             "drift of the machine since": f"{drift:.3f} ×",
-            "predicted": f"{drift * by_table_ms:.3f} ms",
+            "predicted": f"{predicted_ms:.3f} ms",
             "measured": f"{measured_ms:.3f} ms",
         }
 
@@ -166,11 +167,11 @@ def demo(
         report=page,
         accuracy=tuned.accuracy["test"],
         budget_ms=budget_ms,
-        predicted_when_searched_ms=by_table_ms,
+        predicted_when_searched_ms=by_table[0],
         drift=drift,
-        predicted_ms=drift * by_table_ms,
-        low_ms=None if low_ms is None else drift * low_ms,
-        high_ms=None if high_ms is None else drift * high_ms,
+        predicted_ms=predicted_ms,
+        low_ms=low_ms,
+        high_ms=high_ms,
         measured_ms=measured_ms,
     )
 

@@ -19,6 +19,7 @@ from hwnas.graph.graph import Op
 from hwnas.prediction.costs import model_mb, peak_activation_mb
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.prediction.merge import merge
+from hwnas.records.bench import PredictedMs
 from hwnas.space.arch import Arch, parse_arch
 from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
@@ -166,9 +167,7 @@ def _choices(
     return space, space.check(asked)
 
 
-def predicted_interval_ms(
-    table: LatencyTable, space: Space, choices: Sequence[int]
-) -> tuple[float, float | None, float | None]:
+def predicted_interval_ms(table: LatencyTable, space: Space, choices: Sequence[int]) -> PredictedMs:
     """Latency of one arch, and the low and the high end of its interval, where the table is calibrated.
 
     Raises:

@@ -190,7 +190,7 @@ def _latency(
     table: LatencyTable, arch: Arch, artifact: Artifact | None, found: SearchRecord | None, benched: BenchRecord | None
 ) -> Latency:
     plain = LatencyPredictor(table, arch.space)
-    by_table_ms, low_ms, high_ms = predicted_interval_ms(table, _kept(arch, artifact), arch.choices)
+    by_table = predicted_interval_ms(table, _kept(arch, artifact), arch.choices)
     here = table.device
     conditions = (here.runtime, here.precision, here.threads, here.batch)
     comparable = [
@@ -198,7 +198,7 @@ def _latency(
         for row in (benched.results if benched else ())
         if (row.runtime, row.precision, row.threads, row.batch) == conditions
     ]
-    drift = benched.drift or 1.0 if benched else 1.0
+    predicted_ms, low_ms, high_ms = benched.drifted(by_table) if benched else by_table
     fields = {
         **{name.replace("_", " "): str(value) for name, value in here.model_dump().items()},
         "origin": str(table.protocol or table.provenance),
@@ -206,9 +206,9 @@ def _latency(
     if table.calibration:
         fields["calibration"] = f"a network takes {table.calibration}"
     measured_ms: tuple[float | None, ...] = (None, None, None)
-    if comparable:
-        fields["by the table alone"] = f"{by_table_ms:.3f} ms"
-        fields["drift since"] = f"{drift:.3f} ×, by the table's own networks, timed beside the winner"
+    if benched and comparable:
+        fields["by the table alone"] = f"{by_table[0]:.3f} ms"
+        fields["drift since"] = f"{benched.drift or 1:.3f} ×, by the table's own networks, timed beside the winner"
         measured_ms = comparable[0].p10_ms, comparable[0].p50_ms, comparable[0].p90_ms
     elif found and (point := found.measured_point(0, found.index_of(arch))):
         measured_ms = point.measured_p10_ms, point.measured_ms, point.measured_p90_ms
@@ -216,9 +216,9 @@ def _latency(
     return Latency(
         device=str(here),
         fields=fields,
-        predicted_ms=drift * by_table_ms,
-        low_ms=None if low_ms is None else drift * low_ms,
-        high_ms=None if high_ms is None else drift * high_ms,
+        predicted_ms=predicted_ms,
+        low_ms=low_ms,
+        high_ms=high_ms,
         measured_ms=p50_ms,
         measured_p10_ms=p10_ms,
         measured_p90_ms=p90_ms,

@@ -108,7 +108,7 @@ class TableMeter:
         drift = self.table.drift({c: ran[c, True].p50_ms for c in self.table.references if (c, True) in ran})
         if drift is None:
             raise ModelError(f"{self._runtime.name} can't run the table's own networks any more; profile again")
-        new = {c: self._comparable(c, ran[c, False], drift, started) for c in wanted if (c, False) in ran}
+        new = {c: self._comparable(c, ran[c, False], drift.ratio, started) for c in wanted if (c, False) in ran}
         self.latency |= new
         self.failed |= {c: failed[c, False] for c in wanted if (c, False) in failed}
         before = [network for network in self.table.added if network.choices not in new]

@@ -112,7 +112,7 @@ def validate(
     latency = measured.latency
     first_ms, again_ms = (np.array([latency[arch, copy].p50_ms for arch in archs]) for copy in (0, 1))
     drift = table.drift({arch: latency[arch, 0].p50_ms for arch in own})
-    return compare(predictor, np.array(archs), first_ms, again_ms, drift)
+    return compare(predictor, np.array(archs), first_ms, again_ms, drift.ratio if drift else None)
 
 
 def draw_unknown(space: Space, count: int, rng: np.random.Generator, known: Collection[tuple[int, ...]]) -> Archs:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from pydantic import PositiveFloat
+from math import hypot
+
+from pydantic import NonNegativeFloat, PositiveFloat
 
 from hwnas.record import FileRecord, Record
 from hwnas.records.artifact import Parity
 from hwnas.tables.table import Latency
+
+PredictedMs = tuple[float, float | None, float | None]
+"""Latency of a network, and the low and the high end of its 90 % interval where there is one."""
 
 
 class BenchCell(Record):
@@ -72,6 +77,7 @@ class BenchRecord(FileRecord):
         results: by batch and threads, the fastest first.
         drift: how much longer the table's own networks took in the same rounds than when the table was made; None
             where no table was given, or it is of another runtime, precision, number of threads or batch.
+        drift_error_90: relative half-width of the interval that should hold 90 % of other networks' drifts.
         confidence_95: relative half-width of the 95 % confidence interval of the median that is known the least.
         unsteadiness_90: half-width, relative, of the middle 90 % of the machine's speeds meanwhile.
     """
@@ -83,5 +89,16 @@ class BenchRecord(FileRecord):
     fastest: tuple[Fastest, ...]
     lacking: tuple[Lacking, ...]
     drift: PositiveFloat | None
+    drift_error_90: NonNegativeFloat | None = None
     confidence_95: float
     unsteadiness_90: float
+
+    def drifted(self, predicted: PredictedMs) -> PredictedMs:
+        """A table's prediction as of this bench: times the machine's drift since, the interval wider by what that is
+        known to differ among networks."""
+        ms, low_ms, high_ms = predicted
+        drift, error_90 = self.drift or 1.0, self.drift_error_90 or 0.0
+        if low_ms is not None and high_ms is not None:
+            low_ms = drift * max(ms - hypot(ms - low_ms, error_90 * ms), 0.0)
+            high_ms = drift * (ms + hypot(high_ms - ms, error_90 * ms))
+        return drift * ms, low_ms, high_ms

@@ -24,12 +24,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import exp, log, sqrt
 from pathlib import Path
-from statistics import median
-from typing import Annotated, Any, Literal
+from statistics import median, stdev
+from typing import Annotated, Any, Literal, NamedTuple
 
 import yaml
 from pydantic import Field, NonNegativeInt, PlainSerializer, PlainValidator, PositiveFloat, PositiveInt, model_validator
+from scipy.special import stdtrit
 
 import hwnas.ops  # noqa: F401  (so that all kinds of Ops are known)
 from hwnas.errors import SpaceError, TableError
@@ -46,6 +48,20 @@ _Milliseconds = Annotated[float, Field(gt=0, le=1e7)]
 
 Quantile = Literal["p50", "p90"]
 """Which of a network's runs a number is about: their median, or their 90th percentile."""
+
+
+class Drift(NamedTuple):
+    """How much longer networks take than when their table was made.
+
+    Attributes:
+        ratio: the median of those of the table's own networks that were measured again.
+        error_90: relative half-width of the interval that should hold 90 % of other networks' ratios: a network's
+            latency differs from one loading to the next. Student's prediction interval of the logarithms; None of fewer
+            than 3.
+    """
+
+    ratio: float
+    error_90: float | None
 
 
 def _op_of_plain(data: Any) -> Op:
@@ -233,14 +249,20 @@ class LatencyTable:
         """Choices of a few of its own networks: timed again, they tell the machine's drift."""
         return tuple(network.choices for network in self.networks[:8])
 
-    def drift(self, now_ms: Mapping[tuple[int, ...], float]) -> float | None:
-        """How much longer the table's own networks take now than when it was made: the median of the ratios.
+    def drift(self, now_ms: Mapping[tuple[int, ...], float]) -> Drift | None:
+        """How much longer the table's own networks take now than when it was made; None where none was measured.
 
         Args:
             now_ms: choices -> latency measured now; networks that the table hasn't are passed over.
         """
         ratios = [now_ms[n.choices] / n.p50_ms for n in self.networks if n.choices in now_ms]
-        return median(ratios) if ratios else None
+        if not ratios:
+            return None
+        error_90 = None
+        if (count := len(ratios)) >= 3:
+            deviation = stdev(map(log, ratios)) * sqrt(1 + 1 / count)
+            error_90 = exp(float(stdtrit(count - 1, 0.95)) * deviation) - 1
+        return Drift(median(ratios), error_90)
 
     def save(self, path: str | Path) -> None:
         """Write the table, whole or not at all.

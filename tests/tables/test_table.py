@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
@@ -126,3 +127,23 @@ def test_damaged_files_are_refused_or_whole(
         problem = str(error)
     assert "\n" not in (problem or "")
     assert problem or all(0 < entry.p10_ms <= entry.p50_ms <= entry.p90_ms for entry in entries)
+
+
+def test_drift_says_how_far_another_network_may_be_from_it(small_space: ChainSpace) -> None:
+    """Networks whose ratios differ by a known spread: nine in ten of new ones are in the interval."""
+    rng = np.random.default_rng(0)
+    networks = tuple(
+        MeasuredNetwork(choices=tuple(arch), **latency(2.0).model_dump())
+        for arch in small_space.sample(8, seed=0).tolist()
+    )
+    table = replace(made_up_table(small_space), networks=networks)
+    held, trials = 0, 2000
+    for ratios in 1.2 * np.exp(0.02 * rng.standard_normal((trials, 9))):
+        drift = table.drift({n.choices: 2.0 * ratio for n, ratio in zip(networks, ratios[:8], strict=True)})
+        assert drift is not None
+        assert drift.error_90 is not None
+        held += abs(ratios[8] / drift.ratio - 1) <= drift.error_90
+    assert held / trials == pytest.approx(0.9, abs=0.02)
+    assert table.drift({}) is None
+    assert table.drift({n.choices: 3.0 for n in networks[:2]}) == (1.5, None)
+    assert table.drift({n.choices: 3.0 for n in networks[:3]}) == (1.5, pytest.approx(0.0))
