@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import math
+import os
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -25,10 +28,20 @@ def make_optimizer(config: TrainConfig, places: Sequence[Sequence[nn.Module]]) -
     Both pass over parameters whose gradient is None, so momentum and weight decay leave choices alone that no path
     of an update used.
     """
+    _import_without_a_folder()
     groups = [{"params": [p for module in place for p in module.parameters()]} for place in places]
     if config.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=0.0, weight_decay=config.weight_decay, foreach=True)
     return torch.optim.SGD(groups, lr=0.0, momentum=config.momentum, weight_decay=config.weight_decay, foreach=True)
+
+
+def _import_without_a_folder() -> None:
+    """PyTorch's optimizers import its compiler, which makes a folder for it, be it never used, and leaves that."""
+    name = "TORCHINDUCTOR_CACHE_DIR"
+    if name not in os.environ:
+        os.environ[name] = tempfile.gettempdir()
+        importlib.import_module("torch._dynamo")
+        del os.environ[name]
 
 
 def set_rates(optimizer: torch.optim.Optimizer, rate: float, terms: Sequence[float]) -> None:

@@ -42,7 +42,7 @@ class OpenVinoFormat:
 
     def write(self, graph: bytes, target: Target, progress: Progress | None = None) -> Files:
         self.runtime(target)
-        import openvino as ov
+        import openvino as ov  # the runtime has imported it, without its telemetry
         from openvino.passes import ConstantFolding, Manager  # type: ignore[import-untyped]
 
         source = parsed(graph).graph
@@ -78,6 +78,7 @@ class OpenVinoFormat:
         return session.precisions() if isinstance(session, OpenVinoSession) else {}
 
     def structure(self, files: Files) -> Structure:
+        get_runtime("openvino")  # imports it without its telemetry
         import openvino as ov
 
         model = ov.Core().read_model(files[".xml"], files[".bin"])
