@@ -32,7 +32,8 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
-from hwnas.data.images import Listing, fit, spread
+from hwnas.data.images import Listing, Place, spread
+from hwnas.data.pixels import fit
 from hwnas.errors import DataError
 
 PREFIX = "python:"
@@ -75,11 +76,14 @@ class DatasetSource:
     def name(self, index: int) -> str:
         return f"{self.spec}: {self.part} item {index}"
 
+    def place(self, index: int) -> Place | None:
+        return None
+
     def image(self, index: int, resolution: int) -> npt.NDArray[np.uint8]:
-        image = self._item(index)[0]
+        image = self._pil(index, self._item(index)[0])
         try:
-            return fit(self._rgb(index, image), resolution)
-        except (OSError, SyntaxError, ValueError) as error:  # pillow decodes here, if the data set only opened a file
+            return fit(image, resolution)
+        except Exception as error:  # pillow decodes here, if the data set only opened a file, and raises anything
             raise DataError(f"{self.name(index)} raised {_in_short(error)}; repair or remove it") from None
 
     def labels(self) -> torch.Tensor:
@@ -114,9 +118,9 @@ class DatasetSource:
         except TypeError:
             raise DataError(f"{self.name(index)} has the label {label!r:.80}; give an integer") from None
 
-    def _rgb(self, index: int, image: Any) -> Image.Image:
+    def _pil(self, index: int, image: Any) -> Image.Image:
         if isinstance(image, Image.Image):
-            return image if image.mode == "RGB" else image.convert("RGB")
+            return image
         pixels = image.numpy(force=True) if isinstance(image, torch.Tensor) else image
         if isinstance(pixels, np.ndarray) and pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.size:
             if pixels.shape[2] not in (1, 3):

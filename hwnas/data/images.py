@@ -7,23 +7,32 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 from torch.utils.data import get_worker_info
 
-from hwnas.errors import DataError
+from hwnas.data.pixels import read_pixels
+from hwnas.errors import DataError, first_line
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm"})
 DECODERS = 8
 """Threads that decode; pillow lets go of the interpreter's lock while it works."""
 CORRUPT_SHARE = 0.1
 """A data set with a larger share of images that can't be decoded is wrong, whatever was asked for."""
 
 _CHUNK = 1024
+_SPLIT_SEED = 0
+
+
+class Place(NamedTuple):
+    """Where the bytes of an encoded image lie."""
+
+    path: str
+    offset: int
+    size: int
 
 
 class Images(Protocol):
@@ -136,6 +145,10 @@ class Source(Protocol):
         """Of an image, for messages."""
         ...
 
+    def place(self, index: int) -> Place | None:
+        """Where an image's bytes are; None where it has none of its own, or they can't be read."""
+        ...
+
     def image(self, index: int, resolution: int) -> npt.NDArray[np.uint8]:
         """One image as uint8 (R, R, 3), RGB.
 
@@ -155,6 +168,7 @@ class Listing:
         fingerprint: SHA-256 of what is known without decoding everything.
         mirrors: whether a mirrored image still shows its class.
         ignored: files that aren't images.
+        remarks: lines that a person should read before images are used.
     """
 
     train: tuple[Source, torch.Tensor]
@@ -163,6 +177,7 @@ class Listing:
     fingerprint: Callable[[], str]
     mirrors: bool = True
     ignored: int = 0
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -247,10 +262,7 @@ class SourceImages:
 
 
 def decode(file: Path | io.BytesIO, name: Callable[[], str], resolution: int) -> npt.NDArray[np.uint8]:
-    """One image file as uint8 (R, R, 3), RGB; see :func:`fit`.
-
-    A JPEG at least four times as large as needed is decoded at a half, a quarter or an eighth of its size, whichever
-    still leaves twice what is needed: several times as fast, and next to nothing is lost.
+    """One image file as uint8 (R, R, 3), RGB; see :func:`hwnas.data.pixels.read_pixels`.
 
     Args:
         file: its path or its bytes.
@@ -261,28 +273,43 @@ def decode(file: Path | io.BytesIO, name: Callable[[], str], resolution: int) ->
         DataError: the file can't be read or isn't an image; it is named.
     """
     try:
-        with Image.open(file) as image:
-            image.draft(None, (2 * resolution, 2 * resolution))  # None: keep the mode
-            return fit(image if image.mode == "RGB" else image.convert("RGB"), resolution)
+        return read_pixels(file, resolution)
     except UnidentifiedImageError:
         problem = "not an image that pillow knows"
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # pillow raises all of these
-        problem = " ".join(str(error).split()) or type(error).__name__
+    except MemoryError:
+        problem = "there isn't enough memory for it"
+    except OSError as error:
+        problem = error.strerror or first_line(error)
+    except Exception as error:  # pillow raises anything at a damaged file
+        problem = first_line(error)
     raise DataError(f"can't decode {name()}: {problem}; repair or remove the file")
-
-
-def fit(image: Image.Image, resolution: int) -> npt.NDArray[np.uint8]:
-    """An RGB image as uint8 (R, R, 3): shorter side to R (pillow BILINEAR), then centre crop; R×R stays untouched."""
-    if image.size != (resolution, resolution):
-        scale = resolution / min(image.size)
-        width, height = (max(resolution, round(side * scale)) for side in image.size)
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
-        left, top = (width - resolution) // 2, (height - resolution) // 2
-        image = image.crop((left, top, left + resolution, top + resolution))
-    return np.asarray(image, dtype=np.uint8)
 
 
 def spread(count: int, wanted: int) -> torch.Tensor:
     """Indices of ``wanted`` of ``count`` things (of all, if there are fewer), evenly spaced: (n,) int64."""
     wanted = min(wanted, count)
     return torch.arange(wanted) * count // max(wanted, 1)
+
+
+def stratified(labels: torch.Tensor, share: float, classes: tuple[str, ...]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Split by class with a fixed seed: the indices (ascending) of the rest and of the ``share``, at least 1 each.
+
+    Raises:
+        DataError: a class has fewer than 2 images.
+    """
+    rng = np.random.default_rng(_SPLIT_SEED)
+    rest, taken = [], []
+    for label, name in enumerate(classes):
+        indices = rng.permutation(np.flatnonzero(labels.numpy() == label))
+        if len(indices) < 2:
+            raise DataError(f"class {name!r} has {len(indices)} train images; it takes 2 or more to hold some out")
+        count = min(max(round(share * len(indices)), 1), len(indices) - 1)
+        taken.append(indices[:count])
+        rest.append(indices[count:])
+    kept, held = (torch.from_numpy(np.sort(np.concatenate(part))) for part in (rest, taken))
+    return kept, held
+
+
+def readable(name: str) -> str:
+    """A file's name as any terminal and file takes it: bytes that aren't UTF-8 are shown as such."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

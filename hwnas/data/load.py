@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 from hwnas.data import foreign
+from hwnas.data.doubles import doubles
 from hwnas.data.folder import read_folder
 from hwnas.data.images import (
     CORRUPT_SHARE,
@@ -24,9 +25,11 @@ from hwnas.data.images import (
     MemoryImages,
     Skipped,
     SourceImages,
-    fit,
+    readable,
     spread,
+    stratified,
 )
+from hwnas.data.pixels import RULE, fit
 from hwnas.data.shards import has_shards, read_shards
 from hwnas.errors import DataError
 from hwnas.records.model import Preprocessing
@@ -35,7 +38,6 @@ from hwnas.registry import Registry
 MEMORY_LIMIT_BYTES = 4 * 2**30
 """Data sets that decode to at most this many bytes are decoded once and kept; larger ones at each access."""
 
-_SPLIT_SEED = 0
 _STATISTICS_IMAGES = 20_000
 _STATISTICS_PIXELS = 2**28
 """Beside the number of images: 5,349 of 224 pixels, which may have to be decoded for this each time."""
@@ -52,6 +54,7 @@ class Parts:
         fingerprint: SHA-256 of the content; of names and sizes where it is too large for memory.
         skipped: images that couldn't be decoded and were left out or replaced; it grows as images are decoded.
         ignored: files that lie with the images and aren't any.
+        remarks: gives lines that a person should read before the images are used; it may read all of them.
     """
 
     train: Images
@@ -61,6 +64,7 @@ class Parts:
     fingerprint: str
     skipped: Skipped = field(default_factory=lambda: Skipped(0, 0))
     ignored: int = 0
+    remarks: Callable[[], Sequence[str]] = tuple
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +73,7 @@ class Data(Parts):
 
     Attributes:
         spec: what :func:`load_data` takes to load it again.
+        corrupt: whether an image that can't be decoded was to be an error, or to be skipped.
         resolution: height and width in pixels.
         resize_px: what the shorter side of an image is resized to before its centre is cropped.
         uncropped: the train images before the crop, squares of ``resize_px``: what augmentation crops from.
@@ -77,6 +82,7 @@ class Data(Parts):
     """
 
     spec: str
+    corrupt: Literal["fail", "skip"]
     resolution: int
     resize_px: int
     uncropped: Images
@@ -105,7 +111,7 @@ def preprocessing_of(resolution: int, resize_px: int, mean: tuple[float, ...], s
     """From an image file to a network's input; arguments as :class:`Data` has them."""
     size = "the resolution" if resize_px == resolution else f"{resize_px} pixels"
     resize = f"shorter side to {size} (pillow BILINEAR), then centre crop"
-    return Preprocessing(resolution=resolution, resize=resize, resize_px=resize_px, mean=mean, std=std)
+    return Preprocessing(resolution=resolution, resize=resize, resize_px=resize_px, decoding=RULE, mean=mean, std=std)
 
 
 def load_data(
@@ -123,7 +129,8 @@ def load_data(
     Args:
         spec: ``digits`` (scikit-learn's 1,797 grey 8×8 digits, embedded), the name of a plug-in,
             ``python:package.module:callable`` (see :mod:`hwnas.data.foreign`), a folder with ``train/<class>/*.jpg``
-            and ``test/<class>/*.jpg``, or one of shards (see :mod:`hwnas.data.shards`).
+            and ``test/<class>/*.jpg`` or with ``<class>/*.jpg`` alone (see :mod:`hwnas.data.folder`), or one of shards
+            (see :mod:`hwnas.data.shards`).
         resolution: height and width in pixels.
         held_out: share of each class's train images for validation, in (0, 1).
         corrupt: an image that can't be decoded is an error, or is left out; one that turns up in training is replaced
@@ -146,10 +153,10 @@ def load_data(
     )
     mean, std = _channel_statistics(train, resolution)
     return Data(
-        spec=spec, resolution=resolution, resize_px=resize_px, classes=parts.classes,
+        spec=spec, corrupt=corrupt, resolution=resolution, resize_px=resize_px, classes=parts.classes,
         train=train, uncropped=uncropped, validation=validation, test=test,
         mean=mean, std=std, mirrors=parts.mirrors, fingerprint=parts.fingerprint,
-        skipped=parts.skipped, ignored=parts.ignored,
+        skipped=parts.skipped, ignored=parts.ignored, remarks=parts.remarks,
     )  # fmt: skip
 
 
@@ -158,26 +165,13 @@ def _parts(spec: str, size: int, corrupt: str) -> Parts:
         return _decoded(foreign.read_foreign(spec), size, corrupt)
     if spec in SOURCES.names():
         return SOURCES.get(spec)(size)
-    return _decoded((read_shards if has_shards(Path(spec)) else read_folder)(Path(spec)), size, corrupt)
-
-
-def stratified(labels: torch.Tensor, share: float, classes: tuple[str, ...]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Split by class with a fixed seed: the indices (ascending) of the rest and of the ``share``, at least 1 each.
-
-    Raises:
-        DataError: a class has fewer than 2 images.
-    """
-    rng = np.random.default_rng(_SPLIT_SEED)
-    rest, taken = [], []
-    for label, name in enumerate(classes):
-        indices = rng.permutation(np.flatnonzero(labels.numpy() == label))
-        if len(indices) < 2:
-            raise DataError(f"class {name!r} has {len(indices)} train images; it takes 2 or more to hold some out")
-        count = min(max(round(share * len(indices)), 1), len(indices) - 1)
-        taken.append(indices[:count])
-        rest.append(indices[count:])
-    kept, held = (torch.from_numpy(np.sort(np.concatenate(part))) for part in (rest, taken))
-    return kept, held
+    try:
+        found = (read_shards if has_shards(Path(spec)) else read_folder)(Path(spec))
+        return _decoded(found, size, corrupt)
+    except OSError as error:
+        raise DataError(f"can't read {readable(str(error.filename or spec))}: {error.strerror}") from None
+    except MemoryError:
+        raise DataError(f"there isn't enough memory for the images of {spec} at {size} pixels; take fewer") from None
 
 
 def _digits(resolution: int) -> Parts:
@@ -209,7 +203,10 @@ def _decoded(found: Listing, size: int, corrupt: str) -> Parts:
         SourceImages(source, torch.arange(len(labels)), labels, size, skipped)
         for source, labels in (found.train, found.test)
     )
-    parts = partial(Parts, classes=found.classes, mirrors=found.mirrors, skipped=skipped, ignored=found.ignored)
+    parts = partial(
+        Parts, classes=found.classes, mirrors=found.mirrors, skipped=skipped, ignored=found.ignored,
+        remarks=lambda: [*found.remarks, *doubles(found)],
+    )  # fmt: skip
     if count * 3 * size**2 > MEMORY_LIMIT_BYTES:
         return parts(train=train, test=test, fingerprint=found.fingerprint())
     here = train.in_memory(), test.in_memory()

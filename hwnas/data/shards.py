@@ -16,6 +16,7 @@ import hashlib
 import io
 import os
 import tarfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +25,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from hwnas.data.folder import parts_of, same_classes
-from hwnas.data.images import DECODERS, SUFFIXES, Listing, decode
-from hwnas.errors import DataError
+from hwnas.data.folder import Ignored, class_names, ending_of, not_read, parts_of, same_classes, suffixes
+from hwnas.data.images import DECODERS, Listing, Place, decode, readable
+from hwnas.errors import DataError, counted, first_line
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,10 @@ class ShardSource:
             found = next((m.name for m in _members(Path(shard)) if m.offset_data == offset), None)
         except DataError:  # it isn't what it was
             found = None
-        return f"{shard}: {found or f'the image at byte {offset}'}"
+        return readable(f"{shard}: {found or f'the image at byte {offset}'}")
+
+    def place(self, index: int) -> Place | None:
+        return Place(self.shards[self.shard[index]], int(self.offset[index]), int(self.size[index]))
 
     def image(self, index: int, resolution: int) -> npt.NDArray[np.uint8]:
         return decode(io.BytesIO(self._bytes(index)), lambda: self.name(index), resolution)
@@ -87,7 +91,9 @@ def read_shards(folder: Path) -> Listing:
     """
     parts = parts_of(folder)
     digest = hashlib.sha256()
-    ignored, listed = 0, []
+    ignored: Ignored = Counter()
+    again = Counter[Path]()
+    endings, listed = suffixes(), []
     for part in parts:
         if loose := next((p for p in sorted(part.iterdir()) if p.is_dir() and not p.name.startswith(".")), None):
             raise DataError(f"{part} has shards and the folder {loose.name}/; leave either only *.tar or only folders")
@@ -95,26 +101,35 @@ def read_shards(folder: Path) -> Listing:
         names: dict[str, int] = {}
         rows: list[tuple[int, int, int, int]] = []
         for index, shard in enumerate(shards):
-            digest.update(f"{shard.relative_to(folder).as_posix()}\0{shard.stat().st_size}\n".encode())
+            if not shard.is_file():
+                raise DataError(f"{readable(str(shard))} isn't a plain file; put a tar file there")
+            digest.update(os.fsencode(f"{shard.relative_to(folder).as_posix()}\0{shard.stat().st_size}\n"))
+            seen: set[int] = set()
             for member in _members(shard):
                 if member.isdir():
                     continue
                 class_name, file_name = _checked(shard, member)
-                if file_name.startswith(".") or os.path.splitext(file_name)[1].lower() not in SUFFIXES:
-                    ignored += 1
+                if (ending := ending_of(file_name)) not in endings:
+                    ignored[class_name, ending] += 1
                     continue
-                digest.update(f"{class_name}/{file_name}\0{member.size}\n".encode())
+                again[shard] += (key := hash((class_name, file_name))) in seen
+                seen.add(key)
+                digest.update(os.fsencode(f"{class_name}/{file_name}\0{member.size}\n"))
                 rows.append((names.setdefault(class_name, len(names)), index, member.offset_data, member.size))
         if not rows:
             raise DataError(f"{part} has no shards with images; put *.tar files with <class>/<name>.jpg there")
         columns = np.array(rows, dtype=np.int64).T.copy()
         listed.append((names, columns[0], ShardSource(tuple(map(str, shards)), *columns[1:])))
     (of_train, *train), (of_test, *test) = listed
-    classes = tuple(sorted(of_train))
-    same_classes(parts[0], classes, parts[1], tuple(sorted(of_test)))
+    classes = class_names(of_train, parts[0])
+    same_classes(parts[0], classes, parts[1], class_names(of_test, parts[1]))
+    remarks = [
+        *(f"{folder}: {line}" for line in not_read(ignored)),
+        *(f"{shard} has {counted(count, 'name')} twice; make it anew" for shard, count in again.items() if count),
+    ]
     return Listing(
         train=(train[1], _labels(of_train, train[0], classes)), test=(test[1], _labels(of_test, test[0], classes)),
-        classes=classes, ignored=ignored, fingerprint=digest.hexdigest,
+        classes=classes, ignored=ignored.total(), remarks=tuple(remarks), fingerprint=digest.hexdigest,
     )  # fmt: skip
 
 
@@ -129,13 +144,16 @@ def _members(shard: Path) -> Iterator[tarfile.TarInfo]:
         with tarfile.open(shard, "r:") as tar:
             while (member := tar.next()) is not None:
                 tar.members.clear()  # type: ignore[attr-defined]  # else it keeps all of them
+                if member.size < 0 or tar.offset <= member.offset:  # it would be read for ever (CVE-2025-8194)
+                    raise ValueError(f"a member of {member.size} bytes at byte {member.offset}")
                 yield member
             stopped_at = tar.offset
         with open(shard, "rb") as file:  # tarfile takes a cut between two members, or rubbish there, for the end
             file.seek(stopped_at)
             mark = file.read(tarfile.BLOCKSIZE)
-    except (tarfile.TarError, OSError, ValueError, EOFError) as error:
-        raise DataError(f"can't read the shard {shard}: {error}; it takes a plain, whole tar file") from None
+    except (tarfile.TarError, OSError, ValueError, EOFError, RecursionError, OverflowError, MemoryError) as error:
+        problem = readable(first_line(error))
+        raise DataError(f"can't read the shard {shard}: {problem}; it takes a plain, whole tar file") from None
     if mark != bytes(tarfile.BLOCKSIZE):
         raise DataError(f"the shard {shard} is cut off or damaged at byte {stopped_at}; make or copy it anew")
 

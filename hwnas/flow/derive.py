@@ -128,6 +128,7 @@ def _from_run(arch: Arch, run: Path, search: Path | None) -> Network:
             **made_from,
         },
         searched=searched,
+        corrupt_images=data.corrupt,
     )
     return network
 

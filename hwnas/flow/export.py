@@ -12,12 +12,13 @@ import numpy.typing as npt
 from hwnas.arrays import Images
 from hwnas.artifacts.bundle import Artifact
 from hwnas.artifacts.export import export_network
+from hwnas.data.folder import same_text
 from hwnas.data.images import spread
 from hwnas.data.load import Data, load_data
-from hwnas.errors import DataError, ModelError
+from hwnas.errors import DataError, ModelError, counted
 from hwnas.nn.model_folder import load_model
 from hwnas.nn.network import Network
-from hwnas.progress import Progress
+from hwnas.progress import Progress, say
 from hwnas.records.model import ModelInfo
 from hwnas.records.train import TrainRecord
 from hwnas.space.arch import parse_arch
@@ -106,7 +107,9 @@ def real_images(network: Network, data: str | None) -> RealImages | None:
         return None
     how = info.preprocessing
     try:
-        found = load_data(source, network.space.resolution, resize_px=how.resize_px if how else None)
+        found = load_data(
+            source, network.space.resolution, resize_px=how.resize_px if how else None, corrupt=info.corrupt_images
+        )
     except DataError as error:
         if data is not None:
             raise
@@ -120,11 +123,14 @@ def real_images(network: Network, data: str | None) -> RealImages | None:
     tested = min(_TEST_IMAGES, max(1, _TEST_PIXELS // network.space.resolution**2))
     chosen = spread(len(found.test.labels), tested)
     calibration = spread(len(found.train.labels), CALIBRATION_IMAGES)
-    return RealImages(
+    real = RealImages(
         images=found.normalize(found.test.pixels(chosen)).contiguous().numpy(),
         labels=found.test.labels[chosen].numpy(),
         calibration=found.normalize(found.train.pixels(calibration)).contiguous().numpy(),
     )
+    if found.skipped.count:
+        say(f"{counted(found.skipped.count, 'image')} of {source} can't be decoded: left out, as in the training")
+    return real
 
 
 def _check_classes(network: Network, data: Data) -> None:
@@ -136,7 +142,7 @@ def _check_classes(network: Network, data: Data) -> None:
         return  # of a released checkpoint, which has no names of classes
     for ours_name, theirs_name in zip(info.labels, data.classes, strict=True):
         if ours_name != theirs_name:
+            what = "it in another Unicode form" if same_text(ours_name, theirs_name) else repr(ours_name)
             raise DataError(
-                f"{data.spec} has a class {theirs_name!r} where the network has {ours_name!r}; give data of the same "
-                "classes"
+                f"{data.spec} has a class {theirs_name!r} where the network has {what}; give data of the same classes"
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hwnas.errors import whole
-from hwnas.progress import Progress
+from hwnas.progress import Progress, say
 from hwnas.records.train import TrainRecord
 from hwnas.training.config import TrainConfig, read_config
 from hwnas.training.loop import run_training
@@ -20,6 +20,8 @@ def train(
     progress: Progress | None = None,
 ) -> TrainRecord:
     """Train what ``config`` says. Started by ``torchrun``, the processes train one run together.
+
+    What is odd about the data, as files that aren't read or images that are there twice, is said on standard error.
 
     Args:
         config: what to train, or a YAML file that says it.
@@ -38,4 +40,4 @@ def train(
         name, config = Path(config).stem, read_config(Path(config))
     if seed is not None:
         config = config.model_copy(update={"seed": whole("seed", seed)})
-    return run_training(config, Path(output or Path("runs") / name), resume=resume, progress=progress)
+    return run_training(config, Path(output or Path("runs") / name), resume=resume, progress=progress, tell=say)

@@ -22,6 +22,7 @@ class Preprocessing(Record):
         resolution: height and width of the input in pixels.
         resize: what is done to an image before its centre is taken, in words.
         resize_px: what its shorter side is resized to.
+        decoding: what is done to a file before that, in words; None where it was prepared by an older version.
         range: of pixels before they are normalised.
         mean, std: per channel, of pixels in that range.
     """
@@ -34,6 +35,7 @@ class Preprocessing(Record):
     range: tuple[float, float] = (0.0, 1.0)
     mean: tuple[float, ...]
     std: tuple[PositiveFloat, ...]
+    decoding: str | None = None
 
 
 class OnDevice(Record):
@@ -93,6 +95,7 @@ class ModelInfo(Record):
         made_from: names and SHA-256 of what it came from.
         searched: what the search that found it asked for and predicted.
         weights_sha256: of the weights, where they were read from a MODEL folder.
+        corrupt_images: what its training did with images that can't be decoded; what reads its data does as well.
     """
 
     data: str | None = None
@@ -103,6 +106,7 @@ class ModelInfo(Record):
     made_from: dict[str, str] = Field(default_factory=dict)
     searched: Searched | None = None
     weights_sha256: Sha256 | None = None
+    corrupt_images: Literal["fail", "skip"] = "fail"
 
     @classmethod
     def of_random(cls, seed: int) -> ModelInfo:

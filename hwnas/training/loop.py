@@ -17,7 +17,7 @@ from hwnas.errors import ConfigError, TrainingError
 from hwnas.evaluation.accuracy import channels_last
 from hwnas.nn.network import load_weights, save_weights
 from hwnas.nn.process import keep_freed_memory, threads
-from hwnas.progress import Progress
+from hwnas.progress import Progress, Tell, silent
 from hwnas.records.train import Facts, LogLine, SkippedImages, TrainRecord
 from hwnas.training.checkpoint import Position, load_checkpoint, save_checkpoint
 from hwnas.training.config import TrainConfig
@@ -33,13 +33,15 @@ CHECKPOINT_SECONDS = 20.0
 """The most that a kill can cost, beside one update."""
 
 
-def run_training(config: TrainConfig, run: Path, resume: bool = False, progress: Progress | None = None) -> TrainRecord:
+def run_training(
+    config: TrainConfig, run: Path, resume: bool = False, progress: Progress | None = None, tell: Tell = silent
+) -> TrainRecord:
     """Train what ``config`` says into the folder ``run``.
 
     A run that was killed at any moment and resumed ends in the same bytes as one that wasn't, given the same
     machine and number of threads. Resuming a finished run returns at once; without a checkpoint it begins. Started
-    by ``torchrun``, the processes train one run together; ``run`` and the data must be visible to all of them, and
-    ``progress`` is called in the first one, after each update.
+    by ``torchrun``, the processes train one run together; ``run`` and the data must be visible to all of them. In the
+    first one ``tell`` is called with what is odd about the data, and ``progress`` after each update.
 
     Raises:
         OutputError: ``run`` exists and isn't to be resumed, or can't be written.
@@ -61,6 +63,8 @@ def run_training(config: TrainConfig, run: Path, resume: bool = False, progress:
             world.check_same("the data set", data.fingerprint)
             world.check_same("the space or network", learner.fingerprint)
             check_data(run, data)
+            for remark in data.remarks() if world.is_main else ():
+                tell(remark)
             with closing(_Training(config, run, learner, world)) as training:
                 world.wait()  # until all have read the checkpoint
                 if world.is_main:

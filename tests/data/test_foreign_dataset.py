@@ -10,8 +10,9 @@ from PIL import Image
 
 from hwnas.data import load as data_module
 from hwnas.data.foreign import DatasetSource
-from hwnas.data.images import Images, SourceImages, fit
+from hwnas.data.images import Images, SourceImages
 from hwnas.data.load import load_data
+from hwnas.data.pixels import fit
 from hwnas.errors import DataError
 from tests.data.foreign_cases import COUNT, grey
 
@@ -42,8 +43,8 @@ def test_images_of_any_kind_are_resized_and_keep_their_labels(
 def test_chw_with_three_channels_and_hwc_with_one_are_told_apart() -> None:
     source = DatasetSource(f"{CASES}:Pil", "train")
     wide = np.arange(3 * 8 * 8, dtype=np.uint8).reshape(3, 8, 8)
-    assert np.array_equal(np.asarray(source._rgb(0, wide)), wide.transpose(1, 2, 0))
-    assert np.array_equal(np.asarray(source._rgb(0, wide[0][:, :, None])), np.stack([wide[0]] * 3, axis=2))
+    assert np.array_equal(np.asarray(source._pil(0, wide)), wide.transpose(1, 2, 0))
+    assert np.array_equal(np.asarray(source._pil(0, wide[0][:, :, None])), np.stack([wide[0]] * 3, axis=2))
 
 
 def test_the_fingerprint_tells_data_sets_apart(monkeypatch: pytest.MonkeyPatch) -> None:

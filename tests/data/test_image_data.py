@@ -11,8 +11,9 @@ import torch
 from PIL import Image
 
 from hwnas.data import load as data_module
-from hwnas.data.images import Images, Skipped, SourceImages, decode, fit, spread
+from hwnas.data.images import Images, Skipped, SourceImages, decode, spread
 from hwnas.data.load import Data, load_data, stratified
+from hwnas.data.pixels import fit
 from hwnas.errors import DataError
 from tests.training.training_cases import BLUE, GREEN, RED, folder_of_images, paint
 
@@ -155,6 +156,7 @@ def test_an_image_of_which_a_larger_square_is_decoded_has_the_same_centre(tmp_pa
     np.testing.assert_array_equal(all_pixels(data.test)[1].permute(1, 2, 0).numpy(), expected)
     assert data.preprocessing.resize == "shorter side to 20 pixels (pillow BILINEAR), then centre crop"
     assert (data.preprocessing.resize_px, data.preprocessing.resolution) == (20, 16)
+    assert "16-bit grey v becomes v/257" in str(data.preprocessing.decoding)
 
 
 @pytest.mark.parametrize("resize_px", [14, 17])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import pickle
 import subprocess
 import tarfile
@@ -89,6 +90,30 @@ def test_what_is_no_image_is_counted(shards: Path) -> None:
     assert len(data.train.labels) + len(data.validation.labels) == 12
 
 
+def test_names_that_arent_utf_8_are_read_and_shown(shards: Path) -> None:
+    add(shards / "train" / "000.tar", "blue/\udcff.png", (shards / ".." / "folder/train/blue/0.png").read_bytes())
+    add(shards / "train" / "000.tar", "blue/\udcfe.png", b"text")
+    data = load_data(str(shards), 16, corrupt="skip")
+    assert len(data.train.labels) + len(data.validation.labels) == 13
+    assert data.skipped.names == (f"{shards / 'train' / '000.tar'}: blue/\\xfe.png",)
+
+
+def test_doubles_are_counted_and_said(shards: Path) -> None:
+    """A name that is there twice, as tar makes it that adds to an archive; and what isn't read, by class."""
+    before = len(load_data(str(shards), 16).remarks())
+    image = (shards / ".." / "folder/train/blue/0.png").read_bytes()
+    for name in ("blue/0.png", "blue/1.png", "blue/new.png", "blue/a.heic", "red/b.heic"):
+        add(shards / "train" / "000.tar", name, image)
+    *told, _ = (line.removeprefix(str(shards)) for line in load_data(str(shards), 16).remarks())
+    assert told[:3] == [
+        ": 1 .heic in class 'blue' not read: pillow reads no such files",
+        ": 1 .heic in class 'red' not read: pillow reads no such files",
+        "/train/000.tar has 2 names twice; make it anew",
+    ]
+    assert len(told) == before + 3
+    assert "1 image is there more than once" in load_data(str(shards), 16).remarks()[-1]
+
+
 def test_a_leading_dot_in_names_is_fine(shards: Path, tmp_path: Path) -> None:
     subprocess.run(["tar", "-cf", shards / "test" / "000.tar", "-C", tmp_path / "folder" / "test", "."], check=True)
     assert load_data(str(shards), 16).classes == ("blue", "red")
@@ -128,6 +153,35 @@ def _cut(shard: Path, keep: Callable[[int], int]) -> None:
     shard.write_bytes(data[: keep(len(data))])
 
 
+def _negative(shard: Path, kind: bytes = b"0") -> None:
+    """A member whose size is negative, in base 256, and its checksum right (CVE-2025-8194)."""
+    data = bytearray(shard.read_bytes())
+    with tarfile.open(shard) as tar:
+        member = tar.getmembers()[3]
+    head = bytearray(data[member.offset : member.offset + 512])
+    head[124:136] = b"\xff" * 4 + (-512).to_bytes(8, "big", signed=True)
+    head[156:157] = kind
+    head[148:156] = b" " * 8
+    head[148:156] = b"%06o\0 " % sum(head)
+    data[member.offset : member.offset + 512] = head
+    shard.write_bytes(data)
+
+
+def _negative_by_pax(shard: Path) -> None:
+    with tarfile.open(shard, "w", format=tarfile.PAX_FORMAT) as tar:
+        for index in range(3):
+            member = tarfile.TarInfo(f"red/{index}.png")
+            member.pax_headers = {"size": "-512"}
+            tar.addfile(member)
+
+
+def _many_heads(shard: Path) -> None:
+    """Extended headers one after another: each is a call within the last one's."""
+    head = tarfile.TarInfo("././@LongLink")
+    head.type, head.size = tarfile.GNUTYPE_LONGNAME, 1
+    shard.write_bytes((head.tobuf(tarfile.GNU_FORMAT) + b"x".ljust(512, b"\0")) * 3000)
+
+
 def _end(shard: Path) -> int:
     """Where the last member ends."""
     with tarfile.open(shard) as tar:
@@ -152,6 +206,14 @@ ODD: dict[str, tuple[Callable[[Path], object], str]] = {
     "text": (lambda s: s.write_text("hello" * 1000), "can't read the shard"),
     "compressed": (lambda s: s.write_bytes(gzip.compress(s.read_bytes())), "can't read the shard"),
     "a folder": (lambda s: (s.unlink(), s.mkdir()), r"has shards and the folder 000\.tar|can't read the shard"),
+    "negative size": (_negative, r"can't read the shard .*-512|is cut off or damaged"),
+    "negative size of a folder": (lambda s: _negative(s, b"5"), r"can't read the shard|is cut off or damaged"),
+    "negative size of a long name": (lambda s: _negative(s, b"L"), r"can't read the shard|is cut off or damaged"),
+    "negative size of a header": (lambda s: _negative(s, b"x"), r"can't read the shard|is cut off or damaged"),
+    "negative size by a header": (_negative_by_pax, r"can't read the shard|is cut off or damaged"),
+    "headers without end": (_many_heads, "can't read the shard"),
+    "a pipe": (lambda s: (s.unlink(), os.mkfifo(s)), "isn't a plain file"),
+    "a class that isn't UTF-8": (lambda s: add(s, "r\udce9d/0.png", b"x"), r"the class 'r\\\\xe9d' isn't UTF-8"),
     "out by dots": (lambda s: add(s, "../red/0.png", b"x"), "leads out of the shard"),
     "out by a root": (lambda s: add(s, "/red/0.png", b"x"), "leads out of the shard"),
     "link": (lambda s: add(s, "red/l.png", type=tarfile.SYMTYPE, linkname="/etc/passwd"), "is a link or no plain"),

@@ -91,7 +91,7 @@ class NetworkLearner(Learner):
         network.info = ModelInfo(
             data=data.spec, labels=data.classes, preprocessing=data.preprocessing, accuracy=accuracy,
             made_from={**network.info.made_from, **self._taught_by, "data_sha256": data.fingerprint},
-            searched=network.info.searched,
+            searched=network.info.searched, corrupt_images=data.corrupt,
         )  # fmt: skip
         save_model(network, run / "model")
 
