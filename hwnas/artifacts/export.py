@@ -1,9 +1,9 @@
-"""Network -> artifact: make each target's files, judge and time them, and bundle them."""
+"""Network -> artifact: make each target's files, judge them, time those that passed, and bundle these."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from hwnas.artifacts.make import Made, check_readable, make
 from hwnas.artifacts.parity import RANDOM_TEXTURES, Evidence, compare, judge, logits_of, random_textures, run_session
 from hwnas.artifacts.predict_script import PREDICT, predict_script
 from hwnas.artifacts.reference import REFERENCE, Reference, reference_of
-from hwnas.errors import ConfigError, DataError, ParityError
+from hwnas.errors import CheckError, ConfigError, DataError, HwnasError, ModelError, ParityError, RuntimeMissingError
 from hwnas.files import new_folder, refuse_existing, to_json, write_atomic
 from hwnas.graph.count import count
 from hwnas.nn.network import Network
@@ -32,6 +32,19 @@ _TEXTURES = 64
 _NOT_OF_DATA = "its images are random textures: good for timing; a trained network needs images of its own (--data)"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Exported(Artifact):
+    """A new artifact, and the targets that it lacks.
+
+    Attributes:
+        failed: {target: why it isn't in the artifact, in words}.
+        evidence: the folder that has what missed a check, and how; None where nothing did.
+    """
+
+    failed: Mapping[str, str]
+    evidence: Path | None
+
+
 def export_network(
     network: Network,
     targets: Sequence[str],
@@ -41,9 +54,10 @@ def export_network(
     images_of: str | None = None,
     labels: npt.NDArray[np.int64] | None = None,
     calibration: Images | None = None,
+    all_or_nothing: bool = False,
     progress: Progress | None = None,
-) -> Artifact:
-    """Write ``network`` for each target, check every file against PyTorch, and bundle them.
+) -> Exported:
+    """Write ``network`` for each target, check every file against PyTorch, and bundle those that pass.
 
     Args:
         network: exported as it computes in eval mode; its ``info`` goes along.
@@ -53,14 +67,17 @@ def export_network(
         images_of: the data set they are of; the network's own when None.
         labels: their classes (N,), for accuracy before and after.
         calibration: normalised inputs that int8 takes its ranges from; other random textures when None.
+        all_or_nothing: whether a target that fails keeps the others from being shipped.
         progress: called with (what, done, total).
 
     Raises:
         ConfigError: no target, one twice, an unknown one, or one whose name can't be used.
         OutputError: the output exists or can't be written.
         DataError: the images aren't of the network's input size.
-        ParityError, CountError: a file isn't the network, or loses too much accuracy. The output isn't written; what
-            was made and how it failed is kept beside it, in ``OUTPUT.failed``.
+        ParityError, CountError: no target passed, or not all where that was asked: a file isn't the network, or loses
+            too much accuracy. The output isn't written. What was made of targets that failed, and how they did, is
+            kept beside it in ``OUTPUT.failed``, here as where others passed.
+        ModelError, RuntimeMissingError: the same, where a target can't be made.
     """
     output = Path(output)
     refuse_existing(output)
@@ -85,17 +102,32 @@ def export_network(
     if any(target.preprocessing == "inside" for target in chosen):
         normalization = Normalization.of(info.preprocessing, chw[0])
         images = normalization.images(normalization.pixels(images))  # as bytes can say them
-    made = []
+    made: list[Made] = []
+    errors: dict[str, HwnasError] = {}
     for index, target in enumerate(chosen):
-        one = make(network, target, calibration, progress)
-        if drawn and target.precision == "int8":
-            one = replace(one, notes=(*one.notes, _NOT_OF_DATA))
-        made.append(one)
+        try:
+            one = make(network, target, calibration, progress)
+        except (CheckError, ModelError, RuntimeMissingError) as error:
+            errors[target.name] = error
+        else:
+            note = (_NOT_OF_DATA,) if drawn and target.precision == "int8" else ()
+            made.append(replace(one, notes=(*one.notes, *note)))
         if progress:
             progress("exporting", index + 1, len(chosen), target.name)
     evidence = Evidence(images=images, inputs=inputs, reference=logits_of(network, images), labels=labels)
     judged = [judge(one.session, one.target, one.precisions, evidence) for one in made]
-    _refuse_failed(output, made, judged)
+    errors |= {
+        one.target.name: ParityError(found.failures[0])
+        for one, found in zip(made, judged, strict=True)
+        if found.failures
+    }
+    kept = _keep_failed(output, made, judged, errors)
+    if errors and (all_or_nothing or len(errors) == len(chosen)):
+        name, first = next(iter(errors.items()))
+        where = f", the evidence is in {kept}" if kept else ""
+        raise type(first)(f"{name}: {first}; nothing was shipped{where}")
+    judged = [found for found in judged if not found.failures]
+    made = [one for one in made if one.target.name not in errors]
     spent = costs(network, made, progress)
     reference = reference_of(network, images, info.preprocessing)
     files = [_entry(one, found, spent.get(one.target.name), reference) for one, found in zip(made, judged, strict=True)]
@@ -121,7 +153,9 @@ def export_network(
         made_from=info.made_from | ({"weights_sha256": info.weights_sha256} if info.weights_sha256 else {}),
         searched=info.searched, files=tuple(files), sha256=hashes(contents),
     )  # fmt: skip
-    return write_artifact(output, manifest, info, contents)
+    artifact = write_artifact(output, manifest, info, contents)
+    failed = {name: str(error) for name, error in errors.items()}
+    return Exported(path=artifact.path, manifest=artifact.manifest, failed=failed, evidence=kept)
 
 
 def _refuse_clashes(targets: Sequence[Target]) -> None:
@@ -137,27 +171,27 @@ def _refuse_clashes(targets: Sequence[Target]) -> None:
             taken.add(name.lower())
 
 
-def _refuse_failed(output: Path, made: Sequence[Made], judged: Sequence[Verdict]) -> None:
-    """Keep what failed, and say so.
-
-    Raises:
-        ParityError: a check of a file was missed.
-    """
-    failed = [(one, found) for one, found in zip(made, judged, strict=True) if found.failures]
-    if not failed:
-        return
+def _keep_failed(
+    output: Path, made: Sequence[Made], judged: Sequence[Verdict], errors: Mapping[str, HwnasError]
+) -> Path | None:
+    """Write what missed a check, and how, into a new folder beside the output; None where nothing did."""
+    if not any(isinstance(error, CheckError) for error in errors.values()):
+        return None
     kept = output.with_name(f"{output.name}.failed")
     number = 1
     while kept.exists():
         number += 1
         kept = output.with_name(f"{output.name}.failed-{number}")
+    verdicts = {one.target.name: found for one, found in zip(made, judged, strict=True)}
     with new_folder(kept) as folder:
-        for one, _ in failed:
-            for name, data in {**one.names, f"{one.target.name}.graph.onnx": one.graph}.items():
-                write_atomic(folder / name, data)
-        FailedExport(targets={one.target.name: found for one, found in failed}).write(folder / "failures.json")
-    first, found = failed[0]
-    raise ParityError(f"{first.target.name} {found.failures[0]}; nothing was shipped, the evidence is in {kept}")
+        for one in made:
+            if one.target.name in errors:
+                for name, data in {**one.names, f"{one.target.name}.graph.onnx": one.graph}.items():
+                    write_atomic(folder / name, data)
+        FailedExport(
+            targets={name: verdicts.get(name) or Verdict(failures=(str(error),)) for name, error in errors.items()}
+        ).write(folder / "failures.json")
+    return kept
 
 
 def _entry(one: Made, found: Verdict, cost: Cost | None, reference: Reference) -> ExportedFile:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hwnas.cli.console import JsonOption, SeedOption, TrustOption, UnusedSeedOption, print_result
-from hwnas.errors import counted
+from hwnas.errors import CheckError, counted
 from hwnas.progress import ProgressBars, say
 
 if TYPE_CHECKING:  # imported when the verb runs: it loads torch
@@ -28,6 +28,9 @@ def export(
     data: Annotated[
         str | None, typer.Option(help="Images to check and calibrate with, or `none`; the model's own when absent.")
     ] = None,
+    all_or_nothing: Annotated[
+        bool, typer.Option("--all-or-nothing", help="Ship nothing where a target fails.")
+    ] = False,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
@@ -35,7 +38,9 @@ def export(
     from hwnas.flow.export import export as export_model
 
     with ProgressBars() as progress:
-        artifact = export_model(model, target, output, data=data, seed=seed, progress=progress)
+        artifact = export_model(
+            model, target, output, data=data, seed=seed, all_or_nothing=all_or_nothing, progress=progress
+        )
     files = artifact.manifest.files
     result = {
         "artifact": str(output),
@@ -45,11 +50,21 @@ def export(
         "latency_ms": {f.target: f.latency.p50_ms if f.latency else None for f in files},
         "pointless": [f.target for f in files if f.pointless],
         "notes": {f.target: f.notes for f in files},
+        "failed": artifact.failed,
+        "evidence": artifact.evidence and str(artifact.evidence),
     }
-    for name in result["pointless"]:
-        say(f"POINTLESS here: {name} is slower on this machine than the fp32 it replaces")
+    for file in (each for each in files if each.pointless):
+        say(f"POINTLESS here: {file.target} is slower on this machine than the fp32 it replaces")
     lines = [line for file in files for line in _lines(file)]
+    lines += [f"FAILED {name}: {reason}" for name, reason in artifact.failed.items()]
     print_result(result, as_json, *lines, f"artifact: {output}")
+    if artifact.failed:
+        name, reason = next(iter(artifact.failed.items()))
+        kept = f"; the evidence is in {artifact.evidence}" if artifact.evidence else ""
+        count = len(artifact.failed)
+        raise CheckError(
+            f"{count} of {count + len(files)} targets failed and aren't in {output}: {name}: {reason}{kept}"
+        )
 
 
 def _lines(file: ExportedFile) -> list[str]:

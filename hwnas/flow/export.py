@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.arrays import Images
-from hwnas.artifacts.bundle import Artifact
-from hwnas.artifacts.export import export_network
+from hwnas.artifacts.export import Exported, export_network
 from hwnas.data.folder import same_text
 from hwnas.data.images import spread
 from hwnas.data.load import Data, load_data
@@ -36,9 +35,10 @@ def export(
     *,
     data: str | None = None,
     seed: int = 0,
+    all_or_nothing: bool = False,
     progress: Progress | None = None,
-) -> Artifact:
-    """Write a network for each target, check every file against PyTorch, and bundle them.
+) -> Exported:
+    """Write a network for each target, check every file against PyTorch, and bundle those that pass.
 
     Args:
         model: a network, a MODEL folder, a training that made one, or a released name (random weights, for timing).
@@ -47,17 +47,21 @@ def export(
         data: the data set whose images check and calibrate; the network's own when None, random textures where that
             isn't known either, or for ``none``.
         seed: of random weights.
+        all_or_nothing: whether a target that fails keeps the others from being shipped; else ``failed`` of what is
+            returned says which did, and why.
         progress: called with (what, done, total, note).
 
     Raises:
         ModelError: no such model, or a damaged one.
         DataError: the data can't be read, or tells other classes apart than the network.
-        ConfigError, OutputError, ParityError, CountError: see :func:`hwnas.artifacts.export.export_network`.
+        ConfigError, OutputError, ParityError, CountError, RuntimeMissingError: see
+            :func:`hwnas.artifacts.export.export_network`.
     """
     network = model if isinstance(model, Network) else open_model(model, seed)
     real = real_images(network, data)
     return export_network(
-        network, [targets] if isinstance(targets, str) else targets, output, progress=progress,
+        network, [targets] if isinstance(targets, str) else targets, output,
+        all_or_nothing=all_or_nothing, progress=progress,
         images=real.images if real else None,
         images_of=data,
         labels=real.labels if real else None,

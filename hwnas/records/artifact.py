@@ -118,15 +118,15 @@ class ArtifactRecord(FileRecord, SizedArch):
 
 
 class Verdict(Record):
-    """What the checks of one file gave.
+    """What the checks of one file gave; of one that couldn't be made only why.
 
     Attributes:
         accuracy_before, accuracy_after: of PyTorch's network and of the file on the same images; None without labels.
     """
 
-    parity: Parity | None
-    accuracy_before: float | None
-    accuracy_after: float | None
+    parity: Parity | None = None
+    accuracy_before: float | None = None
+    accuracy_after: float | None = None
     failures: tuple[str, ...]
 
 

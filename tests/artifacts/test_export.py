@@ -12,15 +12,26 @@ import torch
 
 from hwnas.artifacts import make as make_module
 from hwnas.artifacts.bundle import load_artifact
+from hwnas.artifacts.check import check_artifact
 from hwnas.artifacts.export import export_network
 from hwnas.artifacts.parity import compare, misses, random_textures, shortfall
 from hwnas.data.load import preprocessing_of
-from hwnas.errors import CheckpointError, ConfigError, CountError, DataError, ModelError, OutputError, ParityError
+from hwnas.errors import (
+    CheckpointError,
+    ConfigError,
+    CountError,
+    DataError,
+    ModelError,
+    OutputError,
+    ParityError,
+    RuntimeMissingError,
+)
 from hwnas.graph.count import count
 from hwnas.nn.inherit import inherit
 from hwnas.nn.model_folder import load_model, save_model
 from hwnas.nn.network import Network
 from hwnas.nn.supernet import Supernet
+from hwnas.records.artifact import FailedExport
 from hwnas.records.model import ModelInfo
 from hwnas.records.target import Tolerance, get_target, target_names
 from hwnas.space.chain import ChainSpace
@@ -90,9 +101,53 @@ def test_a_wrong_export_is_caught_and_leaves_nothing(
     monkeypatch.setattr(make_module, "to_onnx", lambda _, __, **versions: onnx_of(smaller, **versions))
     with pytest.raises(CountError, match="graph isn't the arch"):
         export_network(network, ["onnx-fp32"], tmp_path / "artifact")
-    assert [path.name for path in tmp_path.glob("*artifact*")] == ["artifact.failed"]
+    assert sorted(path.name for path in tmp_path.glob("*artifact*")) == ["artifact.failed", "artifact.failed-2"]
+    kept = FailedExport.read(tmp_path / "artifact.failed-2" / "failures.json").targets["onnx-fp32"]
+    assert "graph isn't the arch" in kept.failures[0]
     evidence = {path.name for path in (tmp_path / "artifact.failed").iterdir()}
     assert evidence == {"onnx-fp32.onnx", "onnx-fp32.graph.onnx", "failures.json"}
+
+
+@pytest.fixture
+def strict(tmp_path: Path) -> str:
+    """A target that nothing passes."""
+    text = "schema: hwnas-target/1\nformat: onnx\nprecision: fp32\nruntime: onnxruntime\n"
+    (tmp_path / "strict.yaml").write_text(f"{text}tolerance: {{relative: 1.0e-12, top1: 1.0}}\n")
+    return str(tmp_path / "strict.yaml")
+
+
+def test_what_passed_is_shipped_beside_what_failed(network: Network, tmp_path: Path, strict: str) -> None:
+    """In any order, and where a file misses its tolerance as where what writes it isn't installed."""
+    network.info = INFO.model_copy(update={"labels": None})
+    found = export_network(network, [strict, "onnx-fp32", "tensorrt-fp16"], tmp_path / "artifact")
+    assert [file.target for file in found.manifest.files] == ["onnx-fp32"]
+    assert {path.name for path in found.path.iterdir()} == {"manifest.json", *load_artifact(found.path).manifest.sha256}
+    assert found.failed.keys() == {"strict", "tensorrt-fp16"}
+    assert "differs from PyTorch" in found.failed["strict"]
+    assert "pip install" in found.failed["tensorrt-fp16"]
+    assert found.evidence == tmp_path / "artifact.failed"
+    assert {path.name for path in found.evidence.iterdir()} == {"strict.onnx", "strict.graph.onnx", "failures.json"}
+    kept = FailedExport.read(found.evidence / "failures.json").targets
+    assert {name: verdict.failures[0] for name, verdict in kept.items()} == found.failed
+    assert check_artifact(found.path).passed
+    again = export_network(network, ["onnx-fp32"], tmp_path / "without")
+    assert (again.failed, again.evidence) == ({}, None)
+    assert again.manifest.sha256.keys() == found.manifest.sha256.keys()
+
+
+def test_all_or_nothing_ships_nothing(network: Network, tmp_path: Path, strict: str) -> None:
+    where = str(tmp_path / "artifact.failed")
+    with pytest.raises(ParityError, match=f"^strict: differs .*; nothing was shipped, the evidence is in {where}$"):
+        export_network(network, ["onnx-fp32", strict], tmp_path / "artifact", all_or_nothing=True)
+    with pytest.raises(RuntimeMissingError, match=r"^tensorrt-fp16: .*; nothing was shipped$"):
+        export_network(network, ["onnx-fp32", "tensorrt-fp16"], tmp_path / "artifact", all_or_nothing=True)
+    assert sorted(path.name for path in tmp_path.glob("artifact*")) == ["artifact.failed"]
+
+
+def test_nothing_is_shipped_where_all_fail(network: Network, tmp_path: Path, strict: str) -> None:
+    with pytest.raises(RuntimeMissingError, match="nothing was shipped, the evidence is in"):
+        export_network(network, ["tensorrt-fp16", strict], tmp_path / "artifact")
+    assert not (tmp_path / "artifact").exists()
 
 
 def test_parity_judges_by_its_tolerance() -> None:

@@ -159,3 +159,32 @@ def test_a_disk_that_fills_up(hwnas: Shell, flow: Flow, tmp_path: Path, verb: st
     assert "can't write" in line
     assert "Traceback" not in result.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["whole.zip"]
+
+
+def test_one_target_of_two_that_fails(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:
+    text = "schema: hwnas-target/1\nformat: onnx\nprecision: fp32\nruntime: onnxruntime\n"
+    (tmp_path / "strict.yaml").write_text(f"{text}tolerance: {{relative: 1.0e-12, top1: 1.0}}\n")
+    words = [
+        "export",
+        flow.model,
+        "--target",
+        tmp_path / "strict.yaml",
+        "--target",
+        "onnx-fp32",
+        "--data",
+        "none",
+        "-o",
+    ]
+    told = hwnas(*words, tmp_path / "out", "--json")
+    assert told.status == 1
+    assert (told.json["artifact"], told.json["files"]) == (str(tmp_path / "out"), ["onnx-fp32.onnx"])
+    assert told.json["failed"]["strict"].startswith("differs from PyTorch by ")
+    assert told.json["evidence"] == str(tmp_path / "out.failed")
+    (line,) = [line for line in told.err.splitlines() if line.startswith("hwnas: ")]
+    assert line.startswith(f"hwnas: 1 of 2 targets failed and aren't in {tmp_path / 'out'}: strict: differs")
+    assert line.endswith(f"the evidence is in {tmp_path / 'out.failed'}")
+    assert hwnas("artifact", "check", tmp_path / "out").status == 0
+    nothing = hwnas(*words, tmp_path / "none", "--all-or-nothing")
+    assert (nothing.status, nothing.out) == (1, "")
+    assert "nothing was shipped" in nothing.err
+    assert not (tmp_path / "none").exists()
