@@ -4,7 +4,7 @@
 //
 // IMAGES holds the values of one image or more as the model takes them, one after another without a header: float32 in
 // the order channel, row, column, preprocessed as the artifact's preprocessing.json says; or uint8 if the model takes
-// that. numpy writes such a file with array.tofile(path). LABELS has a class name a line.
+// that. The artifact's own "predict.py --raw IMAGES photo.jpg" writes such a file. LABELS has a class name a line.
 //
 // Prints five lines an image: its number, rank, class, probability, logit and label, separated by tabs.
 // Exit status: 0 done, 2 wrong input (one line on standard error says what).

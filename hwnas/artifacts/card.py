@@ -83,8 +83,8 @@ def _run_it(manifest: ArtifactRecord) -> Iterator[str]:
     if file is None or PREDICT not in manifest.sha256:
         yield "There is no predict.py: no file here runs on a processor. `hwnas bench` loads them where they do."
         return
-    yield f"`python {PREDICT} image.jpg` prints the most likely classes. It runs {literal(file.file)} and needs numpy,"
-    yield "pillow and the runtime, nothing of hwnas."
+    yield f"`python {PREDICT} image.jpg` prints the most likely classes. It runs {literal(file.file)}, or the file that"
+    yield "`--target` names, and needs numpy, pillow and the runtime, nothing of hwnas."
 
 
 def _accuracy(manifest: ArtifactRecord) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -90,7 +91,8 @@ def export_network(
     _refuse_clashes(chosen)
     info = network.info
     chw = network.graph.in_shapes[0]
-    inputs = f"images of {images_of or info.data or 'the caller'}" if images is not None else RANDOM_TEXTURES
+    source = images_of or info.data
+    inputs = f"images of {_named(source) if source else 'the caller'}" if images is not None else RANDOM_TEXTURES
     if images is None:
         images, labels = random_textures(_TEXTURES, chw), None
     drawn = calibration is None
@@ -149,13 +151,23 @@ def export_network(
     manifest = ArtifactRecord(
         hwnas=__version__, space=space, choices=network.choices, stabilizers=network.stabilizers,
         input_chw=(channels, height, width), madds=counted.madds, params=counted.params,
-        accuracy=info.accuracy, data=info.data,
+        accuracy=info.accuracy, data=info.data and _named(info.data),
         made_from=info.made_from | ({"weights_sha256": info.weights_sha256} if info.weights_sha256 else {}),
         searched=info.searched, files=tuple(files), sha256=hashes(contents),
     )  # fmt: skip
     artifact = write_artifact(output, manifest, info, contents)
     failed = {name: str(error) for name, error in errors.items()}
     return Exported(path=artifact.path, manifest=artifact.manifest, failed=failed, evidence=kept)
+
+
+def _named(data: str) -> str:
+    """A data set's name, without the folders that lead to it: these are nobody's business."""
+    return data if data.startswith("python:") else Path(data).resolve().name or data
+
+
+def _without_paths(words: str) -> str:
+    """``words``, of each path in them only the last name."""
+    return re.sub(r"(?<![\w.])(?:/|[A-Za-z]:\\)(?:[^\s'\"():]*[/\\])?", "", words)
 
 
 def _refuse_clashes(targets: Sequence[Target]) -> None:
@@ -207,7 +219,8 @@ def _entry(one: Made, found: Verdict, cost: Cost | None, reference: Reference) -
         target=target.name, settings=target, files=tuple(one.names), bytes=sum(map(len, one.files.values())),
         input=facts.input, opset=facts.opset, ir_version=facts.ir_version, precisions=one.precisions, notes=one.notes,
         parity=found.parity, recheck=recheck,
-        accuracy_before=found.accuracy_before, accuracy_after=found.accuracy_after, lacks=one.lacks,
+        accuracy_before=found.accuracy_before, accuracy_after=found.accuracy_after,
+        lacks=one.lacks and _without_paths(one.lacks),
         latency=cost.latency if cost else None, fp32_ms=cost.fp32_ms if cost else None,
         memory_mb=cost.memory_mb if cost else None, device=device,
     )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from onnx import TensorProto, helper
 from hwnas.artifacts.bundle import Artifact
 from hwnas.artifacts.parity import random_textures
 from hwnas.nn.network import Network
+from tests.artifacts.test_predict import odd_photos
 from tests.deploy.conftest import LABELS
 
 pytestmark = pytest.mark.xdist_group("cpp")
@@ -87,6 +89,20 @@ def test_it_gives_what_python_gives(program: Path, exported: tuple[Network, Arti
     with torch.inference_mode():
         pytorch = network(torch.from_numpy(images)).numpy()
     check(rows(program, model, tmp_path / "images.raw"), pytorch, labels=())
+
+
+def test_photographs_give_what_predict_gives(program: Path, exported: tuple[Network, Artifact], tmp_path: Path) -> None:
+    """Turned by EXIF, 16 bits deep, transparent: `predict.py --raw` prepares them for C++ as for itself."""
+    script, raw = exported[1].path / "predict.py", tmp_path / "images.raw"
+    photos = odd_photos(tmp_path / "photos")
+    subprocess.run([sys.executable, script, "--target", "onnx-fp32", "--raw", raw, *photos], check=True)
+    told = rows(program, exported[1].path / "onnx-fp32.onnx", raw)
+    for index, photo in enumerate(photos):
+        python = subprocess.run([sys.executable, script, photo], check=True, capture_output=True, text=True).stdout
+        pairs = [line.split("  ") for line in python.splitlines()]
+        its = [row for row in told if row[0] == str(index)]
+        assert [LABELS[int(row[2])] for row in its] == [name for _, name in pairs]
+        np.testing.assert_allclose([float(row[3]) for row in its], [float(share) for share, _ in pairs], atol=2e-6)
 
 
 def test_a_fixed_batch_of_bytes(program: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import shutil
 import socket
 import subprocess
@@ -29,6 +30,7 @@ from hwnas.artifacts.bundle import Artifact
 from hwnas.artifacts.parity import random_textures
 from hwnas.artifacts.triton import write_repository
 from hwnas.nn.network import Network
+from tests.artifacts.test_predict import odd_photos
 from tests.deploy.artifacts import retargeted
 from tests.deploy.conftest import LABELS
 
@@ -150,6 +152,19 @@ def test_it_gives_pytorchs_answers(served: Server, exported: tuple[Network, Arti
     assert [str(row[0]).split(":")[2] for row in best] == names
     with pytest.raises(RefusedError, match=f"batch-size must be <= {size}"):
         served.infer(f"small_{model}", random_textures(size + 1, (3, 16, 16)))
+
+
+def test_photographs_are_prepared_by_the_artifacts_own_script(
+    served: Server, exported: tuple[Network, Artifact], tmp_path: Path
+) -> None:
+    """As deploy/README.md has it: `inputs` of predict.py, and the classes are those that predict.py prints."""
+    script = exported[1].path / "predict.py"
+    inputs = runpy.run_path(str(script))["inputs"]
+    photos = odd_photos(tmp_path / "photos")
+    images = np.concatenate([inputs(str(photo), "onnx-fp32") for photo in photos])
+    best = served.infer("small_onnx-fp32", images, classification=1)
+    told = subprocess.run([sys.executable, script, *photos], check=True, capture_output=True, text=True).stdout
+    assert [str(row[0]).split(":")[2] for row in best] == [line.split("  ")[1] for line in told.splitlines()[1::6]]
 
 
 def test_a_fixed_batch(served: Server, exported: tuple[Network, Artifact]) -> None:
