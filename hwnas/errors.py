@@ -89,6 +89,10 @@ class ParityError(CheckError):
     """Two forms of one network disagree."""
 
 
+class HwnasWarning(UserWarning):
+    """What somebody should know and that stops nothing; the command line prints it as a line on standard error."""
+
+
 class TrainingError(CheckError):
     """The loss stopped being a finite number, or another process of the training stopped."""
 

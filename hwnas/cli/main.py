@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+import warnings
+from typing import Annotated, Any
 
 import typer
 
 from hwnas.cli import arch, artifact, bench, demo, profile, rank, search, space, table, train
-from hwnas.errors import HwnasError
+from hwnas.errors import HwnasError, HwnasWarning
 from hwnas.version import __version__
 
 app = typer.Typer(
@@ -55,6 +56,7 @@ app.command("bench")(bench.bench)
 app.add_typer(artifact.app, name="artifact")
 app.command("report")(demo.report)
 
+_warning = warnings.formatwarning
 _UsageError: type[Exception] = typer.BadParameter.__mro__[2]  # click's base class of them, which typer doesn't export
 
 
@@ -64,6 +66,7 @@ def main() -> None:
     # has one of their processors, each step takes tens of times longer than on one thread.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")  # else a process that finds no others prints C++ frames
+    warnings.formatwarning = _one_line
     try:
         status = _run()
     except HwnasError as error:
@@ -91,6 +94,11 @@ def _run() -> int | None:
             raise
         print(error)  # a noun alone asks for its help, which is the error's message
         return 0
+
+
+def _one_line(message: Warning | str, category: type[Warning], *place: Any, **line: Any) -> str:
+    """What somebody should know, without the place in the code; other people's warnings as ever."""
+    return f"hwnas: {message}\n" if issubclass(category, HwnasWarning) else _warning(message, category, *place, **line)
 
 
 def _fail(message: str, status: int) -> int:

@@ -9,11 +9,12 @@ from hwnas.files import refuse_existing, write_atomic
 from hwnas.flow.open import of_file, open_table
 from hwnas.prediction.calibrate import calibrate_if_enough
 from hwnas.prediction.diff import TableDiff, diff
-from hwnas.prediction.plausible import check_speed, check_unit
+from hwnas.prediction.plausible import check_speed, check_unit, odd_entries
 from hwnas.prediction.validate import Validation, validate, validate_held_out
 from hwnas.profiling.result import Returned, read_result
 from hwnas.progress import Progress, Tell, silent
 from hwnas.runtimes.registry import get_runtime
+from hwnas.tables.importers.blocks import looks_like_blocks
 from hwnas.tables.importers.foreign import Format, Unit, to_latency_table
 from hwnas.tables.importers.read import import_foreign
 from hwnas.tables.table import LatencyTable
@@ -56,6 +57,8 @@ def import_table(
         if madds_per_s := check_unit(foreign, insisted=unit is not None):
             tell(f"in {foreign.unit} its ops do {madds_per_s:.2g} multiply-adds a second (median); does that fit it?")
         table = to_latency_table(foreign)
+    for remark in odd_entries(table):
+        tell(f"{path}: {remark}")
     if output is not None:
         table.save(output)
     return table
@@ -74,10 +77,11 @@ def of_result(returned: Returned, where: Path | str, tell: Tell) -> LatencyTable
 
 
 def _is_result(file: Path) -> bool:
-    """Other tools' tables are CSV or YAML; a result is JSON."""
+    """A result is JSON; so may another tool's table be, which begins with a key of it."""
     try:
         with open(file, "rb") as opened:
-            return opened.read(64).lstrip().startswith(b"{")
+            beginning = opened.read(200)
+            return beginning.lstrip().startswith(b"{") and not looks_like_blocks(beginning)
     except OSError as problem:
         raise TableError(f"can't read {file}: {problem.strerror}") from None
 

@@ -7,7 +7,7 @@ by walking one once. A graph's ops may be blocks; :meth:`Graph.expanded` has pri
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from functools import cache, cached_property
 from typing import Any, ClassVar, NamedTuple
 
@@ -80,7 +80,7 @@ class Op:
 
     def to_dict(self) -> dict[str, Any]:
         """A flat mapping of plain values, ``kind`` first: what files hold."""
-        return {"kind": self.kind, **asdict(self)}
+        return {"kind": self.kind, **{f.name: getattr(self, f.name) for f in fields(self)}}
 
     @staticmethod
     def of_kind(kind: str) -> type[Op] | None:

@@ -8,7 +8,7 @@ differs by runtime, so they are chosen by how well networks are predicted that t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -20,23 +20,11 @@ from hwnas.errors import TableError
 from hwnas.graph.graph import Op
 from hwnas.prediction.costs import LayerSum
 from hwnas.space.space import Space
-from hwnas.tables.table import Calibration, LatencyTable, Quantile
-
-ANY = "op"
-"""The class of all ops."""
+from hwnas.tables.table import ANY, Calibration, LatencyTable, Quantile, op_class
 
 _NETWORKS_PER_TERM = 5
 _EXACT = 1e-9
 """A relative error below which there is nothing to make better."""
-
-
-def op_class(op: Op) -> str:
-    """The kind of an Op with those of its yes-or-no fields that are yes, as ``mbconv se``.
-
-    What an op costs in a network more, or less, than alone differs by class: with SE, for one, a runtime may have to
-    change layouts inside the network.
-    """
-    return " ".join([op.kind, *(f.name for f in fields(op) if getattr(op, f.name) is True)])
 
 
 def _class_members(space: Space) -> Mapping[str, Callable[[Op], float]]:

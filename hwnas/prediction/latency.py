@@ -8,7 +8,7 @@ import numpy.typing as npt
 from hwnas.arrays import Values
 from hwnas.errors import MissingOpError, TableError, counted
 from hwnas.graph.graph import Op
-from hwnas.prediction.calibrate import ANY, calibration_of, op_class
+from hwnas.prediction.calibrate import calibration_of
 from hwnas.prediction.costs import LayerSum
 from hwnas.prediction.interpolate import Estimate, KernelModel
 from hwnas.space.space import Space
@@ -42,8 +42,7 @@ class LatencyPredictor:
         self.space = space
         calibration = table.calibration if quantile == "p50" else _calibration_p90(table, space)
         self.error_90: float | None = calibration.error_90 if calibration else None
-        self._scale = calibration.scale if calibration else 1.0
-        self._per_op_ms = calibration.per_op_ms if calibration else {}
+        self._calibration = calibration
         self._fixed_ms = calibration.fixed_ms if calibration else 0.0
         transitions = space.transitions()
         needed = transitions.ops if transitions else space.distinct_ops
@@ -63,6 +62,7 @@ class LatencyPredictor:
         Raises:
             ArchError: not archs of the space.
             MissingOpError: an arch has an Op that the runtime couldn't run when the table was made.
+            TableError: by the table's calibration an arch takes no time, or less.
         """
         latency_ms: Values = self._sum(archs) + self._fixed_ms
         if self.table.failed and np.isinf(latency_ms).any():
@@ -71,6 +71,13 @@ class LatencyPredictor:
             raise MissingOpError(
                 f"{self.table.device.runtime} couldn't run [{op}] when the table was made: {self.table.failed[op]}; "
                 f"arch {','.join(map(str, arch))} needs it"
+            )
+        if latency_ms.min(initial=np.inf) <= 0:
+            least = np.argmin(latency_ms)
+            arch = ",".join(map(str, np.atleast_2d(archs)[least]))
+            raise TableError(
+                f"by the table's calibration ({self._calibration}) arch {arch} "
+                f"takes {latency_ms[least]:.4g} ms, which can't be; profile again, with more networks"
             )
         return latency_ms
 
@@ -103,12 +110,13 @@ class LatencyPredictor:
         if op in self.table.failed:
             return float("inf")
         alone_ms = self.table.ops[op].p50_ms if op in self.table.ops else self.interpolated[op].latency_ms
-        return self._scale * alone_ms + self._per_op_ms.get(ANY, 0.0) + self._per_op_ms.get(op_class(op), 0.0)
+        return self._calibration.op_ms(op, alone_ms) if self._calibration else alone_ms
 
     def _op_error_ms(self, op: Op) -> float:
         """Half-width of the 90 % interval of an interpolated op; errors of ops interpolated alike add up."""
         estimate = self.interpolated.get(op)
-        return self._scale * estimate.latency_ms * estimate.error_90 if estimate else 0.0
+        scale = self._calibration.scale if self._calibration else 1.0
+        return scale * estimate.latency_ms * estimate.error_90 if estimate else 0.0
 
 
 def _calibration_p90(table: LatencyTable, space: Space) -> Calibration:

@@ -14,7 +14,6 @@ from scipy.stats import theilslopes
 
 from hwnas.arrays import Values
 from hwnas.errors import TableError
-from hwnas.space.registry import get_space
 from hwnas.tables.table import LatencyTable
 
 _TOLERANCE = 1e-3  # relative; repeated measurements of one network differ by 10 times this on quiet machines
@@ -107,7 +106,7 @@ def check_networks(table: LatencyTable) -> SumCheck:
     """
     if table.space is None:
         raise TableError("the table says no space, so its networks' sums aren't known")
-    space = get_space(table.space)
+    space = table.get_space()
     lowered = [space.graph(network.choices).ops for network in table.networks]
     if missing := [op for ops in lowered for op in ops if op not in table.ops]:
         raise TableError(f"the table has a network with {missing[0]}, but no entry for that op; profile it")

@@ -23,7 +23,8 @@ later, as the front of a search, which the calibration is fitted on as well. A t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import cached_property
 from math import exp, log, sqrt
 from pathlib import Path
 from statistics import median, stdev
@@ -42,6 +43,7 @@ from hwnas.space.chain import ChainSpace
 from hwnas.space.ref import SpaceRef
 from hwnas.space.registry import get_space
 from hwnas.tables.device import Device
+from hwnas.tables.itself import check_itself
 from hwnas.tables.protocol import Protocol, Provenance, Share
 
 _Milliseconds = Annotated[float, Field(gt=0, le=1e7)]
@@ -130,11 +132,24 @@ class AddedNetwork(MeasuredNetwork):
     started: str
 
 
+ANY = "op"
+"""The class of all ops."""
+
+
+def op_class(op: Op) -> str:
+    """The kind of an Op with those of its yes-or-no fields that are yes, as ``mbconv se``.
+
+    What an op costs in a network more, or less, than alone differs by class: with SE, for one, a runtime may have to
+    change layouts inside the network.
+    """
+    return " ".join([op.kind, *(f.name for f in fields(op) if getattr(op, f.name) is True)])
+
+
 class Calibration(Record):
     """What measured networks say about the sum of their ops: network ≈ scale · Σ ops + per op of a class + fixed_ms.
 
     Attributes:
-        per_op_ms: class -> what each op of it adds, ``op`` being all; see ``hwnas.prediction.calibrate``. May be
+        per_op_ms: class (:func:`op_class`) -> what each op of it adds, ``op`` being all; may be
             negative, since an op alone pays for entering the runtime.
         error_90: half-width, relative, of the interval that should hold 90 % of new networks, at the machine's speed as
             it was when the table was made.
@@ -147,6 +162,10 @@ class Calibration(Record):
     error_90: Annotated[float, Field(ge=0, lt=10)]
     held_out_mape: Share
     networks: Annotated[int, Field(gt=1)]
+
+    def op_ms(self, op: Op, alone_ms: float) -> float:
+        """What an op adds to a network, which alone takes ``alone_ms``."""
+        return self.scale * alone_ms + self.per_op_ms.get(ANY, 0.0) + self.per_op_ms.get(op_class(op), 0.0)
 
     def __str__(self) -> str:
         terms = [f"{self.scale:.3f} × the sum of its ops"]
@@ -213,7 +232,8 @@ class LatencyTable:
 
         Raises:
             TableError: the file can't be read, or a field is missing, unknown, negative, NaN or there twice;
-                the message names file, entry and field.
+                the message names file, entry and field. Or its parts contradict one another, see
+                :func:`hwnas.tables.itself.check_itself`.
         """
         path = Path(path)
         return LatencyTable.from_dict(read_yaml(path, TableError), path)
@@ -226,12 +246,14 @@ class LatencyTable:
         for row, entry in enumerate(file.ops):
             if entry.op in ops:
                 raise TableError(f"{where}: ops.{row}: a second entry for {entry.op}; remove one")
-            ops[entry.op] = Latency(**entry.model_dump(exclude={"op"}))
+            ops[entry.op] = Latency.model_construct(**{name: getattr(entry, name) for name in Latency.model_fields})
         failed = {entry.op: entry.reason for entry in file.failed}
         if both := ops.keys() & failed.keys():
             raise TableError(f"{where}: {next(iter(both))} is among ops and failed; remove one")
         others = {name: getattr(file, name) for name in _File.model_fields if name not in ("ops", "failed")}
-        return LatencyTable(ops=ops, failed=failed, **others)
+        table = LatencyTable(ops=ops, failed=failed, **others)
+        check_itself(table, where)
+        return table
 
     def get_space(self) -> ChainSpace:
         """The space that the table was made for.
@@ -240,6 +262,10 @@ class LatencyTable:
             TableError: it covers none, as an import may.
             SpaceError: this hwnas makes another space of that name.
         """
+        return self._space
+
+    @cached_property
+    def _space(self) -> ChainSpace:
         if self.space is None:
             raise TableError("the table covers no space; it came from another tool")
         return get_space(self.space)

@@ -12,9 +12,11 @@ from hwnas.graph.count import cost
 from hwnas.graph.graph import Op
 from hwnas.ops.foreign import ForeignOp
 from hwnas.ops.mbconv import MBConv
-from hwnas.prediction.plausible import check_unit
-from hwnas.tables.importers.foreign import ForeignEntry, ForeignTable
+from hwnas.prediction.plausible import check_unit, odd_entries
+from hwnas.shipped import shipped
+from hwnas.tables.importers.foreign import ForeignEntry, ForeignTable, to_latency_table
 from hwnas.tables.importers.read import import_foreign
+from hwnas.tables.table import LatencyTable
 
 PUBLISHED = ["ofa_note10_224_lookup_table.yaml", "proxylessnas_mobile_lookup_table.yaml"]
 
@@ -72,3 +74,55 @@ def test_without_known_ops_nothing_is_said() -> None:
     table = _table([1.0])
     unknown = replace(table.entries[0], op=ForeignOp(c_in=1, h_in=1, w_in=1, c_out=1, text="pool"))
     assert check_unit(replace(table, entries=(unknown,))) is None
+
+
+_FINE = [2.0 + 0.1 * row for row in range(12)]
+
+
+@pytest.mark.parametrize(
+    ("ms", "words"),
+    [(1e-6, "takes 1e-06 ms, 3.9e-07 × what the others"), (2600.0, "takes 2600 ms, 1e+03 × what the others")],
+)
+def test_an_entry_absurd_beside_its_neighbours_is_named(ms: float, words: str) -> None:
+    table = _table([*_FINE[:6], ms, *_FINE[7:]])
+    (said,) = odd_entries(to_latency_table(table))
+    assert f"[{table.entries[6].op}]" in said
+    assert words in said
+
+
+def test_an_entry_without_a_formula_is_held_against_all() -> None:
+    table = _table(_FINE)
+    for ms, count in ((1e-6, 1), (0.05, 0), (50.0, 0), (2e3, 1)):
+        unknown = replace(table.entries[3], op=ForeignOp(c_in=1, h_in=1, w_in=1, c_out=1, text="pool"), mean_ms=ms)
+        said = odd_entries(to_latency_table(replace(table, entries=(*table.entries, unknown))))
+        assert len(said) == count
+        assert all("[foreign pool] takes" in line for line in said)
+
+
+def test_a_spread_of_five_means_is_named() -> None:
+    table = _table(_FINE)
+    entries = [
+        replace(entry, spread_ms=(5.0 if row == 4 else 1.5) * entry.mean_ms) for row, entry in enumerate(table.entries)
+    ]
+    assert odd_entries(to_latency_table(replace(table, entries=tuple(entries)))) == [
+        f"[{entries[4].op}] has a standard deviation of 5 × its mean: is it right?"
+    ]
+
+
+def test_many_are_told_in_a_few_lines() -> None:
+    said = odd_entries(to_latency_table(_table([*[2.0] * 20, *[1e-6] * 8])))
+    assert (len(said), said[-1]) == (6, "and 3 more are as odd")
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_nothing_is_odd_in_the_published_tables(shared_data: Path, name: str) -> None:
+    assert odd_entries(to_latency_table(import_foreign(shared_data / name))) == []
+
+
+def test_nothing_is_odd_in_measured_tables() -> None:
+    for name in (
+        "macro-32-onnxruntime-fp32-1t",
+        "scarlet-s2-224-onnxruntime-int8-2t",
+        "scarlet-s2-224-openvino-int8-1t",
+    ):
+        assert odd_entries(LatencyTable.load(shipped(f"latency_tables/amd-epyc-2core/{name}.yaml"))) == []

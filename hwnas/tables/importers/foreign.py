@@ -22,7 +22,7 @@ MS_PER: Mapping[Unit, float] = {"s": 1e3, "ms": 1.0, "us": 1e-3}
 
 NOT_SAID = "not said"
 
-_Z_90 = 1.2815515594  # standard normal, 90th percentile
+Z_90 = 1.2815515594  # standard normal, 90th percentile
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def to_latency_table(table: ForeignTable) -> LatencyTable:
 
 
 def _latency(entry: ForeignEntry, source: str) -> Latency:
-    half_ms = _Z_90 * (entry.spread_ms or 0.0)
+    half_ms = Z_90 * (entry.spread_ms or 0.0)
     statistics = {
         "p50_ms": entry.mean_ms,
         "p10_ms": max(entry.mean_ms - half_ms, entry.mean_ms * 1e-3),  # a wide spread mustn't make it negative

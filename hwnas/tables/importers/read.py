@@ -7,8 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from hwnas.errors import TableError
-from hwnas.files import read_yaml
-from hwnas.tables.importers.blocks_yaml import ASSUMED, read_blocks
+from hwnas.tables.importers.blocks import ASSUMED, read_blocks, read_keys
 from hwnas.tables.importers.foreign import NOT_SAID, ForeignEntry, ForeignTable, Format, Unit
 from hwnas.tables.importers.ops_csv import read_csv
 
@@ -21,12 +20,12 @@ def import_foreign(
     Args:
         path: the file.
         form: whose format it has; found out from the file when None.
-        unit: of its latencies; when None, what a CSV's column says, and milliseconds in the two YAML formats.
+        unit: of its latencies; when None, what a CSV's column says, and milliseconds in the other two formats.
         device: what it was measured on, in words; none of the formats says.
 
     Raises:
         TableError: the file can't be read or isn't of that format; see
-            :func:`hwnas.tables.importers.blocks_yaml.read_blocks` and :func:`hwnas.tables.importers.ops_csv.read_csv`.
+            :func:`hwnas.tables.importers.blocks.read_blocks` and :func:`hwnas.tables.importers.ops_csv.read_csv`.
     """
     path = Path(path)
     form = form or _format(path)
@@ -53,8 +52,8 @@ def import_foreign(
 def _format(path: Path) -> Format:
     if path.suffix == ".csv":
         return "csv"
-    if path.suffix in (".yaml", ".yml"):
-        keys = read_yaml(path, TableError)
+    if path.suffix in (".yaml", ".yml", ".json"):
+        keys = read_keys(path)
         blocks = [key for key in keys if str(key).startswith("expanded_conv-")] if isinstance(keys, dict) else []
         if blocks:
             return "ofa" if "-se:" in blocks[0] else "proxylessnas"

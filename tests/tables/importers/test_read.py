@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import subprocess
 import sys
@@ -14,11 +15,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hwnas.errors import TableError
+from hwnas.errors import InputError, TableError
+from hwnas.flow.table import import_table
 from hwnas.ops.foreign import ForeignOp
 from hwnas.ops.mbconv import MBConv
 from hwnas.ops.stem import Stem
-from hwnas.tables.importers.foreign import ForeignEntry, ForeignTable, to_latency_table
+from hwnas.tables.importers.foreign import ForeignEntry, ForeignTable, Format, to_latency_table
 from hwnas.tables.importers.read import import_foreign
 from hwnas.tables.table import LatencyTable
 
@@ -215,7 +217,6 @@ GOOD: dict[str, object] = {"mean": 1.5, "count": 3, "std": 0.1}
         ({PROXYLESS: {**GOOD, "count": 0}}, "count"),
         ({PROXYLESS: {**GOOD, "std": -0.1}}, "std"),
         ({PROXYLESS: {**GOOD, "var": 0.1}}, "expected one of std and var"),
-        ({PROXYLESS: {"mean": 1.0, "count": 1}}, "expected one of std and var"),
         ({PROXYLESS: {**GOOD, "median": 1.0}}, "unknown key 'median'; .*'mean'[?]"),
         ({PROXYLESS: 1.5}, "valid dictionary"),
         ({PROXYLESS: GOOD, "what is this": GOOD}, "'what is this' isn't a key"),
@@ -247,6 +248,63 @@ def test_the_other_format_is_found_out(tmp_path: Path) -> None:
         import_foreign(path, "proxylessnas")
     with pytest.raises(TableError, match="missing; is it a table of ofa"):
         import_foreign(_write(tmp_path / "t.yaml", {PROXYLESS: GOOD}), "ofa")
+
+
+@pytest.mark.parametrize("name", ["ofa_note10_224_lookup_table.yaml", "proxylessnas_mobile_lookup_table.yaml"])
+def test_a_published_table_in_json_is_its_yaml_twin(shared_data: Path, tmp_path: Path, name: str) -> None:
+    plain = yaml.safe_load((shared_data / name).read_text())
+    (tmp_path / "t.json").write_text(json.dumps(plain))
+    table = import_table(tmp_path / "t.json")
+    twin = import_table(shared_data / name)
+    assert table.ops == twin.ops
+    assert table.provenance is not None
+    assert twin.provenance is not None
+    assert (table.provenance.format, table.provenance.note) == (twin.provenance.format, twin.provenance.note)
+
+
+@pytest.mark.parametrize("form", [None, "proxylessnas"])
+@pytest.mark.parametrize("indent", [None, 2])
+def test_json_with_means_and_counts_alone(tmp_path: Path, form: Format | None, indent: int | None) -> None:
+    keys = {"Conv-input:224x224x3-output:112x112x32": {"mean": 4.0, "count": 982}, PROXYLESS: {"mean": 6.2, "count": 9}}
+    (tmp_path / "t.json").write_text(json.dumps(keys, indent=indent))
+    told: list[str] = []
+    table = import_table(tmp_path / "t.json", tmp_path / "t.yaml", form=form, device="a phone", tell=told.append)
+    assert LatencyTable.load(tmp_path / "t.yaml") == table
+    stem, block = table.ops.values()
+    assert (stem.p10_ms, stem.p50_ms, stem.p90_ms, stem.count) == (4.0, 4.0, 4.0, 982)
+    assert (block.p50_ms, block.count) == (6.2, 9)
+    assert table.provenance is not None
+    assert "No spread is given for 2 entries" in table.provenance.note
+    assert [line.partition(" its ops do")[0] for line in told] == ["in ms"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (json.dumps({PROXYLESS: {"mean": -1.0, "count": 9}}), "mean: Input should be greater than 0"),
+        (json.dumps({PROXYLESS: {"mean": 1e-9, "count": 9}}), "multiply-adds a second"),
+        (json.dumps({PROXYLESS: GOOD})[:-1], "isn't JSON"),
+        (f'{{"{PROXYLESS}": {{"mean": NaN, "count": 9}}}}', "mean"),
+        ('{"latency": {}}', "isn't what python KIT.pyz"),
+    ],
+)
+def test_wrong_json(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(InputError, match=words) as caught:
+        import_table(_write(tmp_path / "t.json", text), tmp_path / "t.yaml")
+    assert "t.json" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "t.yaml").exists()
+
+
+def test_odd_rows_are_told_when_they_are_taken_in(tmp_path: Path) -> None:
+    lines = [f"mbconv,{16 + row},56,56,24,3,1,6,false,relu6,{1000 + row}" for row in range(9)]
+    lines[4] = lines[4].replace(",1004", ",0.001")
+    told: list[str] = []
+    header = "kind,c_in,h_in,w_in,c_out,kernel,stride,expansion,se,act,latency_us\n"
+    import_table(_write(tmp_path / "t.csv", header + "\n".join(lines)), tell=told.append)
+    assert len(told) == 2
+    assert "t.csv: [mbconv 20x56x56->24x56x56" in told[1]
+    assert "takes 1e-06 ms" in told[1]
 
 
 @pytest.mark.parametrize("content", ["", "[1, 2]", "a: 1", "{", "schema: hwnas-latency-table/2", "? [1]\n: 2"])

@@ -1,11 +1,12 @@
 """The look-up tables of ProxylessNAS (Cai et al., ICLR 2019) and Once-for-All (Cai et al., ICLR 2020).
 
-A mapping from keys to statistics; a key names an operation and what it looks like, sizes as height × width × channels::
+A mapping from keys to statistics, in YAML or in JSON; a key names an operation and what it looks like, sizes as height
+× width × channels::
 
     expanded_conv-input:112x112x16-output:56x56x24-expand:6-kernel:3-stride:2-idskip:0:
       count: 164
       mean: 6.24
-      var: 0.07            # ProxylessNAS; Once-for-All has std, the square root
+      var: 0.07            # ProxylessNAS; Once-for-All has std, the square root; some have neither
 
 ``expand`` is a factor in ProxylessNAS's tables and a number of channels in Once-for-All's, which also say ``se`` (a
 squeeze-and-excitation) and ``hs`` (h-swish instead of ReLU). What the keys don't say is in ``ASSUMED``. Parts of the
@@ -24,7 +25,7 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, RootModel, model_validator
 
 from hwnas.errors import SpaceError, TableError
-from hwnas.files import read_yaml, validated
+from hwnas.files import read_json, read_yaml, validated
 from hwnas.graph.graph import Op
 from hwnas.ops.foreign import ForeignOp
 from hwnas.ops.mbconv import MBConv
@@ -55,17 +56,31 @@ class _Statistics(Record):
 
     @model_validator(mode="after")
     def _one_spread(self) -> _Statistics:
-        if (self.std is None) == (self.var is None):
+        if self.std is not None and self.var is not None:
             raise ValueError("expected one of std and var")
         return self
 
     @property
-    def deviation(self) -> float:
-        return math.sqrt(self.var or 0.0) if self.std is None else self.std
+    def deviation(self) -> float | None:
+        return math.sqrt(self.var) if self.var is not None else self.std
 
 
 class _File(RootModel[dict[str, _Statistics]]):
     root: Annotated[dict[str, _Statistics], Field(min_length=1)]
+
+
+def looks_like_blocks(beginning: bytes) -> bool:
+    """Whether so a JSON file of such a table begins: with a key of one."""
+    return re.match(rb'\s*\{\s*"\w+-\w+:', beginning) is not None
+
+
+def read_keys(path: Path) -> object:
+    """What such a file holds, JSON by its ending or else YAML.
+
+    Raises:
+        TableError: it can't be read.
+    """
+    return (read_json if path.suffix == ".json" else read_yaml)(path, TableError)
 
 
 def read_blocks(path: Path, form: BlocksFormat, unit: Unit) -> tuple[ForeignEntry, ...]:
@@ -80,7 +95,7 @@ def read_blocks(path: Path, form: BlocksFormat, unit: Unit) -> tuple[ForeignEntr
         TableError: the file can't be read; a key isn't one of such a table or contradicts itself; a number is missing,
             negative or not finite.
     """
-    file = validated(_File, read_yaml(path, TableError), path, TableError)
+    file = validated(_File, read_keys(path), path, TableError)
     return tuple(_entry(path, key, statistics, form, MS_PER[unit]) for key, statistics in file.root.items())
 
 
@@ -98,7 +113,7 @@ def _entry(path: Path, key: str, statistics: _Statistics, form: BlocksFormat, ms
         text=key,
         op=op,
         mean_ms=statistics.mean * ms,
-        spread_ms=statistics.deviation * ms,
+        spread_ms=None if statistics.deviation is None else statistics.deviation * ms,
         count=statistics.count,
     )
 
