@@ -104,8 +104,16 @@ LARGEST = 2**63 - 1
 def whole(name: str, value: int, least: int = 0, most: int = LARGEST) -> int:
     """An integer that someone gave; an ``InputError`` where it isn't one, or is out of the range."""
     if not isinstance(value, Integral) or isinstance(value, bool) or not least <= value <= most:
-        raise InputError(f"{name} must be an integer from {least} to {most}, got {value!r:.80}")
+        raise InputError(f"{name} must be an integer from {least} to {most}, got {shown(value)}")
     return int(value)
+
+
+def shown(value: object) -> str:
+    """Of a value that anybody may have given, as far as a message can hold it."""
+    try:
+        return f"{value!r:.80}"
+    except (ValueError, RecursionError):  # integers of thousands of digits; what holds itself a thousand times over
+        return f"{type(value).__name__} that is too large to be shown"
 
 
 def first_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Files: atomic writes, and YAML and JSON read with errors that name file and field.
+"""Files: atomic writes, and plain files, YAML and JSON read with errors that name file and field.
 
 Nothing here knows what the files mean. A reader passes the error class of its own subject, so that a wrong
 table is a ``TableError`` and a wrong space a ``SpaceError``.
@@ -10,61 +10,73 @@ import difflib
 import json
 import os
 import shutil
-from collections.abc import Callable, Collection, Iterator
+import stat
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
-from hwnas.errors import InputError, OutputError
+from hwnas.errors import InputError, OutputError, shown
+from hwnas.parse import parse_json, parse_yaml
 
 _Model = TypeVar("_Model", bound=BaseModel)
-_BaseLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is about 10× faster
+MOST_BYTES = 1 << 26
+"""Of a text: far more than any table or result has."""
+
+_KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
 
 
-class _UniqueKeyLoader(_BaseLoader):  # type: ignore[misc,valid-type]
-    """A safe loader that refuses a mapping with the same key twice (YAML 1.2 §3.2.1.1)."""
+def plain_file(path: Path, error: type[InputError]) -> Path:
+    """``path``, where a file lies: reading a named pipe would wait for ever, a device never end.
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for index, key in enumerate(keys):
-            if key in keys[:index]:
-                line = node.value[index][0].start_mark.line + 1
-                raise yaml.constructor.ConstructorError(problem=f"key {key!r} stands twice, again in line {line}")
-        return super().construct_mapping(node, deep)  # type: ignore[no-any-return]
+    Raises:
+        error: it can't be read, or is a folder, a pipe, a device or a socket.
+    """
+    try:
+        kind = stat.S_IFMT(path.stat().st_mode)
+    except (OSError, ValueError) as problem:  # ValueError: a name with a NUL
+        raise error(f"can't read {path}: {reason(problem)}") from None
+    if kind != stat.S_IFREG:
+        raise error(f"can't read {path}: it is {_KINDS.get(kind, 'a device')}, not a file")
+    return path
+
+
+def read_bytes(path: Path, error: type[InputError]) -> bytes:
+    """What a file holds.
+
+    Raises:
+        error: it can't be read, or isn't a plain file.
+    """
+    try:
+        return plain_file(path, error).read_bytes()
+    except OSError as problem:
+        raise error(f"can't read {path}: {reason(problem)}") from None
+
+
+def read_text(path: Path, error: type[InputError]) -> str:
+    """What a text file holds.
+
+    Raises:
+        error: it can't be read, isn't a plain file, is too large, or isn't UTF-8.
+    """
+    if plain_file(path, error).stat().st_size > MOST_BYTES:
+        raise error(f"{path} has more than {MOST_BYTES >> 20} MB; that is no such file")
+    try:
+        return read_bytes(path, error).decode("utf-8-sig")
+    except UnicodeDecodeError as problem:
+        raise error(f"{path} isn't UTF-8 text: {problem}") from None
 
 
 def read_yaml(path: Path, error: type[InputError]) -> Any:
-    """What a YAML file holds.
-
-    Raises:
-        error: the file can't be read, isn't UTF-8 YAML, or has a key twice.
-    """
-    return _read(path, lambda content: yaml.load(content.decode(), _UniqueKeyLoader), "usable YAML", error)  # noqa: S506
+    """What a YAML file holds; raises as :func:`read_text` and :func:`hwnas.parse.parse_yaml`."""
+    return parse_yaml(read_text(path, error), path, error)
 
 
 def read_json(path: Path, error: type[InputError]) -> Any:
-    """What a JSON file holds.
-
-    Raises:
-        error: the file can't be read or isn't UTF-8 JSON.
-    """
-    return _read(path, json.loads, "JSON", error)
-
-
-def _read(path: Path, parse: Callable[[bytes], Any], what: str, error: type[InputError]) -> Any:
-    try:
-        content = path.read_bytes()
-        data = parse(content)
-        if b"\\u" in content.lower():  # an escape may be half a character, which can be read and never written again
-            json.dumps(data, ensure_ascii=False, default=str).encode()
-        return data
-    except OSError as problem:
-        raise error(f"can't read {path}: {problem.strerror}") from None
-    except (yaml.YAMLError, ValueError, RecursionError, TypeError) as problem:
-        raise error(f"{path} isn't {what}: {' '.join(str(problem).split())}") from None
+    """What a JSON file holds; raises as :func:`read_text` and :func:`hwnas.parse.parse_json`."""
+    return parse_json(read_text(path, error), path, error)
 
 
 def validated(model: type[_Model], data: Any, where: Path | str, error: type[InputError]) -> _Model:
@@ -94,15 +106,15 @@ def first_problem(problem: ValidationError, model: type[BaseModel]) -> str:
     *outer, key = map(str, first["loc"] or ("",))
     unknown = first["type"] == "extra_forbidden"
     field = " ".join(".".join(outer if unknown else [*outer, key]).split())  # empty where parts don't fit together
-    reason = str(first["ctx"]["error"]) if first["type"] == "value_error" else first["msg"]
-    given = f", got {first['input']!r:.80}" if first["loc"] and first["type"] != "missing" else ""
+    wrong = str(first["ctx"]["error"]) if first["type"] == "value_error" else first["msg"]
+    given = f", got {shown(first['input'])}" if first["loc"] and first["type"] != "missing" else ""
     if unknown:
         known, given = _fields(model), ""
         for part in outer:  # indices, and keys of mappings, lead to what is in there
             known = _fields(known[part]) if part in known else known
         near = nearest(key, known)
-        reason = f"unknown key {key!r:.80}; " + (f"did you mean {near!r}?" if near else f"known: {', '.join(known)}")
-    return f"{field}{': ' if field else ''}{reason}{given}{more}"
+        wrong = f"unknown key {shown(key)}; " + (f"did you mean {near!r}?" if near else f"known: {', '.join(known)}")
+    return f"{field}{': ' if field else ''}{wrong}{given}{more}"
 
 
 def nearest(key: str, known: Collection[str]) -> str | None:
@@ -128,10 +140,14 @@ def write_atomic(path: Path, content: str | bytes) -> None:
     """Write a whole file or none of it: a temporary in the same folder (made if need be), fsync, ``os.replace``.
 
     Raises:
-        OutputError: the folder can't be made or written, or the disk is full.
+        OutputError: the folder can't be made or written, the disk is full, or the text can't be UTF-8.
     """
-    data = content.encode() if isinstance(content, str) else content
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        data = content.encode() if isinstance(content, str) else content
+    except UnicodeEncodeError as problem:
+        odd = problem.object[max(0, problem.start - 40) : problem.end + 40]
+        raise OutputError(f"can't write {path}: {odd!r} isn't UTF-8; rename what is called so") from None
+    temporary = _temporary(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "wb") as file:
@@ -139,20 +155,41 @@ def write_atomic(path: Path, content: str | bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except OSError as problem:
-        with suppress(OSError):
+    except (OSError, ValueError) as problem:
+        with suppress(OSError, ValueError):
             temporary.unlink(missing_ok=True)
-        raise OutputError(f"can't write {path}: {problem.strerror}; check the folder and the free space") from None
+        raise unwritable(path, problem) from None
+
+
+def _temporary(path: Path) -> Path:
+    """A hidden name beside ``path``, no longer than a name may be."""
+    name = os.fsencode(path.name)[:200].decode(errors="ignore")
+    return path.with_name(f".{name}.{os.getpid()}.tmp")
+
+
+def reason(problem: Exception) -> str:
+    """What the system says, without the number and the name: those of a temporary file help nobody."""
+    return getattr(problem, "strerror", None) or str(problem)
+
+
+def unwritable(path: Path, problem: Exception) -> OutputError:
+    return OutputError(f"can't write {path}: {reason(problem)}; check the folder and the free space")
 
 
 def refuse_existing(path: Path) -> None:
-    """Check early that ``path`` is free and its folder writable, before hours of work go there.
+    """Check early that ``path`` is free and can be written, before hours of work go there.
 
     Raises:
         OutputError: it exists, or can't be made.
     """
-    if path.exists():
-        raise OutputError(f"{path} exists already; remove it or choose another output")
+    try:
+        if os.path.lexists(path):
+            raise OutputError(f"{path} exists already; remove it or choose another output")
+        path.stat()  # what lexists has for absent: a name too long, a file among the folders
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as problem:
+        raise OutputError(f"can't write {path}: {reason(problem)}") from None
     folder = path.parent
     while not folder.exists():
         folder = folder.parent
@@ -168,13 +205,15 @@ def new_folder(path: Path) -> Iterator[Path]:
         OutputError: ``path`` exists already or can't be written.
     """
     refuse_existing(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = _temporary(path)
     shutil.rmtree(temporary, ignore_errors=True)  # of a killed process that had the same number
     try:
         temporary.mkdir(parents=True)
         yield temporary
         os.replace(temporary, path)
     except OSError as problem:
-        raise OutputError(f"can't write {path}: {problem.strerror}; check the folder and the free space") from None
+        raise unwritable(path, problem) from None
+    except OutputError as problem:  # of a file in it
+        raise OutputError(str(problem).replace(str(temporary), str(path))) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

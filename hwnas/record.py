@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from hwnas.errors import ConfigError, InputError, ModelError
+from hwnas.errors import ConfigError, InputError, ModelError, shown
 from hwnas.files import first_problem, read_json, read_yaml, to_json, validated, write_atomic
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -82,7 +82,7 @@ class FileRecord(Record):
             name = cls.SCHEMA.partition("/")[0]
             if isinstance(schema, str) and schema.partition("/")[0] == name:
                 raise cls.ERROR(f"{where} has schema {schema:.80}, this hwnas reads {cls.SCHEMA}; {cls.REMEDY}")
-            raise cls.ERROR(f"{where} isn't a file of hwnas with schema {cls.SCHEMA}, it has {schema!r:.80}")
+            raise cls.ERROR(f"{where} isn't a file of hwnas with schema {cls.SCHEMA}, it has {shown(schema)}")
         return validated(cls, {key: value for key, value in data.items() if key != "schema"}, where, cls.ERROR)
 
     @classmethod

@@ -19,7 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from hwnas.artifacts.bundle import checked_bytes, load_artifact
 from hwnas.errors import ModelError, OutputError
-from hwnas.files import new_folder, refuse_existing, write_atomic
+from hwnas.files import new_folder, plain_file, refuse_existing, write_atomic
 from hwnas.records.artifact import MANIFEST, ArtifactRecord
 from hwnas.records.target import PlainName
 
@@ -80,7 +80,7 @@ def unzipped(source: Path, output: Path) -> Iterator[Path]:
 @contextmanager
 def artifact_folder(path: Path) -> Iterator[Path]:
     """The folder of an artifact that may be a zip file: that is unpacked for as long as it is looked at."""
-    if not path.is_file():
+    if path.is_dir():
         yield path
         return
     with tempfile.TemporaryDirectory() as temporary:
@@ -90,7 +90,7 @@ def artifact_folder(path: Path) -> Iterator[Path]:
 
 def _unpack(source: Path, folder: Path) -> None:
     try:
-        with zipfile.ZipFile(source) as archive:
+        with zipfile.ZipFile(plain_file(source, ModelError)) as archive:
             entries = {entry.filename: entry for entry in _harmless(archive.infolist(), source)}
             if MANIFEST not in entries:
                 raise ModelError(f"{source} holds no {MANIFEST}; it isn't the archive of an artifact")

@@ -23,7 +23,7 @@ from hwnas.artifacts.formats.base import get_format
 from hwnas.artifacts.predict_script import PREDICT
 from hwnas.artifacts.reference import REFERENCE
 from hwnas.errors import ModelError
-from hwnas.files import new_folder, read_json, validated, write_atomic
+from hwnas.files import new_folder, read_bytes, read_json, validated, write_atomic
 from hwnas.graph.graph import Graph
 from hwnas.records.artifact import MANIFEST, ArtifactRecord, ExportedFile
 from hwnas.records.model import ModelInfo, Preprocessing
@@ -117,10 +117,7 @@ def checked_bytes(folder: Path, name: str, sha256: Mapping[str, str]) -> bytes:
     path = folder / name
     if path.is_symlink() or (path.exists() and not path.is_file()):
         raise ModelError(f"{folder / MANIFEST}: {name!r} isn't a plain file of the folder")
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"can't read {path}: {error.strerror}") from None
+    data = read_bytes(path, ModelError)
     if hashlib.sha256(data).hexdigest() != sha256[name]:
         raise ModelError(f"{path} isn't the file that manifest.json describes: its hash differs; export it again")
     return data

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hwnas.errors import ConfigError, TableError, whole
-from hwnas.files import refuse_existing, write_atomic
+from hwnas.files import plain_file, refuse_existing, write_atomic
 from hwnas.flow.open import of_file, open_table
 from hwnas.prediction.calibrate import calibrate_if_enough
 from hwnas.prediction.diff import TableDiff, diff
@@ -78,12 +78,9 @@ def of_result(returned: Returned, where: Path | str, tell: Tell) -> LatencyTable
 
 def _is_result(file: Path) -> bool:
     """A result is JSON; so may another tool's table be, which begins with a key of it."""
-    try:
-        with open(file, "rb") as opened:
-            beginning = opened.read(200)
-            return beginning.lstrip().startswith(b"{") and not looks_like_blocks(beginning)
-    except OSError as problem:
-        raise TableError(f"can't read {file}: {problem.strerror}") from None
+    with open(plain_file(file, TableError), "rb") as opened:
+        beginning = opened.read(200)
+        return beginning.lstrip().startswith(b"{") and not looks_like_blocks(beginning)
 
 
 def validate_table(

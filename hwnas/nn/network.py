@@ -13,7 +13,7 @@ from safetensors.torch import load, save
 from torch import nn
 
 from hwnas.errors import CheckpointError, whole
-from hwnas.files import write_atomic
+from hwnas.files import read_bytes, write_atomic
 from hwnas.nn.layers import GraphModule, initialize
 from hwnas.records.model import ModelInfo, ModelRecord, ResolvedStabilizers
 from hwnas.records.train import SupernetRecord
@@ -111,11 +111,9 @@ def load_weights(module: nn.Module, path: Path, record: ModelRecord | SupernetRe
             ``ModelError`` for a MODEL folder's), or its tensors don't fit ``module``.
     """
     error, remedy = (record.ERROR, record.REMEDY) if record else (CheckpointError, "train anew")
+    weights = read_bytes(path, error)
     try:
-        weights = path.read_bytes()
         state = load(weights)
-    except OSError as problem:
-        raise error(f"can't read {path}: {problem.strerror}; {remedy}") from None
     except SafetensorError as problem:
         raise error(f"{path} isn't a safetensors file: {problem}; {remedy}") from None
     if record and hashlib.sha256(weights).hexdigest() != record.weights_sha256:

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from hwnas.errors import ArchError, CheckpointError
+from hwnas.files import plain_file
 from hwnas.nn.network import Network, load_strictly
 from hwnas.space.registry import get_space
 from hwnas.space.scarlet import released_archs
@@ -43,6 +44,7 @@ def load_scarlet(name: str, checkpoint: str | Path | None = None, *, resolution:
 
 
 def _read_official(path: Path) -> dict[str, torch.Tensor]:
+    plain_file(path, CheckpointError)
     try:
         data = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:

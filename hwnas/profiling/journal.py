@@ -31,6 +31,7 @@ except ImportError:  # Windows, which has no such locks: there nobody may start 
 _SCHEMA = "hwnas-journal/1"
 _START = b' {"schema": "hwnas-journal/1"'  # of any journal, after its first line's CRC
 _WAIT_S = 60
+_MOST_NS = 1e18
 
 
 class FileJournal:
@@ -61,6 +62,8 @@ class FileJournal:
         self._after_each = after_each
         self.begun = begun
         self._header = {"schema": _SCHEMA, "kit": kit_sha256, "device": device}
+        if path.exists() and not path.is_file():
+            raise KitError(f"{path} isn't a journal that a kit wrote: it isn't a plain file; name another -o")
         try:
             self._file = open(str(path), "a+b", buffering=0)  # noqa: SIM115  (its lock lasts as long as it is open)
             _lock(self._file, path)
@@ -127,9 +130,32 @@ def _whole_lines(content: bytes) -> tuple[list[dict[str, Any]], int]:
         crc, _, text = line.rstrip(b"\n").partition(b" ")
         if not line.endswith(b"\n") or crc != _crc(text):
             break
-        found.append(json.loads(text.decode()))
+        try:
+            data = json.loads(text.decode())
+            fits = _is_round(data) if found else _is_header(data)
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            fits = False
+        if not fits:
+            break
+        found.append(data)
         end += len(line)
     return found, end
+
+
+def _is_header(data: dict[str, Any]) -> bool:
+    return all(isinstance(data[key], kind) for key, kind in (("failed", dict), ("begun", dict), ("kit", str)))
+
+
+def _is_round(data: dict[str, Any]) -> bool:
+    """Whether each entry is there once, with times."""
+    order, runs_ns, reference_ns = data["order"], data["runs_ns"], data["reference_ns"]
+    numbers = [number for runs in (reference_ns, *runs_ns) for number in (runs or [None])]
+    return (
+        len(order) == len(runs_ns) == len(reference_ns) - 1
+        and sorted(order) == list(range(len(order)))
+        and all(isinstance(number, (int, float)) and 0 < number < _MOST_NS for number in numbers)
+        and data["reference"] in order
+    )
 
 
 def _crc(text: bytes) -> bytes:

@@ -43,6 +43,8 @@ class KitFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise KitError(f"{path} isn't a kit: it isn't a plain file")
         try:
             self._zip = zipfile.ZipFile(str(path))
         except FileNotFoundError:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from hwnas.errors import KitError, SpaceError
+from hwnas.errors import KitError, SpaceError, shown
 from hwnas.files import read_json
 from hwnas.graph.graph import Op
 from hwnas.profiling.kit_file import KIT_SCHEMA, canonical, seal
@@ -23,7 +23,6 @@ from hwnas.tables.device import Device
 from hwnas.tables.protocol import MachineState, Protocol, Share
 from hwnas.tables.table import Latency, LatencyTable, MeasuredNetwork
 
-_MOST_BYTES = 1 << 28
 _EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)
 
 
@@ -149,16 +148,11 @@ def read_result(path: Path) -> Returned:
 
 def _unsealed(path: Path) -> dict[str, Any]:
     """A result without its seal, which fits."""
-    try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise KitError(f"{path} has more than {_MOST_BYTES >> 20} MB; that is no result of a kit")
-    except OSError as problem:
-        raise KitError(f"can't read {path}: {problem.strerror}") from None
     data = read_json(path, KitError)
     schema = data.get("schema") if isinstance(data, dict) else None
     if schema != RESULT_SCHEMA:
         raise KitError(
-            f"{path} isn't what python KIT.pyz -o RESULT writes ({RESULT_SCHEMA}), it has schema {schema!r:.60}"
+            f"{path} isn't what python KIT.pyz -o RESULT writes ({RESULT_SCHEMA}), it has schema {shown(schema)}"
         )
     result: dict[str, Any] = data
     try:

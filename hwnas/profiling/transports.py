@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NamedTuple, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import unquote
 
 from hwnas.errors import ConfigError, DeviceError
 from hwnas.progress import Tell, silent
@@ -141,8 +141,8 @@ class Adb:
     folder = "/data/local/tmp/hwnas-kits"
 
     def __init__(self, address: str) -> None:
-        serial = address.removeprefix("adb://")
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:-]*", serial):
+        serial = unquote(address.removeprefix("adb://"))
+        if not _SERIAL.fullmatch(serial):
             raise ConfigError(f"{address!r:.100} isn't adb://SERIAL; adb devices lists the serials")
         self.name = serial
         self._command = ["adb", "-s", serial]
@@ -188,21 +188,24 @@ class Remote:
         return Adb(self.address) if self.address.startswith("adb://") else Ssh(self.address, self.ssh_config)
 
 
+_HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*|\[[0-9a-fA-F:.]+(%[A-Za-z0-9._-]+)?\]")
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@\\-]*")
+_SERIAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]*")
+
+
 def _parsed(address: str) -> tuple[str | None, str, int | None]:
+    """By hand: ``urlsplit`` takes newlines out and writes hosts small, and ssh's aliases aren't alike in both."""
     wrong = ConfigError(f"{address!r:.100} is neither ssh://[user@]host[:port] nor adb://SERIAL")
-    try:
-        parts = urlsplit(address)
-        port = parts.port
-    except ValueError:
-        raise wrong from None
-    user, host = parts.username, parts.hostname
-    if parts.scheme != "ssh" or parts.path not in ("", "/") or parts.query or parts.fragment or parts.password:
+    scheme, _, rest = address.partition("://")
+    user, at, place = rest.removesuffix("/").rpartition("@")
+    bracket = place.rfind("]") + 1  # before it, colons are of an IPv6 address
+    host, colon, port = place[bracket:].partition(":")
+    user, host = unquote(user), unquote(place[:bracket] + host)
+    if scheme.lower() != "ssh" or not _HOST.fullmatch(host) or (at and not _USER.fullmatch(user)):
         raise wrong
-    if not host or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*|[0-9a-fA-F:]+(%\w+)?", host):
+    if colon and not (re.fullmatch("[0-9]{1,5}", port) and 0 < int(port) < 65536):
         raise wrong
-    if user is not None and not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._@\\-]*", user):
-        raise wrong
-    return user, host, port
+    return user or None, host.strip("[]"), int(port) if port else None
 
 
 def _process(

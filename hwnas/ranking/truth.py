@@ -15,7 +15,6 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import json
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,8 +25,9 @@ from typing import Any
 import numpy as np
 
 from hwnas.arrays import Archs, Values
-from hwnas.errors import ArchError, DataError, SpaceError
-from hwnas.files import write_atomic
+from hwnas.errors import ArchError, DataError, SpaceError, shown
+from hwnas.files import MOST_BYTES, plain_file, read_text, write_atomic
+from hwnas.parse import parse_json
 from hwnas.space.arch import Arch
 from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
@@ -119,29 +119,22 @@ def _kinds(space: ChainSpace) -> list[list[dict[str, Any]]]:
 
 
 def _content(path: Path) -> str:
+    if path.suffix != ".gz":
+        return read_text(path, DataError)
     try:
-        data = path.read_bytes()
-        return (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8-sig")
-    except (EOFError, gzip.BadGzipFile, zlib.error):
+        with gzip.open(plain_file(path, DataError)) as file:
+            data = file.read(MOST_BYTES + 1)
+        if len(data) > MOST_BYTES:
+            raise DataError(f"{path} would unpack to more than {MOST_BYTES >> 20} MB; that is no such file")
+        return data.decode("utf-8-sig")
+    except (EOFError, OSError, zlib.error):  # gzip's own are OSErrors
         raise DataError(f"{path} isn't a whole gzip file") from None
-    except OSError as problem:
-        raise DataError(f"can't read {path}: {problem.strerror}") from None
     except UnicodeDecodeError:
         raise DataError(f"{path} isn't UTF-8 text") from None
 
 
 def _json_rows(content: str, path: Path) -> Iterator[_Row]:
-    def no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            keys = [key for key, _ in pairs]
-            raise DataError(f"{path}: {next(k for k in keys if keys.count(k) > 1)!r} stands twice; keep one")
-        return found
-
-    try:
-        data = json.loads(content, object_pairs_hook=no_key_twice)
-    except (ValueError, RecursionError) as problem:
-        raise DataError(f"{path} isn't JSON: {problem}") from None
+    data = parse_json(content, path, DataError)
     if not isinstance(data, dict):
         raise DataError(f"{path}: expected an object of archs and their accuracies")
     for arch, value in data.items():
@@ -187,7 +180,7 @@ def _accuracy(value: Any, field: str, *, percent: bool = False) -> float:
     most = 100 if percent else 1
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= most:
         hint = "in percent" if percent else "a fraction of 1, as 0.931 for 93.1 %"
-        raise DataError(f"{field}: an accuracy is a number from 0 to {most}, {hint}; got {value!r:.80}")
+        raise DataError(f"{field}: an accuracy is a number from 0 to {most}, {hint}; got {shown(value)}")
     return value / most
 
 

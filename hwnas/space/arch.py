@@ -56,8 +56,6 @@ class Arch:
         """
         if not isinstance(data, dict):
             raise ArchError(f'{where}: expected {{"space": …, "choices": […]}}')
-        if unknown := sorted(data.keys() - _ArchFile.model_fields):
-            raise ArchError(f"{where}: unknown key {unknown[0]!r}; it has {', '.join(_ArchFile.model_fields)}")
         said = validated(_ArchFile, data, where, ArchError)
         size = said.resolution if resolution is None else resolution, said.classes if classes is None else classes
         space = made(said.space, said.definition, *size) if said.definition else get_space(said.space, *size)

@@ -16,8 +16,9 @@ from safetensors.torch import save
 from torch import nn
 
 from hwnas.errors import CheckpointError
-from hwnas.files import validated, write_atomic
+from hwnas.files import plain_file, validated, write_atomic
 from hwnas.nn.network import load_strictly
+from hwnas.parse import parse_json
 from hwnas.record import Record
 from hwnas.training.optimizer import WeightAverage
 
@@ -84,7 +85,7 @@ def load_checkpoint(
         CheckpointError: the file can't be read, is of another schema, or of another space or network.
     """
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(plain_file(path, CheckpointError), framework="pt") as file:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
     except (OSError, SafetensorError) as error:
@@ -92,10 +93,7 @@ def load_checkpoint(
     if _SCHEMA not in header:
         found = next((key for key in header if key.startswith("hwnas-")), "none of hwnas's")
         raise CheckpointError(f"{path}: its schema is {found}, this version reads {_SCHEMA}; train anew")
-    try:
-        header_data = json.loads(header[_SCHEMA])
-    except ValueError as error:
-        raise CheckpointError(f"{path} has a damaged header: {error}; train anew") from None
+    header_data = parse_json(header[_SCHEMA], f"{path}: header", CheckpointError)
     position = validated(Position, header_data, f"{path}: header", CheckpointError)
     if position.fingerprint != fingerprint:
         raise CheckpointError(f"{path} is of another space or network than the configuration's; train anew")

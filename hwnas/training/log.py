@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.errors import CheckpointError, RuntimeMissingError
-from hwnas.files import validated, write_atomic
+from hwnas.files import read_text, validated, write_atomic
+from hwnas.parse import parse_json
 from hwnas.records.train import LogLine
 
 _FILE = "log.jsonl"
@@ -15,13 +16,13 @@ _FILE = "log.jsonl"
 
 def write_log(run: Path, entry: LogLine) -> None:
     """Add an epoch's line, in place of any of this or a later epoch (of a run that was killed)."""
-    kept = [line for line in _lines(run) if json.loads(line)["epoch"] < entry.epoch]
+    kept = [line for line, of in zip(_lines(run), read_log(run), strict=True) if of.epoch < entry.epoch]
     write_atomic(run / _FILE, "".join(f"{line}\n" for line in [*kept, json.dumps(entry.plain(), allow_nan=False)]))
 
 
 def _lines(run: Path) -> list[str]:
     path = run / _FILE
-    return path.read_text("utf-8").splitlines() if path.exists() else []
+    return read_text(path, CheckpointError).splitlines() if path.exists() else []
 
 
 def read_log(run: Path) -> list[LogLine]:
@@ -33,10 +34,7 @@ def read_log(run: Path) -> list[LogLine]:
     found = []
     for number, line in enumerate(_lines(run), start=1):
         where = f"{run / _FILE}: line {number}"
-        try:
-            found.append(validated(LogLine, json.loads(line), where, CheckpointError))
-        except ValueError as error:
-            raise CheckpointError(f"{where} isn't JSON: {error}") from None
+        found.append(validated(LogLine, parse_json(line, where, CheckpointError), where, CheckpointError))
     return found
 
 

@@ -31,7 +31,7 @@ def get_workers(text: str) -> Workers:
 
         return LocalProcesses(int(text))
     name, colon, address = text.partition(":")
-    if name == "ray" and bool(colon) == bool(address):
+    if name == "ray" and bool(colon) == bool(address) and re.fullmatch(r"[!-~]*", address):
         from hwnas.workers.on_ray import OnRay  # loads Ray
 
         return OnRay(address or None)

@@ -18,9 +18,10 @@ import numpy as np
 import pytest
 import vermin
 
-from hwnas.errors import ConfigError, ModelError
+from hwnas.errors import ConfigError, KitError, ModelError
 from hwnas.profiling import journal, kit_main, machine
 from hwnas.profiling.kit import RUNTIMES, SOURCES, Kit, build_kit
+from hwnas.profiling.kit_file import KitFile
 from hwnas.profiling.result import read_result
 from hwnas.profiling.timer import Effort, Round, measure
 from hwnas.runtimes.onnxruntime import OnnxRuntime
@@ -387,3 +388,47 @@ def test_orders_go_on_as_if_never_interrupted() -> None:
     assert len({tuple(order) for order in whole}) > 1
     kept = [Round(order, [[1e6, 1e6]] * 5, [1e6] * 6) for order in whole[:4]]
     assert orders(kept) == whole
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {}, [], 3, None, {"order": [0]}, {"order": [0], "runs_ns": [[1]], "reference_ns": [1, 1]},
+        {"order": [5], "runs_ns": [[1]], "reference_ns": [1, 1], "reference": 5},
+        {"order": ["a"], "runs_ns": [[1]], "reference_ns": [1, 1], "reference": 0},
+        {"order": [0], "runs_ns": [["1"]], "reference_ns": [1, 1], "reference": 0},
+        {"order": [0], "runs_ns": [[]], "reference_ns": [1, 1], "reference": 0},
+        {"order": [0], "runs_ns": [[-1]], "reference_ns": [1, 1], "reference": 0},
+        {"order": [0], "runs_ns": [[1]], "reference_ns": [1], "reference": 0},
+        {"order": [0], "runs_ns": 7, "reference_ns": [1, 1], "reference": 0},
+        {"order": [0], "runs_ns": [[1]], "reference_ns": [1, 1], "reference": 3},
+    ],
+)  # fmt: skip
+def test_a_round_that_is_none_ends_what_counts(tmp_path: Path, line: object) -> None:
+    """Though its CRC is right: whoever altered it could write that as well."""
+    path, good = tmp_path / "j", Round([0], [[1.0]], [1.0, 1.0])
+    first = journal.FileJournal(path, "1" * 64, "here", {})
+    first.resume({})
+    first.keep(good, 0)
+    first._append(line)  # type: ignore[arg-type]
+    first.keep(good, 0)
+    first._file.close()
+    again = journal.FileJournal(path, "1" * 64, "here", {})
+    assert again.resume({}) == ([good], 0)
+
+
+def test_a_header_that_is_none_begins_anew(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    first = journal.FileJournal(path, "1" * 64, "here", {})
+    first._append({"schema": "hwnas-journal/1", "kit": 3})
+    first._file.close()
+    again = journal.FileJournal(path, "1" * 64, "here", {})
+    assert again.resume({}) == ([], None)
+
+
+def test_what_is_no_file_is_no_journal_and_no_kit(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "j")
+    with pytest.raises(KitError, match="isn't a plain file"):
+        journal.FileJournal(tmp_path / "j", "1" * 64, "here", {})
+    with pytest.raises(KitError, match="isn't a plain file"):
+        KitFile(tmp_path / "j")

@@ -195,7 +195,9 @@ def test_a_host_that_accepts_and_says_nothing(server: Server, monkeypatch: pytes
     "address",
     ["somewhere", "http://host", "ssh://", "ssh://-oProxyCommand=x", "ssh://-l@host", "ssh://host/path", "ssh://u:p@host",
      "ssh://host:99999", "ssh://host:x", "ssh://ho st", "ssh://a@b;c", "ssh://[::1", "adb://", "adb://-s", "adb://a b",
-     "ssh://host?x", "ssh://$(id)", ""],
+     "ssh://host?x", "ssh://$(id)", "", "ssh://ho\nst", "ssh://host\n", "\nssh://host", "ssh://me\t@host", "ssh://ho\x00st",
+     "ssh://a%0Ab", "ssh://%2DoProxyCommand=x", "ssh://%2D@host", "ssh://host:0", "ssh://host:", "ssh://ho\u017ft", "ssh://@host",
+     "ssh://[fe80::1%25]", "ssh://[fe80::1%25a%0Ab]", "ssh://fe80::1", "adb://a\n", "adb://a%0Ab", "adb://%2Da"],
 )  # fmt: skip
 def test_addresses_that_are_none(address: str) -> None:
     with pytest.raises(ConfigError, match=r"ssh://|adb://"):
@@ -205,7 +207,11 @@ def test_addresses_that_are_none(address: str) -> None:
 @pytest.mark.parametrize(
     ("address", "name"),
     [("ssh://host", "host"), ("ssh://me@host:22", "me@host"), ("ssh://10.0.0.7", "10.0.0.7"), ("ssh://[::1]:22", "::1"),
-     ("ssh://my_alias", "my_alias"), ("adb://emulator-5554", "emulator-5554"), ("adb://10.0.0.7:55", "10.0.0.7:55")],
+     ("ssh://my_alias", "my_alias"), ("ssh://MyBoard", "MyBoard"),
+     ("ssh://Pi@MyBoard:22/", "Pi@MyBoard"), ("ssh://[fe80::1%25eth0.1]:22", "fe80::1%eth0.1"), ("SSH://Host", "Host"),
+     ("ssh://me%40corp@host", "me@corp@host"), ("ssh://CORP%5Cme@host", "CORP\\me@host"),
+     ("adb://10.0.0.7%3A55", "10.0.0.7:55"),
+     ("adb://emulator-5554", "emulator-5554"), ("adb://10.0.0.7:55", "10.0.0.7:55")],
 )  # fmt: skip
 def test_addresses(address: str, name: str) -> None:
     assert Remote(address).transport().name == name
@@ -253,3 +259,11 @@ def test_adb_by_its_documented_arguments(
     assert not list((tmp_path / "kits of android").iterdir())
     with pytest.raises(ConfigError, match="device 'other' not found; see adb devices"):
         check_python(Adb("adb://other"), "python3")
+
+
+def test_an_alias_keeps_its_case(tmp_path: Path) -> None:
+    """ssh's own configuration finds it: its patterns tell capital letters from small ones."""
+    (tmp_path / "config").write_text("Host MyBoard\n  HostName 192.0.2.7\n  User pi\n  Port 2222\n")
+    command = Ssh("ssh://MyBoard", tmp_path / "config")._command
+    told = subprocess.run(["ssh", "-G", *command[1:]], capture_output=True, text=True, check=True).stdout
+    assert {"hostname 192.0.2.7", "user pi", "port 2222"} <= set(told.splitlines())

@@ -7,7 +7,6 @@ carried to the wrong machine; it is no signature, so it doesn't guard against so
 from __future__ import annotations
 
 import hashlib
-import json
 import platform
 import sys
 from collections import Counter
@@ -16,6 +15,7 @@ from typing import Annotated
 from pydantic import Field
 
 from hwnas.errors import ModelError, RuntimeMissingError
+from hwnas.parse import parse_json
 from hwnas.record import FileRecord
 from hwnas.runtimes.cuda import gpu_here
 from hwnas.runtimes.tensorrt_build import WEIGHTED, Layer, Shapes
@@ -73,11 +73,7 @@ def read_sidecar(content: bytes, where: str) -> Sidecar:
     Raises:
         ModelError: it isn't one; the message has ``where`` and the field.
     """
-    try:
-        data = json.loads(content)
-    except (ValueError, RecursionError) as problem:
-        raise ModelError(f"{where} isn't JSON: {problem}") from None
-    return Sidecar.of_plain(data, where)
+    return Sidecar.of_plain(parse_json(content, where, ModelError), where)
 
 
 def vouching(engine: bytes, content: bytes | None, name: str) -> Sidecar:

@@ -17,6 +17,7 @@ One operation a line; the first line names the columns::
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -24,6 +25,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from hwnas.errors import SpaceError, TableError
+from hwnas.files import read_text
 from hwnas.graph.graph import Op
 from hwnas.ops.block import Block
 from hwnas.ops.foreign import ForeignOp
@@ -68,14 +70,11 @@ def read_csv(path: Path, unit: Unit | None) -> tuple[Unit, tuple[ForeignEntry, .
 
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Line numbers and cells of the lines that aren't empty."""
+    reader = csv.reader(io.StringIO(read_text(path, TableError), newline=""), strict=True)
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            yield from ((reader.line_num, cells) for cells in reader if cells)
-    except OSError as problem:
-        raise TableError(f"can't read {path}: {problem.strerror}") from None
-    except (csv.Error, UnicodeDecodeError) as problem:
-        raise TableError(f"{path} isn't a CSV file in UTF-8: {problem}") from None
+        yield from ((reader.line_num, cells) for cells in reader if cells)
+    except csv.Error as problem:
+        raise TableError(f"{path} isn't a CSV file: {problem}") from None
 
 
 def _unit(path: Path, header: list[str], asked: Unit | None) -> tuple[str, Unit]:

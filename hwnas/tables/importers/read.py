@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from hwnas.errors import TableError
+from hwnas.files import read_bytes
 from hwnas.tables.importers.blocks import ASSUMED, read_blocks, read_keys
 from hwnas.tables.importers.foreign import NOT_SAID, ForeignEntry, ForeignTable, Format, Unit
 from hwnas.tables.importers.ops_csv import read_csv
@@ -40,7 +41,7 @@ def import_foreign(
         raise TableError(f"{path}: {times} entries are for {op}; leave one")
     return ForeignTable(
         source=path.name,
-        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        sha256=hashlib.sha256(read_bytes(path, TableError)).hexdigest(),
         format=form,
         unit=unit,
         device=device or NOT_SAID,
