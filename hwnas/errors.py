@@ -6,7 +6,12 @@ An :class:`InputError`: the request can't be carried out as asked (exit status 2
 A message is one line: what is wrong, where, and what to do about it.
 """
 
+import difflib
 from numbers import Integral
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 
 class HwnasError(Exception):
@@ -114,6 +119,18 @@ def shown(value: object) -> str:
         return f"{value!r:.80}"
     except (ValueError, RecursionError):  # integers of thousands of digits; what holds itself a thousand times over
         return f"{type(value).__name__} that is too large to be shown"
+
+
+def nearest(name: str, known: "Collection[str]") -> "str | None":
+    """The known name that an unknown one may have been meant for."""
+    return next(iter(difflib.get_close_matches(name[:100], known, n=1, cutoff=0.5)), None)
+
+
+def unknown(what: str, name: str, known: "Collection[str]", otherwise: str = "") -> str:
+    """Of a name that nobody has: ``no runtime 'onnxrutime'; did you mean 'onnxruntime'? known: …``."""
+    near = nearest(name, known)
+    hint = f" did you mean {near!r}?" if near else ""
+    return f"no {what} {shown(name)};{hint} known: {', '.join([*known, *filter(None, [otherwise])])}"
 
 
 def first_line(error: Exception) -> str:

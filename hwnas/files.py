@@ -6,19 +6,18 @@ table is a ``TableError`` and a wrong space a ``SpaceError``.
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import shutil
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from hwnas.errors import InputError, OutputError, shown
+from hwnas.errors import InputError, OutputError, nearest, shown
 from hwnas.parse import parse_json, parse_yaml
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -35,7 +34,10 @@ def plain_file(path: Path, error: type[InputError]) -> Path:
         error: it can't be read, or is a folder, a pipe, a device or a socket.
     """
     try:
+        str(path).encode()
         kind = stat.S_IFMT(path.stat().st_mode)
+    except UnicodeEncodeError:
+        raise error(f"can't read {str(path)!r}: its name isn't UTF-8, so no file could say what was read") from None
     except (OSError, ValueError) as problem:  # ValueError: a name with a NUL
         raise error(f"can't read {path}: {reason(problem)}") from None
     if kind != stat.S_IFREG:
@@ -117,11 +119,6 @@ def first_problem(problem: ValidationError, model: type[BaseModel]) -> str:
     return f"{field}{': ' if field else ''}{wrong}{given}{more}"
 
 
-def nearest(key: str, known: Collection[str]) -> str | None:
-    """The known key that an unknown one may have been meant for."""
-    return next(iter(difflib.get_close_matches(key[:100], known, n=1, cutoff=0.5)), None)
-
-
 def _fields(annotation: Any) -> dict[str, Any]:
     """Key -> type, of all models in a type."""
     parts = get_args(annotation)
@@ -183,11 +180,14 @@ def refuse_existing(path: Path) -> None:
         OutputError: it exists, or can't be made.
     """
     try:
+        str(path).encode()
         if os.path.lexists(path):
             raise OutputError(f"{path} exists already; remove it or choose another output")
         path.stat()  # what lexists has for absent: a name too long, a file among the folders
     except FileNotFoundError:
         pass
+    except UnicodeEncodeError:
+        raise OutputError(f"can't write {str(path)!r}: the name isn't UTF-8") from None
     except (OSError, ValueError) as problem:
         raise OutputError(f"can't write {path}: {reason(problem)}") from None
     folder = path.parent

@@ -14,7 +14,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, TypeVar
 
-from hwnas.errors import InputError
+from hwnas.errors import InputError, unknown
 
 T = TypeVar("T")
 
@@ -55,6 +55,13 @@ class Registry(Generic[T]):
         others = {point.name for point in entry_points(group=self.group)} - self._built_in.keys()
         return (*self._built_in, *sorted(others))
 
+    def check(self, name: str, where: str) -> None:
+        """Raises:
+        InputError: nobody has the name; ``where`` it stands comes first.
+        """
+        if name not in self.names():
+            raise self._error(where + unknown(self._what, name, self.names(), self._otherwise))
+
     def get(self, name: str) -> T:
         """What a name stands for.
 
@@ -70,5 +77,4 @@ class Registry(Generic[T]):
                     return point.load()  # type: ignore[no-any-return]
                 except (ImportError, AttributeError) as error:
                     raise self._error(f"{self._what} {name!r}: can't import {point.value}: {error}") from error
-        known = ", ".join((*self.names(), *filter(None, [self._otherwise])))
-        raise self._error(f"no {self._what} {name!r}; known: {known}")
+        raise self._error(unknown(self._what, name, self.names(), self._otherwise))

@@ -31,7 +31,6 @@ MAX_RATIO = 200
 
 _CHUNK = 2**24
 _DATE = (1980, 1, 1, 0, 0, 0)  # the first that a zip file can hold
-_FOR_WINDOWS = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
 _PLAIN_NAME = TypeAdapter[str](PlainName)
 
 
@@ -152,4 +151,4 @@ def _is_plain(name: str) -> bool:
         _PLAIN_NAME.validate_python(name)
     except ValidationError:
         return False
-    return not name.endswith(".") and name.split(".")[0].lower() not in _FOR_WINDOWS
+    return True

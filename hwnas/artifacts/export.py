@@ -27,6 +27,7 @@ from hwnas.profiling.local import conditions_of, device_of
 from hwnas.progress import Progress
 from hwnas.records.artifact import ArtifactRecord, ExportedFile, FailedExport, Verdict
 from hwnas.records.target import Target, get_target
+from hwnas.runtimes.registry import RUNTIMES
 from hwnas.version import __version__
 
 _TEXTURES = 64
@@ -87,6 +88,7 @@ def export_network(
     if not names or len(set(names)) < len(names):
         raise ConfigError(f"name one target or more, each once; got {', '.join(names) or 'none'}")
     for target in chosen:
+        RUNTIMES.check(target.runtime, f"target {target.name}: ")
         check_readable(target)
     _refuse_clashes(chosen)
     info = network.info

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import json
+import os
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 
-from hwnas.errors import LARGEST
+from hwnas.errors import LARGEST, OutputError
 from hwnas.files import to_json
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
@@ -26,4 +29,49 @@ TrustOption = Annotated[bool, typer.Option("--trust", help="Load engines that no
 
 def print_result(result: dict[str, Any], as_json: bool, *lines: str) -> None:
     """End of a verb: the JSON object if asked for, else the lines a person reads."""
-    sys.stdout.write(to_json(result) if as_json else "".join(f"{line}\n" for line in lines))
+    text = to_json(result) if as_json else "".join(f"{line}\n" for line in lines)
+    if as_json:
+        try:
+            text.encode(sys.stdout.encoding)
+        except UnicodeEncodeError:  # a terminal of fewer letters, or a path that isn't UTF-8
+            text = json.dumps(result, indent=2, allow_nan=False) + "\n"
+    write(text)
+
+
+def write(text: str) -> None:
+    """Text to standard output, at once.
+
+    Raises:
+        OutputError: it can't be written. That nobody reads on is none: the work is done.
+    """
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        silence(sys.stdout)
+        if not isinstance(error, BrokenPipeError):
+            raise OutputError(f"can't write to standard output: {error.strerror}") from None
+
+
+def open_streams() -> None:
+    """Standard streams that take whatever is written: closed ones lead nowhere, letters they lack are question marks.
+
+    Left closed, the next file that is opened would get what is printed.
+    """
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115  (for good)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def silence(stream: TextIO) -> None:
+    """What is still to be written leads nowhere: else it fails again when the process ends."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stream.fileno())
+    os.close(null)

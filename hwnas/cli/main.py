@@ -10,7 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from hwnas.cli import arch, artifact, bench, demo, profile, rank, search, space, table, train
-from hwnas.errors import HwnasError, HwnasWarning
+from hwnas.cli.console import open_streams, silence, write
+from hwnas.errors import HwnasError, HwnasWarning, InputError
 from hwnas.version import __version__
 
 app = typer.Typer(
@@ -67,23 +68,30 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")  # else a process that finds no others prints C++ frames
     warnings.formatwarning = _one_line
+    open_streams()
+    sys.exit(_outcome() or 0)
+
+
+def _outcome() -> int | None:
     try:
+        _refuse_odd_names()
         status = _run()
+        write("")
+        return status
     except HwnasError as error:
-        status = _fail(str(error), error.exit_status)
+        return _fail(str(error), error.exit_status)
     except _UsageError as error:
         message = error.format_message() if hasattr(error, "format_message") else str(error)
         context = getattr(error, "ctx", None)
-        status = _fail(f"{message} (see {context.command_path if context else 'hwnas'} --help)", 2)
+        return _fail(f"{message} (see {context.command_path if context else 'hwnas'} --help)", 2)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on: no second error at exit
-        status = 0
+        silence(sys.stderr)  # nobody is there to be told of the rest, which wasn't done
+        return 1
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
-        status = _fail(f"can't use{where}: {error.strerror or error}", 2)
+        return _fail(f"can't use{where}: {error.strerror or error}", 2)
     except (KeyboardInterrupt, typer.Abort):
-        status = _fail("interrupted", 130)
-    sys.exit(status or 0)
+        return _fail("interrupted", 130)
 
 
 def _run() -> int | None:
@@ -101,6 +109,18 @@ def _one_line(message: Warning | str, category: type[Warning], *place: Any, **li
     return f"hwnas: {message}\n" if issubclass(category, HwnasWarning) else _warning(message, category, *place, **line)
 
 
+def _refuse_odd_names() -> None:
+    """Paths that aren't text could be opened, and not be written into any file of hwnas."""
+    for word in (*sys.argv[1:], os.getcwd()):
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            raise InputError(f"{word!r} isn't {sys.getfilesystemencoding()} text; rename what is called so") from None
+
+
 def _fail(message: str, status: int) -> int:
-    print(f"hwnas: {' '.join(message.split())}", file=sys.stderr)
+    try:
+        print(f"hwnas: {' '.join(message.split())}", file=sys.stderr)
+    except OSError:  # nobody reads on, or the disk that it goes to is full
+        silence(sys.stderr)
     return status

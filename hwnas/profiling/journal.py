@@ -125,7 +125,8 @@ class FileJournal:
 
 def _whole_lines(content: bytes) -> tuple[list[dict[str, Any]], int]:
     """Those before the first that is cut short or damaged, and where they end."""
-    found, end = [], 0
+    end = 0
+    found: list[dict[str, Any]] = []
     for line in content.splitlines(True):
         crc, _, text = line.rstrip(b"\n").partition(b" ")
         if not line.endswith(b"\n") or crc != _crc(text):

@@ -41,6 +41,9 @@ _CLEAR_LINE = "\r\033[K"
 
 def main(kit: str, arguments: list[str] | None = None) -> int:
     """Returns the exit status: 0, 2 for what was asked wrongly, 1 for what went wrong, 130 for Ctrl-C."""
+    for stream in ("stdout", "stderr"):
+        if getattr(sys, stream) is None:  # closed
+            setattr(sys, stream, open(os.devnull, "w"))  # noqa: SIM115  (for as long as the process lives)
     asked = _parser(kit).parse_args(arguments)
     try:
         _run(Path(kit), asked.output)

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from hwnas.errors import ConfigError
+from hwnas.errors import ConfigError, unknown
 from hwnas.files import read_yaml
 from hwnas.record import FileRecord, Record
 from hwnas.shipped import shipped
@@ -21,7 +21,18 @@ RangeRule = Literal["minmax", "mse"]
 """``minmax``: nothing is clipped. ``mse``: the least mean square error of clipping and rounding together."""
 
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
-PlainName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=100)]
+_FOR_WINDOWS = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
+
+
+def _on_every_system(name: str) -> str:
+    if name.endswith(".") or name.split(".")[0].lower() in _FOR_WINDOWS:
+        raise ValueError(f"Windows can have no file called {name!r}")
+    return name
+
+
+PlainName = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=100), AfterValidator(_on_every_system)
+]
 """Of a plain file, on every system."""
 
 
@@ -101,7 +112,7 @@ class Target(FileRecord):
     REMEDY = "write it anew, as docs/ship-a-model.md has it"
     ERROR = ConfigError
 
-    name: PlainName
+    name: Annotated[PlainName, Field(max_length=80)]  # and its suffix still gives a plain name
     format: str
     precision: Precision
     opset: Annotated[int, Field(ge=14)] = OPSET
@@ -130,6 +141,6 @@ def get_target(name: str) -> Target:
     elif name in target_names():
         path = shipped("export", "targets", f"{name}.yaml")
     else:
-        raise ConfigError(f"no target {name!r}; known: {', '.join(target_names())}, or the path of a .yaml file")
+        raise ConfigError(unknown("target", name, target_names(), "or the path of a .yaml file"))
     data = read_yaml(path, ConfigError)
     return Target.of_plain({**data, "name": path.stem} if isinstance(data, dict) else data, path)

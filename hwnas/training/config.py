@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
-from hwnas.errors import LARGEST, ConfigError
-from hwnas.files import nearest, read_yaml, validated
+from hwnas.errors import LARGEST, ConfigError, nearest
+from hwnas.files import read_yaml, validated
 from hwnas.record import Settings
 from hwnas.registry import Registry
 from hwnas.training.learners import LEARNERS, Learner, LearnerConfig

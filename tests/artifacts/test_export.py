@@ -242,6 +242,25 @@ def test_a_users_target_is_checked(tmp_path: Path, line: str, words: str) -> Non
         get_target(str(path))
 
 
+@pytest.mark.parametrize(
+    ("runtime", "near"), [("onnxruntim", "onnxruntime"), ("OpenVino", "openvino"), ("tensort-rtx", "tensorrt-rtx")]
+)
+def test_a_misspelt_runtime_is_an_error(network: Network, tmp_path: Path, strict: str, runtime: str, near: str) -> None:
+    """Not one that isn't installed, for which files would be made that nothing has run."""
+    path = tmp_path / "mine.yaml"
+    path.write_text(Path(strict).read_text().replace("runtime: onnxruntime", f"runtime: {runtime}"))
+    with pytest.raises(RuntimeMissingError, match=f"target mine: no runtime '{runtime}'; did you mean '{near}'"):
+        export_network(network, [str(path)], tmp_path / "artifact")
+    assert not (tmp_path / "artifact").exists()
+
+
+@pytest.mark.parametrize("name", ["con", "AUX.fp32", "lpt1", "x" * 81])
+def test_a_target_that_its_own_unzip_would_refuse_is_refused(tmp_path: Path, strict: str, name: str) -> None:
+    path = Path(strict).rename(tmp_path / f"{name}.yaml")
+    with pytest.raises(ConfigError, match=r"name: "):
+        get_target(str(path))
+
+
 @pytest.mark.parametrize("change", ["weights", "no weights", "json", "arch", "no json"])
 def test_an_altered_model_folder_is_refused(network: Network, tmp_path: Path, change: str) -> None:
     folder = tmp_path / "model"
