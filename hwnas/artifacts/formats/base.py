@@ -60,7 +60,11 @@ class Format(Protocol):
         """
 
     def precisions(self, files: Files, session: Session | None) -> dict[str, int]:
-        """{precision: how many layers with weights compute in it}, read back from the files or the loaded session."""
+        """{precision: how many layers with weights compute in it}, read back from the files or the loaded session.
+
+        Raises:
+            ModelError: layers that the files keep in float are computed in int8.
+        """
 
     def structure(self, files: Files) -> Structure | None:
         """Convolutions and linear layers, counted in the files; None where the format doesn't tell.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hwnas.artifacts.formats.base import Files, complete
 from hwnas.artifacts.structure import Structure, graph_structure
+from hwnas.errors import ModelError
 from hwnas.onnx.computed import computed_precisions, weight_precisions
 from hwnas.onnx.precision.int8 import OF_PROVIDER, ONNXRUNTIME, Preset
 from hwnas.progress import Progress
@@ -33,9 +34,17 @@ class OnnxFormat:
         return self.runtime(target).load(files[".onnx"], threads=threads, precision=target.precision)
 
     def precisions(self, files: Files, session: Session | None) -> dict[str, int]:
-        if isinstance(session, OnnxRuntimeSession) and session.on_cpu:
-            return computed_precisions(files[".onnx"])
-        return weight_precisions(files[".onnx"])
+        meant = weight_precisions(files[".onnx"])
+        if not (isinstance(session, OnnxRuntimeSession) and session.on_cpu):
+            return meant
+        computed = computed_precisions(files[".onnx"])
+        if (more := computed.get("int8", 0) - meant.get("int8", 0)) > 0:
+            version = get_runtime("onnxruntime").version()
+            raise ModelError(
+                f"ONNX Runtime {version} quantizes {more} layers anew that the file keeps in float; "
+                "use another version, or another keep_float"
+            )
+        return computed
 
     def structure(self, files: Files) -> Structure:
         return graph_structure(files[".onnx"])

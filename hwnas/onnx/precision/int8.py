@@ -189,6 +189,8 @@ class _Quantizer:
         for node in self._proto.graph.node:
             self._node(node)
         graph = self._proto.graph
+        read = {name for node in self._nodes for name in node.input} | self._results
+        self._nodes = [node for node in self._nodes if node.output[0] in read]  # pairs that only floats read
         kept = {name for node in self._nodes for name in node.input}
         weights = [weight for name, weight in {**self._floats, **self._weights}.items() if name in kept]
         del graph.node[:], graph.initializer[:], graph.value_info[:]
@@ -199,6 +201,8 @@ class _Quantizer:
     def _node(self, node: NodeProto) -> None:
         if node.op_type in WEIGHTED and node.name in self._computing:
             node.input[1:] = self._parameters(node)
+        elif node.op_type in WEIGHTED and node.input[0] in self._scales and node.input[1] in self._floats:
+            node.input[0] = self._apart(node)
         node.input[:] = [f"{name}.dequantized" if name in self._scales else name for name in node.input]
         self._nodes.append(node)
         result = node.output[0]
@@ -228,20 +232,44 @@ class _Quantizer:
             helper.make_node("DequantizeLinear", [f"{name}.quantized", *parameters], [result], f"{name}.dequantize"),
         ]
 
+    def _apart(self, node: NodeProto) -> str:
+        """What a layer that stays float reads: the float itself, or where there is none at hand, a pair of its own.
+
+        ONNX Runtime quantizes float weights when it loads a file, all channels by one scale (its optimizer
+        WeightBiasQuantization), if the input is dequantized by a scalar and a QuantizeLinear follows. So this pair has
+        a scale per channel, all alike: the same values.
+        """
+        name = node.input[0]
+        if not self._preset.outputs:
+            return name
+        result = f"{name}.per_channel"
+        if f"{result}.scale" not in self._weights:
+            (scale, zero), shape = self._scales[name], self._floats[node.input[1]].dims
+            groups = next((a.i for a in node.attribute if a.name == "group"), 1)
+            channels = shape[1 - _output_axis(node)] * groups
+            kind = np.int8 if self._preset.signed else np.uint8
+            parameters = [
+                self._weight(f"{result}.scale", np.full(channels, scale)),
+                self._weight(f"{result}.zero_point", np.full(channels, zero, kind)),
+            ]
+            inputs = [f"{name}.quantized", *parameters]
+            self._nodes.append(helper.make_node("DequantizeLinear", inputs, [result], f"{result}.dequantize", axis=1))
+        return result
+
     def _parameters(self, node: NodeProto) -> list[str]:
         """Int8 weight and, where there is one, bias of a node, each behind a DequantizeLinear."""
         for name in node.input[1:]:
             if name not in self._floats or f"{name}.quantized" in self._weights:
                 raise ModelError(f"can't quantize {node.op_type} {node.name}: {name} isn't a constant of its own")
         weight = numpy_helper.to_array(self._floats[node.input[1]])
-        transposed = node.op_type == "Gemm" and any(a.name == "transB" and a.i for a in node.attribute)
-        axis = 0 if node.op_type == "Conv" or transposed else 1
+        axis = _output_axis(node)
         others = tuple(i for i in range(weight.ndim) if i != axis)
         scales = np.abs(weight).max(axis=others) / np.float32(127)
         bias = numpy_helper.to_array(self._floats[node.input[2]]) if len(node.input) > 2 else None
         entry = self._scales[node.input[0]][0]
-        if bias is not None and self._preset.bias:
-            # a channel of tiny weights and a large bias: a coarser weight scale keeps its bias within int32
+        if bias is not None:
+            # a channel of tiny weights and a large bias: a coarser weight scale keeps its bias within int32, which
+            # ONNX Runtime makes of it where the preset doesn't
             scales = np.maximum(scales, np.abs(bias) / (entry * np.float32(2**30)))
         scales = np.where(scales > _LEAST_SCALE, scales, np.float32(1)).astype(np.float32)
         along = np.expand_dims(scales, others)
@@ -268,3 +296,9 @@ class _Quantizer:
     def _weight(self, name: str, value: npt.ArrayLike) -> str:
         self._weights[name] = numpy_helper.from_array(np.asarray(value), name)
         return name
+
+
+def _output_axis(node: NodeProto) -> int:
+    """The axis of a layer's weight along which its output channels lie."""
+    transposed = node.op_type == "Gemm" and any(a.name == "transB" and a.i for a in node.attribute)
+    return 0 if node.op_type == "Conv" or transposed else 1

@@ -20,6 +20,7 @@ from hwnas.arrays import Images
 from hwnas.errors import ModelError
 from hwnas.nn.network import Network
 from hwnas.onnx.precision.int8 import ONNXRUNTIME, OPENVINO, TENSORRT, Preset, quantize, random_images
+from hwnas.runtimes.onnxruntime import OnnxRuntime
 from hwnas.space.chain import ChainSpace
 from tests.onnx_models import onnx_of
 
@@ -174,6 +175,21 @@ def test_values_in_range_are_off_by_half_a_step_at_most(
     step = max(-low, high) / 127 if signed else (high - low) / 255
     assert np.abs(result[0, 0] - image[0, 0]).max() <= step / 2 + 1e-4 * max(-low, high) + 1e-6
     assert np.abs(result[0, 1] - bias).max() <= 1e-3 * abs(bias) + 1e-3
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_large_bias_beside_tiny_weights_survives_a_default_session(name: str) -> None:
+    """ONNX Runtime makes int32 of float biases too, in steps of both scales' product: 1 / 1e-12 of them overflow."""
+    torch.manual_seed(0)
+    layers = nn.Sequential(nn.Conv2d(2, 2, 1), nn.ReLU(), nn.Conv2d(2, 2, 1))
+    with torch.no_grad():
+        layers[0].weight[:] = 1e-10  # type: ignore[operator, index]
+        layers[0].bias[:] = 1.0  # type: ignore[operator, index]
+    model = onnx_of(layers, (2, 4, 4))
+    images = random_images(model)
+    quantized = quantize(model, images, PRESETS[name])
+    exact, found = (OnnxRuntime().load(m, threads=1, precision="fp32").run(images[0]) for m in (model, quantized))
+    assert np.abs(found - exact).max() < 0.03 * np.abs(exact).max()
 
 
 def test_needs_images(network: bytes) -> None:

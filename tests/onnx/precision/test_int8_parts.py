@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import onnx
 import pytest
+import torch
 
+from hwnas.artifacts.formats.onnx import OnnxFormat
+from hwnas.artifacts.parity import random_textures, sqnr_db
+from hwnas.errors import ModelError
 from hwnas.nn.network import Network
-from hwnas.onnx.computed import computed_precisions, optimized
+from hwnas.onnx.computed import computed_precisions, optimized, weight_precisions
 from hwnas.onnx.precision.int8 import (
     ONNXRUNTIME,
     OPENVINO,
@@ -17,7 +21,9 @@ from hwnas.onnx.precision.int8 import (
     random_images,
     ranges_of,
 )
+from hwnas.runtimes.onnxruntime import OnnxRuntime
 from hwnas.space.chain import ChainSpace
+from hwnas.space.registry import get_space
 from tests.onnx_models import onnx_of
 
 GATED, PLAIN = 1, 0  # choices of the small space: kernel 3 with and without squeeze-and-excitation
@@ -68,6 +74,55 @@ def test_onnxruntime_computes_what_was_asked_and_says_so(small_space: ChainSpace
     kept = quantize_by(ranges, model, ONNXRUNTIME, ["se"])
     assert computed_precisions(kept) == {"int8": layers - 2 * gates, "fp32": 2 * gates}
     assert not any(node.op_type == "QLinearMul" for node in optimized(kept).graph.node)
+
+
+@pytest.fixture(scope="module")
+def uneven() -> bytes:
+    """Depthwise convolutions of which some channels are a hundred times the others: a scale for all loses the others.
+
+    Its activations are clamps, which an int8 convolution takes in, so nothing but float weights says that it isn't one.
+    """
+    network = Network(get_space("macro", resolution=16), [1, 2] * 4).eval()
+    with torch.no_grad():
+        for module in network.modules():
+            if getattr(module, "groups", 1) > 1:
+                module.weight[::4] *= 100  # type: ignore[operator, index]
+    return onnx_of(network)
+
+
+@pytest.mark.parametrize("parts", [("depthwise",), ("first", "last"), ("se", "depthwise", "first", "last")])
+def test_a_default_session_leaves_float_weights_alone(uneven: bytes, parts: tuple[str, ...]) -> None:
+    """It computes what the graph says, which a session without optimizers does by definition."""
+    images = [random_textures(16, (3, 16, 16), seed) for seed in range(2)]
+    kept = quantize_by(ranges_of(uneven, images[:1], ONNXRUNTIME, "mse"), uneven, ONNXRUNTIME, parts)
+    assert computed_precisions(kept) == weight_precisions(kept)
+    literal, default = (
+        OnnxRuntime({"optimization": level}).load(kept, threads=1, precision="int8").run(images[1])
+        for level in ("disable", "all")
+    )
+    assert (sqnr_db(literal, default) or 0) > 25
+
+
+@pytest.mark.parametrize("preset", [ONNXRUNTIME, OPENVINO, TENSORRT])
+def test_no_pair_is_written_that_nothing_reads(uneven: bytes, preset: Preset) -> None:
+    ranges = ranges_of(uneven, random_images(uneven), preset, "minmax")
+    graph = onnx.load_from_string(quantize_by(ranges, uneven, preset, ["depthwise"])).graph
+    read = {name for node in graph.node for name in node.input} | {graph.output[0].name}
+    assert all(name in read for node in graph.node for name in node.output)
+
+
+def test_layers_quantized_anew_are_told(uneven: bytes) -> None:
+    """The same file with a scalar pair in front of the float layers, as other tools write it."""
+    ranges = ranges_of(uneven, random_images(uneven), ONNXRUNTIME, "minmax")
+    proto = onnx.load_from_string(quantize_by(ranges, uneven, ONNXRUNTIME, ["depthwise"]))
+    for node in proto.graph.node:
+        if node.output[0].endswith(".per_channel"):
+            name = node.output[0].removesuffix(".per_channel")
+            node.input[1:] = [f"{name}.scale", f"{name}.zero_point"]
+    model = proto.SerializeToString()
+    session = OnnxRuntime().load(model, threads=1, precision="int8")
+    with pytest.raises(ModelError, match=r"ONNX Runtime [\d.]+ quantizes 8 layers anew that the file keeps in float"):
+        OnnxFormat().precisions({".onnx": model}, session)
 
 
 def test_int8_weights_that_are_computed_in_float_are_caught(small_space: ChainSpace) -> None:
