@@ -84,7 +84,7 @@ def _runtime(file: ExportedFile) -> str:
 
 def _facts(file: ExportedFile) -> dict[str, str | int]:
     target = file.settings
-    floats = "bf16" if "bf16" in (target.precision, target.options.get("floats")) else "f32"
+    floats = "bf16" if target.in_bf16 else "f32"
     return {"file": file.file, "type": file.input.type, "batch": target.batch.min, "floats": floats}
 
 

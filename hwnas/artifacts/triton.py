@@ -133,8 +133,8 @@ def _config(model: str, artifact: Artifact, file: ExportedFile, queue_delay_us: 
     if accelerators := _accelerators(target, image):
         config["optimization"] = {"execution_accelerators": accelerators}
     if target.format == "openvino":
-        bf16 = "bf16" in (target.precision, target.options.get("floats"))
-        hints = {"PERFORMANCE_HINT": "LATENCY"} | ({"HINT_BF16": "YES"} if bf16 else {})
+        # the backend takes no other precision; that the others' floats are fp32 stands in their IR
+        hints = {"PERFORMANCE_HINT": "LATENCY"} | ({"HINT_BF16": "YES"} if target.in_bf16 else {})
         config["parameters"] = [{"key": key, "value": {"string_value": value}} for key, value in hints.items()]
     # runtimes choose kernels, and TensorRT's provider builds its engine, at the first request: let no user wait for it
     config["model_warmup"] = [

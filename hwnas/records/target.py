@@ -124,6 +124,11 @@ class Target(FileRecord):
     quantization: Quantization = Quantization()
     tolerance: Tolerance
 
+    @property
+    def in_bf16(self) -> bool:
+        """Whether what isn't int8 is computed in bf16."""
+        return "bf16" in (self.precision, self.options.get("floats"))
+
 
 def target_names() -> tuple[str, ...]:
     """The shipped targets."""

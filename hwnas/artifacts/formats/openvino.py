@@ -6,6 +6,7 @@ import math
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree
 
 from hwnas.artifacts.formats.base import Files, complete
 from hwnas.artifacts.structure import Structure, check_written
@@ -26,7 +27,8 @@ _WEIGHTED = ("Convolution", "GroupConvolution", "MatMul")
 class OpenVinoFormat:
     """See :class:`hwnas.artifacts.formats.base.Format`. Same graph and version of OpenVINO, same bytes.
 
-    The IR of bf16 is that of fp32; bf16 is asked for when it is loaded.
+    bf16 is asked for when the IR is loaded. An IR whose floats are fp32 says so itself: where nobody asks for a
+    precision, OpenVINO computes in bf16 on processors that have it.
     """
 
     name = "openvino"
@@ -59,6 +61,8 @@ class OpenVinoFormat:
                 path = Path(folder) / "model.xml"
                 ov.save_model(model, path, compress_to_fp16=False)
                 files = {".xml": path.read_bytes(), ".bin": path.with_suffix(".bin").read_bytes()}
+            if not target.in_bf16:
+                files[".xml"] = _keeping_fp32(files[".xml"])
         except RuntimeError as error:
             raise ModelError(f"OpenVINO can't write the model: {first_line(error)}") from None
         check_written(self.structure(files), graph)
@@ -96,3 +100,17 @@ def _name_alike(model: ov.Model, known: set[str]) -> None:
     for index, op in enumerate(model.get_ordered_ops()):
         if op.get_friendly_name() not in known:
             op.set_friendly_name(f"{op.get_type_name()}_{index}")
+
+
+def _keeping_fp32(xml: bytes) -> bytes:
+    """The IR with OpenVINO's mark against a lower precision on each op: on those with weights alone it fails to run."""
+    net = ElementTree.fromstring(xml)  # noqa: S314 (OpenVINO wrote it just now)
+    for layer in net.iterfind("layers/layer"):
+        if layer.get("type") in ("Const", "Parameter", "Result"):
+            continue
+        info = layer.find("rt_info")
+        if info is None:
+            info = ElementTree.Element("rt_info")
+            layer.insert(0 if layer.find("data") is None else 1, info)
+        ElementTree.SubElement(info, "attribute", name="precise", version="0")
+    return bytes(ElementTree.tostring(net, encoding="utf-8", xml_declaration=True))

@@ -239,7 +239,7 @@ class _Quantizer:
         WeightBiasQuantization), if the input is dequantized by a scalar and a QuantizeLinear follows. So this pair has
         a scale per channel, all alike: the same values.
         """
-        name = node.input[0]
+        name: str = node.input[0]
         if not self._preset.outputs:
             return name
         result = f"{name}.per_channel"

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from hwnas.artifacts.structure import check_written, graph_structure
 from hwnas.errors import ConfigError, CountError, ModelError, RuntimeMissingError
 from hwnas.graph.count import count
 from hwnas.nn.network import Network
+from hwnas.onnx.precision.int8 import OPENVINO, quantize_by, random_images, ranges_of
 from hwnas.records.target import Target, get_target
 from hwnas.space.chain import ChainSpace
 from hwnas.testing import FormatContract
@@ -54,6 +56,42 @@ def files(graph: bytes) -> Files:
     return get_format("openvino").write(graph, get_target("openvino-fp32"))
 
 
+def _computed(files: Files, **settings: str) -> set[str]:
+    """What layers with weights compute in where someone opens the IR with no more than this."""
+    core = openvino.Core()
+    compiled = core.compile_model(core.read_model(files[".xml"], files[".bin"]), "CPU", settings)
+    told = [op.get_rt_info() for op in compiled.get_runtime_model().get_ops()]
+    return {op["runtimePrecision"].value for op in told if op["layerType"].value in ("Convolution", "FullyConnected")}
+
+
+@pytest.mark.parametrize(
+    ("target", "marked"),
+    [("openvino-fp32", True), ("openvino-int8", True), ("openvino-bf16", False), ("openvino-int8-bf16", False)],
+)
+def test_floats_are_what_the_target_says_where_nobody_asks(graph: bytes, target: str, marked: bool) -> None:
+    """Processors with bf16 would compute any IR in it: 4e-3 off where 1e-4 is promised."""
+    if target.startswith("openvino-int8"):
+        ranges = ranges_of(graph, random_images(graph), OPENVINO, "minmax")
+        graph = quantize_by(ranges, graph, OPENVINO, ["depthwise", "first"])
+    files = get_format("openvino").write(graph, get_target(target))
+    layers = ElementTree.fromstring(files[".xml"]).findall("layers/layer")
+    computing = [layer for layer in layers if layer.get("type") not in ("Const", "Parameter", "Result")]
+    assert {layer.find("rt_info/attribute[@name='precise']") is not None for layer in computing} == {marked}
+    ints = {"i8", "u8"} if target.startswith("openvino-int8") else set()
+    floats = "f32" if marked or not _BF16 else "bf16"  # where there is no bf16, this proves the mark does no harm
+    for settings in ({}, {"PERFORMANCE_HINT": "LATENCY"}, {"PERFORMANCE_HINT": "THROUGHPUT"}):
+        assert _computed(files, **settings) - ints == {floats}
+
+
+def test_an_fp32_file_gives_fp32s_numbers_in_anyones_session(network: Network, files: Files) -> None:
+    core = openvino.Core()
+    images = np.random.default_rng(0).standard_normal((4, 3, 16, 16), np.float32)
+    logits = core.compile_model(core.read_model(files[".xml"], files[".bin"]), "CPU")(images)[0]
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(images)).numpy()
+    assert np.abs(logits - expected).max() < 1e-5 * np.abs(expected).max()
+
+
 def _fixed(batch: int) -> Target:
     return Target.of_plain({**get_target("openvino-fp32").plain(), "batch": batch}, "target")
 
@@ -72,7 +110,7 @@ sys.stdout.buffer.write(get_format("openvino").write(graph, get_target("openvino
 
 
 def test_says_nothing_of_this_machine(files: Files) -> None:
-    (info,) = re.findall(rb"<rt_info>.*?</rt_info>", files[".xml"], re.DOTALL)
+    *_, info = re.findall(rb"<rt_info>.*?</rt_info>", files[".xml"], re.DOTALL)  # the others are of ops
     assert re.findall(rb'(\w+)="', info) == [b"name", b"value"]  # OpenVINO's version, and nothing else
     for word in (b"/tmp", bytes(Path.cwd()), bytes(Path.home()), b"model.xml", b"<!--"):
         assert word not in files[".xml"]
