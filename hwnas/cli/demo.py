@@ -43,7 +43,12 @@ def demo(
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="A folder that `hwnas demo` or `hwnas search` made.")],
+    shown: Annotated[
+        list[Path],
+        typer.Argument(
+            help="What a search, a training, an export or the demo made, and the bench.json of a bench, in any order."
+        ),
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", help="The HTML file to write.")],
     table: Annotated[
         list[str] | None,
@@ -52,8 +57,8 @@ def report(
     seed: UnusedSeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """One HTML file, readable offline: the front, the winner, its latency, and how everything was made."""
+    """One HTML file, readable offline: the front, the winner, what it gets right, its latency, what is shipped."""
     from hwnas.flow.report import report as write_report
 
-    write_report(run, tables=table or (), output=output)
+    write_report(*shown, tables=table or (), output=output)
     print_result({"report": str(output)}, as_json, f"report: {output}")

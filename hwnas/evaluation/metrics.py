@@ -10,6 +10,14 @@ from torch.nn import functional
 from hwnas.errors import ConfigError
 
 
+def wilson(right: int, images: int) -> tuple[float, float]:
+    """The 95 % interval (Wilson's) of an accuracy, in [0, 1], of which ``images``, one at least, are a sample."""
+    z2 = 1.959964**2
+    middle, scale = (right + z2 / 2) / (images + z2), z2**0.5 / (images + z2)
+    half = scale * (right * (images - right) / images + z2 / 4) ** 0.5
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
 class Meter(Protocol):
     """Gathers metrics over batches; what it gathers stays on the device until asked for."""
 

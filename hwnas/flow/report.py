@@ -1,40 +1,37 @@
-"""``report``: one HTML page of what was searched, trained, shipped and measured.
-
-A work folder is what ``hwnas demo`` makes, or one laid out like it: ``table.yaml``, ``supernet/``, ``search/``,
-``finetuning/``, ``artifact/``, ``bench.json``, ``steps.json``. What isn't there isn't shown. A search folder alone will
-do as well.
-"""
+"""``report``: one HTML page of what was searched, trained, shipped and measured. What isn't there isn't shown."""
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hwnas.artifacts.bundle import Artifact, load_artifact
+from hwnas.artifacts.bundle import Artifact
+from hwnas.artifacts.predict_script import PREDICT
 from hwnas.errors import ModelError
 from hwnas.files import read_yaml, refuse_existing, write_atomic
 from hwnas.flow.open import BudgetedTable, Tables, open_budgeted
+from hwnas.flow.pieces import Pieces, Shown, supernet_of
 from hwnas.flow.predict import predicted_interval_ms
 from hwnas.graph.count import count
 from hwnas.optimize.problem import Budget
 from hwnas.prediction.latency import LatencyPredictor
-from hwnas.records.bench import BenchRecord
-from hwnas.records.demo import StepsRecord
+from hwnas.records.artifact import MANIFEST
 from hwnas.records.search import SearchRecord
 from hwnas.reporting.report import render
-from hwnas.reporting.views import Device, Latency, NetworkLatency, Report, Training, Winner
+from hwnas.reporting.views import Device, Latency, NetworkLatency, NextStep, Report, Training, Winner
 from hwnas.space.arch import Arch
 from hwnas.space.chain import ChainSpace
+from hwnas.space.registry import get_space
 from hwnas.tables.table import LatencyTable
 from hwnas.training.log import read_log
 from hwnas.version import __version__
 
 
 def report(
-    found: SearchRecord | Path | str,
-    *,
+    *shown: Shown,
     artifact: Artifact | Path | str | None = None,
     tables: Tables = (),
     output: Path | str,
@@ -42,9 +39,10 @@ def report(
     """Write the page, readable offline.
 
     Args:
-        found: a search, or a folder that `hwnas demo` or a search made; of a folder everything that it holds, and the
-            table and supernet that its search names.
-        artifact: what was made of the winner, where it doesn't lie in the folder.
+        shown: a search, a training, an artifact, a bench: what the verbs returned, or the folders and files that they
+            wrote, in any order; or a work folder as ``hwnas demo`` makes it, with all of these in it. Of a search also
+            the table and the supernet that it names are shown.
+        artifact: the same as among ``shown``.
         tables: of other devices, and maybe budgets there, to compare the front's latency on.
         output: the HTML file.
 
@@ -52,77 +50,128 @@ def report(
         The output.
 
     Raises:
-        ModelError: there is nothing to report on, or a file is malformed or was altered.
+        ModelError: there is nothing to report on, a file is malformed or was altered, or they don't belong together.
+        ArchError, SpaceError: a record is of no arch, or of a space that can't be made any more.
         MissingOpError: the table of another device isn't of the search's space.
         OutputError: the output exists already or can't be written.
     """
     refuse_existing(Path(output))
     others = open_budgeted(tables)
-    made = artifact if isinstance(artifact, Artifact) or artifact is None else load_artifact(Path(artifact))
-    shown = gather(found if isinstance(found, SearchRecord) else Path(found), made, others)
-    write_atomic(Path(output), render(shown))
+    write_atomic(Path(output), render(gather([*shown, *([artifact] if artifact else [])], others)))
     return Path(output)
 
 
-def gather(of: SearchRecord | Path, artifact: Artifact | None = None, others: Sequence[BudgetedTable] = ()) -> Report:
-    """What is shown of a folder, or of a search that needn't lie in one; see :func:`report`."""
-    folder = search_path = found = None
-    if isinstance(of, SearchRecord):
-        found, name = of, f"a search of {of.space.name}"
-    else:
-        if not of.is_dir():
-            what = "is no folder" if of.exists() else "doesn't exist"
-            raise ModelError(f"{of} {what}; give a folder that hwnas search or hwnas demo made")
-        folder, name = of, of.name
-        if search_path := _first_there(of / "search.json", of / "search" / "search.json"):
-            found = SearchRecord.read(search_path)
-        if artifact is None and (of / "artifact").is_dir():
-            artifact = load_artifact(of / "artifact")
-    table_path = _first_there(*_tables(folder, search_path, found))
-    table = LatencyTable.load(table_path) if table_path else None
-    if found is None and artifact is None and table is None:
-        raise ModelError(f"{folder} holds no search, artifact or table to report on")
+def gather(shown: Sequence[Shown], others: Sequence[BudgetedTable] = ()) -> Report:
+    """What the page shows; see :func:`report`."""
+    pieces = Pieces.of(shown)
+    found = pieces.search.record if pieces.search else None
     if found is None and others:
-        raise ModelError(f"{folder} holds no search whose front could be compared on another device; leave --table out")
-    supernets = [found.supernet.run] if found and found.supernet else []
-    runs = {"supernet": _first_there(*([folder / "supernet"] if folder else []), *supernets)}
-    steps = bench_path = None
-    if folder:
-        runs["finetuning"] = _first_there(folder / "finetuning")
-        steps, bench_path = _first_there(folder / "steps.json"), _first_there(folder / "bench.json")
-    benched = BenchRecord.read(bench_path) if bench_path else None
-    arch = artifact.arch if artifact else found.winner if found else None
+        raise ModelError("there is no search whose front could be compared on another device; leave --table out")
+    artifact = pieces.artifact.record if pieces.artifact else None
+    benched = pieces.bench.record if pieces.bench else None
+    table_path = _first_there(*_tables(pieces))
+    table = LatencyTable.load(table_path) if table_path else None
+    networks = list(pieces.networks())
+    arch = (
+        Arch(get_space(networks[0][1].space), networks[0][1].choices) if networks else found.winner if found else None
+    )
+    runs = list(pieces.runs)
+    if found and (supernet := supernet_of(found)) and not any(supernet.samefile(run) for run in runs):
+        runs.insert(0, supernet)
+    names = Counter(run.resolve().name for run in runs)
     return Report(
-        title=f"{arch.space.name} on {table.device.hardware}" if arch and table else name,
+        title=_title(arch, table, found, runs),
         created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         version=__version__,
         search=found,
         devices=_devices(found, others) if found else (),
-        winner=_winner(arch, artifact, found, table) if arch else None,
-        latency=_latency(table, arch, artifact, found, benched) if arch and table else None,
+        winner=_winner(arch, pieces, table) if arch else None,
+        answers=pieces.answers,
+        latency=_latency(table, arch, pieces) if arch and table else None,
         artifact=artifact.manifest if artifact else None,
-        bench=benched if artifact else None,
+        artifact_bytes=_bytes(artifact.path, [*artifact.manifest.sha256, MANIFEST]) if artifact else None,
+        bench=benched,
         training=tuple(
-            Training(name=name, log=tuple(read_log(run)), config=read_yaml(run / "config.yaml", ModelError))
-            for name, run in runs.items()
-            if run
+            Training(
+                name=run.resolve().name if names[run.resolve().name] == 1 else str(run),
+                log=tuple(read_log(run)),
+                config=_config(run),
+            )
+            for run in runs
         ),
-        how=StepsRecord.read(steps).steps if steps else (),
+        how=pieces.steps.record.steps if pieces.steps else (),
+        next=tuple(_next(pieces)),
     )
+
+
+def _title(arch: Arch | None, table: LatencyTable | None, found: SearchRecord | None, runs: Sequence[Path]) -> str:
+    if arch:
+        return f"{arch.space.name} on {table.device.hardware}" if table else f"a network of {arch.space.name}"
+    if found:
+        return f"a search of {found.space.name}"
+    return f"the training {runs[0].resolve().name}" if runs else f"a table of {table.device.hardware}" if table else ""
+
+
+def _bytes(folder: Path | None, names: Sequence[str]) -> int | None:
+    sizes = [(folder / name).stat().st_size for name in names if (folder / name).is_file()] if folder else []
+    return sum(sizes) or None
+
+
+def _config(run: Path) -> dict[str, object]:
+    """What a training was asked for.
+
+    Raises:
+        ModelError: the file can't be read, or says nothing of the kind.
+    """
+    config = read_yaml(run / "config.yaml", ModelError)
+    if not isinstance(config, dict):
+        raise ModelError(f"{run / 'config.yaml'} isn't the configuration of a training")
+    return config
+
+
+def _next(pieces: Pieces) -> Iterator[NextStep]:
+    """What is worth doing with what is there."""
+
+    def step(why: str, *words: object) -> NextStep:
+        return NextStep(why, shlex.join(map(str, words)))
+
+    search, model, artifact = pieces.search, pieces.model, pieces.artifact
+    if search and search.path and not (model or artifact) and search.record.winner_index is not None:
+        winner = search.path.with_name("winner.json")
+        supernet = ["--supernet", search.record.supernet.run] if search.record.supernet else []
+        yield step("Make the winner a network of its own.", "hwnas", "derive", winner, *supernet, "-o", "winner")
+    if model and not artifact:
+        words = "hwnas", "export", model.path, "--target", "onnx-fp32", "-o", "artifact"
+        yield step("Export the network; `hwnas target list` has what else it can be exported to.", *words)
+    if artifact:
+        path, manifest = artifact.path, artifact.record.manifest
+        assert path is not None  # an artifact is a folder
+        if PREDICT in manifest.sha256:
+            yield step(
+                "Try it on an image of your own; hwnas isn't needed for that.", "python", path / PREDICT, "IMAGE"
+            )
+        if not pieces.bench:
+            yield step("Time it here, and give bench.json to the report.", "hwnas", "bench", path, "--json")
+        yield step(
+            "Check, wherever it was copied to, that it still does what PyTorch did.", "hwnas", "artifact", "check", path
+        )
+        yield step("Pack it to send it on.", "hwnas", "artifact", "zip", path, "-o", f"{path.name}.zip")
 
 
 def _first_there(*paths: Path) -> Path | None:
     return next((path for path in paths if path.exists()), None)
 
 
-def _tables(folder: Path | None, search_path: Path | None, found: SearchRecord | None) -> Iterator[Path]:
-    """Where the table of the first device may be, the best first: refitted after the search, or as it was."""
+def _tables(pieces: Pieces) -> Iterator[Path]:
+    """Where the table of the first device may be, the best first: refitted after the search, named, or as searched."""
+    found = pieces.search.record if pieces.search else None
     column = found.latency_column(0) if found else None
-    if found and found.measured and search_path and column is not None:
+    if found and found.measured and pieces.search and pieces.search.path and column is not None:
         name = found.objectives[column].name
-        yield from (search_path.parent / each.table for each in found.measured.objectives if each.objective == name)
-    if folder and (search_path is None or search_path.parent != folder):
-        yield folder / "table.yaml"  # in a search folder every table is a refitted one, maybe of another device
+        folder = pieces.search.path.parent
+        yield from (folder / each.table for each in found.measured.objectives if each.objective == name)
+    if pieces.table:
+        yield pieces.table.record
     yield from (table.path for table in (found.tables[:1] if found else ()) if table.path)
 
 
@@ -162,35 +211,42 @@ def _devices(found: SearchRecord, others: Sequence[BudgetedTable]) -> tuple[Devi
     return tuple(devices)
 
 
-def _kept(arch: Arch, artifact: Artifact | None) -> ChainSpace:
-    return artifact.manifest.space_of_network() if artifact else arch.space.inheriting()
+def _kept(arch: Arch, pieces: Pieces) -> ChainSpace:
+    networks = list(pieces.networks())
+    return networks[0][1].space_of_network() if networks else arch.space.inheriting()
 
 
-def _winner(arch: Arch, artifact: Artifact | None, found: SearchRecord | None, table: LatencyTable | None) -> Winner:
-    space = _kept(arch, artifact)
+def _winner(arch: Arch, pieces: Pieces, table: LatencyTable | None) -> Winner:
+    found = pieces.search.record if pieces.search else None
+    space, networks = _kept(arch, pieces), [network for _, network, _ in pieces.networks()]
     graph = space.graph(arch.choices)
     counted = count(graph)
+    index = found.index_of(arch) if found else None
     accuracies: dict[str, float] = {}
-    if found and found.supernet and found.winner_index is not None and found.index_of(arch) == found.winner_index:
-        accuracies["inherited, validation"] = float(found.values[found.winner_index, 0])
-    if artifact:
-        accuracies |= artifact.manifest.accuracy
+    if found and found.supernet and index is not None:
+        accuracies["inherited, validation"] = float(found.values[index, 0])
+    if pieces.artifact:
+        accuracies |= pieces.artifact.record.manifest.accuracy
+    elif pieces.model:
+        accuracies |= pieces.model.record.info.accuracy
     return Winner(
         arch=arch,
         walk=tuple((node.place, node.op) for node in graph),
         predicted_ms=LatencyPredictor(table, space).per_layer_ms(arch.choices) if table else {},
-        stabilizers={each.layer: str(each) for each in artifact.manifest.stabilizers} if artifact else {},
+        stabilizers={each.layer: str(each) for network in networks[:1] for each in network.stabilizers},
         madds=counted.madds,
         params=counted.params,
         accuracies=accuracies,
+        weights_bytes=_bytes(pieces.model.path, ["weights.safetensors"]) if pieces.model else None,
+        is_winner=None if found is None else index == found.winner_index,
     )
 
 
-def _latency(
-    table: LatencyTable, arch: Arch, artifact: Artifact | None, found: SearchRecord | None, benched: BenchRecord | None
-) -> Latency:
+def _latency(table: LatencyTable, arch: Arch, pieces: Pieces) -> Latency:
+    found = pieces.search.record if pieces.search else None
+    benched = pieces.bench.record if pieces.bench else None
     plain = LatencyPredictor(table, arch.space)
-    by_table = predicted_interval_ms(table, _kept(arch, artifact), arch.choices)
+    by_table = predicted_interval_ms(table, _kept(arch, pieces), arch.choices)
     here = table.device
     conditions = (here.runtime, here.precision, here.threads, here.batch)
     comparable = [
@@ -200,7 +256,7 @@ def _latency(
     ]
     predicted_ms, low_ms, high_ms = benched.drifted(by_table) if benched else by_table
     fields = {
-        **{name.replace("_", " "): str(value) for name, value in here.model_dump().items()},
+        **{name.replace("_", " "): _plain(value) for name, value in here.model_dump().items()},
         "origin": str(table.protocol or table.provenance),
     }
     if table.calibration:
@@ -231,3 +287,7 @@ def _latency(
             for network in table.networks
         ),
     )
+
+
+def _plain(value: object) -> str:
+    return ", ".join(f"{name}: {each}" for name, each in value.items()) if isinstance(value, dict) else str(value)

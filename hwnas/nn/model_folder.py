@@ -1,6 +1,7 @@
 """A MODEL folder: one network on disk, ``model.json`` and ``weights.safetensors``, tied together by a hash.
 
-What ``hwnas derive`` and a fine-tuning write, and ``hwnas export`` reads.
+What ``hwnas derive`` and a fine-tuning write, and ``hwnas export`` reads. Beside them a fine-tuning leaves
+``evaluation.json``, what the network answers to the test images.
 """
 
 from __future__ import annotations
@@ -10,24 +11,28 @@ from pathlib import Path
 from hwnas.files import new_folder
 from hwnas.graph.count import count
 from hwnas.nn.network import Network, load_weights, save_weights
+from hwnas.records.evaluation import EVALUATION, EvaluationRecord
 from hwnas.records.model import ModelRecord
 
 MODEL = "model.json"
 _WEIGHTS = "weights.safetensors"
 
 
-def save_model(network: Network, folder: Path) -> None:
-    """Write a MODEL folder, whole or not at all.
+def save_model(network: Network, folder: Path, answers: EvaluationRecord | None = None) -> None:
+    """Write a MODEL folder, whole or not at all, with what the network answers to the test images, if that is known.
 
     Raises:
         OutputError: the folder exists already or can't be written.
     """
     counted = count(network.graph)
     with new_folder(folder) as temporary:
+        sha256 = save_weights(network, temporary / _WEIGHTS)
+        if answers:
+            answers.model_copy(update={"weights_sha256": sha256}).write(temporary / EVALUATION)
         ModelRecord(
             space=network.space.ref, choices=network.choices, stabilizers=network.stabilizers,
             madds=counted.madds, params=counted.params, info=network.info.model_copy(update={"weights_sha256": None}),
-            weights_sha256=save_weights(network, temporary / _WEIGHTS),
+            weights_sha256=sha256,
         ).write(temporary / MODEL)  # fmt: skip
 
 

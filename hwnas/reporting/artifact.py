@@ -14,10 +14,11 @@ _UNKNOWN = "–"
 _CELL = attrgetter("target", "runtime", "threads", "batch")
 
 
-def artifact_section(artifact: ArtifactRecord, bench: BenchRecord | None) -> Html:
+def artifact_section(artifact: ArtifactRecord, bench: BenchRecord | None, folder_bytes: int | None = None) -> Html:
     """The files, how exactly they do what the network does, and how fast they are here."""
+    whole = f" The folder is {bytes_(folder_bytes)} in all." if folder_bytes else ""
     parts = [
-        lead("The files to ship. The hashes say whether a copy is the one that was checked here."),
+        lead(f"The files to ship. The hashes say whether a copy is the one that was checked here.{whole}"),
         _titled("Files", _files(artifact)),
     ]
     if artifact.files:

@@ -15,7 +15,7 @@ from hwnas.reporting import charts
 from hwnas.reporting.charts import AMBER, BLUE, GREY, SCARLET, TEAL, VIOLET, label
 from hwnas.reporting.markup import Html, card, details, escape, facts, lead, side_by_side
 from hwnas.reporting.units import number, percent, seconds, words
-from hwnas.reporting.views import Training
+from hwnas.reporting.views import NextStep, Training
 
 
 def training_section(runs: tuple[Training, ...]) -> Html:
@@ -101,3 +101,12 @@ def how_section(steps: tuple[Step, ...]) -> Html:
     ]
     explained = lead(f"Every step with the command for it; {total} altogether.")
     return Html(f'{explained}<ol class="steps">{"".join(items)}</ol>')
+
+
+def next_section(steps: tuple[NextStep, ...]) -> Html:
+    """What is worth doing with what is there."""
+    items = [
+        f'<li><p>{escape(step.why)}</p><pre tabindex="0"><code>{escape(step.command)}</code></pre></li>'
+        for step in steps
+    ]
+    return Html(f'<ul class="next">{"".join(items)}</ul>')

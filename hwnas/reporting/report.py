@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hwnas.errors import counted
+from hwnas.evaluation.metrics import wilson
+from hwnas.reporting.answers import answers_section
 from hwnas.reporting.artifact import artifact_section
 from hwnas.reporting.devices import devices_section
 from hwnas.reporting.latency import latency_section
-from hwnas.reporting.made import how_section, training_section
+from hwnas.reporting.made import how_section, next_section, training_section
 from hwnas.reporting.markup import Html, code, escape, tile, tiles
 from hwnas.reporting.measured_front import measured_section
 from hwnas.reporting.page import page
@@ -26,9 +28,14 @@ def render(report: Report) -> str:
         "devices": ("Other devices", search and devices_section(search, report.devices)),
         "measured": ("The measured front", search and search.measured and measured_section(search, search.measured)),
         "winner": ("The winner", report.winner and winner_section(report.winner)),
+        "answers": ("What it gets right", report.answers and answers_section(report.answers)),
         "latency": ("Latency", report.latency and latency_section(report.latency)),
         "training": ("Training", report.training and training_section(report.training)),
-        "artifact": ("The artifact", report.artifact and artifact_section(report.artifact, report.bench)),
+        "artifact": (
+            "The artifact",
+            report.artifact and artifact_section(report.artifact, report.bench, report.artifact_bytes),
+        ),
+        "next": ("What to do next", report.next and next_section(report.next)),
         "how": ("How it was made", report.how and how_section(report.how)),
     }
     present = {name: (title, html) for name, (title, html) in sections.items() if html}
@@ -56,7 +63,11 @@ def _tiles(report: Report) -> Iterator[Html]:
     winner, artifact = report.winner, report.artifact
     if winner and winner.accuracies:
         *others, (measured_on, accuracy) = winner.accuracies.items()
-        yield tile("accuracy", percent(accuracy), measured_on, *(f"{name} {percent(a)}" for name, a in others))
+        notes = [measured_on, *(f"{name} {percent(value)}" for name, value in others)]
+        if (answers := report.answers) and abs(answers.right / answers.images - accuracy) < 1e-9:
+            low, high = wilson(answers.right, answers.images)
+            notes.insert(1, f"95 % interval {percent(low, 1)} to {percent(high, 1)}")
+        yield tile("accuracy", percent(accuracy), *notes)
     if report.latency:
         yield _latency_tile(report.latency, _latency_budget_ms(report))
     if winner:
@@ -68,6 +79,8 @@ def _tiles(report: Report) -> Iterator[Html]:
         more = f"{counted(len(rest), 'more file')}, {bytes_(sum(f.bytes for f in rest))}"
         named = f"{first.file}, {first.settings.precision}"
         yield tile("size", bytes_(first.bytes), named, *([more] if rest else []))
+    elif winner and winner.weights_bytes:
+        yield tile("size", bytes_(winner.weights_bytes), "weights as they were trained")
 
 
 def _latency_tile(latency: Latency, budget_ms: float | None) -> Html:

@@ -16,6 +16,7 @@ from hwnas.reporting.search_charts import (
     front_figure,
     gained,
     hypervolume_figure,
+    hypervolume_unit,
     over_budget,
 )
 from hwnas.reporting.units import are, large, named, shown, words
@@ -74,7 +75,11 @@ def _front_cards(search: SearchRecord) -> Iterator[Html]:
 def _convergence_card(search: SearchRecord) -> Html:
     history = search.hypervolume_history
     baseline = search.baseline.hypervolume_history if search.baseline else ()
-    note = "The area between the front and a fixed reference point: it grows as the front gets better."
+    space = "area" if len(search.objectives) == 2 else "volume"
+    note = (
+        f"The {space} between the front and a fixed reference point, in {hypervolume_unit(search)}: it grows as the "
+        "front gets better. Only searches with the same reference point compare."
+    )
     text = f"Hypervolume after each of {len(history)} evaluations"
     if baseline:
         gain = gained(history, baseline)
@@ -93,7 +98,7 @@ def _known(search: SearchRecord) -> dict[str, object]:
         "evaluations": f"{len(search.archs):,}" + (f", {len(search.failed)} more failed" if search.failed else ""),
         "seed": str(search.seed),
         **{f"budget: {words(name)}": f"at most {_budget(search, name)}" for name in search.budgets},
-        "hypervolume": f"{search.hypervolume:.5g}",
+        "hypervolume": f"{search.hypervolume:.5g}, in {hypervolume_unit(search)}",
         "its reference point": ", ".join(map(named, search.objectives, search.reference)),
     }
 

@@ -152,6 +152,12 @@ def hypervolume_figure(history: Sequence[float], baseline: Sequence[float]) -> g
     return figure.update_traces(showlegend=len(baseline) > 0)
 
 
+def hypervolume_unit(search: SearchRecord) -> str:
+    """What hypervolumes of a search are counted in: its objectives' own units, multiplied."""
+    units = {"fraction": "accuracy (0 to 1)", "madds": "multiply-adds", "params": "parameters", "": "1"}
+    return " × ".join(units.get(objective.unit, objective.unit) for objective in search.objectives)
+
+
 def gained(history: Sequence[float], baseline: Sequence[float]) -> str:
     """What the search gained over random search, as a sentence; both histories are not empty."""
     random_end, end = float(baseline[-1]), float(history[-1])

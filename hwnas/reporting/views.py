@@ -10,6 +10,7 @@ from hwnas.graph.graph import Op
 from hwnas.records.artifact import ArtifactRecord
 from hwnas.records.bench import BenchRecord
 from hwnas.records.demo import Step
+from hwnas.records.evaluation import EvaluationRecord
 from hwnas.records.search import SearchRecord
 from hwnas.records.train import LogLine
 from hwnas.space.arch import Arch
@@ -45,6 +46,8 @@ class Winner:
         stabilizers: layer -> what became of its stabilizer, in a few words.
         madds, params: of the derived network at batch 1.
         accuracies: what it was measured on -> fraction of right answers; the last is the one to be known for.
+        weights_bytes: of the file of its weights; None where there is none.
+        is_winner: whether a search chose it, or another of its archs was taken; None without a search.
     """
 
     arch: Arch
@@ -54,6 +57,8 @@ class Winner:
     madds: int
     params: int
     accuracies: Mapping[str, float]
+    weights_bytes: int | None = None
+    is_winner: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +103,14 @@ class Training:
     config: Mapping[str, object]
 
 
+@dataclass(frozen=True)
+class NextStep:
+    """What is worth doing with what is there: why, and the command for it."""
+
+    why: str
+    command: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Report:
     """A whole report; what is None or empty isn't drawn, and the page says so.
@@ -107,6 +120,8 @@ class Report:
         version: of hwnas.
         devices: the one that was searched for, and others to compare it with.
         artifact: what is shipped; its first file's size is the headline.
+        answers: of the winner, to the test images.
+        artifact_bytes: of its whole folder.
         bench: of the artifact's files; rows of others aren't shown.
     """
 
@@ -116,8 +131,11 @@ class Report:
     search: SearchRecord | None = None
     devices: tuple[Device, ...] = ()
     winner: Winner | None = None
+    answers: EvaluationRecord | None = None
     latency: Latency | None = None
     training: tuple[Training, ...] = ()
     artifact: ArtifactRecord | None = None
+    artifact_bytes: int | None = None
     bench: BenchRecord | None = None
     how: tuple[Step, ...] = ()
+    next: tuple[NextStep, ...] = ()

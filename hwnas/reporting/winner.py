@@ -30,8 +30,11 @@ def winner_section(winner: Winner) -> Html:
     gone = f" {skipped} of its {layers} layers {are(skipped)} skipped." if skipped else ""
     how_to_read = "A block's height stands for its channels, from its input on the left to its output on the right."
     accuracies = {f"accuracy, {name}": percent(value) for name, value in winner.accuracies.items()}
+    other = " It isn't the search's winner but another of its networks." if winner.is_winner is False else ""
     parts = [
-        lead(f"The network from input to output.{gone} Layers are counted from 0, as in the architecture's name."),
+        lead(
+            f"The network from input to output.{gone} Layers are counted from 0, as in the architecture's name.{other}"
+        ),
         card("Layer by layer", how_to_read, _network(winner)),
         facts({"architecture": code(str(winner.arch)), **accuracies}),
     ]

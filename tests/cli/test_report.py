@@ -159,7 +159,7 @@ def test_the_measured_winner_is_compared_with_the_refitted_table(tmp_path: Path)
     found = search_folder(tmp_path / "search", {phone: None})
     search_folder(tmp_path / "search", {phone: None}, measured=measured(found))
     saved(tmp_path / "search", "table.yaml", 3)
-    latency = gather(tmp_path / "search").latency
+    latency = gather([tmp_path / "search"]).latency
     assert latency is not None
     assert found.winner_index is not None
     assert latency.measured_ms == 1.25 * found.values[found.winner_index, 1]
@@ -173,7 +173,7 @@ def test_a_table_refitted_for_the_second_device_is_not_taken_for_the_first(tmp_p
     found = search_folder(tmp_path / "search", {phone: None, gpu: None})
     search_folder(tmp_path / "search", {phone: None, gpu: None}, measured=measured(found, "latency_ms gpu"))
     saved(tmp_path / "search", "table.yaml", 3)
-    latency = gather(tmp_path / "search").latency
+    latency = gather([tmp_path / "search"]).latency
     assert latency is not None
     assert latency.measured_ms is None
     assert latency.predicted_ms == pytest.approx(found.values[found.winner_index, 1])
@@ -220,7 +220,7 @@ def test_tables_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> N
     (tmp_path / "b").mkdir()
     here, there = saved(tmp_path / "a", "table.yaml", 1), saved(tmp_path / "b", "table.yaml", 2)
     search_folder(tmp_path / "search", {here: None})
-    content = gather(tmp_path / "search", None, [BudgetedTable("table", there, LatencyTable.load(there))])
+    content = gather([tmp_path / "search"], [BudgetedTable("table", there, LatencyTable.load(there))])
     assert [device.name for device in content.devices] == [str(here), str(there)]
 
 
@@ -229,7 +229,7 @@ def test_interpolated_ops_are_counted(tmp_path: Path) -> None:
     full = made_up_table(MACRO, 2)
     kinds = [op for op in full.ops if op.kind == "mbconv"]
     fewer = dataclasses.replace(full, ops={op: full.ops[op] for op in full.ops if op not in kinds[:3]})
-    content = gather(tmp_path / "search", None, [BudgetedTable("board", tmp_path / "board.yaml", fewer)])
+    content = gather([tmp_path / "search"], [BudgetedTable("board", tmp_path / "board.yaml", fewer)])
     assert [device.interpolated for device in content.devices] == [0, 3]
 
 

@@ -13,6 +13,7 @@ from hwnas.prediction.costs import LayerSum
 from hwnas.records.artifact import ArtifactRecord, ExportedFile, InputSpec, Parity
 from hwnas.records.bench import BenchCell, BenchRecord, BenchRow, Fastest
 from hwnas.records.demo import Step
+from hwnas.records.evaluation import Answer, EvaluationRecord
 from hwnas.records.search import (
     Baseline,
     FailedArch,
@@ -26,17 +27,21 @@ from hwnas.records.search import (
 )
 from hwnas.records.target import Target, Tolerance
 from hwnas.records.train import LogLine
-from hwnas.reporting.views import Device, Latency, NetworkLatency, Report, Training, Winner
+from hwnas.reporting.views import Device, Latency, NetworkLatency, NextStep, Report, Training, Winner
 from hwnas.space.arch import Arch
 from hwnas.space.registry import get_space
 from hwnas.tables.table import Latency as TimedLatency
 
 _RATE = {"scarlet-tiny": 3.1e-7, "scarlet-s2": 3.4e-8}  # ms a multiply-add
 
+DOT = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
+)
+"""An image of one pixel."""
 EVIL = '<script>alert(1)</script><img src=x onerror="alert(2)">'
 CHARTS = [
     *("chart-front", "chart-hypervolume", "chart-choices", "chart-device-0", "chart-measured-0"),
-    *("chart-latency", "chart-training-0", "chart-training-1"),
+    *("chart-confusion", "chart-classes", "chart-latency", "chart-training-0", "chart-training-1"),
 ]
 
 
@@ -53,11 +58,28 @@ def report(name: str, evaluations: int = 300) -> Report:
         search=search.model_copy(update={"measured": measured_front(search)}),
         devices=devices(search),
         winner=_winner(arch, _op_ms(name)),
+        answers=answers(10),
         latency=_latency(predicted_ms),
         training=(_training("supernet", 30), _training("fine-tuned network", 12)),
         artifact=_artifact(arch, predicted_ms),
         bench=_bench(predicted_ms),
         how=_how(name, arch),
+        next=(NextStep("Check it, wherever it was copied to.", "hwnas artifact check artifact"),),
+    )
+
+
+def answers(classes: int, wrong: int = 3) -> EvaluationRecord:
+    """Of each class 40 images, one of them taken for the next class, and ``wrong`` of the first for the last."""
+    last = classes - 1
+    counts = {(label, label): 39 for label in range(classes)}
+    counts |= {(label, (label + 1) % classes): 1 for label in range(classes)}
+    counts[0, 0] -= wrong
+    counts[0, last] = counts.get((0, last), 0) + wrong
+    examples = [Answer(label=0, answer=last, share=0.9, image=DOT), Answer(label=1, answer=1, share=0.7, image=DOT)]
+    return EvaluationRecord(
+        labels=tuple(f"kind {label}" for label in range(classes)),
+        answers=tuple((label, answer, count) for (label, answer), count in counts.items()),
+        examples=tuple(examples),
     )
 
 
@@ -381,6 +403,8 @@ def evil_report() -> Report:
         winner=dataclasses.replace(
             content.winner, arch=Arch(space, content.winner.arch.choices), stabilizers={0: EVIL}, accuracies={EVIL: 0.5}
         ),
+        answers=content.answers.model_copy(update={"labels": (EVIL,) * 10}),
+        next=(NextStep(EVIL, EVIL),),
         latency=dataclasses.replace(
             content.latency,
             device=EVIL,

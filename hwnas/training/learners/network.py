@@ -14,6 +14,7 @@ from pydantic import model_validator
 from hwnas.data.load import Data
 from hwnas.errors import ArchError, ConfigError
 from hwnas.evaluation.accuracy import Evaluator, channels_last, metrics_of
+from hwnas.evaluation.answers import answers_of
 from hwnas.nn.layers import quiet_residuals
 from hwnas.nn.model_folder import load_model, save_model
 from hwnas.nn.network import Network
@@ -27,6 +28,7 @@ from hwnas.training.gradients import Passes, TrainedPath, accumulate
 from hwnas.training.learners import Learner, LearnerConfig, TermLoss
 from hwnas.training.sampling import largest_arch
 from hwnas.training.tasks import TASKS
+from hwnas.training.tasks.classification import Classification
 from hwnas.training.trained import load_supernet
 
 
@@ -87,13 +89,14 @@ class NetworkLearner(Learner):
             name: next(iter(metrics_of(self.module, data, part, self.task.objective).values()))
             for name, part in (("validation", data.validation), ("test", data.test))
         }
+        answers = answers_of(self.module, data) if isinstance(self.task, Classification) else None
         network = self.module.cpu()
         network.info = ModelInfo(
             data=data.spec, labels=data.classes, preprocessing=data.preprocessing, accuracy=accuracy,
             made_from={**network.info.made_from, **self._taught_by, "data_sha256": data.fingerprint},
             searched=network.info.searched, corrupt_images=data.corrupt,
         )  # fmt: skip
-        save_model(network, run / "model")
+        save_model(network, run / "model", answers)
 
     @staticmethod
     def finished(run: Path) -> TrainRecord | None:
