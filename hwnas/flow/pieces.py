@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from os.path import exists, isdir, isfile  # which also take names that no file can have
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -111,10 +112,10 @@ class Pieces:
         setattr(self, kind, piece)
 
     def _add(self, path: Path) -> None:
-        if path.is_file():
+        if isfile(path):
             return self._add_file(path)
-        if not path.is_dir():
-            what = "is neither a file nor a folder" if path.exists() else "doesn't exist"
+        if not isdir(path):
+            what = "is neither a file nor a folder" if exists(path) else "doesn't exist"
             raise ModelError(f"{path} {what}; {_ASKED}")
         own = [path / name for name in (_SEARCH, MANIFEST, _MODEL) if (path / name).exists()]
         run = (path / _CONFIG).exists() or (path / _SUPERNET).exists()
@@ -209,7 +210,7 @@ def _weights(run: Path) -> str:
 
 def supernet_of(search: SearchRecord) -> Path | None:
     """Where the supernet lies that was searched; None where it was moved, or trained anew."""
-    if search.supernet is None or not (search.supernet.run / _SUPERNET).is_file():
+    if search.supernet is None or not isfile(search.supernet.run / _SUPERNET):
         return None
     return search.supernet.run if _weights(search.supernet.run) == search.supernet.sha256 else None
 

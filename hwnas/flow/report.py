@@ -6,6 +6,7 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from os.path import isfile
 from pathlib import Path
 
 from hwnas.artifacts.bundle import Artifact
@@ -159,7 +160,7 @@ def _next(pieces: Pieces) -> Iterator[NextStep]:
 
 
 def _first_there(*paths: Path) -> Path | None:
-    return next((path for path in paths if path.exists()), None)
+    return next(filter(isfile, paths), None)
 
 
 def _tables(pieces: Pieces) -> Iterator[Path]:

@@ -72,11 +72,12 @@ def training_figure(names: Sequence[str], rows: Sequence[Mapping[str, float]]) -
 def _logged_numbers(line: LogLine) -> dict[str, float]:
     """An epoch's numbers by name; those with ``loss`` or ``accuracy`` in it are drawn, accuracies being fractions."""
     numbers = {key: value for key, value in line.plain().items() if isinstance(value, int | float)}
-    numbers["validation accuracy"] = sum(line.accuracy.values()) / len(line.accuracy)
-    if found := line.validation:  # of one network: the rest of what it was measured by
-        numbers[f"top-{found['k']:g} accuracy"] = found["top_k"]
-        numbers |= {"balanced accuracy": found["balanced"], "validation loss": found["loss"]}
-    return numbers
+    if line.accuracy:
+        numbers["validation accuracy"] = sum(line.accuracy.values()) / len(line.accuracy)
+    found = line.validation or {}  # of one network: the rest of what it was measured by
+    known = {"top_k": f"top-{found.get('k', 0):g} accuracy", "balanced": "balanced accuracy"}
+    of_classes = {"top1", "k"} if "top_k" in found else set()
+    return numbers | {known.get(key, f"validation {key}"): found[key] for key in found if key not in of_classes}
 
 
 def _logged(name: str, value: float) -> str:

@@ -36,4 +36,6 @@ def test_fast_demo(tmp_path: Path) -> None:
     assert len(re.findall("^measuring: 100/100", result.stderr, re.MULTILINE)) == 2  # profiling, and the bench
     page = (folder / "report.html").read_text("utf-8")
     assert found["arch"] in page
+    for section in ("search", "winner", "answers", "latency", "training", "artifact", "next", "how"):
+        assert f'<section id="{section}">' in page
     assert "measuring" in result.stderr  # plain progress lines where there is no terminal

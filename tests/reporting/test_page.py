@@ -8,9 +8,10 @@ from functools import cache
 
 import pytest
 
+from hwnas.records.train import LogLine
 from hwnas.reporting.report import render
 from hwnas.reporting.units import milliseconds
-from hwnas.reporting.views import Latency, Report
+from hwnas.reporting.views import Latency, Report, Training
 from tests.reporting.parsed import Page
 from tests.reporting.samples import CHARTS, EVIL, evil_report, report, search_record, small_search
 
@@ -170,6 +171,19 @@ def test_latency_that_was_not_measured_is_said() -> None:
     page = Page(render(bare(latency=latency)))
     assert "it wasn't measured" in page.text
     assert page.ids() == ["latency"]
+
+
+def test_metrics_of_any_task_are_shown_and_an_epoch_may_lack_some() -> None:
+    plain = {"loss": 1.0, "learning_rate": 0.1, "images_per_second": 9.0}
+    known = {"top1": 0.5, "top_k": 0.9, "k": 5, "balanced": 0.4, "loss": 2.0}
+    log = (
+        LogLine(epoch=0, accuracy={}, **plain),
+        LogLine(epoch=1, accuracy={"validation": 0.25}, validation={"near": 0.25}, **plain),
+        LogLine(epoch=2, accuracy={"validation": 0.5}, validation=known, **plain),
+    )
+    text = Page(render(bare(training=(Training(name="mine", log=log, config={}),)))).text
+    for part in ("validation near", "top-5 accuracy 90.00 %, balanced accuracy 40.00 %, validation loss 2"):
+        assert part in text
 
 
 def test_network_has_one_labelled_block_a_layer(name: str) -> None:

@@ -20,6 +20,7 @@ from hwnas.errors import CheckpointError, ConfigError, DataError, OutputError, S
 from hwnas.nn.model_folder import load_model, save_model
 from hwnas.nn.network import Network
 from hwnas.nn.supernet import Supernet
+from hwnas.records.evaluation import EvaluationRecord
 from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
 from hwnas.training import loop
@@ -139,6 +140,10 @@ def test_a_network_learns_and_becomes_a_model_folder(small_space: ChainSpace, tm
     assert info.labels == tuple("0123456789")
     assert info.data == "digits"
     assert network.choices == load_model(start).choices
+    answers = EvaluationRecord.read(result.result / "evaluation.json")
+    assert answers.right / answers.images == info.accuracy["test"]
+    assert answers.weights_sha256 == info.weights_sha256
+    assert answers.labels == info.labels
 
 
 def test_a_network_gets_a_new_classifier_for_other_classes(small_space: ChainSpace, tmp_path: Path) -> None:
