@@ -34,7 +34,7 @@ HeldOutOption = Annotated[
 ConfidenceOption = Annotated[
     float, typer.Option("--confidence", min=1e-4, max=1.0, help="Know each median to ± this share (95 %).")
 ]
-SecondsOption = Annotated[float, typer.Option("--seconds", min=0.0, help="End after so many, known or not.")]
+SecondsOption = Annotated[float, typer.Option("--seconds", min=0.0, max=1e9, help="End after so many, known or not.")]
 
 
 def profile(

@@ -65,7 +65,7 @@ def search(
         bool,
         typer.Option("--measure", help="Then measure the front here, refit, replace what is over budget."),
     ] = False,
-    seconds: Annotated[float, typer.Option(min=1.0, help="Of measuring in a round, at most.")] = 30.0,
+    seconds: Annotated[float, typer.Option(min=1.0, max=1e9, help="Of measuring in a round, at most.")] = 30.0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a search that was stopped.")] = False,
     seed: SeedOption = 0,
     as_json: JsonOption = False,

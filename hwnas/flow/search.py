@@ -157,7 +157,7 @@ def search(
     accuracy = SupernetAccuracy(run)
     space = accuracy.trained.supernet.space
     free = free_objectives(devices, objectives, budgets, space)
-    accurate = Objective("accuracy", accuracy, maximize=True)
+    accurate = Objective("accuracy", accuracy, maximize=True, within=(0.0, 1.0))
     problem = Problem(space, weighted([accurate, *free.objectives], weights or {}), tuple(free.budgets))
     region = FeasibleRegion(problem)
     _ = region.anchor, make(problem, region, np.random.default_rng(seed))  # before anything is written

@@ -12,13 +12,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import nn
 
-from hwnas.errors import CheckpointError, whole
+from hwnas.errors import CheckpointError, HwnasWarning, counted, whole
 from hwnas.files import read_bytes, write_atomic
 from hwnas.nn.layers import GraphModule, initialize
 from hwnas.records.model import ModelInfo, ModelRecord, ResolvedStabilizers
 from hwnas.records.train import SupernetRecord
 from hwnas.space.arch import Arch
 from hwnas.space.chain import ChainSpace
+
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_INTEGERS = (torch.int64, torch.int32)
 
 
 class Network(GraphModule):
@@ -114,7 +117,7 @@ def load_weights(module: nn.Module, path: Path, record: ModelRecord | SupernetRe
     weights = read_bytes(path, error)
     try:
         state = load(weights)
-    except SafetensorError as problem:
+    except (SafetensorError, KeyError) as problem:  # a KeyError is of a type that PyTorch hasn't
         raise error(f"{path} isn't a safetensors file: {problem}; {remedy}") from None
     if record and hashlib.sha256(weights).hexdigest() != record.weights_sha256:
         raise error(f"{path} isn't the file that the .json beside it describes: its hash differs; {remedy}")
@@ -125,7 +128,8 @@ def load_strictly(module: nn.Module, state: Mapping[str, torch.Tensor], where: s
     """``module.load_state_dict`` with every mismatch told in one line.
 
     Raises:
-        CheckpointError: a tensor is missing, extra, of another shape, or holds a NaN or an infinity.
+        CheckpointError: a tensor is missing, extra, of another shape or kind of number, or holds what none can be: a
+            NaN, an infinity, more than the network's type holds, a negative variance.
     """
     own = module.state_dict()
     # BN's batch counter is absent from old checkpoints and plays no part in evaluation
@@ -136,10 +140,38 @@ def load_strictly(module: nn.Module, state: Mapping[str, torch.Tensor], where: s
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         raise CheckpointError(f"{where} {word} tensor {names[0]!r}{more}; is it a checkpoint of another arch?")
     for key, tensor in state.items():
-        if tensor.shape != own[key].shape:
-            raise CheckpointError(
-                f"{where}: tensor {key!r} has shape {tuple(tensor.shape)}, the network wants {tuple(own[key].shape)}"
-            )
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise CheckpointError(f"{where}: tensor {key!r} holds a NaN or an infinity")
+        if problem := unusable(key, tensor, own[key]):
+            raise CheckpointError(f"{where}: tensor {key!r} {problem}")
+    weights = [key for key, tensor in state.items() if tensor.dim() > 1]
+    if zero := [key for key in weights if not state[key].any()]:
+        which = (
+            "all weights"
+            if zero == weights
+            else f"the weights of {counted(len(zero), 'layer')}, the first {zero[0]!r},"
+        )
+        warnings.warn(f"{where}: {which} are zero: was it ever trained?", HwnasWarning, stacklevel=2)
     module.load_state_dict({**own, **state})
+
+
+def unusable(name: str, tensor: torch.Tensor, own: torch.Tensor) -> str | None:
+    """Why a tensor of a file can't become a network's ``own`` of that name; None where it can."""
+    if tensor.is_quantized or tensor.is_meta or tensor.is_nested or tensor.layout != torch.strided:
+        kinds = {"quantized": tensor.is_quantized, "without values (meta)": tensor.is_meta, "nested": tensor.is_nested}
+        kind = next((kind for kind, holds in kinds.items() if holds), f"sparse ({tensor.layout})")
+        return f"is {kind}, the network wants plain numbers; save it dense and in float"
+    if tensor.shape != own.shape:
+        return f"has shape {tuple(tensor.shape)}, the network wants {tuple(own.shape)}"
+    known = _FLOATS if own.is_floating_point() else _INTEGERS
+    if tensor.dtype not in known:
+        return f"is {_name(tensor.dtype)}, the network wants {_name(own.dtype)}; convert it before"
+    if not torch.isfinite(tensor).all():
+        return "holds a NaN or an infinity"
+    if not torch.isfinite(tensor.to(own.dtype)).all():
+        return f"holds numbers in {_name(tensor.dtype)} that {_name(own.dtype)} can't"
+    if name.endswith(("running_var", "num_batches_tracked")) and (tensor < 0).any():
+        return f"is negative ({tensor.min().item():.4g}), which it can't be"
+    return None
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

@@ -20,6 +20,7 @@ _OFFICIAL_NAMES = (  # (released checkpoint, Network)
     (re.compile(r"conv_before_pooling\.(\d)"), r"head.conv.\1"),
     (re.compile(r"classifier"), r"head.classifier"),
 )
+_WRAPPER = "module."
 
 
 def load_scarlet(name: str, checkpoint: str | Path | None = None, *, resolution: int | None = None) -> Network:
@@ -32,7 +33,8 @@ def load_scarlet(name: str, checkpoint: str | Path | None = None, *, resolution:
 
     Raises:
         ArchError: no such released network.
-        CheckpointError: the file can't be read, or a tensor is missing, extra or of another shape.
+        CheckpointError: the file can't be read, or a tensor is missing, extra or unusable; see
+            :func:`hwnas.nn.network.load_strictly`.
     """
     released = released_archs()
     if name not in released:
@@ -55,11 +57,13 @@ def _read_official(path: Path) -> dict[str, torch.Tensor]:
     state = data.get("model_state") if isinstance(data, dict) else None
     if not isinstance(state, dict):
         raise CheckpointError(f"{path} has no 'model_state'; the released checkpoints are a dict with that key")
+    # as of a network saved inside of PyTorch's DataParallel
+    wrapped = all(isinstance(key, str) and key.startswith(_WRAPPER) for key in state)
     renamed = {}
     for key, value in state.items():
         if not isinstance(key, str) or not isinstance(value, torch.Tensor):
             raise CheckpointError(f"{path}: 'model_state' must map names to tensors, got {key!r:.80}")
-        renamed[_our_name(key)] = value
+        renamed[_our_name(key.removeprefix(_WRAPPER) if wrapped else key)] = value
     return renamed
 
 

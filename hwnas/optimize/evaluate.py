@@ -9,7 +9,7 @@ from itertools import product
 import numpy as np
 
 from hwnas.arrays import Archs, Values
-from hwnas.errors import ObjectiveError
+from hwnas.errors import InputError, ObjectiveError
 from hwnas.optimize.problem import Objective, Problem
 from hwnas.optimize.store import StoredSearch
 from hwnas.workers.base import Done, Workers
@@ -80,6 +80,13 @@ class Evaluation:
             left[row] -= 1
             self.evaluated += not left[row]
             if isinstance(outcome, float):
+                least, most = objectives[column].within
+                if not least <= outcome <= most:
+                    arch = ",".join(map(str, archs[row]))
+                    raise InputError(  # what is computed here is checked before it is kept
+                        f"the store has {outcome:g} as {objectives[column].name} of arch {arch}, must be {least:g} to "
+                        f"{most:g}: it was altered; remove it, or choose another file (--store)"
+                    )
                 values[row, column] = outcome
                 return
             self.failed += not said[row]

@@ -52,6 +52,7 @@ class Objective:
         weight: how much one unit of it counts where a strategy wants a single number, per that unit; the others
             compare objectives one by one and don't look at it.
         source: what its numbers come from, such as a latency table's hash; a store keeps it with the search.
+        within: the least and the largest that it can be, as (0, 1) of an accuracy.
 
     Raises:
         ObjectiveError: the name is empty or has more than one line, ``fn`` can't be called, or the weight isn't a
@@ -64,6 +65,7 @@ class Objective:
     free: bool = False
     weight: float = 1.0
     source: str = ""
+    within: tuple[float, float] = (-math.inf, math.inf)
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.strip() or not self.name.isprintable():
@@ -77,7 +79,7 @@ class Objective:
         """``fn`` of (N, L) archs, checked: (N,) in the objective's own sign.
 
         Raises:
-            ObjectiveError: not one finite real number per arch; the first arch at fault is named.
+            ObjectiveError: not one finite real number per arch, or not ``within``; the first arch at fault is named.
         """
         returned = self.fn(archs.copy())  # a copy, so that no fn can change what is recorded
         try:
@@ -89,10 +91,13 @@ class Objective:
             raise ObjectiveError(f"objective {self.name} returned shape {values.shape}, must be {expected}")
         if values.dtype.kind not in "iuf":
             raise ObjectiveError(f"objective {self.name} returned {values.dtype}, must be real numbers")
-        if not np.isfinite(values).all():
-            row = int(np.argmin(np.isfinite(values)))
+        least, most = self.within
+        good = np.isfinite(values) & (values >= least) & (values <= most)
+        if not good.all():
+            row = int(np.argmin(good))
             choices = ",".join(map(str, archs[row]))
-            raise ObjectiveError(f"objective {self.name} is {values[row]} for arch {choices}, must be finite")
+            expected = f"{least:g} to {most:g}" if np.isfinite(values[row]) else "finite"
+            raise ObjectiveError(f"objective {self.name} is {values[row]} for arch {choices}, must be {expected}")
         return values.astype(np.float64) + 0.0  # -0.0 becomes 0.0, because a database keeps no sign of zero
 
     def minimised(self, archs: Archs) -> Values:

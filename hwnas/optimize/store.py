@@ -8,13 +8,14 @@ That the course is the same (the archs, and the state of the random generator) i
 from __future__ import annotations
 
 import json
+import math
 import platform
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 from hwnas.arrays import Archs
-from hwnas.errors import InputError
+from hwnas.errors import InputError, whole
 from hwnas.optimize.database import Database
 from hwnas.space.space import Space
 from hwnas.workers.base import Done, Failed
@@ -76,11 +77,11 @@ class Store:
     OutputError where it can't be used.
     """
 
-    def __init__(self, path: Path | str, space: Space, evaluator: str) -> None:
+    def __init__(self, path: Path | str | None, space: Space, evaluator: str) -> None:
         """Open a store, or begin one where no file is.
 
         Args:
-            path: the file; its folder must exist.
+            path: the file; its folder must exist. None is :meth:`memory`.
             space: whose archs are evaluated.
             evaluator: what gives the values, such as a supernet's hash and the name of the data set. A store
                 that was begun with another space or evaluator is refused, since its values are of something else.
@@ -89,9 +90,15 @@ class Store:
             InputError: the file isn't a store, or is one of another space, evaluator or version of hwnas.
             OutputError: the file can't be opened, written or locked, or the disk is full.
         """
+        if path is not None:
+            special = str(path).startswith((":", "file:")) or not str(
+                path
+            )  # to SQLite: memory, an address, until closed
+            if special or (Path(path).exists() and not Path(path).is_file()):
+                raise InputError(f"a store is a file, {str(path)!r} is none; choose another (--store)")
         self.space = space
         self.evaluator = evaluator
-        self._database = Database(str(path))
+        self._database = Database(":memory:" if path is None else str(path))
         try:
             with self._database.transaction():  # two processes may begin the same store
                 self._begin_or_check()
@@ -102,7 +109,7 @@ class Store:
     @staticmethod
     def memory(space: Space, evaluator: str = "") -> Store:
         """A store without a file, which lasts as long as the object."""
-        return Store(":memory:", space, evaluator)
+        return Store(None, space, evaluator)
 
     def begin(
         self, strategy: str, seed: int, settings: str, tables: Mapping[str, str], *, resume: bool = False
@@ -119,6 +126,7 @@ class Store:
         """
         same = "SELECT max(id) FROM search WHERE (strategy, seed, settings) = (?, ?, ?) AND NOT given_up"
         anew = "INSERT INTO search VALUES (NULL, ?, ?, ?, ?, ?, ?, 0) RETURNING id"
+        seed = whole("seed", seed)
         with self._database.transaction():
             ((search,),) = self._database.execute(same, (strategy, seed, settings)) if resume else [(None,)]
             if search is None:
@@ -161,7 +169,10 @@ class Store:
             raise InputError(f"{path} is an SQLite file but no store of evaluations; choose another file (--store)")
         if version != _VERSION:
             raise InputError(f"{path} is a store of version {version}, this hwnas has version {_VERSION}; {remedy}")
-        ((space, evaluator),) = execute("SELECT space, evaluator FROM key")
+        keys = execute("SELECT space, evaluator FROM key")
+        if len(keys) != 1:
+            raise InputError(f"{path} says {len(keys)} times what it is a store of: it was damaged; {remedy}")
+        ((space, evaluator),) = keys
         if space != self.space.fingerprint:
             raise InputError(f"{path} holds evaluations of another space than {self.space.name}; {remedy}")
         if evaluator != self.evaluator:
@@ -230,7 +241,12 @@ class StoredSearch:
 def _value(database: Database, choices: str, objective: str) -> float | None:
     query = "SELECT value FROM evaluation WHERE choices = ? AND objective = ? AND error IS NULL"
     for (value,) in database.execute(query, (choices, objective)):
-        return float(value)
+        if not isinstance(value, float) or not math.isfinite(value):
+            raise InputError(
+                f"{database.path} holds {value!r:.80} as {objective} of arch {choices}, which is no finite number: "
+                "it was altered; remove it, or choose another file (--store)"
+            )
+        return value
     return None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, model_validator
 
 from hwnas.record import FileRecord, Fraction, Record, Sha256
 from hwnas.space.chain import ChainSpace
@@ -52,9 +52,18 @@ class OnDevice(Record):
     device: str | None
     budget_ms: PositiveFloat | None
     predicted_ms: PositiveFloat
-    low_ms: PositiveFloat | None
+    low_ms: NonNegativeFloat | None
     high_ms: PositiveFloat | None
     measured_ms: PositiveFloat | None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> OnDevice:
+        low_ms, high_ms = self.low_ms, self.high_ms
+        if (low_ms is None) != (high_ms is None):
+            raise ValueError("low_ms and high_ms go together")
+        if low_ms is not None and high_ms is not None and not low_ms <= self.predicted_ms <= high_ms:
+            raise ValueError(f"low ≤ predicted ≤ high doesn't hold: {low_ms}, {self.predicted_ms}, {high_ms}")
+        return self
 
 
 class Searched(Record):

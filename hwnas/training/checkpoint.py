@@ -17,7 +17,7 @@ from torch import nn
 
 from hwnas.errors import CheckpointError
 from hwnas.files import plain_file, validated, write_atomic
-from hwnas.nn.network import load_strictly
+from hwnas.nn.network import load_strictly, unusable
 from hwnas.parse import parse_json
 from hwnas.record import Record
 from hwnas.training.optimizer import WeightAverage
@@ -82,13 +82,14 @@ def load_checkpoint(
     """Put everything back where it was; returns the position.
 
     Raises:
-        CheckpointError: the file can't be read, is of another schema, or of another space or network.
+        CheckpointError: the file can't be read, is of another schema, or of another space or network; a tensor of the
+            average or the optimizer is unusable.
     """
     try:
         with safe_open(plain_file(path, CheckpointError), framework="pt") as file:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, KeyError) as error:  # a KeyError is of a type that PyTorch hasn't
         raise CheckpointError(f"{path} isn't a checkpoint of a training: {error}; train anew") from None
     if _SCHEMA not in header:
         found = next((key for key in header if key.startswith("hwnas-")), "none of hwnas's")
@@ -100,14 +101,29 @@ def load_checkpoint(
     weights, averages, states = (_of(prefix, tensors) for prefix in (_WEIGHT, _AVERAGE, _OPTIMIZER))
     load_strictly(module, weights, str(path))
     if average is not None:
+        own = average.tensors
+        if own.keys() != averages.keys():
+            name = min(own.keys() ^ averages.keys())
+            raise CheckpointError(f"{path}: tensor {_AVERAGE + name!r} is missing or extra; train anew")
+        for name, tensor in averages.items():
+            _check(path, _AVERAGE + name, tensor, own[name])
         average.restore(averages)
+    parameters = dict(module.named_parameters())
     for full_name, tensor in states.items():
         key, _, name = full_name.partition(".")
-        parameter = module.get_parameter(name)
+        if name not in parameters:
+            raise CheckpointError(f"{path}: tensor {_OPTIMIZER + full_name!r} is of no weight; train anew")
+        parameter = parameters[name]
+        _check(path, _OPTIMIZER + full_name, tensor, parameter if tensor.dim() else tensor.new_zeros(()))
         # a count of steps is a scalar on the CPU; the others lie where and how the parameter lies
-        own = torch.empty_like(parameter).copy_(tensor).detach() if tensor.shape == parameter.shape else tensor
-        optimizer.state[parameter][key] = own
+        like = torch.empty_like(parameter).copy_(tensor).detach() if tensor.shape == parameter.shape else tensor
+        optimizer.state[parameter][key] = like
     return position
+
+
+def _check(path: Path, name: str, tensor: torch.Tensor, own: torch.Tensor) -> None:
+    if problem := unusable(name, tensor, own):
+        raise CheckpointError(f"{path}: tensor {name!r} {problem}; train anew")
 
 
 def _of(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -53,6 +53,12 @@ from tests.cli.run import Shell
         (["profile", "--space", "macro", "--threads", "999", "-o", "x.yaml"], "threads must be 1 to"),
         (["profile", "--space", "macro", "--precision", "fp4", "-o", "x.yaml"], "fp32"),
         (["demo", "--budget-ms", "-1", "-o", "x"], "budget"),
+        (["demo", "--budget-ms", "inf", "-o", "x"], "budget"),
+        (["profile", "--space", "macro", "--seconds", "inf", "-o", "x.yaml"], "--seconds"),
+        (["profile", "--space", "macro", "--seconds", "nan", "-o", "x.yaml"], "--seconds"),
+        (["kit", "build", "--space", "macro", "--seconds", "inf", "-o", "x.pyz"], "--seconds"),
+        (["search", "--supernet", "x", "--table", "x.yaml", "--measure", "--seconds", "inf", "-o", "x"], "--seconds"),
+        (["search", "--supernet", "x", "--table", "x.yaml", "--seconds", "nan", "-o", "x"], "--seconds"),
         (["demo", "--seed", str(2**63), "-o", "x"], "--seed"),
         (["derive", "scarlet-a", "-o", "x", "--seed", "9" * 23], "--seed"),
         (["train", "config.yaml", "-o", "x", "--seed", "9" * 23], "--seed"),
@@ -95,6 +101,13 @@ def test_budgets_that_make_no_sense(hwnas: Shell, flow: Flow, tmp_path: Path, bu
         "search", "--supernet", flow.supernet, "--table", f"{flow.table}:{budget}", "-o", tmp_path / "search"
     )
     assert part in message
+    assert not (tmp_path / "search").exists()
+
+
+@pytest.mark.parametrize("store", [":memory:", "file:s.db", "/dev/null"])
+def test_a_store_that_is_no_file(hwnas: Shell, flow: Flow, tmp_path: Path, store: str) -> None:
+    words = ["--supernet", flow.supernet, "--table", flow.table, "--store", store, "-o", tmp_path / "search"]
+    assert f"a store is a file, '{store}' is none" in hwnas.refused("search", *words)
     assert not (tmp_path / "search").exists()
 
 

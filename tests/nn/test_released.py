@@ -38,6 +38,11 @@ def test_every_tensor_arrives(name: str, tmp_path: Path) -> None:
         (lambda s: s.update({"classifier.bias": torch.zeros(10)}), r"head\.classifier\.bias.*\(10,\).*\(1000,\)"),
         (lambda s: s["stem.0.weight"].fill_(float("nan")), r"stem\.conv\.0\.weight.*NaN"),
         (lambda s: s.update({"classifier.bias": 3}), "names to tensors"),
+        (
+            lambda s: s.update({"classifier.weight": s["classifier.weight"].to_sparse()}),
+            r"head\.classifier\.weight' is sparse",
+        ),
+        (lambda s: s.update({"classifier.weight": s["classifier.weight"].to("meta")}), r"is without values \(meta\)"),
     ],
 )
 def test_a_mismatch_is_named(change: object, words: str, tmp_path: Path) -> None:
@@ -56,6 +61,17 @@ def test_another_archs_checkpoint(tmp_path: Path) -> None:
 def test_old_checkpoints_without_batch_counters(tmp_path: Path) -> None:
     state = {k: v for k, v in official_state("scarlet-c").items() if not k.endswith("num_batches_tracked")}
     load_scarlet("scarlet-c", write(tmp_path / "official.pth.tar", state))
+
+
+def test_a_network_that_was_saved_inside_of_dataparallel(tmp_path: Path) -> None:
+    state = official_state("scarlet-c")
+    wrapped = {f"module.{name}": tensor for name, tensor in state.items()}
+    plain = load_scarlet("scarlet-c", write(tmp_path / "plain.pth.tar", state)).state_dict()
+    found = load_scarlet("scarlet-c", write(tmp_path / "wrapped.pth.tar", wrapped)).state_dict()
+    assert all(torch.equal(found[name], tensor) for name, tensor in plain.items())
+    partly = {f"module.{name}" if name.startswith("stem") else name: tensor for name, tensor in state.items()}
+    with pytest.raises(CheckpointError, match=r"lacks tensor 'stem\.conv\.0\.weight'"):
+        load_scarlet("scarlet-c", write(tmp_path / "partly.pth.tar", partly))
 
 
 def test_unknown_name() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -533,3 +536,28 @@ def test_importing_it_loads_no_framework() -> None:
     loaded = subprocess.check_output([sys.executable, "-c", code], cwd=_ROOT, text=True).split()
     assert "hwnas.optimize.driver" in loaded
     assert not {"torch", "onnx", "sklearn", "pymoo", "hwnas.nn"} & set(loaded)
+
+
+def test_an_accuracy_that_cannot_be_fails_its_arch(tmp_path: Path) -> None:
+    """What an objective gives fails; what a store says, which was altered then, ends the search."""
+    given = {0: 1.5, 1: -0.1}
+
+    def accuracy(archs: Archs) -> Values:
+        return np.array([given.get(next(calls), 0.5)] * len(archs))
+
+    objectives = [Objective("accuracy", accuracy, maximize=True, within=(0.0, 1.0))]
+    calls = itertools.count()
+    with Store(tmp_path / "s.db", MACRO, "a") as store:
+        found = run_search(MACRO, objectives, evaluations=20, seed=3, store=store)
+    assert [reason for _, reason in found.failed] == [
+        f"objective accuracy is {value} for arch {','.join(map(str, arch))}, must be 0 to 1"
+        for value, (arch, _) in zip(given.values(), found.failed, strict=True)
+    ]
+    with closing(sqlite3.connect(tmp_path / "s.db")) as database:
+        database.execute("UPDATE evaluation SET value = 98.33 WHERE rowid = 7")
+        database.commit()
+    with (
+        Store(tmp_path / "s.db", MACRO, "a") as store,
+        pytest.raises(InputError, match=r"the store has 98\.33 as accuracy of arch .*, must be 0 to 1: it was altered"),
+    ):
+        run_search(MACRO, objectives, evaluations=20, seed=3, store=store, resume=True)

@@ -190,6 +190,61 @@ def test_a_damaged_store_is_refused(tmp_path: Path) -> None:
     _refused(error, path, "malformed")
 
 
+@pytest.mark.parametrize("name", [":memory:", "file:s.db", "file:///tmp/s.db?mode=memory", ":x", ""])
+def test_names_that_mean_something_else_to_sqlite(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for path in (name, *([Path(name)] if name else [])):
+        with pytest.raises(InputError, match=r"a store is a file, .* is none; choose another"):
+            Store(path, MACRO, "a")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path, tmp_path / "pipe", Path("/dev/zero"), Path("/dev/null")):
+        with pytest.raises(InputError, match="a store is a file"):
+            _open(path)
+
+
+@pytest.mark.parametrize("value", ["'nine'", "x'00ff'", "9e999", "-9e999"])
+def test_a_value_that_is_no_number_is_refused(tmp_path: Path, value: str) -> None:
+    path = tmp_path / "s.db"
+    with _open(path) as store:
+        _put(store, ALL_MACRO[5], "accuracy", 0.5)
+    with closing(sqlite3.connect(path)) as database:
+        database.execute(f"UPDATE evaluation SET value = {value}")
+        database.commit()
+    with _open(path) as store:
+        for use in (
+            lambda: store.get(ALL_MACRO[5], "accuracy"),
+            lambda: _begin(store).known(ALL_MACRO[5], "accuracy"),
+            lambda: _put(store, ALL_MACRO[5], "accuracy", 0.25),
+        ):
+            with pytest.raises(InputError) as error:
+                use()
+            _refused(error, path, "as accuracy of arch [0, 0, 0, 0, 0, 0, 1, 2], which is no finite number", "--store")
+
+
+@pytest.mark.parametrize("statement", ["DELETE FROM key", "INSERT INTO key SELECT * FROM key"])
+def test_a_store_that_says_not_once_what_it_is_of(tmp_path: Path, statement: str) -> None:
+    path = tmp_path / "s.db"
+    _open(path).close()
+    with closing(sqlite3.connect(path)) as database:
+        database.execute(statement)
+        database.commit()
+    with pytest.raises(InputError) as error:
+        _open(path)
+    _refused(error, path, "times what it is a store of")
+
+
+@pytest.mark.parametrize("seed", [2**63, 2**64, 10**400, -1, 1.5, True])
+def test_seeds_that_no_store_holds(tmp_path: Path, seed: Any) -> None:
+    with _open(tmp_path / "s.db") as store:
+        with pytest.raises(InputError, match=f"seed must be an integer from 0 to {2**63 - 1}"):
+            _begin(store, seed=seed)
+        assert _begin(store, seed=2**63 - 1).known(ALL_MACRO[0], "x") is None
+
+
 def test_a_folder_that_isnt_there(tmp_path: Path) -> None:
     with pytest.raises(OutputError) as error:
         _open(tmp_path / "nowhere" / "s.db")
