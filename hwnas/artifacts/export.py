@@ -13,6 +13,7 @@ import numpy.typing as npt
 from hwnas.arrays import Images
 from hwnas.artifacts.beside_fp32 import Cost, costs
 from hwnas.artifacts.bundle import ARCH, LABELS, OWN_FILES, PREPROCESSING, Artifact, hashes, write_artifact
+from hwnas.artifacts.doubts import contradicted, doubts_of, underflow
 from hwnas.artifacts.entry import Normalization, facts_of
 from hwnas.artifacts.formats.base import get_format
 from hwnas.artifacts.make import Made, check_readable, make
@@ -22,10 +23,13 @@ from hwnas.artifacts.reference import REFERENCE, Reference, reference_of
 from hwnas.errors import CheckError, ConfigError, DataError, HwnasError, ModelError, ParityError, RuntimeMissingError
 from hwnas.files import new_folder, refuse_existing, to_json, write_atomic
 from hwnas.graph.count import count
+from hwnas.nn.layers import weights_of
 from hwnas.nn.network import Network
+from hwnas.onnx.write import to_onnx
 from hwnas.profiling.local import conditions_of, device_of
-from hwnas.progress import Progress
+from hwnas.progress import Progress, say
 from hwnas.records.artifact import ArtifactRecord, ExportedFile, FailedExport, Verdict
+from hwnas.records.model import ModelInfo
 from hwnas.records.target import Target, get_target
 from hwnas.runtimes.registry import RUNTIMES
 from hwnas.version import __version__
@@ -108,18 +112,26 @@ def export_network(
         images = normalization.images(normalization.pixels(images))  # as bytes can say them
     made: list[Made] = []
     errors: dict[str, HwnasError] = {}
+    doubts: dict[str, tuple[str, ...]] = {}
     for index, target in enumerate(chosen):
         try:
             one = make(network, target, calibration, progress)
         except (CheckError, ModelError, RuntimeMissingError) as error:
             errors[target.name] = error
         else:
+            if not drawn:
+                doubts[target.name] = doubts_of(target, calibration, images)
             note = (_NOT_OF_DATA,) if drawn and target.precision == "int8" else ()
-            made.append(replace(one, notes=(*one.notes, *note)))
+            made.append(replace(one, notes=(*one.notes, *note, *doubts.get(target.name, ()))))
         if progress:
             progress("exporting", index + 1, len(chosen), target.name)
     evidence = Evidence(images=images, inputs=inputs, reference=logits_of(network, images), labels=labels)
-    judged = [judge(one.session, one.target, one.precisions, evidence) for one in made]
+    judged = [
+        _explained(
+            network, one, judge(one.session, one.target, one.precisions, evidence), doubts.get(one.target.name, ())
+        )
+        for one in made
+    ]
     errors |= {
         one.target.name: ParityError(found.failures[0])
         for one, found in zip(made, judged, strict=True)
@@ -132,6 +144,12 @@ def export_network(
         raise type(first)(f"{name}: {first}; nothing was shipped{where}")
     judged = [found for found in judged if not found.failures]
     made = [one for one in made if one.target.name not in errors]
+    for one in made:
+        for doubt in doubts.get(one.target.name, ()):
+            say(f"{one.target.name}: {doubt}")
+    if disputed := _disputed(info, evidence):
+        say(disputed)
+        made = [replace(one, notes=(*one.notes, disputed)) for one in made]
     spent = costs(network, made, progress)
     reference = reference_of(network, images, info.preprocessing)
     files = [_entry(one, found, spent.get(one.target.name), reference) for one, found in zip(made, judged, strict=True)]
@@ -160,6 +178,27 @@ def export_network(
     artifact = write_artifact(output, manifest, info, contents)
     failed = {name: str(error) for name, error in errors.items()}
     return Exported(path=artifact.path, manifest=artifact.manifest, failed=failed, evidence=kept)
+
+
+def _explained(network: Network, one: Made, found: Verdict, doubts: Sequence[str]) -> Verdict:
+    """The verdict; of a failure, what may be its cause stands behind its first reason."""
+    if not found.failures:
+        return found
+    causes = list(doubts)
+    if one.target.precision == "fp16":
+        model = to_onnx(network.graph, weights_of(network), opset=one.target.opset, ir_version=one.target.ir_version)
+        causes += filter(None, [underflow(model, one.graph)])
+    first, *others = found.failures
+    return found.model_copy(update={"failures": ("; ".join([first, *causes]), *others)})
+
+
+def _disputed(info: ModelInfo, evidence: Evidence) -> str | None:
+    """What speaks against images with labels: PyTorch has fewer of them right than the model says of its test part."""
+    recorded = [value for name, value in info.accuracy.items() if name.endswith("test")]
+    if evidence.labels is None or not recorded:
+        return None
+    before = float((evidence.reference.argmax(1) == evidence.labels).mean())
+    return contradicted(before, recorded[0], len(evidence.labels))
 
 
 def _named(data: str) -> str:

@@ -45,7 +45,7 @@ def in_precision(
     """fp32's ``model`` as the target's runtime computes it, and notes for people on how that came about.
 
     bf16 is asked of the runtime, its graph is fp32. From ``calibration``, normalised images (N, C, H, W), int8 takes
-    its ranges, and fp16 what would overflow; a quarter of them checks int8.
+    its ranges, and fp16 what would overflow or underflow; a quarter of them checks int8.
 
     Raises:
         DataError: int8 without images, or with images that tell no ranges.
@@ -53,7 +53,7 @@ def in_precision(
     """
     if target.precision == "fp16":
         wide = [] if calibration is None else beyond_half(model, calibration[:_WATCHED])
-        notes = (f"kept in fp32, since fp16 would overflow: {', '.join(wide)}",) if wide else ()
+        notes = (f"kept in fp32, since fp16 would overflow or underflow: {', '.join(wide)}",) if wide else ()
         return to_half(model, wide), notes
     if target.precision == "int8":
         return _quantized(model, target, kind, calibration)
@@ -68,8 +68,8 @@ def _quantized(model: bytes, target: Target, kind: Format, calibration: Images |
     if np.ptp(calibration, axis=(2, 3)).max() == 0:
         raise DataError(f"target {target.name}: every image to calibrate with is of one colour; give photographs")
     wanted, preset = target.quantization, kind.preset(target)
-    checks = max(1, len(calibration) // 4)
-    taken = calibration[: min(wanted.images, max(1, len(calibration) - checks))]
+    checks = _checks(len(calibration))
+    taken = calibration[: images_for_ranges(len(calibration), target)]
     step = max(1, _BATCH_ELEMENTS // taken[0].size)
     batches = [taken[start : start + step] for start in range(0, len(taken), step)]
     ranges = ranges_of(model, batches, preset, wanted.ranges)
@@ -79,6 +79,15 @@ def _quantized(model: bytes, target: Target, kind: Format, calibration: Images |
         return graph, (note, why)
     graph = quantize_by(ranges, model, preset, wanted.keep_float)
     return graph, (note, f"kept in float: {' + '.join(wanted.keep_float) or 'nothing'}, as asked")
+
+
+def images_for_ranges(calibration: int, target: Target) -> int:
+    """How many of so many images to calibrate with int8 takes its ranges from."""
+    return min(target.quantization.images, max(1, calibration - _checks(calibration)))
+
+
+def _checks(calibration: int) -> int:
+    return max(1, calibration // 4)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,8 +14,8 @@ from torch import nn
 
 from hwnas.data.images import Images, spread
 from hwnas.data.load import Data
-from hwnas.errors import ConfigError
-from hwnas.evaluation.batchnorm import recalibrated, unchanged
+from hwnas.errors import ConfigError, counted
+from hwnas.evaluation.batchnorm import FEW, recalibrated, unchanged
 from hwnas.evaluation.metrics import Meter, Top1
 from hwnas.evaluation.prefixes import End, SharedPaths
 from hwnas.nn.inherit import inherit
@@ -111,6 +111,7 @@ class Evaluator:
         count = len(data.train.labels)
         size = min(batch_for(data.resolution), recalibration_images, count)
         batches = min(-(-recalibration_images // size), count // size)
+        self._asked, self._there = recalibration_images, count
         self._recalibration = data.train.pixels(spread(count, batches * size)).split(size)  # type: ignore[no-untyped-call]
         chosen = spread(len(images.labels), evaluation_images)
         self._pixels = images.pixels(chosen).split(batch_for(data.resolution))  # type: ignore[no-untyped-call]
@@ -121,6 +122,20 @@ class Evaluator:
     def peak_bytes(self) -> int:
         """The most that was kept at once in the last evaluation."""
         return self._shared.peak_bytes
+
+    @property
+    def doubts(self) -> list[str]:
+        """What to tell of the BN statistics: that they come from fewer images than was asked, or from too few."""
+        taken, found = sum(map(len, self._recalibration)), []
+        if taken < self._asked:
+            there = f"the train part has {self._there:,}, taken in whole batches"
+            found.append(f"BN statistics come from {counted(taken, 'image')}, not {self._asked:,}: {there}")
+        if taken < FEW:
+            found.append(
+                f"BN statistics from {counted(taken, 'image')} are unsure, so inherited accuracies are too low "
+                f"and in a wrong order; take {FEW} or more"
+            )
+        return found
 
     def __call__(self, archs: npt.ArrayLike, progress: Progress | None = None) -> npt.NDArray[np.float64]:
         """Archs (N, L) -> the objective's metric of each (N,); accuracies in [0, 1].

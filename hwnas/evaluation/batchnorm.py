@@ -15,6 +15,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from hwnas.errors import DataError
 
+FEW = 128
+"""Images. On digits statistics of 64 moved inherited accuracies by a point, those of 16 by four, of 1 by forty."""
+
 Forward = Callable[[torch.Tensor], torch.Tensor]
 
 

@@ -20,6 +20,7 @@ from hwnas.nn.model_folder import save_model
 from hwnas.nn.network import Network, traced_madds
 from hwnas.nn.released import load_scarlet
 from hwnas.nn.supernet import Supernet
+from hwnas.progress import say
 from hwnas.records.model import ModelInfo, OnDevice, Searched
 from hwnas.records.search import SearchedTable, SearchRecord
 from hwnas.records.train import Run, run_folder
@@ -107,6 +108,8 @@ def _from_run(arch: Arch, run: Path, search: Path | None) -> Network:
     made_from, searched = _origin_of(search, arch, trained) if search else ({}, None)
     data = trained.data
     evaluator = Evaluator(trained.supernet, data)
+    for doubt in evaluator.doubts:
+        say(doubt)
     network = evaluator.derive(arch)
     images = torch.from_numpy(data.test_images(_PARITY_IMAGES))
     expected = evaluator.logits(arch, images)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from hwnas.errors import CheckpointError, ConfigError, DataError, whole
 from hwnas.evaluation.accuracy import Evaluator
 from hwnas.evaluation.metrics import Tally
 from hwnas.files import refuse_existing, write_atomic
-from hwnas.progress import Progress
+from hwnas.progress import Progress, say
 from hwnas.ranking.compare import LEAST_ARCHS, Evidence, additive_fit, baselines, compare
 from hwnas.ranking.standalone import train_standalone
 from hwnas.ranking.truth import Truth, read_truth, same_choices, to_csv
@@ -30,6 +31,9 @@ from hwnas.training.trained import TrainedSupernet, load_supernet
 ARCHS = 200
 """Drawn from the truth where nobody says how many."""
 
+IMAGES = 5000
+"""Of the validation part, at most, where nobody says how many."""
+
 
 def rank(
     runs: Run | Sequence[Run],
@@ -37,7 +41,7 @@ def rank(
     truth: Path | str | None = None,
     standalone: int | None = None,
     archs: int | None = None,
-    images: int = 5000,
+    images: int = IMAGES,
     recalibration_images: int = 512,
     config: TrainConfig | Path | str | None = None,
     work: Path | str | None = None,
@@ -46,6 +50,8 @@ def rank(
     progress: Progress | None = None,
 ) -> RankRecord:
     """Compare inherited accuracies with true ones. What a supernet said of each arch is left in ``RUN/rank.csv``.
+
+    Another ranking's rows that stand there are kept as ``rank-1.csv`` and so on, which is said.
 
     Args:
         runs: trainings of supernets of one space.
@@ -92,6 +98,10 @@ def rank(
         evaluator = Evaluator(
             trained.supernet, data[name], recalibration_images=recalibration_images, evaluation_images=images
         )
+        for doubt in evaluator.doubts:
+            say(f"{name}: {doubt}")
+        if IMAGES != images > (there := len(data[name].validation.labels)):
+            say(f"{name}: archs are evaluated on {there:,} images, not {images:,}: the validation part has no more")
         said[name] = _inherited(name, evaluator, chosen.archs, len(data[name].classes), progress)
     evidence = Evidence(
         archs=chosen.archs,
@@ -115,10 +125,19 @@ def rank(
         seed=seed,
     )
     for name, trained in supernets.items():
-        write_atomic(Path(name) / "rank.csv", _rows(evidence, said[name][1], name, trained.supernet.space))
+        _write_rows(Path(name) / "rank.csv", _rows(evidence, said[name][1], name, trained.supernet.space))
     if output:
         write_atomic(Path(output), render_ranking(found, evidence))
     return found
+
+
+def _write_rows(path: Path, rows: str) -> None:
+    """Write them, and keep what another ranking left there."""
+    if path.exists() and path.read_bytes() != rows.encode():
+        aside = next(each for n in count(1) if not (each := path.with_name(f"{path.stem}-{n}{path.suffix}")).exists())
+        path.rename(aside)
+        say(f"{path}: the rows of an earlier ranking are kept as {aside.name}")
+    write_atomic(path, rows)
 
 
 def _common_space(supernets: Mapping[str, TrainedSupernet]) -> ChainSpace:

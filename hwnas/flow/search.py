@@ -34,7 +34,7 @@ from hwnas.optimize.result import SearchResult, settings_of, unit_of
 from hwnas.optimize.store import Store
 from hwnas.optimize.strategies import STRATEGIES, StrategyFactory
 from hwnas.profiling.timer import Effort
-from hwnas.progress import Progress
+from hwnas.progress import Progress, say
 from hwnas.records.search import SearchedSupernet, SearchedTable, SearchRecord, SearchSettings
 from hwnas.records.train import Run, run_folder
 from hwnas.reporting.units import shown
@@ -156,6 +156,8 @@ def search(
         measurable(devices)
     accuracy = SupernetAccuracy(run)
     space = accuracy.trained.supernet.space
+    for doubt in accuracy.doubts:
+        say(doubt)
     free = free_objectives(devices, objectives, budgets, space)
     accurate = Objective("accuracy", accuracy, maximize=True, within=(0.0, 1.0))
     problem = Problem(space, weighted([accurate, *free.objectives], weights or {}), tuple(free.budgets))

@@ -158,6 +158,11 @@ class SupernetAccuracy:
         return _load(self)[0]
 
     @property
+    def doubts(self) -> list[str]:
+        """See :attr:`Evaluator.doubts`; raises as calling does."""
+        return _load(self)[1].doubts
+
+    @property
     def key(self) -> str:
         """All that decides its values: weights, images and how many of them."""
         info = read_supernet_info(self.run)

@@ -18,6 +18,7 @@ from hwnas.space.arch import parse_arch
 from hwnas.space.registry import get_space
 from hwnas.training.loop import run_training
 from hwnas.training.trained import load_supernet, save_supernet
+from tests.cli.conftest import Flow
 from tests.cli.run import Shell
 from tests.conftest import SMALL_SPACE
 from tests.training.training_cases import short
@@ -120,6 +121,36 @@ def test_several_supernets_get_a_row_each_on_the_same_archs(hwnas: Shell, root: 
     assert "exists already" in hwnas.refused(*words, "-o", page)
     other = hwnas(*words, "--seed", 1, "--json").json
     assert other["kendall_tau"] != found["kendall_tau"]  # other archs
+
+
+def test_too_few_and_too_many_images_are_told_and_earlier_rows_are_kept(hwnas: Shell, root: Path) -> None:
+    run = root / "two"
+    words = ["rank", run, "--truth", root / "truth.csv", "--archs", 10, "--images"]
+    told = hwnas(*words, 20, "--recalibration-images", 1).err
+    assert f"{run}: BN statistics from 1 image are unsure" in told
+    first, aside = (run / "rank.csv").read_bytes(), set(run.glob("rank-*.csv"))
+
+    data = load_supernet(run).data
+    told = hwnas(*words, 10**6, "--recalibration-images", 10**6).err
+    assert "BN statistics come from " in told
+    assert f" images, not 1,000,000: the train part has {len(data.train.labels):,}" in told
+    assert f"archs are evaluated on {len(data.validation.labels)} images, not 1,000,000" in told
+    assert "unsure" not in told
+    (kept,) = set(run.glob("rank-*.csv")) - aside
+    assert kept.read_bytes() == first != (run / "rank.csv").read_bytes()
+    assert f"{run / 'rank.csv'}: the rows of an earlier ranking are kept as {kept.name}" in told
+
+    assert "kept as" not in hwnas(*words, 10**6, "--recalibration-images", 10**6).err  # the same rows
+    assert set(run.glob("rank-*.csv")) == {*aside, kept}
+
+
+def test_a_search_tells_of_unsure_statistics(
+    hwnas: Shell, flow: Flow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["search", "--supernet", flow.supernet, "--table", flow.table, "--evaluations", 12, "-o"]
+    assert "BN statistics" not in hwnas(*words, tmp_path / "a").err
+    monkeypatch.setattr("hwnas.evaluation.accuracy.FEW", 10**6)
+    assert "BN statistics from 512 images are unsure" in hwnas(*words, tmp_path / "b").err
 
 
 def test_the_published_table_ranks_a_narrower_macro(hwnas: Shell, root: Path, shared_data: Path) -> None:

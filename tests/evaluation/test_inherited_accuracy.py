@@ -153,3 +153,14 @@ def test_recalibration_images_come_from_the_train_part_and_fill_whole_batches(
 def test_a_foreign_arch_is_refused(supernet: Supernet, digits: Data) -> None:
     with pytest.raises(ArchError, match="has 6 choices"):
         Evaluator(supernet, digits)([[0, 0]])
+
+
+def test_doubts_of_the_statistics(supernet: Supernet, digits: Data) -> None:
+    def doubts(images: int) -> list[str]:
+        return Evaluator(supernet, digits, recalibration_images=images, evaluation_images=10).doubts
+
+    there = len(digits.train.labels)
+    assert doubts(128) == doubts(512) == []
+    assert [words.partition(" are unsure")[0] for words in doubts(127)] == ["BN statistics from 127 images"]
+    (capped,) = doubts(there + 1000)
+    assert f"not {there + 1000:,}: the train part has {there:,}" in capped

@@ -1,6 +1,7 @@
 """fp32 ONNX -> the same graph in fp16, input and output still fp32: for runtimes whose precision is the graph's.
 
-fp16 ends at 65,504. Where activations or weights come near it, nodes can stay in fp32 between two casts.
+fp16 ends at 65,504, and below 6e-5 it loses digits. Where activations or weights are beyond these, nodes can stay in
+fp32 between two casts.
 """
 
 from __future__ import annotations
@@ -18,11 +19,19 @@ from hwnas.onnx.read import parsed
 LIMIT = 65504 / 8
 """Largest magnitude trusted to fp16: kernels compute x·relu6(x + 3) before they divide by 6, and images differ."""
 
+LEAST = 2**-14
+"""The least magnitude that fp16 has with all its digits; 2^-24 is the least that it has at all."""
+
+_LOST = 0.1  # of a weight's magnitude, by rounding it to fp16
+_MANY = 0.1  # of a layer's weights
+
 _KINDS = {"half": TensorProto.FLOAT16, "float": TensorProto.FLOAT}
 
 
 def beyond_half(model: bytes, images: Images) -> list[str]:
-    """Names of nodes that read or give values beyond :data:`LIMIT` on ``images`` (N, C, H, W), or whose weights are.
+    """Names of nodes that read or give values beyond fp16 on ``images`` (N, C, H, W), or whose weights are.
+
+    Beyond are tensors with a value over :data:`LIMIT`, and those with none over :data:`LEAST`, but for biases.
 
     Raises:
         ModelError: not an fp32 ONNX model that runs, or it gives NaN or infinity in fp32 already.
@@ -34,7 +43,8 @@ def beyond_half(model: bytes, images: Images) -> list[str]:
     for name, value in largest.items():
         if not np.isfinite(value):
             raise ModelError(f"the network isn't finite in fp32: {name} reaches {value}")
-    wide = {name for name, value in largest.items() if value > LIMIT}
+    biases = {weight.name for weight in proto.graph.initializer if len(weight.dims) < 2}
+    wide = {n for n, value in largest.items() if value > LIMIT or (0 < value < LEAST and n not in biases)}
     return [node.name for node in proto.graph.node if not wide.isdisjoint([*node.input, *node.output])]
 
 
@@ -48,6 +58,26 @@ def _largest(proto: ModelProto, images: Images) -> dict[str, float]:
             # NaN wins a numpy maximum, and loses Python's
             largest[name] = float(np.maximum(largest[name], np.abs(values).max()))
     return largest
+
+
+def lost_weights(model: bytes, half: bytes) -> dict[str, float]:
+    """{layer: share of its weights that became zero or nearly so in ``half``, made of ``model``}, where it is much."""
+    before, after = (parsed(each).graph for each in (model, half))
+    halves = {weight.name: numpy_helper.to_array(weight).astype(np.float64) for weight in after.initializer}
+    found = {}
+    for weight in before.initializer:
+        rounded = halves.get(_half_of(weight.name))
+        if rounded is None or len(weight.dims) < 2:
+            continue
+        exact = numpy_helper.to_array(weight).astype(np.float64)
+        lost = np.abs(rounded - exact) > _LOST * np.abs(exact)
+        if (share := float(lost.sum() / max(np.count_nonzero(exact), 1))) > _MANY:
+            found[weight.name.removesuffix(".weight")] = share
+    return found
+
+
+def _half_of(weight: str) -> str:
+    return f"{weight}.half"
 
 
 def to_half(model: bytes, keep: Collection[str] = ()) -> bytes:
@@ -118,6 +148,6 @@ class _Halving:
             halves = numpy_helper.to_array(weight).astype(np.float16)
         if not np.isfinite(halves).all():
             raise ModelError(f"weight {name} doesn't fit fp16; use fp32 or bf16")
-        renamed = f"{name}.half"
+        renamed = _half_of(name)
         self.weights[renamed] = numpy_helper.from_array(halves, renamed)
         return renamed
