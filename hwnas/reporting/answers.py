@@ -51,7 +51,7 @@ def answers_section(answers: EvaluationRecord) -> Html:
 
 def _lead(answers: EvaluationRecord, pairs: Sequence[tuple[str, str, int]]) -> str:
     right, images = answers.right, answers.images
-    low, high = wilson(right, images)
+    low, high = wilson(right / images, images)
     text = (
         f"Of {counted(images, 'test image')} it answers {right:,} right: {percent(right / images)}, "
         f"which tells {percent(low)} to {percent(high)} of all such images (95 % confidence)."
@@ -135,9 +135,8 @@ def classes_figure(labels: Sequence[str], rows: Values, right: Values) -> go.Fig
     """A dot a class with its interval, in percent, the first class on top; all have images."""
     images = rows.sum(axis=1)
     accuracy = 100 * right / images
-    lows, highs = (
-        100 * np.array(ends) for ends in zip(*map(wilson, right.astype(int), images.astype(int)), strict=True)
-    )
+    intervals = map(wilson, (right / images).tolist(), images.astype(int).tolist())
+    lows, highs = (100 * np.array(ends) for ends in zip(*intervals, strict=True))
     figure = charts.blank(
         {"title": "accuracy (%)", "range": charts.padded_range(lows, 100.0)},
         charts.rows_axis(list(map(_short, labels))),
@@ -165,7 +164,7 @@ def _classes_table(answers: EvaluationRecord, matrix: Values) -> Html:
     for index, (name, row) in enumerate(zip(answers.labels, matrix, strict=True)):
         images, right = int(row.sum()), int(row[index])
         if images:
-            low, high = wilson(right, images)
+            low, high = wilson(right / images, images)
             figures = percent(right / images), f"{percent(low)} to {percent(high)}"
         else:
             figures = "–", "no images"

@@ -27,7 +27,10 @@ def render(report: Report) -> str:
         "search": ("The front", search and search_section(search)),
         "devices": ("Other devices", search and devices_section(search, report.devices)),
         "measured": ("The measured front", search and search.measured and measured_section(search, search.measured)),
-        "winner": ("The winner", report.winner and winner_section(report.winner)),
+        "winner": (
+            "The winner" if search or not report.winner else "The network",
+            report.winner and winner_section(report.winner),
+        ),
         "answers": ("What it gets right", report.answers and answers_section(report.answers)),
         "latency": ("Latency", report.latency and latency_section(report.latency)),
         "training": ("Training", report.training and training_section(report.training)),
@@ -65,7 +68,7 @@ def _tiles(report: Report) -> Iterator[Html]:
         *others, (measured_on, accuracy) = winner.accuracies.items()
         notes = [measured_on, *(f"{name} {percent(value)}" for name, value in others)]
         if (answers := report.answers) and abs(answers.right / answers.images - accuracy) < 1e-9:
-            low, high = wilson(answers.right, answers.images)
+            low, high = wilson(accuracy, answers.images)
             notes.insert(1, f"95 % interval {percent(low, 1)} to {percent(high, 1)}")
         yield tile("accuracy", percent(accuracy), *notes)
     if report.latency:

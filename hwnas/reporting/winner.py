@@ -17,7 +17,7 @@ from hwnas.reporting.markup import Html, card, code, details, escape, facts, joi
 from hwnas.reporting.units import are, large, milliseconds, percent
 from hwnas.reporting.views import Winner
 
-_WIDTH, _NARROW, _HEIGHT = 88, 54, 246
+_WIDTH, _NARROW, _HEIGHT, _WITHOUT_COLUMNS = 88, 54, 246, 164
 _AXIS = 74  # y of the line that the data flows along
 _LOW, _HIGH = 52, 104  # heights of the blocks with the fewest and the most channels
 _BASELINE, _COLUMN = 226, 42  # y where the latency columns stand, and the height of the tallest
@@ -74,10 +74,11 @@ def _network(winner: Winner) -> Html:
         if chosen and (note := winner.stabilizers.get(int(number))):
             title += f"; stabilizer: {note}"
         drawn = _block(op, chosen, height_of) if op else _skip()
+        height = _HEIGHT if total_ms > 0 else _WITHOUT_COLUMNS
         if ms is not None and total_ms > 0:
             title += f"; predicted {milliseconds(ms)}, {_share(ms / total_ms)} of the latency"
             drawn += _column(_width(op), ms, ms / most_ms, ms / total_ms)
-        cells.append(_cell(_width(op), number, title, drawn))
+        cells.append(_cell(_width(op), height, number, title, drawn))
     count = sum(place.startswith("layers.") for place in ops)
     label = f"The network: stem, {count} of {winner.arch.space.num_layers} layers, head"
     return Html(_legend(winner) + f'<ol class="network" aria-label="{escape(label)}">' + "\n".join(cells) + "</ol>")
@@ -129,10 +130,10 @@ def _width(op: Op | None) -> int:
     return _NARROW if op is None or op.skips else _WIDTH
 
 
-def _cell(width: int, name: str, title: str, content: str) -> str:
+def _cell(width: int, height: int, name: str, title: str, content: str) -> str:
     flow = f'<line class="baseline" x1="0" x2="{width}" y1="{_BASELINE + 0.5}" y2="{_BASELINE + 0.5}"/>'
     return (
-        f'<li><svg role="img" width="{width}" height="{_HEIGHT}" viewBox="0 0 {width} {_HEIGHT}" '
+        f'<li><svg role="img" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
         f'aria-label="{escape(title)}"><title>{escape(title)}</title>{flow}'
         f"{_text(width / 2, 12, name, 'place')}{content}</svg></li>"
     )

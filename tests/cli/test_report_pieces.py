@@ -94,6 +94,8 @@ def test_pieces_that_do_not_belong_together(hwnas: Shell, flow: Flow, pieces: Pa
     unseen = next(c for c in space.sample(500, 1).tolist() if c not in searched)
     save_model(Network(space, unseen).eval(), tmp_path / "unseen")
     shutil.copytree(flow.search, tmp_path / "again")
+    (tmp_path / "stopped").mkdir()
+    shutil.copy(flow.search / "settings.json", tmp_path / "stopped")
     for words, part in (
         ([flow.search, tmp_path / "macro"], "leave one of them out"),
         ([flow.search, tmp_path / "unseen"], "neither the winner of"),
@@ -103,6 +105,7 @@ def test_pieces_that_do_not_belong_together(hwnas: Shell, flow: Flow, pieces: Pa
         ([flow.artifact, pieces / "artifact"], "are both a artifact"),
         ([flow.search, pieces / "bench.json"], "needs the artifact that it timed"),
         ([tmp_path], "holds no search, network or table"),
+        ([tmp_path / "stopped"], "isn't finished; finish it with hwnas search --resume"),
         ([flow.search / "winner.json"], "give the folder that it lies in"),
         ([flow.model / "weights.safetensors"], "nothing that a report shows"),
         ([flow.search, tmp_path / "nowhere"], "doesn't exist"),

@@ -50,4 +50,4 @@ def test_a_large_image_is_kept_small() -> None:
 def test_the_interval_is_wilsons() -> None:
     for right, images in ((0, 7), (7, 7), (1, 1), (355, 359), (30_000, 50_000)):
         expected = binomtest(right, images).proportion_ci(0.95, method="wilson")
-        np.testing.assert_allclose(wilson(right, images), (expected.low, expected.high), atol=1e-7)
+        np.testing.assert_allclose(wilson(right / images, images), (expected.low, expected.high), atol=1e-7)

@@ -17,7 +17,9 @@ def test_few_classes_have_a_matrix_and_many_their_most_confused_pairs(classes: i
     found = answers(classes)
     page = Page(answers_section(found))
     assert page.ids() == [*(["chart-confusion"] if classes <= 30 else []), "chart-classes"]
-    low, high = (percent(end).replace("\N{NO-BREAK SPACE}", " ") for end in wilson(found.right, found.images))
+    low, high = (
+        percent(end).replace("\N{NO-BREAK SPACE}", " ") for end in wilson(found.right / found.images, found.images)
+    )
     assert f"Of {found.images:,} test images it answers {found.right:,} right" in page.text
     assert f"which tells {low} to {high} of all such images" in page.text
     assert f"Most often kind 0 is taken for kind {classes - 1}: {4 if classes == 2 else 3} times." in page.text
@@ -51,6 +53,6 @@ def test_the_matrix_has_every_count_and_what_is_wrong_is_red() -> None:
 def test_a_class_has_its_interval() -> None:
     dots = classes_figure(["a", "b"], np.array([[3.0, 1.0], [0.0, 4.0]]), np.array([3.0, 4.0])).data[0]
     assert list(dots.x) == [75, 100]
-    low, high = wilson(3, 4)
+    low, high = wilson(3 / 4, 4)
     assert 75 - dots.error_x.arrayminus[0] == pytest.approx(100 * low)
     assert 75 + dots.error_x.array[0] == pytest.approx(100 * high)
