@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 import warnings
@@ -67,7 +68,8 @@ def main() -> int:
     )
     parser.add_argument("--raw", metavar="FILE", help="write there what the target's file takes, and run nothing")
     given = parser.parse_args()
-    warnings.simplefilter("ignore")  # pillow's, of damaged metadata
+    warnings.simplefilter("ignore")  # pillow's, of damaged metadata; what matters is told below
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # names that a terminal can't show
     try:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import TypeVar
 
 from hwnas.data.images import DECODERS, Listing, Place
 from hwnas.errors import counted
 
 _SAMPLE_BYTES = 4096
+_CHUNK = 4096
+_Result = TypeVar("_Result")
 
 
 def doubles(found: Listing) -> Iterator[str]:
@@ -28,7 +31,11 @@ def doubles(found: Listing) -> Iterator[str]:
         """Part, and index in it."""
         return (0, index) if index < first else (1, index - first)
 
-    places = [sources[part].place(at) for part, at in map(source, range(len(labels)))]
+    def place(index: int) -> Place | None:
+        part, at = source(index)
+        return sources[part].place(at)
+
+    places = list(_at_once(place, range(len(labels))))
     both, classes, again = [], [], []
     for group in _alike(places):
         if len({labels[index] for index in group}) > 1:
@@ -54,10 +61,16 @@ def _alike(places: list[Place | None]) -> list[list[int]]:
     groups = _split([list(known)], {index: place.size for index, place in known.items()}.__getitem__)
     for most in (_SAMPLE_BYTES, None):
         chosen = [index for group in groups for index in group]
-        with ThreadPoolExecutor(DECODERS) as pool:
-            digests = pool.map(partial(_digest, known, most), chosen)
+        digests = _at_once(partial(_digest, known, most), chosen)
         groups = _split(groups, dict(zip(chosen, digests, strict=True)).__getitem__)
     return groups
+
+
+def _at_once(do: Callable[[int], _Result], indices: Sequence[int]) -> Iterator[_Result]:
+    """Results in the order of ``indices``, by threads, since disks answer slowly; some at a time, as there are many."""
+    with ThreadPoolExecutor(DECODERS) as pool:
+        for first in range(0, len(indices), _CHUNK):
+            yield from pool.map(do, indices[first : first + _CHUNK])
 
 
 def _split(groups: list[list[int]], key: Callable[[int], object]) -> list[list[int]]:

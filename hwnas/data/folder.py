@@ -170,13 +170,17 @@ def ending_of(name: str) -> str:
 
 
 def not_read(ignored: Ignored) -> Iterator[str]:
-    """What isn't read and why, a line for each of the first classes."""
+    """What isn't read, a line for each of the first classes."""
     by_class: dict[str, list[str]] = {}
     for (name, ending), count in sorted(ignored.items()):
         by_class.setdefault(name, []).append(f"{count} {ending or 'without an ending'}")
     for name, endings in list(by_class.items())[:_SHOWN_CLASSES]:
-        where = f"in class {name!r}" if name else "beside the classes"
-        yield f"{', '.join(endings)} {where} not read: pillow reads no such files"
+        where = (
+            f"in class {name!r} not read: hidden, or no kind that pillow knows"
+            if name
+            else "beside the classes not read"
+        )
+        yield f"{', '.join(endings)} {where}"
     if (more := len(by_class) - _SHOWN_CLASSES) > 0:
         yield f"files that aren't read in {counted(more, 'class')} more"
 

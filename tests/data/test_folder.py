@@ -67,9 +67,10 @@ def test_what_is_not_read_is_said_by_class_and_ending(tmp_path: Path) -> None:
     found = read_folder(folder)
     assert found.ignored == 7
     assert list(found.remarks) == [
-        f"{folder}: 1 .png beside the classes not read: pillow reads no such files",
-        f"{folder}: 1 .mp4 in class 'blue' not read: pillow reads no such files",
-        f"{folder}: 1 without an ending, 2 .heic, 1 .txt, 1 hidden in class 'red' not read: pillow reads no such files",
+        f"{folder}: 1 .png beside the classes not read",
+        f"{folder}: 1 .mp4 in class 'blue' not read: hidden, or no kind that pillow knows",
+        f"{folder}: 1 without an ending, 2 .heic, 1 .txt, 1 hidden in class 'red' not read: "
+        "hidden, or no kind that pillow knows",
     ]
 
 

@@ -106,8 +106,8 @@ def test_doubles_are_counted_and_said(shards: Path) -> None:
         add(shards / "train" / "000.tar", name, image)
     *told, _ = (line.removeprefix(str(shards)) for line in load_data(str(shards), 16).remarks())
     assert told[:3] == [
-        ": 1 .heic in class 'blue' not read: pillow reads no such files",
-        ": 1 .heic in class 'red' not read: pillow reads no such files",
+        ": 1 .heic in class 'blue' not read: hidden, or no kind that pillow knows",
+        ": 1 .heic in class 'red' not read: hidden, or no kind that pillow knows",
         "/train/000.tar has 2 names twice; make it anew",
     ]
     assert len(told) == before + 3

@@ -18,7 +18,7 @@ from hwnas.training.trained import read_supernet_info
 from tests.conftest import SMALL_SPACE
 from tests.training.training_cases import short
 
-UNREAD = "1 .heic in class 'cats' not read: pillow reads no such files"
+UNREAD = "1 .heic in class 'cats' not read: hidden, or no kind that pillow knows"
 
 
 @pytest.fixture
