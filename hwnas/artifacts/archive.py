@@ -20,7 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 from hwnas.artifacts.bundle import checked_bytes, load_artifact
 from hwnas.errors import ModelError, OutputError
 from hwnas.files import new_folder, plain_file, refuse_existing, write_atomic
-from hwnas.records.artifact import MANIFEST, ArtifactRecord
+from hwnas.records.artifact import MANIFEST, SIGNATURE, ArtifactRecord
 from hwnas.records.target import PlainName
 
 MAX_FILES = 1000
@@ -44,14 +44,22 @@ def zip_artifact(artifact: Path, output: Path) -> int:
         OutputError: the output exists or can't be written.
     """
     refuse_existing(output)
+    content = packed(artifact)
+    write_atomic(output, content)
+    return len(content)
+
+
+def packed(artifact: Path) -> bytes:
+    """The archive of an artifact's folder, a signature included; raises as :func:`zip_artifact`."""
     manifest = load_artifact(artifact).manifest
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        _add(archive, MANIFEST, (artifact / MANIFEST).read_bytes())
+        for name in (MANIFEST, SIGNATURE):
+            if (path := artifact / name).is_file() and not path.is_symlink():
+                _add(archive, name, path.read_bytes())
         for name in sorted(manifest.sha256):
             _add(archive, name, checked_bytes(artifact, name, manifest.sha256))
-    write_atomic(output, buffer.getvalue())
-    return len(buffer.getvalue())
+    return buffer.getvalue()
 
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
@@ -93,11 +101,13 @@ def _unpack(source: Path, folder: Path) -> None:
             entries = {entry.filename: entry for entry in _harmless(archive.infolist(), source)}
             if MANIFEST not in entries:
                 raise ModelError(f"{source} holds no {MANIFEST}; it isn't the archive of an artifact")
-            if entries[MANIFEST].file_size > MAX_MANIFEST_BYTES:
-                raise ModelError(f"{source}: {MANIFEST} would unpack to {entries[MANIFEST].file_size} bytes")
-            _extract(archive, MANIFEST, folder)
+            ours = [name for name in (MANIFEST, SIGNATURE) if name in entries]
+            for name in ours:
+                if entries[name].file_size > MAX_MANIFEST_BYTES:
+                    raise ModelError(f"{source}: {name} would unpack to {entries[name].file_size} bytes")
+                _extract(archive, name, folder)
             listed = ArtifactRecord.read(folder / MANIFEST).sha256
-            if odd := sorted(entries.keys() ^ {MANIFEST, *listed}):
+            if odd := sorted(entries.keys() ^ {*ours, *listed}):
                 where = "in the archive and not" if odd[0] in entries else "not in the archive and"
                 raise ModelError(f"{source}: {odd[0]!r} is {where} in {MANIFEST}")
             for name in listed:

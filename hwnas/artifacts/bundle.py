@@ -7,33 +7,34 @@ arch.json              the architecture, and its space, where that has no name o
 preprocessing.json     from an image file to the network's input; null where nobody knows
 labels.json            class names in the order of the outputs; null where nobody knows
 parity.safetensors     a few inputs and PyTorch's logits of them
+signature.json         who vouches for the manifest, and so for everything; where somebody does
 <target>.*             the files of each target
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hwnas.artifacts.card import card
 from hwnas.artifacts.entry import Normalization, taking_images
 from hwnas.artifacts.formats.base import get_format
-from hwnas.artifacts.predict_script import PREDICT
+from hwnas.artifacts.predict_script import PREDICT, predict_script
 from hwnas.artifacts.reference import REFERENCE
 from hwnas.errors import ModelError
-from hwnas.files import new_folder, read_bytes, read_json, validated, write_atomic
+from hwnas.files import new_folder, read_bytes, read_json, to_json, validated, write_atomic
 from hwnas.graph.graph import Graph
-from hwnas.records.artifact import MANIFEST, ArtifactRecord, ExportedFile
-from hwnas.records.model import ModelInfo, Preprocessing
+from hwnas.records.artifact import MANIFEST, SIGNATURE, ArtifactRecord, ExportedFile
+from hwnas.records.model import Preprocessing
 from hwnas.runtimes.base import Session
 from hwnas.space.arch import Arch
 from hwnas.space.registry import get_space
 
 CARD = "README.md"
 ARCH, PREPROCESSING, LABELS = "arch.json", "preprocessing.json", "labels.json"
-OWN_FILES = (MANIFEST, CARD, PREDICT, ARCH, PREPROCESSING, LABELS, REFERENCE)
+OWN_FILES = (MANIFEST, SIGNATURE, CARD, PREDICT, ARCH, PREPROCESSING, LABELS, REFERENCE)
 """Of every artifact, or of some."""
 
 
@@ -64,6 +65,20 @@ class Artifact:
         path = self.path / PREPROCESSING
         found = read_json(path, ModelError)
         return None if found is None else validated(Preprocessing, found, path, ModelError)
+
+    @property
+    def labels(self) -> list[str] | None:
+        """The classes' names in the order of the outputs; None where nobody knows.
+
+        Raises:
+            ModelError: the file can't be read, or doesn't name so many classes.
+        """
+        labels, classes = read_json(self.path / LABELS, ModelError), self.manifest.space.classes
+        if labels is None:
+            return None
+        if not isinstance(labels, list) or len(labels) != classes or not all(isinstance(name, str) for name in labels):
+            raise ModelError(f"labels.json must hold the names of {classes} classes")
+        return labels
 
     def read(self, file: ExportedFile) -> dict[str, bytes]:
         """{suffix: content} of a target's files; see :func:`checked_bytes`."""
@@ -123,18 +138,31 @@ def checked_bytes(folder: Path, name: str, sha256: Mapping[str, str]) -> bytes:
     return data
 
 
-def write_artifact(output: Path, manifest: ArtifactRecord, info: ModelInfo, contents: Mapping[str, bytes]) -> Artifact:
-    """Write an artifact of ``contents``, a manifest and a model card, whole or not at all, and read it back.
+def rendered(
+    manifest: ArtifactRecord, preprocessing: Preprocessing | None, labels: Sequence[str] | None
+) -> dict[str, bytes]:
+    """{name: content} of the files that follow from the rest; of the manifest's hashes they tell nothing."""
+    space, arch = manifest.space, Arch(get_space(manifest.space), manifest.choices)
+    script = predict_script(manifest.files, preprocessing, space.resolution)
+    return {
+        ARCH: to_json({**arch.to_dict(), "space": space.source}).encode(),
+        PREPROCESSING: to_json(preprocessing and preprocessing.plain()).encode(),
+        LABELS: to_json(labels).encode(),
+        CARD: card(manifest, preprocessing, labels).encode(),
+        **({PREDICT: script} if script else {}),
+    }
+
+
+def write_artifact(output: Path, manifest: ArtifactRecord, contents: Mapping[str, bytes]) -> Artifact:
+    """Write an artifact of ``contents``, whole or not at all, their hashes in the manifest, and read it back.
 
     Raises:
         OutputError: the output exists or can't be written.
     """
-    described = card(manifest, info).encode()
-    manifest = manifest.model_copy(update={"sha256": {**manifest.sha256, **hashes({CARD: described})}})
     with new_folder(output) as folder:
-        for name, data in {**contents, CARD: described}.items():
+        for name, data in contents.items():
             write_atomic(folder / name, data)
-        manifest.write(folder / MANIFEST)
+        manifest.model_copy(update={"sha256": hashes(contents)}).write(folder / MANIFEST)
     return load_artifact(output)
 
 

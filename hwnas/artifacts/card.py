@@ -10,16 +10,16 @@ from hwnas.artifacts.predict_script import PREDICT, runnable
 from hwnas.artifacts.reference import REFERENCE
 from hwnas.graph.count import cost
 from hwnas.records.artifact import MANIFEST, ArtifactRecord
-from hwnas.records.model import ModelInfo
+from hwnas.records.model import Preprocessing
 
 _SHOWN_LABELS = 100
 
 
-def card(manifest: ArtifactRecord, info: ModelInfo) -> str:
-    """The card as Markdown (CommonMark with tables)."""
+def card(manifest: ArtifactRecord, preprocessing: Preprocessing | None, labels: Sequence[str] | None) -> str:
+    """The card as Markdown (CommonMark with tables); of the manifest's hashes nothing is told."""
     chw = "×".join(map(str, manifest.input_chw))
     space = manifest.space
-    random = "weights" in manifest.made_from  # told of random ones alone, see ModelInfo.of_random
+    random = "weights" in manifest.made_from  # told of random ones alone, see hwnas.records.model.ModelInfo.of_random
     lines = [
         f"# {literal(space.name)} for {literal(', '.join(file.target for file in manifest.files))}",
         "",
@@ -32,8 +32,8 @@ def card(manifest: ArtifactRecord, info: ModelInfo) -> str:
         *_section("Accuracy", _accuracy(manifest)),
         *_section("Latency", _latency(manifest)),
         *_section("How it was made", _made(manifest)),
-        *_section("Images and labels", _images(info)),
-        *_section("Limits", _limits(manifest, info)),
+        *_section("Images and labels", _images(preprocessing, labels)),
+        *_section("Limits", _limits(manifest, preprocessing)),
         *_section("Architecture", _architecture(manifest)),
     ]
     return "\n".join(lines)
@@ -80,7 +80,7 @@ def _files(manifest: ArtifactRecord) -> Iterator[str]:
 
 def _run_it(manifest: ArtifactRecord) -> Iterator[str]:
     file = runnable(manifest.files)
-    if file is None or PREDICT not in manifest.sha256:
+    if file is None:
         yield "There is no predict.py: no file here runs on a processor. `hwnas bench` loads them where they do."
         return
     yield f"`python {PREDICT} image.jpg` prints the most likely classes. It runs {literal(file.file)}, or the file that"
@@ -134,14 +134,13 @@ def _made(manifest: ArtifactRecord) -> Iterator[str]:
     yield from (f"- {literal(file.target)}: {literal(note)}" for file in manifest.files for note in file.notes)
 
 
-def _images(info: ModelInfo) -> Iterator[str]:
-    if info.preprocessing is None:
+def _images(preprocessing: Preprocessing | None, labels: Sequence[str] | None) -> Iterator[str]:
+    if preprocessing is None:
         yield "Nobody knows how these weights want their images prepared."
     else:
-        plain = info.preprocessing.plain()
+        plain = preprocessing.plain()
         yield from (f"- {literal(name.replace('_', ' '))}: {literal(value)}" for name, value in plain.items())
     yield ""
-    labels = info.labels
     if labels is None:
         yield "The classes have no names."
         return
@@ -149,7 +148,7 @@ def _images(info: ModelInfo) -> Iterator[str]:
     yield f"Classes: {', '.join(map(literal, labels[:_SHOWN_LABELS]))}{more}."
 
 
-def _limits(manifest: ArtifactRecord, info: ModelInfo) -> Iterator[str]:
+def _limits(manifest: ArtifactRecord, preprocessing: Preprocessing | None) -> Iterator[str]:
     yield from (
         f"- {literal(file.target)} wasn't run where it was made: {literal(file.lacks)}. What was compared with PyTorch "
         "is the graph that it was made of."
@@ -162,7 +161,7 @@ def _limits(manifest: ArtifactRecord, info: ModelInfo) -> Iterator[str]:
         yield "- It was compared with PyTorch on random textures, not on photographs."
     if all(file.accuracy_after is None for file in manifest.files):
         yield "- The accuracy of the exported files wasn't measured."
-    if info.preprocessing is None:
+    if preprocessing is None:
         yield f"- {PREDICT} guesses how images are prepared."
 
 

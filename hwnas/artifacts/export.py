@@ -12,16 +12,15 @@ import numpy.typing as npt
 
 from hwnas.arrays import Images
 from hwnas.artifacts.beside_fp32 import Cost, costs
-from hwnas.artifacts.bundle import ARCH, LABELS, OWN_FILES, PREPROCESSING, Artifact, hashes, write_artifact
+from hwnas.artifacts.bundle import OWN_FILES, Artifact, hashes, rendered, write_artifact
 from hwnas.artifacts.doubts import contradicted, doubts_of, underflow
 from hwnas.artifacts.entry import Normalization, facts_of
 from hwnas.artifacts.formats.base import get_format
 from hwnas.artifacts.make import Made, check_readable, make
 from hwnas.artifacts.parity import RANDOM_TEXTURES, Evidence, compare, judge, logits_of, random_textures, run_session
-from hwnas.artifacts.predict_script import PREDICT, predict_script
 from hwnas.artifacts.reference import REFERENCE, Reference, reference_of
 from hwnas.errors import CheckError, ConfigError, DataError, HwnasError, ModelError, ParityError, RuntimeMissingError
-from hwnas.files import new_folder, refuse_existing, to_json, write_atomic
+from hwnas.files import new_folder, refuse_existing, write_atomic
 from hwnas.graph.count import count
 from hwnas.nn.layers import weights_of
 from hwnas.nn.network import Network
@@ -156,16 +155,7 @@ def export_network(
     space = network.space.ref
     if space.definition:  # it says everything: where it came from is nobody's business
         space = space.model_copy(update={"source": Path(space.source).name})
-    contents: dict[str, bytes] = {
-        ARCH: to_json({**network.arch.to_dict(), "space": space.source}).encode(),
-        PREPROCESSING: to_json(info.preprocessing and info.preprocessing.plain()).encode(),
-        LABELS: to_json(info.labels).encode(),
-        REFERENCE: reference.packed(),
-    }
-    if script := predict_script(files, info.preprocessing, space.resolution):
-        contents[PREDICT] = script
-    for one in made:
-        contents |= one.names
+    contents = {REFERENCE: reference.packed(), **{name: data for one in made for name, data in one.names.items()}}
     counted = count(network.graph)
     channels, height, width = chw
     manifest = ArtifactRecord(
@@ -175,7 +165,8 @@ def export_network(
         made_from=info.made_from | ({"weights_sha256": info.weights_sha256} if info.weights_sha256 else {}),
         searched=info.searched, files=tuple(files), sha256=hashes(contents),
     )  # fmt: skip
-    artifact = write_artifact(output, manifest, info, contents)
+    contents |= rendered(manifest, info.preprocessing, info.labels)
+    artifact = write_artifact(output, manifest, contents)
     failed = {name: str(error) for name, error in errors.items()}
     return Exported(path=artifact.path, manifest=artifact.manifest, failed=failed, evidence=kept)
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from hwnas.arrays import Images
 from hwnas.errors import ParityError
-from hwnas.nn.network import Network
 from hwnas.records.artifact import Parity, Verdict
 from hwnas.records.target import Batch, Target, Tolerance
 from hwnas.runtimes.base import Session
+
+if TYPE_CHECKING:
+    from hwnas.nn.network import Network
 
 Logits = npt.NDArray[np.float32]
 """(N, classes)"""
@@ -130,6 +132,8 @@ def _beats_guessing(accuracy: float, images: int, classes: int) -> bool:
 
 def logits_of(network: Network, images: Images) -> Logits:
     """PyTorch's logits (N, classes) in eval mode; the network's mode is left as it was."""
+    import torch  # an artifact is checked without it
+
     training = network.training
     network.eval()
     with torch.inference_mode():

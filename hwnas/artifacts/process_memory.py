@@ -7,8 +7,6 @@ counted are Python, the runtime's package, the file's own bytes, and memory of a
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -19,8 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-import hwnas
 from hwnas.artifacts.formats.base import Files, get_format
+from hwnas.artifacts.own_process import ending, started
 from hwnas.artifacts.timing import some_images
 from hwnas.errors import ModelError
 from hwnas.files import read_json, to_json
@@ -28,7 +26,7 @@ from hwnas.records.target import Target
 
 _STATUS = Path("/proc/self/status")
 _PEAK_STARTS_ANEW = Path("/proc/self/clear_refs")
-_LIMIT_S = 300
+_LIMIT_S = 600
 
 
 def peak_memory_mb(
@@ -39,7 +37,7 @@ def peak_memory_mb(
     None where the system doesn't tell. ``trusted`` says whether engines that nothing vouches for may be loaded.
 
     Raises:
-        ModelError: the process crashed: these files mustn't be loaded into this one.
+        ModelError: the process crashed or took far too long: these files mustn't be loaded into this one.
     """
     if not _STATUS.exists():
         return None
@@ -49,17 +47,16 @@ def peak_memory_mb(
             (folder / f"file{suffix}").write_bytes(content)
         asked = {"target": target.plain(), "suffixes": list(files), "shape": (batch, *input_chw), "trusted": trusted}
         (folder / "asked").write_text(to_json(asked))
-        paths = [str(Path(hwnas.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
         try:
-            done = subprocess.run(
-                [sys.executable, "-m", "hwnas.artifacts.process_memory", name], capture_output=True, text=True,
-                timeout=_LIMIT_S, env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
-            )  # fmt: skip
-        except (OSError, subprocess.TimeoutExpired):
+            with started(__name__, name) as process:
+                told, _ = process.communicate(timeout=_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            raise ModelError(f"a process that loads it takes longer than {_LIMIT_S} s") from None
+        except OSError:
             return None
-    if done.returncode < 0:
-        raise ModelError(f"a process that loads it ends with {signal.Signals(-done.returncode).name}")
-    return float(done.stdout.split()[-1]) if done.returncode == 0 else None
+    if process.returncode < 0:
+        raise ModelError(f"a process that loads it ends with {ending(process.returncode)}")
+    return float(told.split()[-1]) if process.returncode == 0 else None
 
 
 def _measure(folder: Path) -> float:

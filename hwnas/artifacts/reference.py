@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from safetensors import SafetensorError
@@ -12,8 +13,10 @@ from hwnas.arrays import Images, Pixels
 from hwnas.artifacts.entry import Normalization
 from hwnas.artifacts.parity import Logits, logits_of
 from hwnas.errors import ModelError
-from hwnas.nn.network import Network
 from hwnas.records.model import Preprocessing
+
+if TYPE_CHECKING:
+    from hwnas.nn.network import Network
 
 REFERENCE = "parity.safetensors"
 
@@ -45,15 +48,24 @@ class Reference:
         return save({"pixels": self.pixels, "mean": mean, "std": std, "logits": self.logits})
 
 
+def normalization_of(preprocessing: Preprocessing | None, channels: int) -> Normalization:
+    """Of the inputs; where nobody knows, as of a network with random weights.
+
+    Raises:
+        ConfigError: the preprocessing has no mean and deviation for each channel.
+    """
+    if preprocessing is None:
+        return Normalization((0.5,) * channels, (0.25,) * channels)
+    return Normalization.of(preprocessing, channels)
+
+
 def reference_of(network: Network, images: Images, preprocessing: Preprocessing | None) -> Reference:
     """A few of ``images`` (N, C, H, W), float32, rounded to whole pixels.
 
     Raises:
         ConfigError: the preprocessing has no mean and deviation for each channel.
     """
-    channels = images.shape[1]
-    unknown = Normalization((0.5,) * channels, (0.25,) * channels)  # as of a network with random weights
-    normalization = Normalization.of(preprocessing, channels) if preprocessing else unknown
+    normalization = normalization_of(preprocessing, images.shape[1])
     pixels = normalization.pixels(images[:: max(len(images) // _INPUTS, 1)][:_INPUTS])
     logits = logits_of(network, normalization.images(pixels))
     return Reference(pixels=pixels, normalization=normalization, logits=logits)

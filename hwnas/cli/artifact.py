@@ -18,6 +18,9 @@ app = typer.Typer(help="Finished artifacts.", no_args_is_help=True)
 
 ArtifactArgument = Annotated[Path, typer.Argument(help="A folder that `hwnas export` made.")]
 
+KeyOption = Annotated[Path | None, typer.Option("--key", help="A public key (PEM, Ed25519) that must have signed it.")]
+LimitOption = Annotated[int, typer.Option("--seconds", min=1, max=86_400, help="That a file may take to be checked.")]
+
 _WORDS = {True: "ok", False: "MISSED", None: "-"}
 
 
@@ -85,6 +88,8 @@ def _lines(file: ExportedFile) -> list[str]:
 @app.command("check")
 def check(
     artifact: Annotated[Path, typer.Argument(help="A folder that `hwnas export` made, or a zip file of one.")],
+    key: KeyOption = None,
+    seconds: LimitOption = 300,
     trust: TrustOption = False,
     seed: UnusedSeedOption = 0,
     as_json: JsonOption = False,
@@ -94,9 +99,24 @@ def check(
     from hwnas.flow.artifact import refuse_missed
 
     with ProgressBars() as progress:
-        found = check_artifact(artifact, trusted=trust, progress=progress)
+        found = check_artifact(artifact, key=key, trusted=trust, limit_s=seconds, progress=progress)
     _print_checks(found, as_json)
     refuse_missed(found, artifact)
+
+
+@app.command("sign")
+def sign(
+    artifact: Annotated[Path, typer.Argument(help="A folder that `hwnas export` made, or a zip file of one.")],
+    key: Annotated[Path, typer.Option("--key", help="Your private key (PEM, Ed25519).")],
+    seed: UnusedSeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Vouch for an artifact as it is: whoever has your public key can check that nothing was altered since."""
+    from hwnas.artifacts.signature import sign_artifact
+
+    public = sign_artifact(artifact, key)
+    told = f"signed with key {public[:16]}…: {artifact}; others check it with --key and your public key"
+    print_result({"artifact": str(artifact), "public_key": public}, as_json, told)
 
 
 @app.command("zip")
@@ -117,6 +137,8 @@ def zip_(
 def unzip(
     archive: Annotated[Path, typer.Argument(help="A file that `hwnas artifact zip` wrote.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The folder to make.")],
+    key: KeyOption = None,
+    seconds: LimitOption = 300,
     trust: TrustOption = False,
     seed: UnusedSeedOption = 0,
     as_json: JsonOption = False,
@@ -125,7 +147,7 @@ def unzip(
     from hwnas.flow.artifact import unzip as unzip_artifact
 
     with ProgressBars() as progress:
-        found = unzip_artifact(archive, output, trusted=trust, progress=progress)
+        found = unzip_artifact(archive, output, key=key, trusted=trust, limit_s=seconds, progress=progress)
     _print_checks(found, as_json)
 
 

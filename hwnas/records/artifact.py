@@ -13,6 +13,8 @@ from hwnas.tables.device import Device
 from hwnas.tables.table import Latency
 
 MANIFEST = "manifest.json"
+SIGNATURE = "signature.json"
+"""Of the manifest, beside it; not in every artifact."""
 
 
 class Parity(Record):
@@ -107,14 +109,38 @@ class ArtifactRecord(FileRecord, SizedArch):
     data: str | None
     made_from: dict[str, str]
     searched: Searched | None
-    files: tuple[ExportedFile, ...]
+    files: Annotated[tuple[ExportedFile, ...], Field(min_length=1)]
     sha256: dict[PlainName, Sha256]
 
     @model_validator(mode="after")
-    def _every_file_has_a_hash(self) -> ArtifactRecord:
-        if unlisted := [name for file in self.files for name in file.files if name not in self.sha256]:
+    def _every_file_is_of_one_target_and_has_a_hash(self) -> ArtifactRecord:
+        for file in self.files:
+            if file.target != file.settings.name or not all(name.startswith(f"{file.target}.") for name in file.files):
+                raise ValueError(
+                    f"files has {file.files[0]!r} of target {file.target!r}; a target's are named after it"
+                )
+        names = [name for file in self.files for name in file.files]
+        for kind, each in (("a target", [file.target for file in self.files]), ("a file", names)):
+            if len({name.lower() for name in each}) < len(each):
+                raise ValueError(f"files has {kind} twice, maybe in other case: {', '.join(each)}")
+        if unlisted := [name for name in names if name not in self.sha256]:
             raise ValueError(f"files has {unlisted[0]!r}, which has no hash")
         return self
+
+
+class SignatureRecord(FileRecord):
+    """``signature.json``: who vouches for a manifest, and so for all that it has the hashes of.
+
+    Attributes:
+        public_key: of Ed25519 (RFC 8032), 32 bytes in hexadecimal digits.
+        signature: of the manifest's bytes by that key, 64 bytes in hexadecimal digits.
+    """
+
+    SCHEMA = "hwnas-signature/1"
+    REMEDY = "sign it again"
+
+    public_key: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    signature: Annotated[str, Field(pattern="^[0-9a-f]{128}$")]
 
 
 class Verdict(Record):

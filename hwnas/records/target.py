@@ -36,11 +36,15 @@ PlainName = Annotated[
 """Of a plain file, on every system."""
 
 
+WIDEST = {"fp32": 0.1, "fp16": 0.2, "bf16": 0.2, "int8": 0.9}
+"""{precision: the widest ``relative`` of a tolerance that still tells the network from another}."""
+
+
 class Tolerance(Record):
     """How far an exported file may be from the PyTorch network.
 
     Attributes:
-        relative: largest absolute difference of a logit, over the largest absolute logit.
+        relative: largest absolute difference of a logit, over the largest absolute logit; see :data:`WIDEST`.
         cosine: least cosine between an input's logits and PyTorch's.
         sqnr_db: least signal to quantization noise; see :func:`hwnas.artifacts.parity.sqnr_db`. Where it is given,
             ``top1`` is asked of networks that beat guessing on labelled images only: what a network of random weights
@@ -50,10 +54,10 @@ class Tolerance(Record):
     """
 
     relative: Annotated[float, Field(gt=0, lt=1)]
-    cosine: Annotated[float, Field(gt=0, le=1)] = 0.9
+    cosine: Annotated[float, Field(ge=0.5, le=1)] = 0.9
     sqnr_db: Annotated[float, Field(ge=0, le=200)] | None = None
-    top1: Annotated[float, Field(gt=0, le=1)]
-    accuracy_points: Annotated[float, Field(ge=0, le=100)] = 1.0
+    top1: Annotated[float, Field(ge=0.5, le=1)]
+    accuracy_points: Annotated[float, Field(ge=0, le=20)] = 1.0
 
 
 class Batch(Record):
@@ -128,6 +132,15 @@ class Target(FileRecord):
     def in_bf16(self) -> bool:
         """Whether what isn't int8 is computed in bf16."""
         return "bf16" in (self.precision, self.options.get("floats"))
+
+    @model_validator(mode="after")
+    def _tolerance_is_one(self) -> Target:
+        widest = WIDEST[self.precision]
+        if self.tolerance.relative > widest:
+            raise ValueError(
+                f"tolerance.relative of {self.precision} is at most {widest}: more tells no networks apart"
+            )
+        return self
 
 
 def target_names() -> tuple[str, ...]:

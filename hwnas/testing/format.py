@@ -135,7 +135,7 @@ class FormatContract:
     def _target(self, kind: Format, precision: str, batch: int | None = None) -> Target:
         settings = {
             "schema": "hwnas-target/1", "name": "contract", "format": kind.name, "precision": precision,
-            "runtime": self.runtime, "tolerance": {"relative": 0.5, "top1": 0.5}, "quantization": {"keep_float": []},
+            "runtime": self.runtime, "tolerance": {"relative": 0.1, "top1": 0.5}, "quantization": {"keep_float": []},
         }  # fmt: skip
         return Target.of_plain(settings if batch is None else {**settings, "batch": batch}, "target")
 

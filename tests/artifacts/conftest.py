@@ -5,18 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hwnas.artifacts import check, check_file
+from hwnas.artifacts.bundle import Artifact, rendered
 from hwnas.artifacts.export import export_network
 from hwnas.data.load import Data, load_data
 from hwnas.nn.inherit import inherit
 from hwnas.nn.network import Network
 from hwnas.nn.supernet import Supernet
+from hwnas.records.artifact import ArtifactRecord, ExportedFile, Finding
 from hwnas.records.model import ModelInfo, OnDevice, Searched
 from hwnas.space.registry import get_space
 from tests.conftest import SMALL_SPACE
@@ -51,8 +54,21 @@ class Copy:
 
     def replace(self, name: str, content: bytes) -> None:
         """Another content, and a manifest that vouches for it, as a forger would."""
+        before = (self.path / name).stat().st_size
         (self.path / name).write_bytes(content)
-        self.edit(lambda manifest: manifest["sha256"].update({name: hashlib.sha256(content).hexdigest()}))
+
+        def vouch(manifest: dict[str, Any]) -> None:
+            manifest["sha256"][name] = hashlib.sha256(content).hexdigest()
+            for file in manifest["files"]:
+                file["bytes"] += len(content) - before if name in file["files"] else 0
+
+        self.edit(vouch)
+
+    def rewrite(self) -> None:
+        """All that follows from the manifest, anew: as a thorough forger would."""
+        found = Artifact(self.path, ArtifactRecord.read(self.path / "manifest.json"))
+        for name, content in rendered(found.manifest, found.preprocessing, found.labels).items():
+            self.replace(name, content)
 
 
 @pytest.fixture(scope="session")
@@ -85,3 +101,15 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Shipped:
 @pytest.fixture
 def copy(shipped: Shipped, tmp_path: Path) -> Copy:
     return Copy(Path(shutil.copytree(shipped.path, tmp_path / "copy")))
+
+
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are checked here, which is quicker than in a process of their own, and as thorough."""
+
+    def check_files(
+        artifact: Artifact, files: Sequence[ExportedFile], trusted: bool, _: int
+    ) -> Iterator[tuple[Finding, ...]]:
+        return (check_file.check_file(artifact, file, trusted) for file in files)
+
+    monkeypatch.setattr(check, "check_files", check_files)

@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from tests.cli.conftest import Flow
 from tests.cli.run import Shell
@@ -159,6 +161,25 @@ def test_a_disk_that_fills_up(hwnas: Shell, flow: Flow, tmp_path: Path, verb: st
     assert "can't write" in line
     assert "Traceback" not in result.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["whole.zip"]
+
+
+def test_signed_and_checked_by_its_key(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:
+    key = ed25519.Ed25519PrivateKey.generate()
+    private, public, signed = tmp_path / "key.pem", tmp_path / "public.pem", tmp_path / "signed.zip"
+    private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    public.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    hwnas("artifact", "zip", flow.artifact, "-o", signed)
+    unsigned = hwnas("artifact", "unzip", signed, "--key", public, "-o", tmp_path / "out")
+    assert (unsigned.status, "it isn't signed" in unsigned.err, (tmp_path / "out").exists()) == (1, True, False)
+    told = hwnas("artifact", "sign", signed, "--key", private, "--json").json
+    assert told == {"artifact": str(signed), "public_key": key.public_key().public_bytes_raw().hex()}
+    assert hwnas("artifact", "check", signed, "--key", public, "--seconds", 200).status == 0
+    assert hwnas("artifact", "unzip", signed, "--key", public, "-o", tmp_path / "out").status == 0
+    (tmp_path / "out" / "predict.py").write_text("print('hello')\n")
+    altered = hwnas("artifact", "check", tmp_path / "out", "--key", public)
+    assert (altered.status, "MISSED predict.py" in altered.out) == (1, True)
+    assert "Ed25519 public key" in hwnas.refused("artifact", "check", signed, "--key", private)
+    assert "Ed25519 private key" in hwnas.refused("artifact", "sign", signed, "--key", public)
 
 
 def test_one_target_of_two_that_fails(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:

@@ -1,0 +1,169 @@
+"""One target's files, held against the arch and PyTorch's logits, in a process of its own.
+
+Whoever made the files may mean harm: what hangs or crashes there is a missed check here.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from threading import Event, Timer
+
+from pydantic import TypeAdapter
+
+from hwnas.artifacts.bundle import Artifact, checked_bytes, load_artifact
+from hwnas.artifacts.entry import facts_of, taking_images
+from hwnas.artifacts.formats.base import get_format
+from hwnas.artifacts.own_process import ending, started
+from hwnas.artifacts.parity import compare, misses, run_session, shortfall
+from hwnas.artifacts.reference import REFERENCE, read_reference
+from hwnas.artifacts.structure import check_structure
+from hwnas.errors import HwnasError, ModelError, RuntimeMissingError, first_line
+from hwnas.records.artifact import ExportedFile, Finding, Parity
+from hwnas.records.target import WIDEST
+from hwnas.runtimes.base import Session
+
+LIMIT_S = 300
+"""Of each file: some runtimes build an engine when they load it."""
+
+_SLACK = 1.1
+"""Another processor rounds otherwise: this much further from PyTorch than when it was exported is the same."""
+_FINDINGS = TypeAdapter(tuple[Finding, ...])
+
+
+class NotCheckedError(Exception):
+    """Why something couldn't be checked here; nothing is wrong with it."""
+
+
+def finding(about: str, passed: bool | None, text: str) -> Finding:
+    return Finding(about=about, passed=passed, text=" ".join(text.split()))
+
+
+def tried(about: str, check: Callable[..., str], *given: object) -> Finding:
+    """``check`` of what is given returns what it found, or raises what it missed."""
+    try:
+        return finding(about, True, check(*given))
+    except (RuntimeMissingError, NotCheckedError) as error:
+        return finding(about, None, f"not checked here: {error}")
+    except HwnasError as error:
+        return finding(about, False, str(error))
+    except Exception as error:  # a forged model can lead a parser or a runtime to any
+        return finding(about, False, f"can't be read: {first_line(error)}")
+
+
+def check_files(
+    artifact: Artifact, files: Sequence[ExportedFile], trusted: bool, limit_s: int = LIMIT_S
+) -> Iterator[tuple[Finding, ...]]:
+    """What :func:`check_file` finds of each, in turn; one that takes longer than ``limit_s`` is a missed check."""
+    waiting = [file.target for file in files]
+    while waiting:
+        late = Event()
+        with started(__name__, artifact.path, int(trusted), *waiting) as process:
+            while waiting and (line := _line(process, limit_s, late)).endswith(b"\n"):
+                waiting.pop(0)
+                yield _FINDINGS.validate_json(line)
+        if waiting:
+            why = f"ends with {ending(process.returncode)}"
+            if late.is_set():
+                why = f"took longer than {limit_s} s and was stopped; --seconds gives it more"
+            yield (finding(waiting.pop(0), False, f"a process that loads it {why}"),)
+
+
+def _line(process: subprocess.Popen[bytes], limit_s: int, late: Event) -> bytes:
+    def stop() -> None:
+        late.set()
+        process.kill()
+
+    assert process.stdout is not None
+    watch = Timer(limit_s, stop)
+    watch.start()
+    try:
+        return process.stdout.readline()
+    finally:
+        watch.cancel()
+
+
+def check_file(artifact: Artifact, file: ExportedFile, trusted: bool) -> tuple[Finding, ...]:
+    """Structure, parity and precision of one target's files; what isn't the arch isn't run."""
+    structure = tried(f"{file.target}: structure", _structure, artifact, file)
+    if structure.passed is False:
+        skipped = (f"{file.target}: {what}" for what in ("parity", "precision"))
+        return structure, *(finding(about, None, "not run: its structure is wrong") for about in skipped)
+    opened: list[Session] = []
+    parity = tried(f"{file.target}: parity", _parity, artifact, file, trusted, opened)
+    precision = tried(f"{file.target}: precision", _precision, artifact, file, next(iter(opened), None))
+    return structure, parity, precision
+
+
+def _structure(artifact: Artifact, file: ExportedFile) -> str:
+    files = artifact.read(file)
+    if (size := sum(map(len, files.values()))) != file.bytes:
+        raise ModelError(f"{size:,} bytes, the manifest says {file.bytes:,}")
+    if ".onnx" not in files:
+        counted = get_format(file.settings.format).structure(files)
+        if counted is None:
+            raise NotCheckedError(
+                f"format {file.settings.format} doesn't tell its layers; its graph's were counted at export"
+            )
+        if counted.madds != artifact.manifest.madds:
+            raise ModelError(f"{counted.madds:,} multiply-adds, the arch has {artifact.manifest.madds:,}")
+        return f"the arch's multiply-adds, in {counted.layers} layers with weights"
+    facts = facts_of(files[".onnx"])
+    if facts != (file.input, file.opset, file.ir_version):
+        raise ModelError(
+            f"opset {facts.opset}, IR version {facts.ir_version} and input {facts.input}, the manifest says "
+            f"{file.opset}, {file.ir_version} and {file.input}"
+        )
+    check_structure(files[".onnx"], artifact.graph)
+    return f"the arch's multiply-adds and weights; opset {facts.opset}, IR version {facts.ir_version}"
+
+
+def _parity(artifact: Artifact, file: ExportedFile, trusted: bool, opened: list[Session]) -> str:
+    target = file.settings
+    if missed := misses(file.parity, target.tolerance, learnt=False):
+        raise ModelError(f"by the manifest itself, it {missed[0]}")
+    data = checked_bytes(artifact.path, REFERENCE, artifact.manifest.sha256)
+    reference = read_reference(data, artifact.manifest.input_chw)
+    opened.append(artifact.open_as_is(file, trusted=trusted))
+    session = taking_images(opened[0], artifact.normalization(file))
+    logits = run_session(session, reference.images, target.batch)
+    fresh, then = compare(reference.logits, logits, REFERENCE), file.recheck
+    missed = misses(fresh, target.tolerance)
+    if missed and not (_as_near(fresh, then) and then.max_relative <= WIDEST[target.precision]):
+        raise ModelError(f"{'; '.join(missed)}; it was {then.max_relative:.1e} when exported")
+    return (
+        f"differs from PyTorch by {fresh.max_relative:.1e} (when exported {then.max_relative:.1e}), same class on "
+        f"{fresh.top1_agreement:.1%} of {fresh.images} inputs"
+    )
+
+
+def _as_near(fresh: Parity, then: Parity) -> bool:
+    """Whether a file is as near to PyTorch as when it was exported: what passed then on many inputs passes again."""
+    return (
+        fresh.max_relative <= _SLACK * then.max_relative
+        and 1 - fresh.cosine <= _SLACK * (1 - then.cosine) + 1e-6
+        and fresh.top1_agreement >= then.top1_agreement
+    )
+
+
+def _precision(artifact: Artifact, file: ExportedFile, session: Session | None) -> str:
+    wanted = file.settings.precision
+    here = get_format(file.settings.format).precisions(artifact.read(file), session)
+    if not here:
+        raise NotCheckedError("its precision can't be read without its runtime")
+    if missed := shortfall(here, wanted):
+        raise ModelError(missed)
+    return ", ".join(f"{layers} layers in {name}" for name, layers in here.items())
+
+
+if __name__ == "__main__":
+    findings = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what runtimes print isn't one
+    artifact = load_artifact(Path(sys.argv[1]))
+    by_name = {file.target: file for file in artifact.manifest.files}
+    for name in sys.argv[3:]:
+        findings.write(_FINDINGS.dump_json(check_file(artifact, by_name[name], sys.argv[2] == "1")) + b"\n")
+        findings.flush()

@@ -1,0 +1,32 @@
+"""A process of its own for files that may crash or hang whoever loads them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import hwnas
+
+
+@contextmanager
+def started(module: str, *words: object) -> Iterator[subprocess.Popen[bytes]]:
+    """``python -m module words`` with the hwnas that this is; its output is to be read, and it ends with the block."""
+    paths = [str(Path(hwnas.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    with subprocess.Popen(
+        [sys.executable, "-m", module, *map(str, words)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
+    ) as process:  # fmt: skip
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def ending(status: int) -> str:
+    """How a process ended, in words."""
+    return signal.Signals(-status).name if status < 0 else f"exit status {status}"
