@@ -72,6 +72,32 @@ def _device(module: nn.Module) -> torch.device:
     return next(module.parameters()).device
 
 
+RECALIBRATION_IMAGES = 512
+"""For an arch's BN statistics, where nobody says how many."""
+
+
+def statistics_images(data: Data, asked: int = RECALIBRATION_IMAGES) -> tuple[int, list[str]]:
+    """How many images BN statistics come from, and what to tell: that they are fewer than asked, or too few."""
+    size, batches = _recalibration(data, asked)
+    taken, doubts = size * batches, []
+    if taken < asked:
+        there = f"the train part has {len(data.train.labels):,}, taken in whole batches"
+        doubts.append(f"BN statistics come from {counted(taken, 'image')}, not {asked:,}: {there}")
+    if taken < FEW:
+        doubts.append(
+            f"BN statistics from {counted(taken, 'image')} are unsure, so inherited accuracies are too low "
+            f"and in a wrong order; take {FEW} or more"
+        )
+    return taken, doubts
+
+
+def _recalibration(data: Data, asked: int) -> tuple[int, int]:
+    """Size and number of batches."""
+    count = len(data.train.labels)
+    size = min(batch_for(data.resolution), asked, count)
+    return size, min(-(-asked // size), count // size)
+
+
 class Evaluator:
     """Inherited accuracy of archs on held-out images: an objective of a search.
 
@@ -96,7 +122,7 @@ class Evaluator:
         data: Data,
         *,
         objective: NewMeter = Top1,
-        recalibration_images: int = 512,
+        recalibration_images: int = RECALIBRATION_IMAGES,
         evaluation_images: int = 5000,
     ) -> None:
         if min(recalibration_images, evaluation_images) < 1:
@@ -109,9 +135,7 @@ class Evaluator:
         self._data, self._objective = data, objective
         images = data.validation
         count = len(data.train.labels)
-        size = min(batch_for(data.resolution), recalibration_images, count)
-        batches = min(-(-recalibration_images // size), count // size)
-        self._asked, self._there = recalibration_images, count
+        size, batches = _recalibration(data, recalibration_images)
         self._recalibration = data.train.pixels(spread(count, batches * size)).split(size)  # type: ignore[no-untyped-call]
         chosen = spread(len(images.labels), evaluation_images)
         self._pixels = images.pixels(chosen).split(batch_for(data.resolution))  # type: ignore[no-untyped-call]
@@ -122,20 +146,6 @@ class Evaluator:
     def peak_bytes(self) -> int:
         """The most that was kept at once in the last evaluation."""
         return self._shared.peak_bytes
-
-    @property
-    def doubts(self) -> list[str]:
-        """What to tell of the BN statistics: that they come from fewer images than was asked, or from too few."""
-        taken, found = sum(map(len, self._recalibration)), []
-        if taken < self._asked:
-            there = f"the train part has {self._there:,}, taken in whole batches"
-            found.append(f"BN statistics come from {counted(taken, 'image')}, not {self._asked:,}: {there}")
-        if taken < FEW:
-            found.append(
-                f"BN statistics from {counted(taken, 'image')} are unsure, so inherited accuracies are too low "
-                f"and in a wrong order; take {FEW} or more"
-            )
-        return found
 
     def __call__(self, archs: npt.ArrayLike, progress: Progress | None = None) -> npt.NDArray[np.float64]:
         """Archs (N, L) -> the objective's metric of each (N,); accuracies in [0, 1].

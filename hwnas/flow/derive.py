@@ -10,7 +10,7 @@ import torch
 from hwnas.data.augment import resize_px
 from hwnas.data.load import preprocessing_of
 from hwnas.errors import ArchError, ConfigError, CountError, HwnasError, ParityError
-from hwnas.evaluation.accuracy import Evaluator, accuracy
+from hwnas.evaluation.accuracy import Evaluator, accuracy, statistics_images
 from hwnas.files import refuse_existing
 from hwnas.flow.open import open_budgeted
 from hwnas.flow.predict import predicted_interval_ms
@@ -108,7 +108,7 @@ def _from_run(arch: Arch, run: Path, search: Path | None) -> Network:
     made_from, searched = _origin_of(search, arch, trained) if search else ({}, None)
     data = trained.data
     evaluator = Evaluator(trained.supernet, data)
-    for doubt in evaluator.doubts:
+    for doubt in statistics_images(data)[1]:
         say(doubt)
     network = evaluator.derive(arch)
     images = torch.from_numpy(data.test_images(_PARITY_IMAGES))

@@ -13,7 +13,7 @@ import numpy as np
 from hwnas.arrays import Archs, Values
 from hwnas.data.load import Data
 from hwnas.errors import CheckpointError, ConfigError, DataError, whole
-from hwnas.evaluation.accuracy import Evaluator
+from hwnas.evaluation.accuracy import RECALIBRATION_IMAGES, Evaluator, statistics_images
 from hwnas.evaluation.metrics import Tally
 from hwnas.files import refuse_existing, write_atomic
 from hwnas.progress import Progress, say
@@ -42,7 +42,7 @@ def rank(
     standalone: int | None = None,
     archs: int | None = None,
     images: int = IMAGES,
-    recalibration_images: int = 512,
+    recalibration_images: int = RECALIBRATION_IMAGES,
     config: TrainConfig | Path | str | None = None,
     work: Path | str | None = None,
     output: Path | str | None = None,
@@ -72,6 +72,7 @@ def rank(
         TrainingError: a stand-alone training failed.
     """
     folders, seed = run_folders(runs), whole("seed", seed)
+    images, recalibration_images = whole("images", images, 1), whole("recalibration_images", recalibration_images, 1)
     if (truth is None) == (standalone is None):
         raise ConfigError("give either --truth FILE, or --standalone N to train N archs from scratch")
     if truth is None and archs is not None:
@@ -85,6 +86,7 @@ def rank(
     supernets = {str(run): load_supernet(run) for run in folders}
     space = _common_space(supernets)
     data = _data_of(supernets)  # what is wrong with it is told before training
+    taken = [_images_taken(name, each, images, recalibration_images) for name, each in data.items()]
     if truth is None:
         assert standalone is not None
         work = Path(work or folders[0] / "rank")
@@ -98,10 +100,6 @@ def rank(
         evaluator = Evaluator(
             trained.supernet, data[name], recalibration_images=recalibration_images, evaluation_images=images
         )
-        for doubt in evaluator.doubts:
-            say(f"{name}: {doubt}")
-        if IMAGES != images > (there := len(data[name].validation.labels)):
-            say(f"{name}: archs are evaluated on {there:,} images, not {images:,}: the validation part has no more")
         said[name] = _inherited(name, evaluator, chosen.archs, len(data[name].classes), progress)
     evidence = Evidence(
         archs=chosen.archs,
@@ -120,8 +118,8 @@ def rank(
         truth=Path(truth),
         truth_archs=len(known.archs),
         truth_trainings=known.accuracies.shape[1],
-        images=images,
-        recalibration_images=recalibration_images,
+        images=max(evaluated for evaluated, _ in taken),
+        recalibration_images=max(recalibrated for _, recalibrated in taken),
         seed=seed,
     )
     for name, trained in supernets.items():
@@ -157,6 +155,17 @@ def _data_of(supernets: Mapping[str, TrainedSupernet]) -> dict[str, Data]:
     keys = {name: f"{trained.info.space.resolution} {trained.info.data}" for name, trained in supernets.items()}
     holders = {key: supernets[name] for name, key in keys.items()}
     return {name: holders[key].data for name, key in keys.items()}
+
+
+def _images_taken(name: str, data: Data, images: int, recalibration_images: int) -> tuple[int, int]:
+    """How many images a run's archs are evaluated on, and BN statistics come from; what is odd about it is said."""
+    taken, doubts = statistics_images(data, recalibration_images)
+    there = len(data.validation.labels)
+    if IMAGES != images > there:
+        doubts.append(f"archs are evaluated on {there:,} images, not {images:,}: the validation part has no more")
+    for doubt in doubts:
+        say(f"{name}: {doubt}")
+    return min(images, there), taken
 
 
 def _standalone_config(config: TrainConfig | Path | str | None, run: Path) -> TrainConfig:

@@ -76,8 +76,8 @@ class RankRecord(Record):
         by_loss_additive: with these smoothed: the sum over layers that fits all archs' best.
         truth_archs: archs in it; as many or fewer were drawn.
         truth_trainings: of each arch there.
-        images: of the validation part, at most.
-        recalibration_images: of the train part, for an arch's BN.
+        images: of the validation part, the most of any run.
+        recalibration_images: of the train part, for an arch's BN, the most of any run.
         seed: of archs drawn and of intervals.
     """
 

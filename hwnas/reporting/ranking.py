@@ -48,7 +48,7 @@ def _conditions(found: RankRecord) -> dict[str, str]:
     others = {"by loss": found.by_loss, "by loss, additive": found.by_loss_additive}
     return {
         "space": f"{space.name} at {space.resolution} px, {space.classes} classes",
-        "images": f"{found.images:,} of the validation part at most, {found.recalibration_images:,} for BN statistics",
+        "images": f"{found.images:,} of the validation part, {found.recalibration_images:,} for BN statistics",
         **{
             f"{name}, {how}": f"τ {_value(tau)}. {_interval(tau)}"
             for name in found.by_accuracy.whole.leads

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from hwnas.data.load import Data, load_data
 from hwnas.errors import CheckpointError, DataError
-from hwnas.evaluation.accuracy import Evaluator
+from hwnas.evaluation.accuracy import RECALIBRATION_IMAGES, Evaluator, statistics_images
 from hwnas.nn.network import load_weights, save_weights
 from hwnas.nn.process import threads
 from hwnas.nn.supernet import Supernet
@@ -62,7 +62,9 @@ class TrainedSupernet:
             raise DataError(f"{was.source} has changed since the supernet was trained on it; train it anew")
         return data
 
-    def evaluator(self, *, evaluation_images: int = 5000, recalibration_images: int = 512) -> Evaluator:
+    def evaluator(
+        self, *, evaluation_images: int = 5000, recalibration_images: int = RECALIBRATION_IMAGES
+    ) -> Evaluator:
         """What its archs reach on the validation part with the weights they inherit, by its task's first metric."""
         return Evaluator(
             self.supernet, self.data, objective=TASKS.get(self.info.task).objective,
@@ -134,7 +136,7 @@ class SupernetAccuracy:
 
     run: Path
     evaluation_images: int = 5000
-    recalibration_images: int = 512
+    recalibration_images: int = RECALIBRATION_IMAGES
     _folder: str = field(default_factory=os.getcwd, init=False)
     _weights_sha256: str = field(default="", init=False)
 
@@ -159,8 +161,8 @@ class SupernetAccuracy:
 
     @property
     def doubts(self) -> list[str]:
-        """See :attr:`Evaluator.doubts`; raises as calling does."""
-        return _load(self)[1].doubts
+        """What to tell of the BN statistics; raises as calling does."""
+        return statistics_images(self.trained.data, self.recalibration_images)[1]
 
     @property
     def key(self) -> str:

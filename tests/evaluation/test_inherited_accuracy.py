@@ -9,7 +9,7 @@ import torch
 from hwnas.data.images import spread
 from hwnas.data.load import Data, load_data
 from hwnas.errors import ArchError, ConfigError
-from hwnas.evaluation.accuracy import Evaluator, accuracy, batch_for, metrics_of
+from hwnas.evaluation.accuracy import Evaluator, accuracy, batch_for, metrics_of, statistics_images
 from hwnas.evaluation.metrics import Tally
 from hwnas.nn.network import Network
 from hwnas.nn.supernet import Supernet
@@ -155,12 +155,13 @@ def test_a_foreign_arch_is_refused(supernet: Supernet, digits: Data) -> None:
         Evaluator(supernet, digits)([[0, 0]])
 
 
-def test_doubts_of_the_statistics(supernet: Supernet, digits: Data) -> None:
-    def doubts(images: int) -> list[str]:
-        return Evaluator(supernet, digits, recalibration_images=images, evaluation_images=10).doubts
-
+def test_images_of_the_statistics_and_what_is_told_of_them(digits: Data) -> None:
     there = len(digits.train.labels)
-    assert doubts(128) == doubts(512) == []
-    assert [words.partition(" are unsure")[0] for words in doubts(127)] == ["BN statistics from 127 images"]
-    (capped,) = doubts(there + 1000)
-    assert f"not {there + 1000:,}: the train part has {there:,}" in capped
+    assert statistics_images(digits) == (512, [])
+    assert statistics_images(digits, 128) == (128, [])
+    taken, (few,) = statistics_images(digits, 127)
+    assert taken == 127
+    assert few.startswith("BN statistics from 127 images are unsure")
+    taken, (capped,) = statistics_images(digits, there + 1000)
+    assert there - batch_for(digits.resolution) < taken <= there
+    assert f"come from {taken:,} images, not {there + 1000:,}: the train part has {there:,}" in capped
