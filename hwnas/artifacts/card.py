@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from hwnas.artifacts.parity import RANDOM_TEXTURES
 from hwnas.artifacts.predict_script import PREDICT, runnable
 from hwnas.artifacts.reference import REFERENCE
+from hwnas.evaluation.metrics import plus_minus
 from hwnas.graph.count import cost
 from hwnas.records.artifact import MANIFEST, ArtifactRecord
 from hwnas.records.model import Preprocessing
@@ -94,10 +95,11 @@ def _accuracy(manifest: ArtifactRecord) -> Iterator[str]:
     if manifest.data is not None:
         yield f"Trained on {literal(manifest.data)}."
         yield ""
-    yield from (f"- {literal(name)}: {value:.2%}" for name, value in manifest.accuracy.items())
+    for name, value in manifest.accuracy.items():
+        yield f"- {literal(name)}: {plus_minus(value, manifest.accuracy_images.get(name))}"
     yield from (
-        f"- {literal(file.target)}: {file.accuracy_after:.2%} of {file.parity.images} images, PyTorch "
-        f"{file.accuracy_before:.2%} of the same"
+        f"- {literal(file.target)}: {plus_minus(file.accuracy_after, file.parity.images)} of {file.parity.images} "
+        f"images, PyTorch {file.accuracy_before:.2%} of the same"
         for file in manifest.files
         if file.accuracy_before is not None and file.accuracy_after is not None
     )

@@ -161,7 +161,7 @@ def export_network(
     manifest = ArtifactRecord(
         hwnas=__version__, space=space, choices=network.choices, stabilizers=network.stabilizers,
         input_chw=(channels, height, width), madds=counted.madds, params=counted.params,
-        accuracy=info.accuracy, data=info.data and _named(info.data),
+        accuracy=info.accuracy, accuracy_images=info.accuracy_images, data=info.data and _named(info.data),
         made_from=info.made_from | ({"weights_sha256": info.weights_sha256} if info.weights_sha256 else {}),
         searched=info.searched, files=tuple(files), sha256=hashes(contents),
     )  # fmt: skip

@@ -91,6 +91,7 @@ def derive(
     """A standalone network of one arch; without --supernet and --checkpoint its weights are random."""
     if supernet and checkpoint:
         raise ConfigError("give --supernet or --checkpoint, not both")
+    from hwnas.evaluation.metrics import plus_minus
     from hwnas.flow.derive import derive as derive_network
     from hwnas.graph.count import count
 
@@ -112,7 +113,10 @@ def derive(
         as_json,
         f"{counted.madds / 1e6:.3f} M multiply-adds (fvcore agrees), {counted.params:,} parameters",
         *(f"stabilizer of layer {each.layer}: {each}" for each in network.stabilizers),
-        *(f"accuracy, {name}: {value:.2%}" for name, value in info.accuracy.items()),
+        *(
+            f"accuracy, {name}: {plus_minus(value, info.accuracy_images.get(name))}"
+            for name, value in info.accuracy.items()
+        ),
         *([f"differs from the supernet's path by {info.parity:.1e}"] if info.parity is not None else []),
         f"model: {output}",
     )

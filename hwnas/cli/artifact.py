@@ -71,13 +71,16 @@ def export(
 
 
 def _lines(file: ExportedFile) -> list[str]:
+    from hwnas.evaluation.metrics import plus_minus
+
     layers = ", ".join(f"{counted(count, 'layer')} {precision}" for precision, count in file.precisions.items())
     line = (
         f"{file.file}: {file.bytes / 1e6:.2f} MB, {layers}; differs from PyTorch by {file.parity.max_relative:.1e}, "
         f"same class on {file.parity.top1_agreement:.1%} of {file.parity.images} {file.parity.inputs}"
     )
     if file.accuracy_before is not None and file.accuracy_after is not None:
-        line += f"; accuracy {file.accuracy_before:.2%} before, {file.accuracy_after:.2%} after"
+        before, after = (plus_minus(each, file.parity.images) for each in (file.accuracy_before, file.accuracy_after))
+        line += f"; accuracy {before} before, {after} after"
     line += f"; {file.latency.p50_ms:.3f} ms here" if file.latency else f"; not run here: {file.lacks}"
     if file.latency and file.fp32_ms is not None and file.settings.precision != "fp32":
         line += f", fp32 {file.fp32_ms:.3f} ms"

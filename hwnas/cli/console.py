@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shlex
 import sys
 from typing import Annotated, Any, TextIO
 
@@ -25,6 +26,11 @@ TablesOption = Annotated[
     list[str], typer.Option("--table", help="TABLE or TABLE:BUDGET_MS; give it again for another device.")
 ]
 TrustOption = Annotated[bool, typer.Option("--trust", help="Load engines that nothing vouches for: native code.")]
+
+
+def command(*words: object) -> str:
+    """Words of ``hwnas`` as a shell takes them: a verb's last line says what comes next."""
+    return shlex.join(["hwnas", *map(str, words)])
 
 
 def print_result(result: dict[str, Any], as_json: bool, *lines: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from hwnas.cli.console import JsonOption, SeedOption, TablesOption, print_result
+from hwnas.cli.console import JsonOption, SeedOption, TablesOption, command, print_result
 from hwnas.errors import counted
 from hwnas.progress import ProgressBars, say
 
@@ -89,23 +89,16 @@ def search(
     names = [each.name for each in found.objectives]
     points = found.measured.points if found.measured else ()
     measured = {(point.index, point.objective): point.measured_ms for point in points}
-    front, texts = [], {}
-    for number, index in enumerate(found.front):
+    front = []
+    for index in found.front:
         choices, numbers = found.archs[index].tolist(), dict(zip(names, found.values[index].tolist(), strict=True))
         its = {name: measured[index, name] for name in names if (index, name) in measured}
         front.append({"choices": choices, **numbers, **({"measured": its} if found.measured else {})})
-        shown = "  ".join(
-            f"{name} {value:,.4g}{f' (measured {its[name]:,.4g})' if name in its else ''}"
-            for name, value in numbers.items()
-        )
-        star = "*" if index == found.winner_index else " "
-        texts[index] = f"{star} {number:>2}  {shown}  {','.join(map(str, choices))}"
-    cost = next((column for column, each in enumerate(found.objectives) if not each.maximize), 0)
-    lines = [*told(found), *(texts[index] for index in sorted(texts, key=lambda index: found.values[index, cost]))]
     result = {
         "front": front,
         "winner": list(found.winner.choices) if found.winner else None,
         "evaluations": found.evaluations,
+        "validation_images": found.accuracy_images,
         "failed": [failed.plain() for failed in found.failed],
         "closing": _measured(found),
         "hypervolume": found.hypervolume,
@@ -113,7 +106,41 @@ def search(
         "search": str(output),
     }
     summary = f"{counted(len(front), 'arch')} on the front of {found.evaluations} evaluated: {output}"
-    print_result(result, as_json, *lines, summary)
+    print_result(result, as_json, *told(found), *_front_lines(found), summary, *_next(found, supernet, output))
+
+
+def _front_lines(found: SearchRecord) -> list[str]:
+    """The front as a table, by its first cost; the number is that of ``front.json:N``."""
+    from hwnas.evaluation.metrics import plus_minus
+
+    images, measured = found.accuracy_images, found.measured
+    points = {(point.index, point.objective): point.measured_ms for point in (measured.points if measured else ())}
+
+    def cell(index: int, column: int) -> str:
+        value, each = float(found.values[index, column]), found.objectives[column]
+        its_ms = points.get((index, each.name))
+        if each.unit == "fraction":
+            return plus_minus(value, images)
+        return f"{value:,.4g}" if its_ms is None else f"{value:,.4g} (measured {its_ms:,.4g})"
+
+    cost = next((column for column, each in enumerate(found.objectives) if not each.maximize), 0)
+    rows = [["", "", *(each.name for each in found.objectives), "choices"]]
+    for number, index in sorted(enumerate(found.front), key=lambda each: found.values[each[1], cost]):
+        star, choices = "*" * (index == found.winner_index), ",".join(map(str, found.archs[index].tolist()))
+        rows.append([star, str(number), *(cell(index, column) for column in range(len(found.objectives))), choices])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join([*map(str.rjust, row[:-1], widths), row[-1]]) for row in rows]
+    return lines if found.front else []
+
+
+def _next(found: SearchRecord, supernet: Path, output: Path) -> list[str]:
+    """What to do with the winner, and with the rest."""
+    if found.winner is None:
+        return []
+    return [
+        f"next: {command('derive', output, '--supernet', supernet, '-o', 'runs/model')}",
+        f"  (the winner, *; {output / 'front.json'}:N is another), {command('report', output, '-o', 'report.html')}",
+    ]
 
 
 def _measured(found: SearchRecord) -> dict[str, Any] | None:

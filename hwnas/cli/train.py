@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hwnas.cli.console import JsonOption, SeedOption, print_result
+from hwnas.cli.console import JsonOption, SeedOption, command, print_result
 from hwnas.errors import LARGEST, counted
 from hwnas.progress import ProgressBars, say
 
 if TYPE_CHECKING:
     from hwnas.records.similarity import SimilarityRecord
+    from hwnas.records.train import TrainRecord
 
 
 def train(
@@ -36,7 +37,30 @@ def train(
     with ProgressBars() as progress:
         found = flow.train(config, output, resume=resume, seed=seed, progress=progress)
     if os.environ.get("RANK", "0") == "0":  # of torchrun's processes the first one speaks
-        print_result({"run": str(found.run), "accuracy": found.accuracy}, as_json, f"run: {found.run}")
+        result = {"run": str(found.run), "accuracy": found.accuracy, "images": found.accuracy_images}
+        print_result(result, as_json, *_ending(found))
+
+
+def _ending(found: TrainRecord) -> Iterator[str]:
+    """How good it became, what was left out, where it lies, and what comes next."""
+    from hwnas.evaluation.metrics import plus_minus
+    from hwnas.training.log import read_log
+
+    one_network = found.result != found.run
+    for name, accuracy in found.accuracy.items():
+        what = name if one_network else f"inherited, validation, {name}"
+        yield f"accuracy, {what}: {plus_minus(accuracy, found.accuracy_images.get(name))}"
+    if log := read_log(found.run):
+        if skipped := log[-1].skipped_images:
+            yield f"skipped {counted(skipped.count, 'image')} that can't be decoded, as {', '.join(skipped.first[:3])}"
+        if log[-1].ignored_files:
+            yield f"left out {counted(log[-1].ignored_files, 'file')} that can't be read as images"
+    if one_network:
+        yield f"model: {found.result}"
+        yield f"next: {command('export', found.run, '--target', 'onnx-fp32', '-o', 'artifact')}"
+    else:
+        yield f"run: {found.run}"
+        yield f"next: {command('search', '--supernet', found.run, '--table', 'table.yaml:MS', '-o', 'runs/search')}"
 
 
 def similarity(

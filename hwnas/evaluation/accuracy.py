@@ -143,6 +143,11 @@ class Evaluator:
         self._shared = SharedPaths(supernet, max(size, len(self._labels[0])))
 
     @property
+    def images(self) -> int:
+        """How many images of the validation part it evaluates on."""
+        return sum(map(len, self._labels))
+
+    @property
     def peak_bytes(self) -> int:
         """The most that was kept at once in the last evaluation."""
         return self._shared.peak_bytes

@@ -123,6 +123,7 @@ def _from_run(arch: Arch, run: Path, search: Path | None) -> Network:
         labels=data.classes,
         preprocessing=data.preprocessing,
         accuracy={"inherited, test": accuracy(network, data, data.test)},
+        accuracy_images={"inherited, test": len(data.test.labels)},
         parity=parity,
         made_from={
             "supernet": run.resolve().name,

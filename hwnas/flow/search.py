@@ -14,6 +14,7 @@ evaluated no other evaluates again.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from hwnas.errors import ConfigError, ObjectiveError, whole
+from hwnas.errors import ConfigError, HwnasWarning, ObjectiveError, counted, whole
 from hwnas.files import refuse_existing, to_json, write_atomic
 from hwnas.flow.feasible import free_objectives, weighted
 from hwnas.flow.measured_front import measurable, measure_front_of
@@ -166,7 +167,9 @@ def search(
     path = Path(store or run / "evaluations.sqlite")
     asked = settings_of(
         problem, strategy, seed,
-        supernet=SearchedSupernet(run=run.absolute(), sha256=accuracy.trained.sha256),
+        supernet=SearchedSupernet(
+            run=run.absolute(), sha256=accuracy.trained.sha256, images=accuracy.images
+        ),
         tables=[
             SearchedTable(
                 name=each.name, path=each.path and each.path.absolute(), sha256=each.sha256,
@@ -200,7 +203,27 @@ def search(
     if found.winner is not None:
         write_atomic(folder / "winner.json", to_json(found.winner.to_dict()))
     found.write(folder / "search.json")
+    if remark := hardly_apart(found):
+        warnings.warn(remark, HwnasWarning, stacklevel=2)
     return found
+
+
+def hardly_apart(found: SearchRecord) -> str | None:
+    """That the accuracies of the front lie within the interval of the best, where they do: their order is chance."""
+    from hwnas.evaluation.metrics import plus_minus, wilson  # loads torch
+
+    images = found.accuracy_images
+    if not images or len(found.front) < 2:
+        return None
+    accuracies = found.values[list(found.front), 0]
+    least, most = float(accuracies.min()), float(accuracies.max())
+    if least < wilson(most, images)[0]:
+        return None
+    return (
+        f"the front's accuracies, {least:.2%} to {most:.2%}, lie within what "
+        f"{counted(images, 'validation image')} can tell apart ({plus_minus(most, images)}): their order "
+        "says little; hold more images out (held_out), or compare the best after training them by themselves"
+    )
 
 
 def _told_by(

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from hwnas.record import FileRecord, Fraction, Record, Sha256
-from hwnas.records.model import Count, Pixels, Searched, SizedArch
+from hwnas.records.model import Count, ImageCount, Pixels, Searched, SizedArch
 from hwnas.records.target import PlainName, Target
 from hwnas.tables.device import Device
 from hwnas.tables.table import Latency
@@ -95,6 +95,7 @@ class ArtifactRecord(FileRecord, SizedArch):
     """``manifest.json``.
 
     Attributes:
+        accuracy_images: on how many images each accuracy was found; older files don't say.
         made_from: names and SHA-256 of what the network came from.
         data: the data set it was trained on; None for random or released weights.
         sha256: of every other file of the folder, by name.
@@ -106,6 +107,7 @@ class ArtifactRecord(FileRecord, SizedArch):
     hwnas: str
     input_chw: tuple[Pixels, Pixels, Pixels]
     accuracy: dict[str, Fraction]
+    accuracy_images: dict[str, ImageCount] = Field(default_factory=dict)
     data: str | None
     made_from: dict[str, str]
     searched: Searched | None

@@ -12,6 +12,7 @@ from hwnas.space.ref import SpaceRef
 from hwnas.space.registry import get_space
 
 Count = Annotated[int, Field(ge=0, le=2**60)]
+ImageCount = Annotated[int, Field(ge=1, le=2**60)]
 Pixels = Annotated[int, Field(ge=1, le=2**16)]
 
 
@@ -100,6 +101,7 @@ class ModelInfo(Record):
         labels: class names in the order of the outputs.
         preprocessing: from an image file to the network's input.
         accuracy: by name, such as ``test``; in [0, 1].
+        accuracy_images: on how many images each was found; older files don't say.
         parity: largest difference of a logit to that of the supernet's path, relative; None without a supernet.
         made_from: names and SHA-256 of what it came from.
         searched: what the search that found it asked for and predicted.
@@ -111,6 +113,7 @@ class ModelInfo(Record):
     labels: tuple[str, ...] | None = None
     preprocessing: Preprocessing | None = None
     accuracy: dict[str, Fraction] = Field(default_factory=dict)
+    accuracy_images: dict[str, ImageCount] = Field(default_factory=dict)
     parity: NonNegativeFloat | None = None
     made_from: dict[str, str] = Field(default_factory=dict)
     searched: Searched | None = None

@@ -47,10 +47,17 @@ def _listed(rows: Any) -> Any:
 
 
 class SearchedSupernet(Record):
-    """Whose inherited accuracy was searched for: the run folder, and the hash of its weights."""
+    """Whose inherited accuracy was searched for.
+
+    Attributes:
+        run: its folder.
+        sha256: of its weights.
+        images: of the validation part, on which accuracies were found; older files don't say.
+    """
 
     run: Path
     sha256: str
+    images: Annotated[int, Field(ge=1, le=2**60)] | None = None
 
 
 class SearchedTable(Record):
@@ -313,6 +320,11 @@ class SearchRecord(_Asked):
     def evaluations(self) -> int:
         """How many archs were evaluated, those that failed among them."""
         return len(self.archs) + len(self.failed)
+
+    @property
+    def accuracy_images(self) -> int | None:
+        """On how many images accuracies were found; None where they come from elsewhere, or nobody wrote it down."""
+        return self.supernet.images if self.supernet else None
 
     def latency_column(self, table: int) -> int | None:
         """Which column of the values is the median latency by a table."""

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import JsonValue
+from pydantic import Field, JsonValue
 
 from hwnas.errors import CheckpointError, DataError
 from hwnas.record import FileRecord, Fraction, Record
-from hwnas.records.model import Preprocessing
+from hwnas.records.model import ImageCount, Preprocessing
 from hwnas.space.ref import SpaceRef
 
 
@@ -21,11 +21,13 @@ class TrainRecord(Record):
         result: the supernet's run folder, or the MODEL folder of a network.
         accuracy: in [0, 1]. Of a supernet: inherited, on the validation part, by arch; of a network: ``validation``
             and ``test``.
+        accuracy_images: on how many images each was found; older files don't say.
     """
 
     run: Path
     result: Path
     accuracy: dict[str, Fraction]
+    accuracy_images: dict[str, ImageCount] = Field(default_factory=dict)
 
 
 Run = TrainRecord | Path | str
@@ -126,6 +128,7 @@ class SupernetRecord(FileRecord):
         stabilizers: whether there is one on every skip.
         task: kind of what it learnt.
         accuracy: inherited accuracy on the validation part of a few archs, in [0, 1].
+        accuracy_images: on how many images each was found; older files don't say.
     """
 
     SCHEMA = "hwnas-supernet/2"
@@ -137,4 +140,5 @@ class SupernetRecord(FileRecord):
     data: TrainedOn
     task: str
     accuracy: dict[str, Fraction]
+    accuracy_images: dict[str, ImageCount] = Field(default_factory=dict)
     weights_sha256: str

@@ -72,8 +72,13 @@ class TrainedSupernet:
         )  # fmt: skip
 
 
-def save_supernet(run: Path, supernet: Supernet, data: Data, config: TrainConfig, accuracy: dict[str, float]) -> None:
-    """Write the final files; ``supernet.json`` comes last and says that the other is whole."""
+def save_supernet(
+    run: Path, supernet: Supernet, data: Data, config: TrainConfig, accuracy: dict[str, float], images: int
+) -> None:
+    """Write the final files; ``supernet.json`` comes last and says that the other is whole.
+
+    ``accuracy`` of some archs is that on so many ``images``.
+    """
     SupernetRecord(
         space=supernet.space.ref,
         stabilizers=supernet.space.inherits,
@@ -83,6 +88,7 @@ def save_supernet(run: Path, supernet: Supernet, data: Data, config: TrainConfig
         ),
         task=config.task.kind,
         accuracy=accuracy,
+        accuracy_images=dict.fromkeys(accuracy, images),
         weights_sha256=save_weights(supernet, run / "supernet.safetensors"),
     ).write(run / "supernet.json")  # fmt: skip
 
@@ -163,6 +169,11 @@ class SupernetAccuracy:
     def doubts(self) -> list[str]:
         """What to tell of the BN statistics; raises as calling does."""
         return statistics_images(self.trained.data, self.recalibration_images)[1]
+
+    @property
+    def images(self) -> int:
+        """Of the validation part, that accuracies are found on; raises as calling does."""
+        return _load(self)[1].images
 
     @property
     def key(self) -> str:

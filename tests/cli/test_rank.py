@@ -96,7 +96,7 @@ def test_a_supernet_that_overflows_is_told(hwnas: Shell, root: Path, tmp_path: P
     with torch.no_grad():
         trained.supernet.head.classifier.weight.fill_(1e38)
     config = short(root / "small.yaml")
-    save_supernet(tmp_path / "wild", trained.supernet, trained.data, config, {})
+    save_supernet(tmp_path / "wild", trained.supernet, trained.data, config, {}, 1)
     message = hwnas.refused("rank", tmp_path / "wild", "--truth", root / "truth.csv", *_QUICK)
     assert "archs no finite loss; train anew" in message
     assert not (tmp_path / "wild" / "rank.csv").exists()

@@ -55,7 +55,7 @@ def fresh(run: Path, space: str, stabilizers: bool = True) -> None:
     """The run folder of a supernet that was never trained."""
     run.mkdir()
     supernet = Supernet(keeping(get_space(space, 16, 10), stabilizers))
-    save_supernet(run, supernet, load_data("digits", 16), short(space), {})
+    save_supernet(run, supernet, load_data("digits", 16), short(space), {}, 1)
 
 
 def test_json_holds_every_matrix_and_its_means(hwnas: Shell, runs: Runs) -> None:

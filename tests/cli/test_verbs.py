@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from hwnas.flow.feasible import COSTS
+from hwnas.flow.search import hardly_apart
 from hwnas.optimize import hypervolume
 from hwnas.optimize.strategies import STRATEGIES
 from hwnas.prediction.costs import model_mb, peak_activation_mb
@@ -99,13 +100,18 @@ def test_search_never_leaves_the_budget(hwnas: Shell, flow: Flow, tmp_path: Path
 
 def test_a_front_is_printed_by_latency_with_its_numbers_in_the_file(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:
     words = ("search", "--supernet", flow.supernet, "--table", flow.table, "--evaluations", "20")
-    lines = hwnas(*words, "-o", tmp_path / "search").out.splitlines()[:-1]
-    rows = [re.fullmatch(r"[* ] +(\d+)  accuracy .*  latency_ms (\S+)  madds .*  (\S+)", line) for line in lines]
+    printed = hwnas(*words, "-o", tmp_path / "search")
+    head, *lines = printed.out.splitlines()[:-3]
+    assert head.split() == ["accuracy", "latency_ms", "madds", "choices"]
+    rows = [re.fullmatch(r"[* ] +(\d+)  [\d.]+% ± [\d.]+  +(\S+)  +\S+  (\S+)", line) for line in lines]
+    assert len({line.index("%") for line in lines}) == len({line.rindex("  ") for line in lines}) == 1  # aligned
     found = [(int(row[1]), float(row[2].replace(",", "")), row[3]) for row in rows if row]
     assert len(found) == len(lines) > 2
     assert [latency_ms for _, latency_ms, _ in found] == sorted(latency_ms for _, latency_ms, _ in found)
     points = json.loads((tmp_path / "search" / "front.json").read_text())["points"]
     assert [choices for _, _, choices in found] == [",".join(map(str, points[n]["choices"])) for n, _, _ in found]
+    remark = hardly_apart(SearchRecord.read(tmp_path / "search" / "search.json"))
+    assert ("can tell apart" in printed.err) == (remark is not None)
 
 
 def test_a_search_keeps_to_limits_of_size_and_memory(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:

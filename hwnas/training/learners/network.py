@@ -85,14 +85,16 @@ class NetworkLearner(Learner):
 
     def save(self, run: Path) -> None:
         data = self.task.data
+        parts = {"validation": data.validation, "test": data.test}
         accuracy = {
             name: next(iter(metrics_of(self.module, data, part, self.task.objective).values()))
-            for name, part in (("validation", data.validation), ("test", data.test))
+            for name, part in parts.items()
         }
         answers = answers_of(self.module, data) if isinstance(self.task, Classification) else None
         network = self.module.cpu()
         network.info = ModelInfo(
             data=data.spec, labels=data.classes, preprocessing=data.preprocessing, accuracy=accuracy,
+            accuracy_images={name: len(part.labels) for name, part in parts.items()},
             made_from={**network.info.made_from, **self._taught_by, "data_sha256": data.fingerprint},
             searched=network.info.searched, corrupt_images=data.corrupt,
         )  # fmt: skip
@@ -103,7 +105,8 @@ class NetworkLearner(Learner):
         result = run / "model"
         if not result.exists():
             return None
-        return TrainRecord(run=run, result=result, accuracy=load_model(result).info.accuracy)
+        info = load_model(result).info
+        return TrainRecord(run=run, result=result, accuracy=info.accuracy, accuracy_images=info.accuracy_images)
 
 
 def _network(own: NetworkConfig, seed: int) -> Network:

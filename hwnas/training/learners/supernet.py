@@ -134,10 +134,12 @@ class SupernetLearner(Learner):
         return dict(zip(names, evaluator(self._watched).tolist(), strict=True))
 
     def save(self, run: Path) -> None:
-        save_supernet(run, self.module, self.task.data, self._config, self._accuracy())
+        images = min(_WATCHED_IMAGES, len(self.task.data.validation.labels))
+        save_supernet(run, self.module, self.task.data, self._config, self._accuracy(), images)
 
     @staticmethod
     def finished(run: Path) -> TrainRecord | None:
         if not (run / "supernet.json").exists():
             return None
-        return TrainRecord(run=run, result=run, accuracy=read_supernet_info(run).accuracy)
+        info = read_supernet_info(run)
+        return TrainRecord(run=run, result=run, accuracy=info.accuracy, accuracy_images=info.accuracy_images)
