@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
 import os
 import random
-from collections.abc import Iterator
+import resource
+import signal
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import yaml
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
@@ -40,13 +46,17 @@ _ODD_VALUES: list[Any] = [
 class one_line_or_nothing:  # noqa: N801  (reads as a sentence where it is used)
     """Lets typed errors of one line pass, and nothing else."""
 
-    def __enter__(self) -> None:
-        pass
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def __enter__(self) -> list[str]:
+        return self.said
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
         if isinstance(error, HwnasError):
             assert error.exit_status == 2
             assert len(str(error).splitlines()) == 1, error
+            self.said.append(str(error))
             return True
         return False
 
@@ -121,3 +131,131 @@ def altered(data: Any, rng: random.Random) -> Any:
         case _:
             where.append(rng.choice(_ODD_VALUES))
     return data
+
+
+def alike(data: Any, rng: random.Random) -> Any:
+    """With one value somewhere inside replaced by another of its type, which few checks of types refuse."""
+    data = copy.deepcopy(data)
+    where, key = rng.choice(list(places(data)))
+    match where[key]:
+        case bool():
+            where[key] = not where[key]
+        case int():
+            where[key] = rng.choice(
+                [0, 1, -1, 2, where[key] + 1, where[key] - 1, 2**31, 2**31 - 1, 2**62, 10**18, -(10**18)]
+            )
+        case float():
+            where[key] *= rng.choice([0, -1, 1e3, 1e-3, 1e300, 1e-300]) if rng.random() < 0.8 else 1 + rng.random()
+        case str():
+            where[key] = rng.choice(
+                ["", "x", "é\n", "../../etc/passwd", "\0", "<b>", "x" * 3000, str(where[key])[:-1], "1"]
+            )
+        case list() if where[key]:
+            inner = where[key]
+            where[key] = rng.choice([[], inner[:-1], inner + inner[:1], inner[::-1], inner[:1], inner * 3])
+        case dict() if where[key]:
+            name = rng.choice(list(where[key]))
+            where[key][rng.choice(["", "x", f"{name} "])] = where[key].pop(name)
+        case _:
+            where[key] = rng.choice([0, 0.5, 1, "x", [], {}])
+    return data
+
+
+_TOKENS = [
+    b"", b"\0", b"{", b"[", b'"', b":", b"-", b"\xff", b"\xed\xa0\x80", b"&a", b"*a", b"<<: ", b"9" * 400, b"1e999",
+    b"NaN", b"\r\n",
+]  # fmt: skip
+
+
+def spoilt(content: bytes, rng: random.Random) -> bytes:
+    """A few bytes flipped, cut, doubled, moved or overwritten."""
+    changed = bytearray(content)
+    for _ in range(rng.randint(1, 3)):
+        at = rng.randrange(len(changed) or 1)
+        match rng.randrange(7):
+            case 0 if changed:
+                changed[at] ^= 1 << rng.randrange(8)
+            case 1:
+                del changed[at:]
+            case 2:
+                del changed[at : at + rng.randint(1, 50)]
+            case 3:
+                changed[at:at] = rng.choice(_TOKENS)
+            case 4:
+                changed[at:at] = changed[at : at + rng.randint(1, 200)]
+            case 5:
+                other = rng.randrange(len(changed) or 1)
+                length = rng.randint(1, 64)
+                changed[at : at + length] = changed[other : other + length]
+            case _:
+                changed[at : at + 8] = rng.choice([b"\0" * 8, b"\xff" * 8, b"\x80" + b"\0" * 7, b"\x7f" + b"\xff" * 7])
+    return bytes(changed)
+
+
+class TooSlow(BaseException):
+    """A reader took more than :data:`MOST_S`."""
+
+
+MOST_S = 5.0
+MOST_MB = 1000.0
+
+
+def hammer(files: dict[Path, bytes], read: Callable[[], object], examples: int, seed: int = 0) -> list[str]:
+    """Alter one of some files at a time, and read; the messages of what was refused.
+
+    Half are altered as what they say (JSON and YAML: a value replaced, removed or added), half as bytes. Nothing but a
+    typed error of one line may come of it, within :data:`MOST_S` of processor time and :data:`MOST_MB`.
+    """
+    rng = random.Random(seed)
+    plain = {path: _said(path, content) for path, content in files.items()}
+    refused: list[str] = []
+    faults: dict[str, str] = {}
+    before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    handler = signal.signal(signal.SIGPROF, _too_slow)
+    for example in range(examples):
+        path = rng.choice(list(files))
+        content = files[path]
+        if plain[path] is not None and rng.random() < 0.6:
+            said = plain[path]
+            for _ in range(rng.randint(1, 3)):
+                change = altered if rng.random() < 0.4 else alike
+                said = change(said, rng) if isinstance(said, dict | list) and said else said
+            content = json.dumps(said).encode("utf-8", "surrogatepass")
+        else:
+            content = spoilt(content, rng)
+        path.write_bytes(content)
+        signal.setitimer(signal.ITIMER_PROF, MOST_S)
+        try:
+            with one_line_or_nothing() as outcome:
+                read()
+            refused += outcome
+        except (Exception, TooSlow) as error:  # the first of each kind is kept, to be tried again
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            kept = path.with_name(f"{path.name}.{example}.found")
+            faults.setdefault(
+                f"{type(error).__name__} in {frame.name}, line {frame.lineno}", f"{error!s:.200} ({kept})"
+            )
+            kept.write_bytes(content)
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            path.write_bytes(files[path])
+        grown_mb = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb) / 1024
+        assert grown_mb < MOST_MB, f"{grown_mb:.0f} MB in example {example} of {path}"
+    signal.signal(signal.SIGPROF, handler)
+    assert not faults, "\n".join(f"{where}: {what}" for where, what in faults.items())
+    return refused
+
+
+def _too_slow(*_: object) -> None:
+    raise TooSlow
+
+
+def _said(path: Path, content: bytes) -> Any:
+    try:
+        if path.suffix == ".json":
+            return json.loads(content)
+        if path.suffix == ".yaml":
+            return yaml.safe_load(content)
+    except ValueError:
+        pass
+    return None
