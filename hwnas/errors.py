@@ -15,9 +15,16 @@ if TYPE_CHECKING:
 
 
 class HwnasError(Exception):
-    """Base of all errors below; ``exit_status`` is what the command line exits with."""
+    """Base of all errors below; ``exit_status`` is what the command line exits with.
+
+    Of one line, whatever the names and files hold that it quotes: nothing in it moves a terminal's cursor.
+    """
 
     exit_status = 1
+
+    def __init__(self, message: str = "") -> None:
+        spaced = "".join(" " if each.isspace() else each for each in str(message))
+        super().__init__("".join(each if each.isprintable() else ascii(each)[1:-1] for each in spaced))
 
 
 class InputError(HwnasError):

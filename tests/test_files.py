@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import gzip
 import os
+import pickle
 import socket
 from pathlib import Path
 
@@ -200,3 +201,9 @@ def test_a_name_that_isnt_utf8_is_told(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="isn't UTF-8"):
         write_atomic(tmp_path / "x.json", to_json({"table": os.fsdecode(b"t\xff.yaml")}))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_message_is_one_line_whatever_it_quotes() -> None:
+    told = str(OutputError("can't write a\nb\r\x1b[2Jc\u2028d: 50 % of 3 × é…"))
+    assert told == "can't write a b \\x1b[2Jc d: 50 % of 3 × é…"
+    assert str(pickle.loads(pickle.dumps(OutputError(told)))) == told

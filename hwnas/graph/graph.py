@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from functools import cache, cached_property
 from typing import Any, ClassVar, NamedTuple
 
-from hwnas.errors import SpaceError
+from hwnas.errors import SpaceError, shown
 from hwnas.registry import import_all
 
 Shape = tuple[int, ...]
@@ -20,6 +20,7 @@ Shape = tuple[int, ...]
 INPUT = "input"
 """What nodes call the value that goes into a graph; graphs of several have ``input``, ``input.1``, …"""
 
+_LARGEST = 2**31  # of a number in an op
 _KINDS: dict[str, type[Op]] = {}
 _TOLD_BY_SHAPES = ("shape", "c_in", "h_in", "w_in", "c_out")
 _FIELD_TYPES: dict[str, tuple[type, ...]] = {
@@ -55,8 +56,8 @@ class Op:
     def __post_init__(self) -> None:
         for name, kind in field_types(type(self)).items():
             value = getattr(self, name)
-            if kind in ("int", "float") and (isinstance(value, bool) or not value > 0):
-                raise SpaceError(f"op {self.kind}: {name} must be a positive number, got {value!r}")
+            if kind in ("int", "float") and (isinstance(value, bool) or not 0 < value <= _LARGEST):
+                raise SpaceError(f"op {self.kind}: {name} must be a positive number, got {shown(value)}")
             if kind == "float":
                 object.__setattr__(self, name, float(value))  # 3 and 3.0 are one Op, in files as well
             if kind == "Shape":

@@ -154,8 +154,8 @@ def _shape(text: str) -> tuple[int, ...]:
 
 
 def _whole(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise ValueError(f"expected a positive whole number, got {text!r}")
+    if not text.isdecimal() or len(text) > 9 or int(text) == 0:
+        raise ValueError(f"expected a positive whole number, got {text!r:.80}")
     return int(text)
 
 
