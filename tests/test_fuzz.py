@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import random
 import tarfile
 from collections.abc import Callable
@@ -50,6 +51,7 @@ from tests.reporting.samples import measured_front, report, search_record
 from tests.tables.make import DEVICE, made_up_table
 
 pytestmark = pytest.mark.fuzz
+MANY = EXAMPLES if "FUZZ_EXAMPLES" in os.environ else 25
 Read = Callable[[], object]
 KINDS: dict[str, Callable[[Path], Read]] = {}
 """Each makes valid files in a folder, all of which are altered, and returns what reads them."""
@@ -300,7 +302,7 @@ def test_any_file(name: str, tmp_path: Path) -> None:
     read = KINDS[name](folder)
     files = {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
     read()
-    examples = max(4, EXAMPLES // SHARE.get(name, 1))
+    examples = max(4, MANY // SHARE.get(name, 1))
     refused = hammer(files, read, examples)
     assert refused or examples < 20 or name == "foreign"  # which tries one file after the other
 
@@ -312,7 +314,7 @@ WORDS = ["scarlet-s2:0,1,2,3", "macro:0,1,2,0,1,2,0,1", "front.json:3", "scarlet
 def test_any_words() -> None:
     """Addresses, and archs and spaces by name; what is taken has no control character."""
     rng = random.Random(0)
-    for _ in range(EXAMPLES):
+    for _ in range(MANY):
         address = spoilt(rng.choice(ADDRESSES).encode(), rng).decode("utf-8", "surrogateescape")
         with one_line_or_nothing():
             assert Remote(address).transport().name.isprintable()
