@@ -16,6 +16,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <fstream>
 #include <functional>
@@ -67,6 +68,9 @@ void print_top(std::size_t image, const float* logits, std::size_t classes, cons
 
 void run(const std::string& model, const std::string& images, const std::string& labels_path) {
   const auto labels = labels_path.empty() ? std::vector<std::string>{} : read_lines(labels_path);
+#ifndef _WIN32
+  setenv("ORT_DISABLE_TELEMETRY", "1", 0);  // else it keeps an identity in the home folder, and reports home
+#endif
   const Ort::Env env(ORT_LOGGING_LEVEL_ERROR, "predict");
   const std::basic_string<ORTCHAR_T> path(model.begin(), model.end());
   Ort::Session session(env, path.c_str(), Ort::SessionOptions{});

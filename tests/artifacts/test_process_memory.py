@@ -68,6 +68,13 @@ def test_a_crash_stays_in_its_own_process(tmp_path: Path, monkeypatch: pytest.Mo
         peak_memory_mb(linear(10), TARGET, CHW, batch=1)
 
 
+@linux
+def test_what_takes_too_long_is_not_loaded_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process_memory, "_LIMIT_S", 0.01)
+    with pytest.raises(ModelError, match=r"takes longer than 0\.01 s"):
+        peak_memory_mb(linear(10), TARGET, CHW, batch=1)
+
+
 def test_the_process_leaves_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import onnx
@@ -59,7 +60,12 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def rows(program: Path, *words: object) -> list[list[str]]:
-    done = subprocess.run([program, *map(str, words)], capture_output=True, text=True)
+    """What it prints; nothing is left in the home folder or the one for temporary files."""
+    alone = {name: value for name, value in os.environ.items() if not name.startswith(("ORT_", "XDG_"))}
+    with TemporaryDirectory() as home:
+        alone |= {"HOME": home, "TMPDIR": home}
+        done = subprocess.run([program, *map(str, words)], capture_output=True, text=True, env=alone)
+        assert os.listdir(home) == []
     assert (done.returncode, done.stderr) == (0, "")
     return [line.split("\t") for line in done.stdout.splitlines()]
 
