@@ -57,12 +57,13 @@ class Op:
         for name, kind in field_types(type(self)).items():
             value = getattr(self, name)
             if kind in ("int", "float") and (isinstance(value, bool) or not 0 < value <= _LARGEST):
-                raise SpaceError(f"op {self.kind}: {name} must be a positive number, got {shown(value)}")
+                least = "a positive number" if not value > 0 else f"at most {_LARGEST}"
+                raise SpaceError(f"op {self.kind}: {name} must be {least}, got {shown(value)}")
             if kind == "float":
                 object.__setattr__(self, name, float(value))  # 3 and 3.0 are one Op, in files as well
             if kind == "Shape":
-                if not value or not all(type(size) is int and size > 0 for size in value):
-                    raise SpaceError(f"op {self.kind}: {name} must be positive sizes, got {value!r}")
+                if not value or not all(type(size) is int and 0 < size <= _LARGEST for size in value):
+                    raise SpaceError(f"op {self.kind}: {name} must be positive sizes, got {shown(value)}")
                 object.__setattr__(self, name, tuple(value))
 
     @property
@@ -102,17 +103,17 @@ class Op:
         if cls is None:
             broken = [f"{name} can't be imported ({why})" for name, why in import_all("hwnas.spaces").items()]
             why = "; ".join(("the package that brings it isn't installed here, install it", *broken))
-            raise SpaceError(f"unknown op kind {kind!r}; known: {', '.join(sorted(_KINDS))}; {why}")
+            raise SpaceError(f"unknown op kind {kind!r:.80}; known: {', '.join(sorted(_KINDS))}; {why}")
         expected = field_types(cls)
         given = {k: v for k, v in data.items() if k != "kind"}
         if missing := sorted(expected.keys() - given.keys()):
             raise SpaceError(f"op {kind}: missing field {missing[0]!r}")
         if unknown := sorted(given.keys() - expected.keys(), key=str):
-            raise SpaceError(f"op {kind}: unknown field {unknown[0]!r}; it has {', '.join(expected)}")
+            raise SpaceError(f"op {kind}: unknown field {shown(unknown[0])}; it has {', '.join(expected)}")
         for name, value in given.items():
             wanted = _FIELD_TYPES[expected[name]]
             if not isinstance(value, wanted) or (isinstance(value, bool) and expected[name] != "bool"):
-                raise SpaceError(f"op {kind}: {name} must be {expected[name]}, got {value!r}")
+                raise SpaceError(f"op {kind}: {name} must be {expected[name]}, got {shown(value)}")
         return cls(**given)
 
     @property

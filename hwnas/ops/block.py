@@ -22,7 +22,7 @@ class Block(Op):
         super().__post_init__()
         act = getattr(self, "act", None)
         if act and act not in ACTIVATIONS:
-            raise SpaceError(f"op {self.kind}: act must be one of {', '.join(ACTIVATIONS)}, got {act!r}")
+            raise SpaceError(f"op {self.kind}: act must be one of {', '.join(ACTIVATIONS)}, got {act!r:.80}")
 
     @property
     def in_shapes(self) -> tuple[Shape, ...]:

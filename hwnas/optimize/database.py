@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from hwnas.errors import InputError, OutputError
+from hwnas.errors import InputError, OutputError, first_line
 
 _LOCK_WAIT_S = 30.0
 _REMEDIES = {
@@ -46,7 +46,7 @@ class Database:
         """The rows of one statement."""
         try:
             return self._connection.execute(statement, values).fetchall()
-        except sqlite3.DatabaseError as problem:
+        except (sqlite3.DatabaseError, UnicodeError) as problem:  # its own message may quote bytes of the file
             raise self._explained(problem) from None
 
     @contextmanager
@@ -64,10 +64,10 @@ class Database:
     def close(self) -> None:
         self._connection.close()
 
-    def _explained(self, problem: sqlite3.DatabaseError) -> InputError:
+    def _explained(self, problem: Exception) -> InputError:
         if not isinstance(problem, sqlite3.OperationalError):  # not a database, malformed
             remedy = "choose another file (--store), or remove it if it was one"
-            return InputError(f"{self.path} isn't a usable store: {problem}; {remedy}")
+            return InputError(f"{self.path} isn't a usable store: {first_line(problem)}; {remedy}")
         kind = "_".join(getattr(problem, "sqlite_errorname", "").split("_")[:2])  # locked, read-only, full, no folder
         remedy = f"; {_REMEDIES[kind]}" if kind in _REMEDIES else ""
-        return OutputError(f"can't use the store {self.path}: {problem}{remedy}")
+        return OutputError(f"can't use the store {self.path}: {first_line(problem)}{remedy}")

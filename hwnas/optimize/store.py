@@ -210,7 +210,10 @@ class StoredSearch:
         )  # fmt: skip
         self._database.execute("INSERT OR IGNORE INTO evaluation VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
         counts = _value(self._database, text, objective) if error is None else error
-        assert counts is not None
+        if counts is None:
+            raise InputError(
+                f"{self._database.path} doesn't keep what it is given: it was damaged; choose another (--store)"
+            )
         return counts
 
     def check_course(self, evaluations: int, course: str) -> None:

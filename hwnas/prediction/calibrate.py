@@ -100,11 +100,11 @@ def calibration_of(table: LatencyTable, space: Space, quantile: Quantile = "p50"
 def measured_networks(table: LatencyTable, space: Space, quantile: Quantile = "p50") -> Networks:
     """The networks that were measured beside a table's ops, then those that were added later.
 
-    Left out are those that have an op which couldn't be run.
+    Left out are those that have an op which the table hasn't, as it couldn't be run.
     """
     both = [*((n, False) for n in table.networks), *((n, n.stabilizers) for n in table.added)]
     spaces = {False: space.plain(), True: space.inheriting()}
-    whole = [(n, kept) for n, kept in both if not table.failed.keys() & set(spaces[kept].graph(n.choices).ops)]
+    whole = [(n, kept) for n, kept in both if table.ops.keys() >= set(spaces[kept].graph(n.choices).ops)]
     archs = np.array([n.choices for n, _ in whole], dtype=np.int64).reshape(len(whole), space.num_layers)
     kept = np.array([kept for _, kept in whole], dtype=bool)
 

@@ -12,7 +12,7 @@ from math import prod
 from pathlib import Path
 from statistics import median
 
-from hwnas.errors import TableError
+from hwnas.errors import SpaceError, TableError
 from hwnas.graph.count import cost
 from hwnas.graph.graph import Op
 from hwnas.tables.importers.foreign import MS_PER, Z_90, ForeignTable
@@ -100,13 +100,13 @@ def odd_entries(table: LatencyTable) -> list[str]:
 def _size(op: Op) -> float:
     try:
         return float(cost(op).madds + prod(op.in_shapes[0]) + prod(op.out_shape))
-    except (TypeError, OverflowError):
+    except (TypeError, OverflowError, SpaceError):
         return 0
 
 
 def _madds_per_s(latencies_ms: Iterable[tuple[Op, float]]) -> list[float]:
     found = []
     for op, ms in latencies_ms:
-        with suppress(TypeError, OverflowError):  # an Op without a formula, or of absurd size
+        with suppress(TypeError, OverflowError, SpaceError):  # an Op without a formula, or of absurd size
             found.append(cost(op).madds / (ms / 1e3))
     return found

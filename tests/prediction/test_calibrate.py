@@ -45,6 +45,23 @@ def test_the_terms_that_matter_are_found(per_op_ms: dict[str, float], fixed_ms: 
     assert found.held_out_mape < 5e-4
 
 
+def test_networks_with_an_op_that_the_table_lacks_are_left_out(small_space: ChainSpace) -> None:
+    plain = made_up_table(small_space)
+    archs = small_space.sample(12, seed=0)
+    sums_ms = [sum(plain.ops[op].p50_ms for op in small_space.graph(arch).ops) for arch in archs]
+    networks = [
+        MeasuredNetwork(choices=tuple(arch), **latency(1.1 * ms).model_dump())
+        for arch, ms in zip(archs.tolist(), sums_ms, strict=True)
+    ]
+    lost = small_space.graph(archs[0]).ops[1]
+    whole = [row for row, arch in enumerate(archs) if lost not in small_space.graph(arch).ops]
+    assert 3 <= len(whole) < 12
+    table = replace(plain, networks=tuple(networks), ops={op: ms for op, ms in plain.ops.items() if op != lost})
+    for quantile, factor in (("p50", 1.1), ("p90", 1.1 * 1.2)):
+        found = calibration_of(table, small_space, quantile)  # type: ignore[arg-type]
+        assert (found.networks, found.scale) == (len(whole), pytest.approx(factor))
+
+
 def _noisy(rng: np.random.Generator, count: int) -> Networks:
     sums_ms, ops = rng.uniform(5, 15, count), rng.integers(15, 22, count).astype(float)
     gated = rng.integers(4, 14, count).astype(float)

@@ -102,13 +102,13 @@ def read_blocks(path: Path, form: BlocksFormat, unit: Unit) -> tuple[ForeignEntr
 def _entry(path: Path, key: str, statistics: _Statistics, form: BlocksFormat, ms: float) -> ForeignEntry:
     match = _KEY.fullmatch(key)
     if not match:
-        raise TableError(f"{path}: {key!r} isn't a key of such a table; expected name-field:value-field:value…")
+        raise TableError(f"{path}: {key!r:.200} isn't a key of such a table; expected name-field:value-field:value…")
     fields = dict(field.split(":") for field in match["fields"][1:].split("-"))
     try:
         op = _op(key, match["name"], fields, form)
     except (ValueError, KeyError, SpaceError) as problem:
         what = f"no field {problem}" if isinstance(problem, KeyError) else problem
-        raise TableError(f"{path}: {key}: {what}; is it a table of {form}?") from None
+        raise TableError(f"{path}: {key:.200}: {what}; is it a table of {form}?") from None
     return ForeignEntry(
         text=key,
         op=op,
@@ -120,7 +120,7 @@ def _entry(path: Path, key: str, statistics: _Statistics, form: BlocksFormat, ms
 
 def _op(key: str, name: str, fields: Mapping[str, str], form: BlocksFormat) -> Op:
     if name == "expanded_conv" and (unexpected := fields.keys() ^ _BLOCK_FIELDS[form]):
-        raise ValueError(f"field {min(unexpected)!r} is {'unknown' if min(unexpected) in fields else 'missing'}")
+        raise ValueError(f"field {min(unexpected)!r:.80} is {'unknown' if min(unexpected) in fields else 'missing'}")
     h_in, w_in, c_in = _shape(fields["input"])
     if name not in ("expanded_conv", "Conv"):
         c_out = _whole(fields["output"].split("x")[-1])
@@ -149,7 +149,7 @@ def _op(key: str, name: str, fields: Mapping[str, str], form: BlocksFormat) -> O
 def _shape(text: str) -> tuple[int, ...]:
     sizes = [_whole(size) for size in text.split("x")]
     if len(sizes) != 3:
-        raise ValueError(f"expected height x width x channels, got {text!r}")
+        raise ValueError(f"expected height x width x channels, got {text!r:.80}")
     return tuple(sizes)
 
 
@@ -161,5 +161,5 @@ def _whole(text: str) -> int:
 
 def _flag(text: str) -> bool:
     if text not in ("0", "1"):
-        raise ValueError(f"expected 0 or 1, got {text!r}")
+        raise ValueError(f"expected 0 or 1, got {text!r:.80}")
     return text == "1"

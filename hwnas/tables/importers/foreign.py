@@ -88,7 +88,7 @@ def _latency(entry: ForeignEntry, source: str) -> Latency:
         "p90_ms": entry.mean_ms + half_ms,
         "count": entry.count or 1,
     }
-    return validated(Latency, statistics, f"{source}: {entry.text}", TableError)
+    return validated(Latency, statistics, f"{source}: {entry.text:.200}", TableError)
 
 
 def _note(table: ForeignTable) -> str:

@@ -47,7 +47,7 @@ def read_csv(path: Path, unit: Unit | None) -> tuple[Unit, tuple[ForeignEntry, .
     lines = _lines(path)
     header = next(lines, (0, []))[1]
     if twice := [column for column in header if header.count(column) > 1]:
-        raise TableError(f"{path}: the column {twice[0]!r} is there twice; remove one")
+        raise TableError(f"{path}: the column {twice[0]!r:.80} is there twice; remove one")
     if "kind" not in header:
         raise TableError(f"{path}: no column 'kind' in its first line; expected kind,c_in,h_in,w_in,c_out,…,latency_ms")
     suffix, unit = _unit(path, header, unit)
@@ -61,7 +61,7 @@ def read_csv(path: Path, unit: Unit | None) -> tuple[Unit, tuple[ForeignEntry, .
         except (ValueError, SpaceError) as problem:
             raise TableError(f"{path}: line {number}: {problem}") from None
         if entry.text in entries:
-            raise TableError(f"{path}: line {number}: a second entry for {entry.text}; remove one")
+            raise TableError(f"{path}: line {number}: a second entry for {entry.text:.200}; remove one")
         entries[entry.text] = entry
     if not entries:
         raise TableError(f"{path} has no operations; a per-op CSV has one in each line after the first")
@@ -105,7 +105,7 @@ def _entry(row: Mapping[str, str], suffix: str, ms: float) -> ForeignEntry:
         raise ValueError(f"{latency} must be positive, got 0")
     count = int(row["count"]) if row.get("count", "").isdecimal() else None
     if "count" in row and not count:
-        raise ValueError(f"count must be a positive integer, got {row['count']!r}")
+        raise ValueError(f"count must be a positive integer, got {row['count']!r:.80}")
     text = " ".join([kind, *(f"{name}={value}" for name, value in says.items())])
     return ForeignEntry(
         text=text,
@@ -130,7 +130,7 @@ def _number(text: str, column: str) -> float:
     except ValueError:
         number = math.nan
     if not 0 <= number < math.inf:
-        raise ValueError(f"{column} must be a positive number, got {text!r}")
+        raise ValueError(f"{column} must be a positive number, got {text!r:.80}")
     return number
 
 
@@ -139,7 +139,7 @@ def _value(text: str) -> bool | int | float | str:
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
     for number in (int, float):
-        with suppress(ValueError):
+        with suppress(ValueError, OverflowError):
             value = number(text)
             return value if math.isfinite(value) else text
     return text

@@ -178,6 +178,8 @@ def test_a_csv_without_unit_takes_the_one_given(tmp_path: Path, unit: str) -> No
         ("mbconv", "", "line 2: no kind"),
         ("relu6", "swish", "line 2: op mbconv: act must be one of"),
         ("false", "0", "line 2: op mbconv: se must be bool"),
+        (",6,", f",{'9' * 400},", "line 2: op mbconv: expansion must be float"),
+        ("mbconv,16", f"mbconv,{'9' * 400}", "line 2: op mbconv: c_in must be int"),
         (",6,", ",inf,", "line 2: op mbconv: expansion must be float, got 'inf'"),
         ("mbconv,16", "mbconv,", "line 2: op mbconv: missing field 'c_in'"),
         ("pooling,1152,7", "pooling,1152,", "line 4: op foreign: missing field 'h_in'"),
