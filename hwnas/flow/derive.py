@@ -10,7 +10,8 @@ import torch
 from hwnas.data.augment import resize_px
 from hwnas.data.load import preprocessing_of
 from hwnas.errors import ArchError, ConfigError, CountError, HwnasError, ParityError
-from hwnas.evaluation.accuracy import Evaluator, accuracy, statistics_images
+from hwnas.evaluation.accuracy import Evaluator, statistics_images
+from hwnas.evaluation.answers import answers_of
 from hwnas.files import refuse_existing
 from hwnas.flow.open import open_budgeted
 from hwnas.flow.predict import predicted_interval_ms
@@ -21,6 +22,7 @@ from hwnas.nn.network import Network, traced_madds
 from hwnas.nn.released import load_scarlet
 from hwnas.nn.supernet import Supernet
 from hwnas.progress import say
+from hwnas.records.evaluation import EvaluationRecord
 from hwnas.records.model import ModelInfo, OnDevice, Searched
 from hwnas.records.search import SearchedTable, SearchRecord
 from hwnas.records.train import Run, run_folder
@@ -85,10 +87,13 @@ def derive(
             f"the arch is of {found.space.name} at {found.space.resolution} px with {found.space.classes} classes, the "
             f"supernet of {known.name} at {known.resolution} px with {known.classes} classes"
         )
+    answers = None
     if isinstance(run, Supernet):
         network = inherit(run, found)
     elif run is not None:
-        network = _from_run(found, run_folder(run), None if isinstance(arch, Arch) else _search_folder(str(arch)))
+        network, answers = _from_run(
+            found, run_folder(run), None if isinstance(arch, Arch) else _search_folder(str(arch))
+        )
     elif checkpoint is not None:
         network = _released(found, Path(checkpoint))
     else:
@@ -99,11 +104,11 @@ def derive(
     if traced != counted:
         raise CountError(f"fvcore counts {traced:,} multiply-adds in the derived network, the formula {counted:,}")
     if output is not None:
-        save_model(network, Path(output))
+        save_model(network, Path(output), answers)
     return network
 
 
-def _from_run(arch: Arch, run: Path, search: Path | None) -> Network:
+def _from_run(arch: Arch, run: Path, search: Path | None) -> tuple[Network, EvaluationRecord]:
     trained = load_supernet(run)
     made_from, searched = _origin_of(search, arch, trained) if search else ({}, None)
     data = trained.data
@@ -118,12 +123,13 @@ def _from_run(arch: Arch, run: Path, search: Path | None) -> Network:
     parity = float((logits - expected).abs().max() / expected.abs().max())
     if not parity <= PARITY_TOLERANCE:
         raise ParityError(f"the derived network differs from the supernet's path by {parity:.1e}, relative")
+    answers = answers_of(network, data)
     network.info = ModelInfo(
         data=data.spec,
         labels=data.classes,
         preprocessing=data.preprocessing,
-        accuracy={"inherited, test": accuracy(network, data, data.test)},
-        accuracy_images={"inherited, test": len(data.test.labels)},
+        accuracy={"inherited, test": answers.right / answers.images},
+        accuracy_images={"inherited, test": answers.images},
         parity=parity,
         made_from={
             "supernet": run.resolve().name,
@@ -134,7 +140,7 @@ def _from_run(arch: Arch, run: Path, search: Path | None) -> Network:
         searched=searched,
         corrupt_images=data.corrupt,
     )
-    return network
+    return network, answers
 
 
 def _released(arch: Arch, checkpoint: Path) -> Network:

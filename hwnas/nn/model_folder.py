@@ -1,7 +1,7 @@
 """A MODEL folder: one network on disk, ``model.json`` and ``weights.safetensors``, tied together by a hash.
 
-What ``hwnas derive`` and a fine-tuning write, and ``hwnas export`` reads. Beside them a fine-tuning leaves
-``evaluation.json``, what the network answers to the test images.
+What ``hwnas derive`` and a fine-tuning write, and ``hwnas export`` reads. Beside them lies
+``evaluation.json``, what the network answers to the test images, where there are some.
 """
 
 from __future__ import annotations

@@ -81,7 +81,10 @@ def test_another_arch_of_the_search_is_shown_and_said(flow: Flow, tmp_path: Path
     derive(found.arch(other), flow.supernet, output=tmp_path / "other")
     content = gather([flow.search, tmp_path / "other"])
     assert "It isn't the search's winner" in Page(render(content)).text
-    assert content.answers is None
+    assert content.answers is not None
+    assert content.winner is not None
+    share = content.answers.right / content.answers.images
+    assert list(content.winner.accuracies.items())[-1] == ("inherited, test", share)
 
 
 def test_pieces_that_do_not_belong_together(hwnas: Shell, flow: Flow, pieces: Path, tmp_path: Path) -> None:
