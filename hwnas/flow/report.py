@@ -16,6 +16,7 @@ from hwnas.files import read_yaml, refuse_existing, write_atomic
 from hwnas.flow.open import BudgetedTable, Tables, open_budgeted
 from hwnas.flow.pieces import Pieces, Shown, supernet_of
 from hwnas.flow.predict import predicted_interval_ms
+from hwnas.flow.search import hardly_apart
 from hwnas.graph.count import count
 from hwnas.optimize.problem import Budget
 from hwnas.prediction.latency import LatencyPredictor
@@ -85,6 +86,7 @@ def gather(shown: Sequence[Shown], others: Sequence[BudgetedTable] = ()) -> Repo
         created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         version=__version__,
         search=found,
+        doubt=hardly_apart(found) if found else None,
         devices=_devices(found, others) if found else (),
         winner=_winner(arch, pieces, table) if arch else None,
         answers=pieces.answers,
@@ -224,12 +226,17 @@ def _winner(arch: Arch, pieces: Pieces, table: LatencyTable | None) -> Winner:
     counted = count(graph)
     index = found.index_of(arch) if found else None
     accuracies: dict[str, float] = {}
+    images: dict[str, int] = {}
     if found and found.supernet and index is not None:
         accuracies["inherited, validation"] = float(found.values[index, 0])
+        if found.accuracy_images:
+            images["inherited, validation"] = found.accuracy_images
     if pieces.artifact:
-        accuracies |= pieces.artifact.record.manifest.accuracy
+        manifest = pieces.artifact.record.manifest
+        accuracies, images = accuracies | manifest.accuracy, images | manifest.accuracy_images
     elif pieces.model:
-        accuracies |= pieces.model.record.info.accuracy
+        info = pieces.model.record.info
+        accuracies, images = accuracies | info.accuracy, images | info.accuracy_images
     return Winner(
         arch=arch,
         walk=tuple((node.place, node.op) for node in graph),
@@ -238,6 +245,7 @@ def _winner(arch: Arch, pieces: Pieces, table: LatencyTable | None) -> Winner:
         madds=counted.madds,
         params=counted.params,
         accuracies=accuracies,
+        accuracy_images=images,
         weights_bytes=_bytes(pieces.model.path, ["weights.safetensors"]) if pieces.model else None,
         is_winner=None if found is None else index == found.winner_index,
     )

@@ -24,7 +24,7 @@ def render(report: Report) -> str:
     """The report as the text of one HTML file; the same report gives the same text."""
     search = report.search
     sections = {
-        "search": ("The front", search and search_section(search)),
+        "search": ("The front", search and search_section(search, report.doubt)),
         "devices": ("Other devices", search and devices_section(search, report.devices)),
         "measured": ("The measured front", search and search.measured and measured_section(search, search.measured)),
         "winner": (
@@ -67,8 +67,8 @@ def _tiles(report: Report) -> Iterator[Html]:
     if winner and winner.accuracies:
         *others, (measured_on, accuracy) = winner.accuracies.items()
         notes = [measured_on, *(f"{name} {percent(value)}" for name, value in others)]
-        if (answers := report.answers) and abs(answers.right / answers.images - accuracy) < 1e-9:
-            low, high = wilson(accuracy, answers.images)
+        if images := winner.accuracy_images.get(measured_on):
+            low, high = wilson(accuracy, images)
             notes.insert(1, f"95 % interval {percent(low, 1)} to {percent(high, 1)}")
         yield tile("accuracy", percent(accuracy), *notes)
     if report.latency:

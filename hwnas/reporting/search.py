@@ -17,14 +17,16 @@ from hwnas.reporting.search_charts import (
     gained,
     hypervolume_figure,
     hypervolume_unit,
+    interval_images,
     over_budget,
 )
 from hwnas.reporting.units import are, large, named, shown, words
 
 
-def search_section(search: SearchRecord) -> Html:
+def search_section(search: SearchRecord, doubt: str | None = None) -> Html:
     """The front in charts and a table, how the search went, and what the front's archs have in common."""
-    parts = [lead(_lead(search)), side_by_side(list(_front_cards(search)))]
+    said = f" {doubt[0].upper()}{doubt[1:]}." if doubt else ""
+    parts = [lead(_lead(search) + said), side_by_side(list(_front_cards(search)))]
     if search.hypervolume_history:
         parts.append(_convergence_card(search))
     if search.front:
@@ -64,6 +66,8 @@ def _front_cards(search: SearchRecord) -> Iterator[Html]:
         note = "Up and to the left is better. Point at a dot to see its architecture."
         if len(search.objectives) > 2:
             note += " A network of the front that lies below the line is better in another objective."
+        if interval_images(search, gain):
+            note += " Bars are 95 % intervals of the front's accuracies."
         if len(over_budget(search)):
             note += " Crosses are over a budget."
         title, name = f"{words(y.name).capitalize()} against {words(x.name)}", "chart-front"

@@ -5,7 +5,7 @@ The first show all that was evaluated, the other random archs within the same bu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import plotly.graph_objects as go
 
 from hwnas.arrays import Indices, Values
 from hwnas.errors import counted
+from hwnas.evaluation.metrics import wilson
 from hwnas.prediction.costs import madds
 from hwnas.records.search import SearchObjective, SearchRecord
 from hwnas.reporting import charts
@@ -55,16 +56,21 @@ def front_figure(search: SearchRecord, gain: int, against: int) -> go.Figure:
     factor, _ = axis(objective.unit)
     budget = search.budgets.get(objective.name)
     limit = None if budget is None else factor * budget
-    x_range, (bottom, top) = charts.padded_range(x, limit), charts.padded_range(y)
+    bars, lows, highs = None, list[float](), list[float]()
+    if (images := interval_images(search, gain)) and len(front):
+        ends = zip(*(wilson(float(share), images) for share in search.values[front, gain]), strict=True)
+        lows, highs = ([100 * end for end in each] for each in ends)
+        bars = charts.whiskers(y[front].tolist(), lows, highs, color="rgba(59,130,246,0.45)", thickness=1.5, width=0)
+    x_range, (bottom, top) = charts.padded_range(x, limit), charts.padded_range(y, *lows, *highs)
     top += 0.06 * (top - bottom)  # room for the budget's label
     figure = charts.blank(
         {"title": axis_title(objective), "range": x_range},
         {"title": axis_title(search.objectives[gain]), "range": [bottom, top]},
     )
 
-    def dots(index: Indices, name: str, **marker: Any) -> None:
+    def dots(index: Indices, name: str, bars: Mapping[str, Any] | None = None, **marker: Any) -> None:
         if len(index):
-            charts.dots(figure, x[index], y[index], hover[index], marker, name)
+            charts.dots(figure, x[index], y[index], hover[index], marker, name, error_y=bars)
 
     beyond = np.setdiff1d(over_budget(search), front)
     dots(beyond, "over budget", size=6, symbol="x", color=charts.AMBER, opacity=0.55)
@@ -72,12 +78,17 @@ def front_figure(search: SearchRecord, gain: int, against: int) -> go.Figure:
     if len(front):
         line = _upper_left(x, y, front)
         charts.line(figure, x[line], y[line], {"color": charts.BLUE, "width": 2, "shape": "hv"})
-    dots(front, "Pareto front", size=10, color=charts.BLUE, line=charts.HAIRLINE)
+    dots(front, "Pareto front", bars, size=10, color=charts.BLUE, line=charts.HAIRLINE)
     if search.winner_index is not None:
         dots(np.array([search.winner_index]), "winner", **charts.WINNER)
     if limit is not None:
         charts.budget(figure, limit, x_range, shown(search.budgets[objective.name], objective.unit))
     return figure
+
+
+def interval_images(search: SearchRecord, gain: int) -> int | None:
+    """On how many images what is maximised was found, where it is an accuracy and that is known."""
+    return search.accuracy_images if gain == 0 and search.objectives[0].unit == "fraction" else None
 
 
 def front_description(search: SearchRecord, gain: int, against: int) -> str:

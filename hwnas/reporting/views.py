@@ -46,6 +46,7 @@ class Winner:
         stabilizers: layer -> what became of its stabilizer, in a few words.
         madds, params: of the derived network at batch 1.
         accuracies: what it was measured on -> fraction of right answers; the last is the one to be known for.
+        accuracy_images: on how many images each was found, where that is known.
         weights_bytes: of the file of its weights; None where there is none.
         is_winner: whether a search chose it, or another of its archs was taken; None without a search.
     """
@@ -57,6 +58,7 @@ class Winner:
     madds: int
     params: int
     accuracies: Mapping[str, float]
+    accuracy_images: Mapping[str, int] = field(default_factory=dict)
     weights_bytes: int | None = None
     is_winner: bool | None = None
 
@@ -118,6 +120,7 @@ class Report:
     Attributes:
         created: when, as it shall be read.
         version: of hwnas.
+        doubt: why the front may be chance.
         devices: the one that was searched for, and others to compare it with.
         artifact: what is shipped; its first file's size is the headline.
         answers: of the winner, to the test images.
@@ -129,6 +132,7 @@ class Report:
     created: str
     version: str
     search: SearchRecord | None = None
+    doubt: str | None = None
     devices: tuple[Device, ...] = ()
     winner: Winner | None = None
     answers: EvaluationRecord | None = None

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import log
 
+from hwnas.errors import counted
+from hwnas.evaluation.metrics import wilson
 from hwnas.graph.count import cost
 from hwnas.graph.foldable import is_linear
 from hwnas.graph.graph import Op, expanded
@@ -29,7 +31,9 @@ def winner_section(winner: Winner) -> Html:
     skipped = layers - sum(place.startswith("layers.") for place, _ in winner.walk)
     gone = f" {skipped} of its {layers} layers {are(skipped)} skipped." if skipped else ""
     how_to_read = "A block's height stands for its channels, from its input on the left to its output on the right."
-    accuracies = {f"accuracy, {name}": percent(value) for name, value in winner.accuracies.items()}
+    accuracies = {
+        f"accuracy, {name}": _told(value, winner.accuracy_images.get(name)) for name, value in winner.accuracies.items()
+    }
     other = " It isn't the search's winner but another of its networks." if winner.is_winner is False else ""
     parts = [
         lead(
@@ -42,6 +46,14 @@ def winner_section(winner: Winner) -> Html:
         notes = table(["layer", "what became of it"], sorted(winner.stabilizers.items()), align="ll")
         parts.append(card("Stabilizers", "During training a stabilizer stands in for each skipped layer.", notes))
     return join(*parts, _layer_table(winner))
+
+
+def _told(accuracy: float, images: int | None) -> str:
+    """An accuracy, and what so many images tell of it."""
+    if images is None:
+        return percent(accuracy)
+    low, high = wilson(accuracy, images)
+    return f"{percent(accuracy)}; by {counted(images, 'image')} {percent(low, 1)} to {percent(high, 1)} (95 %)"
 
 
 def _layer_table(winner: Winner) -> Html:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from hwnas.evaluation.metrics import wilson
+from hwnas.records.search import SearchedSupernet
 from hwnas.reporting.answers import answers_section, classes_figure, matrix_figure
+from hwnas.reporting.search import search_section
+from hwnas.reporting.search_charts import front_figure
 from hwnas.reporting.units import percent
 from tests.reporting.parsed import Page
-from tests.reporting.samples import answers
+from tests.reporting.samples import answers, small_search
 
 
 @pytest.mark.parametrize("classes", [2, 30, 1000])
@@ -48,6 +53,21 @@ def test_the_matrix_has_every_count_and_what_is_wrong_is_red() -> None:
     assert heat.z[0][1] == -0.5  # the root of its share
     assert np.isnan(heat.z[1][0])
     assert heat.customdata[0][1] == "cat, taken for &lt;b&gt;dog&lt;/b&gt;: 1 of 4"
+
+
+def test_accuracies_of_a_search_carry_what_its_images_tell() -> None:
+    plain = small_search()
+    supernet = SearchedSupernet(run=Path("run"), sha256="", images=200)
+    search = plain.model_copy(update={"supernet": supernet})
+    front = next(trace for trace in front_figure(search, 0, 1).data if trace.name == "Pareto front")
+    low, high = wilson(0.94, 200)
+    assert front.y[2] - front.error_y.arrayminus[2] == pytest.approx(100 * low)
+    assert front.y[2] + front.error_y.array[2] == pytest.approx(100 * high)
+    assert all(trace.error_y.array is None for trace in front_figure(plain, 0, 1).data)
+    page = Page(search_section(search, "the front's accuracies lie within chance"))
+    assert "The front's accuracies lie within chance. " in page.text
+    assert "Bars are 95 % intervals" in page.text
+    assert "Bars are" not in Page(search_section(plain)).text
 
 
 def test_a_class_has_its_interval() -> None:
