@@ -89,6 +89,12 @@ class DeviceError(HwnasError):
     """A device gave up half-way: its disk, memory, battery or connection. The same command goes on from there."""
 
 
+class StoppedError(HwnasError):
+    """Somebody stopped what goes on with ``--resume``."""
+
+    exit_status = 130
+
+
 class CheckError(HwnasError):
     """The work was done, and a check of its result failed."""
 

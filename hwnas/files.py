@@ -173,8 +173,10 @@ def unwritable(path: Path, problem: Exception) -> OutputError:
     return OutputError(f"can't write {path}: {reason(problem)}; check the folder and the free space")
 
 
-def refuse_existing(path: Path) -> None:
+def refuse_existing(path: Path, begun: str | None = None) -> None:
     """Check early that ``path`` is free and can be written, before hours of work go there.
+
+    A folder that holds the file ``begun`` is of the same work, which can go on.
 
     Raises:
         OutputError: it exists, or can't be made.
@@ -182,7 +184,8 @@ def refuse_existing(path: Path) -> None:
     try:
         str(path).encode()
         if os.path.lexists(path):
-            raise OutputError(f"{path} exists already; remove it or choose another output")
+            resume = "go on with --resume, or " if begun and (path / begun).exists() else ""
+            raise OutputError(f"{path} exists already; {resume}remove it or choose another output")
         path.stat()  # what lexists has for absent: a name too long, a file among the folders
     except FileNotFoundError:
         pass

@@ -79,7 +79,10 @@ class ProgressBars:
             self._ended.discard((what, total))  # it began anew
         if self._bars:
             if what not in self._tasks:
+                for earlier in self._bars.tasks:  # work may end before all of it is done, as measuring does
+                    earlier.stop_time = earlier.stop_time or earlier.get_time()
                 self._tasks[what] = self._bars.add_task(what, total=total, note=note, pace=pace)
+            self._bars.tasks[self._bars.task_ids.index(self._tasks[what])].stop_time = None  # it goes on
             self._bars.update(self._tasks[what], completed=done, total=total, note=note)
             if self._picture and self._due(what, now, _SECONDS_BETWEEN_PICTURES):
                 self._picture.update(self._bars)
@@ -103,6 +106,8 @@ class _TimeLeft(ProgressColumn):
     """What :class:`Pace` says, where rich would tell from the last half minute alone."""
 
     def render(self, task: Task) -> Text:
+        if task.stop_time is not None:
+            return Text("")
         left_s = task.fields["pace"].left_s(int(task.total or 0), time.monotonic())
         return Text("" if not left_s else f"{rough(left_s)} left", style="progress.remaining")
 

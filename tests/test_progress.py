@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
+from rich.progress import TimeElapsedColumn
 
 from hwnas import progress as module
 from hwnas.flow.search import search_note
@@ -133,6 +135,19 @@ def test_plain_lines_come_now_and_then_with_the_time_left(monkeypatch: pytest.Mo
     assert lines[-2] == "searching: 57/60  hypervolume 0.57  left 12 s"
     assert lines[-1] == "searching: 60/60  hypervolume 0.60"
     assert len(lines) == 20
+
+
+def test_a_bar_of_work_that_ended_early_stops_counting(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    with ProgressBars() as progress:
+        bars = progress._bars = module._Bars(TimeElapsedColumn(), console=console, get_time=clock.monotonic)
+        for now_s, what, done in [(0, "measuring", 0), (7, "measuring", 3), (8, "training", 0), (90, "training", 5)]:
+            clock.now_s = now_s
+            progress(what, done, 10)
+        assert [task.elapsed for task in bars.tasks] == [8, 82]
+        progress("measuring", 4, 10)  # one beside another goes on
+        assert [task.elapsed for task in bars.tasks] == [90, 82]
 
 
 _SHOWN = """

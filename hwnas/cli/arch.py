@@ -7,17 +7,21 @@ from typing import Annotated, Literal
 
 import typer
 
-from hwnas.cli.console import ClassesOption, JsonOption, ResolutionOption, SeedOption, UnusedSeedOption, print_result
+from hwnas.cli.console import ClassesOption, JsonOption, ResolutionOption, SeedOption, command, print_result
 from hwnas.errors import ConfigError
 
-ArchArgument = Annotated[str, typer.Argument(help="A released name, an arch.json, front.json:N, or SPACE:i,j,k,…")]
+ArchArgument = Annotated[
+    str,
+    typer.Argument(
+        help="A search's folder (its winner), front.json:N, an arch.json, a released name, or SPACE:i,j,k,…"
+    ),
+]
 
 
 def count(
     arch: ArchArgument,
     resolution: ResolutionOption = None,
     classes: ClassesOption = None,
-    seed: UnusedSeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Multiply-adds (1 = 2 FLOPs; batch 1), parameters, and memory in fp32 of an arch, stabilizers dropped."""
@@ -48,7 +52,6 @@ def predict(
     quantile: Annotated[
         Literal["p50", "p90"], typer.Option(help="Of a network's runs: their median, or what nine of ten stay within.")
     ] = "p50",
-    seed: UnusedSeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Latency of archs in ms, with the interval that should hold 90 % of networks.
@@ -119,4 +122,5 @@ def derive(
         ),
         *([f"differs from the supernet's path by {info.parity:.1e}"] if info.parity is not None else []),
         f"model: {output}",
+        f"next: {command('export', output, '--target', 'onnx-fp32', '-o', 'artifact')}",
     )

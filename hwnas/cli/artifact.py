@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hwnas.cli.console import JsonOption, SeedOption, TrustOption, UnusedSeedOption, print_result
+from hwnas.cli.console import JsonOption, SeedOption, TrustOption, command, print_result
 from hwnas.errors import CheckError, counted
 from hwnas.progress import ProgressBars, say
 
@@ -25,7 +25,10 @@ _WORDS = {True: "ok", False: "MISSED", None: "-"}
 
 
 def export(
-    model: Annotated[str, typer.Argument(help="A folder that `hwnas derive` made, or a released name.")],
+    model: Annotated[
+        str,
+        typer.Argument(help="A folder that `hwnas derive` made, or `hwnas train` of a network; or a released name."),
+    ],
     target: Annotated[list[str], typer.Option(help="Of export/targets/, or a .yaml file; may be given again.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The artifact folder to make.")],
     data: Annotated[
@@ -60,7 +63,13 @@ def export(
         say(f"POINTLESS here: {file.target} is slower on this machine than the fp32 it replaces")
     lines = [line for file in files for line in _lines(file)]
     lines += [f"FAILED {name}: {reason}" for name, reason in artifact.failed.items()]
-    print_result(result, as_json, *lines, f"artifact: {output}")
+    print_result(
+        result,
+        as_json,
+        *lines,
+        f"artifact: {output}",
+        f"next: {command('bench', output)}, {command('artifact', 'check', output)}",
+    )
     if artifact.failed:
         name, reason = next(iter(artifact.failed.items()))
         kept = f"; the evidence is in {artifact.evidence}" if artifact.evidence else ""
@@ -94,7 +103,6 @@ def check(
     key: KeyOption = None,
     seconds: LimitOption = 300,
     trust: TrustOption = False,
-    seed: UnusedSeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Hold everything in an artifact against its manifest, its arch and PyTorch's logits."""
@@ -111,7 +119,6 @@ def check(
 def sign(
     artifact: Annotated[Path, typer.Argument(help="A folder that `hwnas export` made, or a zip file of one.")],
     key: Annotated[Path, typer.Option("--key", help="Your private key (PEM, Ed25519).")],
-    seed: UnusedSeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Vouch for an artifact as it is: whoever has your public key can check that nothing was altered since."""
@@ -126,7 +133,6 @@ def sign(
 def zip_(
     artifact: ArtifactArgument,
     output: Annotated[Path, typer.Option("-o", "--output", help="The zip file to write.")],
-    seed: UnusedSeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Pack an artifact into one file; the same artifact gives the same bytes."""
@@ -143,7 +149,6 @@ def unzip(
     key: KeyOption = None,
     seconds: LimitOption = 300,
     trust: TrustOption = False,
-    seed: UnusedSeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Unpack an artifact and check it; what misses a check isn't kept."""
@@ -162,7 +167,6 @@ def triton(
     queue_delay_us: Annotated[
         int, typer.Option(min=0, help="How long a request may wait to be batched with others, in microseconds.")
     ] = 100,
-    seed: UnusedSeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Write a model repository for NVIDIA's Triton Inference Server."""

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from io import StringIO
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
@@ -21,7 +22,8 @@ if TYPE_CHECKING:  # imported when the verb runs
     from hwnas.records.bench import BenchCell, BenchRecord, BenchRow, Fastest
 
 _WIDTH = 10_000
-"""Wider than any table: lines aren't broken by us, a terminal breaks those that it has no room for."""
+"""Of a file, which is wider than any table."""
+_KEYS = ("target", "runtime", "batch", "threads")
 
 
 def bench(
@@ -55,8 +57,10 @@ def lines(found: BenchRecord, stream: TextIO) -> list[str]:
     rows, lacking = found.results, found.lacking
     several = len({cell.artifact for cell in (*rows, *lacking)}) > 1
     told = StringIO()
-    console = Console(file=told, width=_WIDTH, force_terminal=stream.isatty(), highlight=False, emoji=False)
-    console.print(_table(found, several))
+    width = get_terminal_size().columns if stream.isatty() else _WIDTH
+    console = Console(file=told, width=width, force_terminal=stream.isatty(), highlight=False, emoji=False)
+    for table in _tables(found, several, width):
+        console.print(table)
     for best in found.fastest:
         console.print(_fastest(best, rows, several), style="bold", markup=False)
     for line in dict.fromkeys(f"{_name(cell, several)} can't be timed here: {cell.lacks}" for cell in lacking):
@@ -70,21 +74,33 @@ def lines(found: BenchRecord, stream: TextIO) -> list[str]:
     return [line.rstrip() for line in told.getvalue().splitlines()]
 
 
-def _table(found: BenchRecord, several: bool) -> Table:
-    rows = found.results
-    predicted = any(row.predicted_ms for row in rows)
-    head = ["target", "runtime", "batch", "threads", "p50 ms", "±", "p10 ms", "p90 ms", "images/s", "MB", "memory MB"]
-    head += ["differs", "same class", "computes in", *(["predicted ms"] if predicted else [])]
-    table = Table(box=None, header_style="bold", pad_edge=False, show_edge=False)
-    for name in (["artifact"] if several else []) + head:
-        text = name in ("artifact", "target", "runtime", "computes in")
-        table.add_column(name, justify="left" if text else "right", no_wrap=True)
+def _tables(found: BenchRecord, several: bool, width: int) -> Iterator[Table]:
+    """One table, or as many as its columns need to fit the width; each begins with what tells rows apart."""
+    predicted = any(row.predicted_ms for row in found.results)
+    head = [*_KEYS, "p50 ms", "±", "p10 ms", "p90 ms", "images/s", "MB", "memory MB", "differs", "same class"]
+    head = [*(["artifact"] if several else []), *head, "computes in", *(["predicted ms"] if predicted else [])]
+    rows = [[*([row.artifact] if several else []), *_cells(row)] for row in found.results]
+    if predicted:
+        rows = [
+            [*cells, f"{row.predicted_ms:.3f}" if row.predicted_ms else "–"]
+            for cells, row in zip(rows, found.results, strict=True)
+        ]
+    widths = [2 + max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    keys = range(len(_KEYS) + several)
+    parts = [[*keys]]
+    for column in range(len(keys), len(head)):
+        if len(parts[-1]) > len(keys) and sum(widths[each] for each in (*parts[-1], column)) - 2 > width:
+            parts.append([*keys])
+        parts[-1].append(column)
     fastest = [best.cell for best in found.fastest]
-    for row in rows:
-        cells = [*([row.artifact] if several else []), *_cells(row)]
-        cells += [f"{row.predicted_ms:.3f}" if row.predicted_ms else "–"] if predicted else []
-        table.add_row(*map(Text, cells), style="green" if row.cell in fastest else None)
-    return table
+    for part in parts:
+        table = Table(box=None, header_style="bold", pad_edge=False, show_edge=False)
+        for name in (head[column] for column in part):
+            text = name in ("artifact", "target", "runtime", "computes in")
+            table.add_column(name, justify="left" if text else "right", overflow="fold")
+        for row, cells in zip(found.results, rows, strict=True):
+            table.add_row(*(Text(cells[column]) for column in part), style="green" if row.cell in fastest else None)
+        yield table
 
 
 def _cells(row: BenchRow) -> Iterator[str]:

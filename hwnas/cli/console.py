@@ -7,18 +7,18 @@ import json
 import os
 import shlex
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any, TextIO
 
 import typer
 
-from hwnas.errors import LARGEST, OutputError
+from hwnas.errors import LARGEST, OutputError, StoppedError
 from hwnas.files import to_json
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, max=LARGEST, help="Seed of everything random.")]
-UnusedSeedOption = Annotated[
-    int, typer.Option("--seed", min=0, max=LARGEST, help="Every verb takes it; this one draws nothing.")
-]
 SpaceArgument = Annotated[str, typer.Argument(help="A name from `hwnas space list`, or a .yaml file.")]
 ResolutionOption = Annotated[int | None, typer.Option("--resolution", help="Input size in pixels.")]
 ClassesOption = Annotated[int | None, typer.Option("--classes", help="Outputs of the classifier.")]
@@ -31,6 +31,18 @@ TrustOption = Annotated[bool, typer.Option("--trust", help="Load engines that no
 def command(*words: object) -> str:
     """Words of ``hwnas`` as a shell takes them: a verb's last line says what comes next."""
     return shlex.join(["hwnas", *map(str, words)])
+
+
+@contextmanager
+def resumable(folder: Path, begun: str, words: Sequence[object]) -> Iterator[None]:
+    """Whoever stops a verb that has ``--resume`` is told how it goes on, once the file ``begun`` is in the folder."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not (folder / begun).exists():
+            raise
+        again = command(*words, *(() if "--resume" in words else ("--resume",)))
+        raise StoppedError(f"stopped; go on with --resume: {again}") from None
 
 
 def print_result(result: dict[str, Any], as_json: bool, *lines: str) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hwnas.cli.console import JsonOption, SeedOption, UnusedSeedOption, print_result
+from hwnas.cli.console import JsonOption, SeedOption, print_result
 from hwnas.progress import ProgressBars
 
 
@@ -54,7 +54,6 @@ def report(
         list[str] | None,
         typer.Option(help="TABLE or TABLE:BUDGET_MS of another device to show the front on; give it again for more."),
     ] = None,
-    seed: UnusedSeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
     """One HTML file, readable offline: the front, the winner, what it gets right, its latency, what is shipped."""

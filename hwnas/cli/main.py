@@ -11,15 +11,16 @@ import typer
 
 from hwnas.cli import arch, artifact, bench, demo, profile, rank, search, space, table, train
 from hwnas.cli.console import open_streams, silence, write
+from hwnas.cli.steps import StepsGroup
 from hwnas.errors import HwnasError, HwnasWarning, InputError
 from hwnas.version import __version__
 
 app = typer.Typer(
     name="hwnas",
+    cls=StepsGroup,
     help="Finds, proves and ships the fastest accurate model for your device.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -40,22 +41,29 @@ def _options(
     pass
 
 
-app.command("demo")(demo.demo)
-app.add_typer(space.app, name="space")
-app.command("count")(arch.count)
-app.command("profile")(profile.profile)
-app.add_typer(profile.kit_app, name="kit")
-app.add_typer(table.app, name="table")
-app.command("predict")(arch.predict)
-app.command("train")(train.train)
-app.command("rank")(rank.rank)
-app.command("similarity")(train.similarity)
-app.command("search", cls=search.SearchCommand)(search.search)
-app.command("derive")(arch.derive)
-app.command("export")(artifact.export)
-app.command("bench")(bench.bench)
-app.add_typer(artifact.app, name="artifact")
-app.command("report")(demo.report)
+_MEASURE, _TRAIN, _SEARCH, _SHIP, _ALL = (
+    "Measure (what networks take on a device)",
+    "Train (one supernet for all archs)",
+    "Search (the best archs within budgets)",
+    "Ship (a network, checked and timed)",
+    "All of it",
+)
+app.command("demo", rich_help_panel=_ALL)(demo.demo)
+app.command("report", rich_help_panel=_ALL)(demo.report)
+app.command("profile", rich_help_panel=_MEASURE)(profile.profile)
+app.add_typer(profile.kit_app, name="kit", cls=StepsGroup, rich_help_panel=_MEASURE)
+app.add_typer(table.app, name="table", cls=StepsGroup, rich_help_panel=_MEASURE)
+app.command("count", rich_help_panel=_MEASURE)(arch.count)
+app.command("predict", rich_help_panel=_MEASURE)(arch.predict)
+app.command("train", rich_help_panel=_TRAIN)(train.train)
+app.command("rank", rich_help_panel=_TRAIN)(rank.rank)
+app.command("similarity", rich_help_panel=_TRAIN)(train.similarity)
+app.add_typer(space.app, name="space", cls=StepsGroup, rich_help_panel=_SEARCH)
+app.command("search", cls=search.SearchCommand, rich_help_panel=_SEARCH)(search.search)
+app.command("derive", rich_help_panel=_SHIP)(arch.derive)
+app.command("export", rich_help_panel=_SHIP)(artifact.export)
+app.command("bench", rich_help_panel=_SHIP)(bench.bench)
+app.add_typer(artifact.app, name="artifact", cls=StepsGroup, rich_help_panel=_SHIP)
 
 _warning = warnings.formatwarning
 _UsageError: type[Exception] = typer.BadParameter.__mro__[2]  # click's base class of them, which typer doesn't export
@@ -77,7 +85,7 @@ def _outcome() -> int | None:
         _refuse_odd_names()
         status = _run()
         write("")
-        return status
+        return _fail("interrupted", status) if status == 130 else status  # typer's silent answer to Ctrl-C
     except HwnasError as error:
         return _fail(str(error), error.exit_status)
     except _UsageError as error:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hwnas.cli.console import ClassesOption, JsonOption, ResolutionOption, SeedOption, print_result
+from hwnas.cli.console import ClassesOption, JsonOption, ResolutionOption, SeedOption, command, print_result
 from hwnas.errors import ConfigError, DeviceError, counted
 from hwnas.files import refuse_existing
 from hwnas.progress import ProgressBars, say
@@ -210,4 +210,5 @@ def summary(table: LatencyTable, output: object) -> tuple[dict[str, Any], list[s
     if protocol.confidence_95 > protocol.confidence_asked:
         lines.append("the machine was too noisy for the confidence asked: give it no other work, or more --seconds")
     lines.append(f"a network takes {calibration}" if calibration else "not calibrated: too few networks ran")
-    return result, [*lines, f"table: {output}"]
+    space = table.space.source if table.space else "SPACE"
+    return result, [*lines, f"table: {output}", f"next: {command('space', 'feasible', space, '--table', output)}"]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
-from hwnas.cli.console import JsonOption, SeedOption, TablesOption, command, print_result
+from hwnas.cli.console import JsonOption, SeedOption, TablesOption, command, print_result, resumable
 from hwnas.errors import counted
 from hwnas.progress import ProgressBars, say
 
@@ -74,7 +75,7 @@ def search(
     from hwnas.cli.objectives import parse_limits, parse_objectives, parse_weights
     from hwnas.flow.search import search as search_supernet
 
-    with ProgressBars() as progress:
+    with resumable(output, "settings.json", sys.argv[1:]), ProgressBars() as progress:
         found = search_supernet(
             supernet, parse_objectives(objective or ["madds"]), parse_limits(limit or []), strategy, evaluations, seed,
             tables=table, output=output, weights=parse_weights(weight or []),

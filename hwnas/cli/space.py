@@ -12,8 +12,6 @@ from hwnas.cli.console import (
     JsonOption,
     ResolutionOption,
     SpaceArgument,
-    TablesOption,
-    UnusedSeedOption,
     print_result,
 )
 from hwnas.errors import counted
@@ -26,7 +24,7 @@ app = typer.Typer(help="The search spaces.", no_args_is_help=True)
 
 
 @app.command("list")
-def list_spaces(seed: UnusedSeedOption = 0, as_json: JsonOption = False) -> None:
+def list_spaces(as_json: JsonOption = False) -> None:
     """Every space that has a name; the path of a YAML file is one as well."""
     from hwnas.space.registry import SPACES, get_space
 
@@ -49,7 +47,6 @@ def show(
     space: SpaceArgument,
     resolution: ResolutionOption = None,
     classes: ClassesOption = None,
-    seed: UnusedSeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
     """One space: its layers, the choices of each, and how many archs there are."""
@@ -80,7 +77,9 @@ def show(
 @app.command("feasible")
 def feasible(
     space: SpaceArgument,
-    table: TablesOption,
+    table: Annotated[
+        list[str] | None, typer.Option(help="TABLE or TABLE:BUDGET_MS; give it again for another device.")
+    ] = None,
     limit: Annotated[
         list[str] | None,
         typer.Option(
@@ -92,7 +91,6 @@ def feasible(
     ] = False,
     resolution: Annotated[int | None, typer.Option(help="Of the input in pixels; the table's, unless given.")] = None,
     classes: Annotated[int | None, typer.Option(help="Of the classifier; the table's, unless given.")] = None,
-    seed: UnusedSeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
     """How many archs are within budgets, and which of them are the fastest, the slowest and the largest.
@@ -104,7 +102,7 @@ def feasible(
     from hwnas.flow.feasible import space_of
     from hwnas.flow.open import open_budgeted
 
-    tables, limits = open_budgeted(table), parse_limits(limit or [])
+    tables, limits = open_budgeted(table or []), parse_limits(limit or [])
     whole = space_of(space, tables, resolution, classes)
     result = look(whole.inheriting() if stabilizers else whole, tables, limits)
     found, count, ends = result.space, result.count, result.ends
@@ -126,8 +124,8 @@ def feasible(
         "confidence": count.confidence,
         "share": count.share,
         "acceptance": count.acceptance,
-        "fastest_ms": first.least.value,
-        "slowest_ms": first.most.value,
+        "fastest_ms": first.least.value if tables else None,
+        "slowest_ms": first.most.value if tables else None,
         "extremes": {
             name: {end: _as_dict(extreme) for end, extreme in vars(each).items()} for name, each in ends.items()
         },

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from hwnas.cli.console import JsonOption, SeedOption, UnusedSeedOption, print_result
+from hwnas.cli.console import JsonOption, SeedOption, print_result
 from hwnas.cli.profile import summary
 from hwnas.errors import counted
 from hwnas.progress import ProgressBars, say
@@ -25,7 +25,7 @@ TableArgument = Annotated[Path, typer.Argument(help="A latency table (YAML).")]
 
 
 @app.command("show")
-def show(table: TableArgument, seed: UnusedSeedOption = 0, as_json: JsonOption = False) -> None:
+def show(table: TableArgument, as_json: JsonOption = False) -> None:
     """What a table says: device, origin, calibration, entries; and whether its networks were really measured."""
     from hwnas.tables.sum_check import check_networks
     from hwnas.tables.table import LatencyTable
@@ -148,7 +148,6 @@ def import_(
     ] = None,
     unit: Annotated[Unit | None, typer.Option("--unit", help="Of another tool's times.")] = None,
     device: Annotated[str | None, typer.Option("--device", help="What another tool measured on, in words.")] = None,
-    seed: UnusedSeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Check what was measured elsewhere, by a kit or by another tool, and write it as a table."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hwnas.cli.console import JsonOption, SeedOption, command, print_result
+from hwnas.cli.console import JsonOption, SeedOption, command, print_result, resumable
 from hwnas.errors import LARGEST, counted
 from hwnas.progress import ProgressBars, say
 
@@ -25,6 +26,10 @@ def train(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="The run folder; runs/<name of the config> when absent.")
     ] = None,
+    table: Annotated[
+        list[Path] | None,
+        typer.Option(help="Latency table to search with later: refused now where it doesn't fit; again for another."),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, max=LARGEST, help="In place of the config's seed.")
@@ -34,8 +39,9 @@ def train(
     """Train a supernet, or one network; with torchrun, in several processes."""
     from hwnas.flow import train as flow
 
-    with ProgressBars() as progress:
-        found = flow.train(config, output, resume=resume, seed=seed, progress=progress)
+    run = output or Path("runs") / config.stem
+    with resumable(run, "config.yaml", sys.argv[1:]), ProgressBars() as progress:
+        found = flow.train(config, run, tables=table or (), resume=resume, seed=seed, progress=progress)
     if os.environ.get("RANK", "0") == "0":  # of torchrun's processes the first one speaks
         result = {"run": str(found.run), "accuracy": found.accuracy, "images": found.accuracy_images}
         print_result(result, as_json, *_ending(found))

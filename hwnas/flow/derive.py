@@ -165,7 +165,9 @@ def _released(arch: Arch, checkpoint: Path) -> Network:
 
 
 def _search_folder(text: str) -> Path | None:
-    """Where a file lies that a person named as an arch (``winner.json``, ``front.json:3``); None for other words."""
+    """The folder, or that of the file, that a person named as an arch (``front.json:3``); None for other words."""
+    if Path(text).is_dir():
+        return Path(text)
     file = text if text.endswith(".json") else text.rpartition(":")[0]
     return Path(file).parent if file.endswith(".json") else None
 

@@ -83,7 +83,8 @@ def open_model(model: TrainRecord | Path | str, seed: int = 0) -> Network:
         return network
     if not Path(path).is_dir():
         raise ModelError(
-            f"no model {str(path)!r}; give a folder that hwnas derive made, or one of {', '.join(released_archs())}"
+            f"no model {str(path)!r}; give a folder that hwnas derive or train made, or one of "
+            f"{', '.join(released_archs())}"
         )
     return load_model(Path(path))
 

@@ -150,7 +150,7 @@ def search(
 
     run, folder = run_folder(of), Path(output)
     if not resume:
-        refuse_existing(folder)
+        refuse_existing(folder, "settings.json")
     make = STRATEGIES.get(strategy)
     if measuring_s is not None:
         Effort(at_most_s=measuring_s)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hwnas.errors import ModelError
 from hwnas.files import new_folder
 from hwnas.graph.count import count
 from hwnas.nn.network import Network, load_weights, save_weights
@@ -16,6 +17,13 @@ from hwnas.records.model import ModelRecord
 
 MODEL = "model.json"
 _WEIGHTS = "weights.safetensors"
+_OTHERS = {
+    "search.json": "a search; make its winner a network first: hwnas derive",
+    "supernet.json": "the run of a supernet; search it, then hwnas derive a network of it",
+    "checkpoint.safetensors": "a run that isn't finished; go on with hwnas train --resume",
+    "manifest.json": "an artifact, finished already",
+}
+"""What a folder is that holds such a file, and what makes a model of it."""
 
 
 def save_model(network: Network, folder: Path, answers: EvaluationRecord | None = None) -> None:
@@ -37,13 +45,20 @@ def save_model(network: Network, folder: Path, answers: EvaluationRecord | None 
 
 
 def load_model(folder: Path) -> Network:
-    """Read a MODEL folder; the network is in eval mode. The YAML file of its space needn't be there any more.
+    """Read a MODEL folder, or the one in the run of a network; the network is in eval mode.
+
+    The YAML file of its space needn't be there any more.
 
     Raises:
         ModelError: a part is missing, malformed, or was altered since it was written.
         CheckpointError: the weights aren't those of the arch.
         SpaceError: its space can't be made any more.
     """
+    if not (folder / MODEL).exists():
+        if (folder / "model" / MODEL).exists():
+            folder = folder / "model"
+        elif other := next((what for name, what in _OTHERS.items() if (folder / name).exists()), None):
+            raise ModelError(f"{folder} is {other}")
     record = ModelRecord.read(folder / MODEL)
     network = Network(record.space_of_network(), record.choices)
     network.stabilizers = record.stabilizers

@@ -134,9 +134,8 @@ def _interpolate(unknown: list[Op], table: LatencyTable, space: Space) -> dict[O
         model = KernelModel({op: latency.p50_ms for op, latency in table.ops.items()})
         return {op: model.predict_ms(op) for op in unknown}
     except MissingOpError as error:
-        made_for = f"{table.space.source} at {table.space.resolution} px" if table.space else "no space"
+        size = f"--resolution {space.resolution} --classes {space.classes}"
         raise MissingOpError(
-            f"the table (made for {made_for}) lacks {counted(len(unknown), 'op')} of {space.name} at "
-            f"{space.resolution} px with {space.classes} classes, the first is [{unknown[0]}]; "
-            f"{error}; run hwnas profile for this space"
+            f"the table (made for {table.space or 'no space'}) lacks {counted(len(unknown), 'op')} of {space.ref}, the "
+            f"first is [{unknown[0]}]; {error}; run hwnas profile --space {space.ref.source} {size}"
         ) from None

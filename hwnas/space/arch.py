@@ -56,6 +56,8 @@ class Arch:
         """
         if not isinstance(data, dict):
             raise ArchError(f'{where}: expected {{"space": …, "choices": […]}}')
+        if isinstance(points := data.get("points"), list):
+            raise ArchError(f"{where} is a front of {len(points)} archs; give one of them as {where}:N, N from 0")
         said = validated(_ArchFile, data, where, ArchError)
         size = said.resolution if resolution is None else resolution, said.classes if classes is None else classes
         space = made(said.space, said.definition, *size) if said.definition else get_space(said.space, *size)
@@ -67,7 +69,8 @@ def parse_arch(
 ) -> Arch:
     """What a person types for an arch.
 
-    A released name, an ``arch.json``, ``front.json:N`` (point N, from 0, of a search's front), or ``SPACE:i,j,k,…``.
+    A released name, an ``arch.json``, ``front.json:N`` (point N, from 0, of a search's front), the folder of a search
+    (its winner) or of an artifact, or ``SPACE:i,j,k,…``.
 
     Args:
         text: the words.
@@ -82,13 +85,15 @@ def parse_arch(
     released = released_archs()
     if text in released:
         return Arch(get_space("scarlet-s2", resolution, classes), released[text])
+    if (folder := Path(text)).is_dir():
+        text = str(_arch_of(folder))
     if text.endswith(".json"):
         return Arch.from_dict(read_json(Path(text), ArchError), text, resolution, classes)
     space_name, colon, choices = text.rpartition(":")
     if not colon:
         raise ArchError(
-            f"no arch {text!r}; give a released name ({', '.join(released)}), an arch.json, front.json:N, or "
-            "SPACE:i,j,k,…"
+            f"no arch {text!r}; give a released name ({', '.join(released)}), an arch.json, front.json:N, a search's "
+            "folder, or SPACE:i,j,k,…"
         )
     if space_name.endswith(".json"):
         return Arch.from_dict(_point(Path(space_name), choices), text, resolution, classes)
@@ -98,6 +103,16 @@ def parse_arch(
         raise ArchError(f"the choices of {text!r} must be integers separated by commas") from None
     gone = known is not None and known.source == space_name and known.definition and not Path(space_name).exists()
     return Arch(get_space(known if known and gone else space_name, resolution, classes), indices)
+
+
+def _arch_of(folder: Path) -> Path:
+    """The arch.json of a folder that a search (its winner) or an export made."""
+    for name in ("winner.json", "arch.json"):
+        if (folder / name).exists():
+            return folder / name
+    if (folder / "search.json").exists():
+        raise ArchError(f"the search {folder} found no arch within its budgets; search again with a higher budget")
+    raise ArchError(f"{folder} holds no arch; give the folder of a finished search or of an artifact, or an arch.json")
 
 
 def _point(path: Path, index: str) -> dict[str, Any]:

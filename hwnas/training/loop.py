@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import Any
@@ -34,14 +35,20 @@ CHECKPOINT_SECONDS = 20.0
 
 
 def run_training(
-    config: TrainConfig, run: Path, resume: bool = False, progress: Progress | None = None, tell: Tell = silent
+    config: TrainConfig,
+    run: Path,
+    resume: bool = False,
+    progress: Progress | None = None,
+    tell: Tell = silent,
+    check: Callable[[Learner], None] | None = None,
 ) -> TrainRecord:
     """Train what ``config`` says into the folder ``run``.
 
     A run that was killed at any moment and resumed ends in the same bytes as one that wasn't, given the same
     machine and number of threads. Resuming a finished run returns at once; without a checkpoint it begins. Started
     by ``torchrun``, the processes train one run together; ``run`` and the data must be visible to all of them. In the
-    first one ``tell`` is called with what is odd about the data, and ``progress`` after each update.
+    first one ``tell`` is called with what is odd about the data, and ``progress`` after each update; ``check``
+    may refuse what is about to be trained.
 
     Raises:
         OutputError: ``run`` exists and isn't to be resumed, or can't be written.
@@ -58,6 +65,8 @@ def run_training(
         world.wait()  # before one of them makes the folder
         if kind.finished(run) is None:
             learner = kind(config)  # what is wrong with data or settings is told before a folder is made
+            if check is not None:
+                check(learner)
             data = learner.task.data
             world.check_same("the configuration", config.to_yaml())
             world.check_same("the data set", data.fingerprint)

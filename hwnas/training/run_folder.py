@@ -31,7 +31,7 @@ def check_run(run: Path, config: TrainConfig, resume: bool) -> None:
     """
     path = run / "config.yaml"
     if not resume:
-        refuse_existing(run)
+        refuse_existing(run, path.name)
     elif path.exists():
         begun = read_yaml(path, ConfigError)
         begun = begun if isinstance(begun, dict) else {}

@@ -76,6 +76,20 @@ def test_columns_are_aligned_and_plain_where_nobody_looks() -> None:
     assert any("\x1b[" in line for line in lines(found, Terminal()))
 
 
+@pytest.mark.parametrize("width", [60, 80, 120, 300])
+def test_on_a_terminal_a_wide_table_becomes_several_that_fit(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    found = result(row("openvino-bf16", "openvino", 5.0), row("onnx-fp32", "onnxruntime", 9.9, predicted_ms=1.5))
+    folded = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in lines(found, Terminal())]
+    heads = [index for index, line in enumerate(folded) if line.startswith("target")]
+    table = folded[: heads[-1] + 3]
+    assert max(map(len, table)) <= width
+    assert len(heads) > 1 or width == 300
+    whole = {word for line in printed(found)[:3] for word in line.split()}
+    assert {word for line in table for word in line.split()} == whole  # nothing is lost, no cell cut
+    assert {line.split()[0] for line in table} == {"target", "openvino-bf16", "onnx-fp32"}
+
+
 def test_what_is_within_the_noise_and_what_couldnt_run_is_said() -> None:
     near = row("near", "x", 5.01)
     lacking = [{**cell(row("gpu", "tensorrt", 1.0, batch=batch)), "lacks": "no [red]GPU"} for batch in (1, 8)]

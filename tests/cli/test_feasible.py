@@ -144,7 +144,7 @@ def test_a_table_of_another_resolution_or_space(hwnas: Shell) -> None:
     assert hwnas("space", "feasible", "scarlet-s2", "--table", other, "--json").json["resolution"] == 160
     for words in (["scarlet-s2", "--resolution", "224"], ["scarlet-s2", "--classes", "10"], ["macro"]):
         message = hwnas.refused("space", "feasible", *words, "--table", other, "--json")
-        assert "run hwnas profile for this space" in message
+        assert "run hwnas profile --space" in message
 
 
 def test_ops_that_a_table_lacks_are_told(hwnas: Shell, tmp_path: Path) -> None:

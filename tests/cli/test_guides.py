@@ -6,7 +6,9 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.cli.conftest import Flow
 from tests.cli.guides import blocks, parse, run
@@ -73,3 +75,44 @@ def test_search_under_a_budget(hwnas: Shell, flow: Flow, tmp_path: Path, monkeyp
             assert status == 0, (words, errors)
     assert searches == 4
     assert (tmp_path / "runs" / "search" / "table.yaml").exists()
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_readme_from_photos_to_a_model(hwnas: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With few and small photographs, one epoch, a moment to measure, and a budget of this machine."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    for name in ("cat", "dog", "cow", "hen", "pig"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for index in range(20):
+            Image.fromarray(rng.integers(0, 256, (70, 64, 3), np.uint8)).save(f"photos/{name}/{index}.jpg")
+    page = blocks("../README.md")
+    for block in page:
+        if block.kind == "yaml":
+            (tmp_path / block.argument).write_text(block.text.replace("epochs: 60", "epochs: 1"))
+    (commands,) = (block for block in page if "hwnas space feasible" in block.text)
+    less = {"profile": ["--seconds", "2", "--networks", "4"], "search": ["--evaluations", "6"]}
+    budget_ms = 0.0
+    for words in commands.commands():
+        verb = words[1] if words[0] == "hwnas" else ""
+        words = [word.replace(":0.3", f":{budget_ms}") for word in words] + less.get(verb, [])
+        if verb == "bench":
+            words, (_, file) = words[:-2], words[-2:]
+            (tmp_path / file).write_text(hwnas(*words[1:]).out)
+            continue
+        status, errors = run(hwnas, words, tmp_path)
+        assert status == 0, (words, errors)
+        if verb == "space":
+            budget_ms = hwnas(*words[1:], "--json").json["slowest_ms"]
+    assert (tmp_path / "report.html").exists()
+
+
+def test_every_command_of_the_readme_is_spelt_right() -> None:
+    parsed = 0
+    for block in blocks("../README.md"):
+        for words in block.commands() if block.kind == "sh" else ():
+            if "hwnas" in words:
+                words = words[words.index("hwnas") :]
+                parse(words[: words.index(">")] if ">" in words else words)
+                parsed += 1
+    assert parsed >= 20
