@@ -56,7 +56,7 @@ class TritonPythonModel:
             self.run = lambda images: session.run(["logits"], {{"images": images}})[0]
         else:
             import openvino
-            model = openvino.compile_model(folder / "model.xml", "CPU", {{"INFERENCE_PRECISION_HINT": "f32"}})
+            model = openvino.compile_model(folder / "model.xml", "CPU", {{"PERFORMANCE_HINT": "LATENCY"}})
             self.run = lambda images: model({{"images": images}})["logits"]
 
     def execute(self, requests):
