@@ -108,7 +108,7 @@ class Pieces:
     def _take(self, kind: str, piece: Piece[_T]) -> None:
         there: Piece[_T] | None = getattr(self, kind)
         if there is not None and (there.path is None or piece.path is None or not there.path.samefile(piece.path)):
-            raise ModelError(f"{there} and {piece} are both a {kind}; a report shows one of each kind: leave one out")
+            raise ModelError(f"{there} and {piece} are of one kind ({kind}), a report shows one of each; leave one out")
         setattr(self, kind, piece)
 
     def _add(self, path: Path) -> None:

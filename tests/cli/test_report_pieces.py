@@ -102,10 +102,10 @@ def test_pieces_that_do_not_belong_together(hwnas: Shell, flow: Flow, pieces: Pa
     for words, part in (
         ([flow.search, tmp_path / "macro"], "leave one of them out"),
         ([flow.search, tmp_path / "unseen"], "neither the winner of"),
-        ([flow.search, tmp_path / "again"], "are both a search"),
+        ([flow.search, tmp_path / "again"], "are of one kind (search)"),
         ([pieces / "artifact", flow.model], "was exported from another weights than"),
         ([pieces / "artifact", tmp_path / "unseen"], "was exported from another arch than"),
-        ([flow.artifact, pieces / "artifact"], "are both a artifact"),
+        ([flow.artifact, pieces / "artifact"], "are of one kind (artifact)"),
         ([flow.search, pieces / "bench.json"], "needs the artifact that it timed"),
         ([tmp_path], "holds no search, network or table"),
         ([tmp_path / "stopped"], "isn't finished; finish it with hwnas search --resume"),
