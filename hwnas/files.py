@@ -102,8 +102,9 @@ def first_problem(problem: ValidationError, model: type[BaseModel]) -> str:
     """``field: what is wrong with it``, in one line; of an unknown key what it may have been meant for."""
     first, *others = problem.errors()
     if first["type"] == "missing":  # a misspelt key is missing as well, and what stands in its place says more
-        unknown_keys = (other for other in others if other["type"] == "extra_forbidden")
-        first = next((other for other in unknown_keys if other["loc"][:-1] == first["loc"][:-1]), first)
+        unknown_keys = [other for other in others if other["type"] == "extra_forbidden"]
+        beside = (other for other in unknown_keys if other["loc"][:-1] == first["loc"][:-1])
+        first = next(beside, unknown_keys[0] if unknown_keys else first)
     more = f" (and {problem.error_count() - 1} more)" if problem.error_count() > 1 else ""
     *outer, key = map(str, first["loc"] or ("",))
     unknown = first["type"] == "extra_forbidden"

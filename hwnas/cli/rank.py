@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hwnas.cli.console import JsonOption, SeedOption, print_result
+from hwnas.errors import counted
 from hwnas.progress import ProgressBars
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def rank(
         f"{found.by_accuracy.whole.archs} archs of {found.space.name}; true accuracies: {found.truth}; "
         "in brackets 95 % intervals",
         *_table(found).splitlines(),
-        *_remarks(found.by_accuracy),
+        *_remarks(found),
         f"arch by arch: {', '.join(str(run / 'rank.csv') for run in runs)}",
         *([f"page: {output}"] if output else []),
     )
@@ -124,9 +125,10 @@ def _with_interval(name: str, estimate: Estimate) -> dict[str, Any]:
 
 def _table(record: RankRecord) -> str:
     """All supernets and baselines, a row each, and what one training says of another below them."""
+    from hwnas.evaluation.metrics import plus_minus
     from hwnas.reporting.units import words
 
-    found = record.by_accuracy
+    found, images = record.by_accuracy, record.truth_images
     others = {"by loss": record.by_loss, "by loss, additive": record.by_loss_additive}
     top = f"τ, best {found.top.archs}" if found.top else "τ, best fifth"
     table = Table("ordered by", "Kendall τ", "Spearman ρ", top, "first pick", "best of 10 picks", box=SIMPLE)
@@ -139,7 +141,8 @@ def _table(record: RankRecord) -> str:
         of_top = ranking.top.correlations[name] if ranking.top else None
         table.add_row(
             shown, _tau(correlations), _shown(correlations.spearman), _tau(of_top),
-            f"{picks.top_1:.2%}", f"{picks.top_10:.2%}", end_section=index == (1 + len(others)) * len(whole.leads),
+            plus_minus(picks.top_1, images), plus_minus(picks.top_10, images),
+            end_section=index == (1 + len(others)) * len(whole.leads),
         )  # fmt: skip
     if whole.ceiling:
         of_top = found.top.ceiling if found.top else None
@@ -160,13 +163,19 @@ def _shown(estimate: Estimate) -> str:
     return f"{estimate.value:.3f} [{estimate.low:.2f}, {estimate.high:.2f}]"
 
 
-def _remarks(found: Ranking) -> list[str]:
+def _remarks(record: RankRecord) -> list[str]:
     """Whether each supernet is better than the best way to order archs without one."""
+    from hwnas.evaluation.metrics import plus_minus
     from hwnas.reporting.units import words
 
+    found = record.by_accuracy
+    _, points = plus_minus(0.5, record.images).split("± ")  # the widest
     parts = {"all archs": found.whole, **({f"the best {found.top.archs}": found.top} if found.top else {})}
     return [
         f"{name}, {what}: τ less that of {words(part.best_baseline)}: {_shown(part.leads[name])}"
         for name in found.whole.leads
         for what, part in parts.items()
-    ] + [f"the best of these archs has {found.best_accuracy:.2%}"]
+    ] + [
+        f"the best of these archs has {plus_minus(found.best_accuracy, record.truth_images)}",
+        f"an inherited accuracy of {counted(record.images, 'validation image')} is known to ±{points} points or better",
+    ]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
 from hwnas.errors import whole
+from hwnas.evaluation.metrics import plus_minus
 from hwnas.files import refuse_existing, write_atomic
 from hwnas.flow.bench import bench
 from hwnas.flow.derive import derive
@@ -121,7 +122,7 @@ def demo(
     winner = searched / "winner.json"
     with steps.step("derive the winner", "derive", winner, "--supernet", supernet, "-o", model) as facts:
         derived = derive(winner, supernet, output=model)
-        facts |= {name: f"{value:.2%}" for name, value in derived.info.accuracy.items()}
+        facts |= _told(derived.info.accuracy, derived.info.accuracy_images)
 
     config = folder / "finetuning.yaml"
     settings = TrainConfig(
@@ -131,7 +132,7 @@ def demo(
     write_atomic(config, settings.to_yaml())
     with steps.step("fine-tune it", "train", config, "-o", finetuning) as facts:
         tuned = train(settings, finetuning, progress=progress)
-        facts |= {name: f"{value:.2%}" for name, value in tuned.accuracy.items()}
+        facts |= _told(tuned.accuracy, tuned.accuracy_images)
 
     with steps.step("export and check", "export", tuned.result, "--target", "onnx-fp32", "-o", shipped) as facts:
         artifact = export(tuned, "onnx-fp32", shipped, progress=progress)
@@ -199,3 +200,7 @@ class _Steps:
 
 def _free_name() -> Path:
     return next(path for number in count(1) if not (path := Path(f"hwnas-demo-{number}")).exists())
+
+
+def _told(accuracy: Mapping[str, float], images: Mapping[str, int]) -> dict[str, str]:
+    return {name: plus_minus(value, images.get(name)) for name, value in accuracy.items()}

@@ -87,6 +87,7 @@ def rank(
     space = _common_space(supernets)
     data = _data_of(supernets)  # what is wrong with it is told before training
     taken = [_images_taken(name, each, images, recalibration_images) for name, each in data.items()]
+    truth_images = None if truth or config else len(data[str(folders[0])].test.labels)
     if truth is None:
         assert standalone is not None
         work = Path(work or folders[0] / "rank")
@@ -118,6 +119,7 @@ def rank(
         truth=Path(truth),
         truth_archs=len(known.archs),
         truth_trainings=known.accuracies.shape[1],
+        truth_images=truth_images,
         images=max(evaluated for evaluated, _ in taken),
         recalibration_images=max(recalibrated for _, recalibrated in taken),
         seed=seed,

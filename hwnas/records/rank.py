@@ -76,6 +76,7 @@ class RankRecord(Record):
         by_loss_additive: with these smoothed: the sum over layers that fits all archs' best.
         truth_archs: archs in it; as many or fewer were drawn.
         truth_trainings: of each arch there.
+        truth_images: that each true accuracy was found on; None where nobody knows.
         images: of the validation part, the most of any run.
         recalibration_images: of the train part, for an arch's BN, the most of any run.
         seed: of archs drawn and of intervals.
@@ -89,6 +90,7 @@ class RankRecord(Record):
     truth: Path
     truth_archs: int
     truth_trainings: int
+    truth_images: int | None = None
     images: int
     recalibration_images: int
     seed: int

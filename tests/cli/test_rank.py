@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +119,7 @@ def test_several_supernets_get_a_row_each_on_the_same_archs(hwnas: Shell, root: 
         assert f"{row['kendall_tau']:.3f} [" in line
         assert f"{row['top_1_accuracy']:.2%}" in line
     assert f"page: {page}" in text
+    assert re.search(r"accuracy of \d+ validation images is known to ±[\d.]+ points or better", text)
     assert "exists already" in hwnas.refused(*words, "-o", page)
     other = hwnas(*words, "--seed", 1, "--json").json
     assert other["kendall_tau"] != found["kendall_tau"]  # other archs

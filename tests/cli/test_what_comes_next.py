@@ -19,6 +19,7 @@ from hwnas.records.model import ModelRecord
 from hwnas.records.train import SupernetRecord
 from tests.cli.conftest import Flow
 from tests.cli.run import Outcome, Shell
+from tests.conftest import SMALL_SPACE
 
 _CONFIG = "data: digits\nlearner: {{{learner}}}\nepochs: 1\nbatch: 640\nthreads: 1\n"
 
@@ -171,3 +172,12 @@ def test_a_space_is_looked_at_without_a_table(hwnas: Shell) -> None:
     assert (found["fastest_ms"], found["slowest_ms"]) == (None, None)
     assert set(found["extremes"]) == {"madds", "params"}
     assert found["extremes"]["params"]["most"]["value"] <= 40_000
+
+
+def test_a_key_that_is_unknown_is_told_before_what_is_missing(hwnas: Shell, tmp_path: Path) -> None:
+    space = tmp_path / "mine.yaml"
+    space.write_text(SMALL_SPACE.replace("kernels: [3, 5]\n", "").replace("width: 8, c_out", "width: 8, cout"))
+    assert "stem: unknown key 'cout'; did you mean 'c_out'?" in hwnas.refused("space", "show", space)
+    config = tmp_path / "train.yaml"
+    config.write_text("learner: {spce: small.yaml}\n")
+    assert "unknown key 'spce' in 'learner'; did you mean 'space'?" in hwnas.refused("train", config)
