@@ -73,3 +73,11 @@ def test_a_crash_stays_in_its_own_process(copy: Copy, tmp_path: Path, monkeypatc
     assert found["openvino-fp32"].passed is False
     assert "ends with SIGSEGV" in found["openvino-fp32"].text
     assert found["onnx-fp32: parity"].passed is True
+
+
+def test_nothing_is_imported_from_where_one_is(copy: Copy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who looks at an artifact may be in a folder that came with it."""
+    for name in ("numpy", "onnx", "json", "hwnas"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('taken from the folder')")
+    monkeypatch.chdir(tmp_path)
+    assert checked(copy.path)["onnx-fp32: parity"].passed is True

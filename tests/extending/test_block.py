@@ -19,7 +19,7 @@ from hwnas.graph.graph import Op
 from hwnas.nn.network import Network, traced_madds
 from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
-from tests.extending.plugins import load, register
+from tests.extending.plugins import install, load, register
 
 ARCH = (0, 3, 1, 2)
 ROOT = Path(__file__).parents[2]
@@ -63,6 +63,10 @@ def test_by_hand() -> None:
 def test_from_profile_to_report(space: ChainSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Profiled, predicted, trained, searched, derived, exported, checked, benched and drawn by the command line."""
     monkeypatch.chdir(tmp_path)
+    site = tmp_path / "site"
+    site.mkdir()
+    installed = install(site, "add-a-block.md", "hwnas_bottleneck")  # for the process that a check runs files in
+    monkeypatch.setenv("PYTHONPATH", installed["PYTHONPATH"])
 
     def run(*words: str) -> None:
         monkeypatch.setattr("sys.argv", ["hwnas", *words])

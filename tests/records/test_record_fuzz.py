@@ -18,6 +18,7 @@ from hwnas.files import to_json
 from hwnas.record import FileRecord
 from hwnas.records.artifact import FailedExport, Verdict
 from hwnas.records.demo import Step, StepsRecord
+from hwnas.records.evaluation import Answer, EvaluationRecord
 from hwnas.records.model import ModelInfo, ModelRecord, OnDevice, Preprocessing, ResolvedStabilizers, Searched
 from hwnas.records.search import SearchRecord, SearchSettings
 from hwnas.records.target import get_target
@@ -109,6 +110,13 @@ def _steps() -> StepsRecord:
     return StepsRecord(steps=(Step(name="search", command="hwnas search", seconds=3.5, facts={"evaluated": "20"}),))
 
 
+def _evaluation() -> EvaluationRecord:
+    seen = Answer(label=1, answer=0, share=0.6, image="data:image/png;base64,iVBORw0KGgo=")
+    return EvaluationRecord(
+        labels=("cat", "dog"), answers=((0, 0, 9), (1, 0, 2), (1, 1, 9)), examples=(seen,), weights_sha256=_SHA256
+    )
+
+
 MAKE: dict[str, Callable[[Path], FileRecord]] = {
     "SearchRecord": lambda folder: _search(),
     "SearchSettings": lambda folder: _settings(),
@@ -122,6 +130,7 @@ MAKE: dict[str, Callable[[Path], FileRecord]] = {
     "Target": lambda folder: get_target("onnx-int8-cpu"),
     "Sidecar": lambda folder: _sidecar(),
     "StepsRecord": lambda folder: _steps(),
+    "EvaluationRecord": lambda folder: _evaluation(),
 }
 
 
