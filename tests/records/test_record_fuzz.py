@@ -16,7 +16,7 @@ from hwnas.artifacts.formats.engine_sidecar import Sidecar
 from hwnas.errors import InputError
 from hwnas.files import to_json
 from hwnas.record import FileRecord
-from hwnas.records.artifact import FailedExport, Verdict
+from hwnas.records.artifact import FailedExport, SignatureRecord, Verdict
 from hwnas.records.demo import Step, StepsRecord
 from hwnas.records.evaluation import Answer, EvaluationRecord
 from hwnas.records.model import ModelInfo, ModelRecord, OnDevice, Preprocessing, ResolvedStabilizers, Searched
@@ -131,6 +131,7 @@ MAKE: dict[str, Callable[[Path], FileRecord]] = {
     "Sidecar": lambda folder: _sidecar(),
     "StepsRecord": lambda folder: _steps(),
     "EvaluationRecord": lambda folder: _evaluation(),
+    "SignatureRecord": lambda folder: SignatureRecord(public_key="0f" * 32, signature="1e" * 64),
 }
 
 
