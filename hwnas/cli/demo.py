@@ -21,6 +21,7 @@ def demo(
     as_json: JsonOption = False,
 ) -> None:
     """Measure this machine, train a stabilized supernet, search it under a latency budget, ship the winner."""
+    from hwnas.evaluation.metrics import plus_minus
     from hwnas.flow.demo import demo as run_demo
 
     with ProgressBars() as progress:
@@ -33,7 +34,7 @@ def demo(
         {"arch": str(made.arch), **plain, "front": front},
         as_json,
         f"winner     {made.arch}",
-        f"accuracy   {made.accuracy:.2%} of the digits it has never seen",
+        f"accuracy   {plus_minus(made.accuracy, made.accuracy_images)} of the digits it has never seen",
         f"budget     {made.budget_ms:.3f} ms; by the table the winner takes {made.predicted_when_searched_ms:.3f} ms",
         f"latency    measured {made.measured_ms:.3f} ms; predicted {made.predicted_ms:.3f} ms "
         f"{ends}the machine's drift of {made.drift:.3f} × since the table included",

@@ -12,8 +12,8 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from hwnas.cli.console import JsonOption, SeedOption, print_result
-from hwnas.errors import counted
+from hwnas.cli.console import JsonOption, SeedOption, command, print_result
+from hwnas.errors import StoppedError, counted
 from hwnas.progress import ProgressBars
 
 if TYPE_CHECKING:
@@ -56,12 +56,17 @@ def rank(
     """
     from hwnas.flow import rank as flow
 
-    with ProgressBars() as progress:
-        found = flow.rank(
-            runs, truth=truth, standalone=standalone, archs=archs, images=images,
-            recalibration_images=recalibration_images, config=config, work=work, output=output, seed=seed,
-            progress=progress,
-        )  # fmt: skip
+    try:
+        with ProgressBars() as progress:
+            found = flow.rank(
+                runs, truth=truth, standalone=standalone, archs=archs, images=images,
+                recalibration_images=recalibration_images, config=config, work=work, output=output, seed=seed,
+                progress=progress,
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        if standalone is None:
+            raise
+        raise StoppedError(f"stopped; the same command goes on: {command(*sys.argv[1:])}") from None
     print_result(
         _result(found),
         as_json,

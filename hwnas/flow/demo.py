@@ -167,6 +167,7 @@ def demo(
         artifact=shipped,
         report=page,
         accuracy=tuned.accuracy["test"],
+        accuracy_images=tuned.accuracy_images.get("test"),
         budget_ms=budget_ms,
         predicted_when_searched_ms=by_table[0],
         drift=drift,

@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import Field
 
 from hwnas.record import FileRecord, Fraction, Record
+from hwnas.records.model import ImageCount
 from hwnas.space.arch import Arch
 from hwnas.space.ref import SpaceRef
 from hwnas.space.registry import get_space
@@ -35,7 +36,7 @@ class DemoRecord(Record):
 
     Attributes:
         front: of each arch on the front its values, by objective, in the order of the search.
-        accuracy: of the winner, fine-tuned, on images it has never seen.
+        accuracy: of the winner, fine-tuned, on ``accuracy_images`` that it has never seen.
         predicted_when_searched_ms: of the winner, by the table as it was.
         drift: how much longer the table's own networks took when the winner was timed.
         predicted_ms, low_ms, high_ms: of the winner with this drift, and its 90 % interval.
@@ -48,6 +49,7 @@ class DemoRecord(Record):
     artifact: Path
     report: Path
     accuracy: Fraction
+    accuracy_images: ImageCount | None = None
     budget_ms: float
     predicted_when_searched_ms: float
     drift: float

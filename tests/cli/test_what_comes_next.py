@@ -150,6 +150,17 @@ def test_what_has_no_resume_says_that_it_was_interrupted(hwnas: Shell, monkeypat
     assert hwnas("count", "scarlet-a") == Outcome(130, "", "hwnas: interrupted\n")
 
 
+def test_a_ranking_goes_on_by_the_same_command(hwnas: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hwnas.flow.rank.rank", stop)
+    stopped = hwnas("rank", "my run", "--standalone", "10")
+    assert stopped == Outcome(
+        130, "", "hwnas: stopped; the same command goes on: hwnas rank 'my run' --standalone 10\n"
+    )
+
+
 def test_a_folder_of_something_else_offers_no_resume(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:
     words = ("search", "--supernet", flow.supernet, "--table", flow.table, "-o", flow.supernet)
     assert "exists already; remove it" in hwnas.refused(*words)
