@@ -72,7 +72,8 @@ def of_file(name: object) -> Iterator[None]:
     try:
         yield
     except TableError as error:
-        raise type(error)(f"{name}: {error}") from None
+        told = str(error)
+        raise type(error)(told if told.startswith(str(name)) else f"{name}: {told}") from None
 
 
 def open_budgeted(tables: Tables) -> list[BudgetedTable]:

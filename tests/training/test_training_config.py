@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -39,10 +40,12 @@ def test_what_is_written_reads_back_the_same(tmp_path: Path) -> None:
     assert "space" not in config.to_yaml()
 
 
-def test_the_configuration_of_the_readme_is_one(tmp_path: Path) -> None:
+def test_the_configurations_of_the_readme_are_some(tmp_path: Path) -> None:
     text = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
-    config = read_config(written(tmp_path, text.partition("```yaml\n")[2].partition("```")[0]))
-    assert (config.data, config.learner.plain()["space"]) == ("photos", "scarlet-s2")
+    configs = re.findall(r"^```yaml [^\n]*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    supernet, winner = (read_config(written(tmp_path, each)) for each in configs)
+    assert (supernet.data, supernet.learner.plain()["space"]) == ("photos", "scarlet-tiny")
+    assert (winner.data, winner.learner.plain()["network"]) == ("photos", "runs/model")
 
 
 def test_a_section_is_taken_as_plain_values_too() -> None:
@@ -79,7 +82,7 @@ WRONG = {
     "learner: {epochs: 3}": "unknown key 'epochs' in 'learner'; it is a key of the top",
     "learner: {top_k: 3}": "unknown key 'top_k' in 'learner'; it is a key of 'task' of kind 'classification'",
     "learner: {stabiliser: true}": "unknown key 'stabiliser' in 'learner'; did you mean 'stabilizers'?",
-    "learner: {kind: supernett}": "learner: no learner 'supernett'; known: supernet, network",
+    "learner: {kind: supernett}": "learner: no learner 'supernett'; did you mean 'supernet'. known: supernet, network",
     "learner: {kind: network}": "learner.network: Field required",
     "learner: macro": "learner: ",
     "task: {kind: guessing}": "task: no task 'guessing'; known: classification",
