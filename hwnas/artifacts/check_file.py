@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 
 from hwnas.artifacts.bundle import Artifact, checked_bytes, load_artifact
 from hwnas.artifacts.entry import facts_of, taking_images
-from hwnas.artifacts.formats.base import get_format
+from hwnas.artifacts.formats.base import check_fits, get_format, open_here
 from hwnas.artifacts.own_process import ending, started
 from hwnas.artifacts.parity import compare, misses, run_session, shortfall
 from hwnas.artifacts.reference import REFERENCE, read_reference
@@ -100,6 +100,7 @@ def check_file(artifact: Artifact, file: ExportedFile, trusted: bool) -> tuple[F
 
 def _structure(artifact: Artifact, file: ExportedFile) -> str:
     files = artifact.read(file)
+    check_fits(file.settings, files)
     if (size := sum(map(len, files.values()))) != file.bytes:
         raise ModelError(f"{size:,} bytes, the manifest says {file.bytes:,}")
     if ".onnx" not in files:
@@ -127,17 +128,32 @@ def _parity(artifact: Artifact, file: ExportedFile, trusted: bool, opened: list[
         raise ModelError(f"by the manifest itself, it {missed[0]}")
     data = checked_bytes(artifact.path, REFERENCE, artifact.manifest.sha256)
     reference = read_reference(data, artifact.manifest.input_chw)
-    opened.append(artifact.open_as_is(file, trusted=trusted))
-    session = taking_images(opened[0], artifact.normalization(file))
-    logits = run_session(session, reference.images, target.batch)
+    session, where = _opened(artifact, file, trusted, opened)
+    logits = run_session(taking_images(session, artifact.normalization(file)), reference.images, target.batch)
     fresh, then = compare(reference.logits, logits, REFERENCE), file.recheck
     missed = misses(fresh, target.tolerance)
     if missed and not (_as_near(fresh, then) and then.max_relative <= WIDEST[target.precision]):
-        raise ModelError(f"{'; '.join(missed)}; it was {then.max_relative:.1e} when exported")
+        raise ModelError(f"{where}{'; '.join(missed)}; it was {then.max_relative:.1e} when exported")
     return (
-        f"differs from PyTorch by {fresh.max_relative:.1e} (when exported {then.max_relative:.1e}), same class on "
-        f"{fresh.top1_agreement:.1%} of {fresh.images} inputs"
+        f"{where}differs from PyTorch by {fresh.max_relative:.1e} (when exported {then.max_relative:.1e}), same class "
+        f"on {fresh.top1_agreement:.1%} of {fresh.images} inputs"
     )
+
+
+def _opened(artifact: Artifact, file: ExportedFile, trusted: bool, opened: list[Session]) -> tuple[Session, str]:
+    """A file's session and, where that isn't on its own runtime, where it is; its own becomes ``opened``.
+
+    No runtime that is missing leaves an ONNX file unchecked: a manifest may name any.
+    """
+    files = artifact.read(file)
+    if ".onnx" not in files:
+        opened.append(artifact.open_as_is(file, trusted=trusted))
+        return opened[0], ""
+    session, runtime, lacks = open_here(get_format(file.settings.format), file.settings, files[".onnx"], files)
+    if runtime is None:
+        return session, f"on ONNX Runtime's CPU provider ({lacks}): "
+    opened.append(session)
+    return session, ""
 
 
 def _as_near(fresh: Parity, then: Parity) -> bool:

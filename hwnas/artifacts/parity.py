@@ -32,15 +32,21 @@ def compare(reference: Logits, logits: Logits, inputs: str) -> Parity:
     """Hold ``logits`` (N, classes) against ``reference`` (N, classes).
 
     Raises:
-        ParityError: of another shape, or not finite: there is nothing to compare.
+        ParityError: of another shape, not finite, or PyTorch's are all 0: there is nothing to compare.
     """
-    if reference.shape != logits.shape or not np.isfinite(logits).all():
-        raise ParityError(f"logits of shape {logits.shape} where PyTorch's are {reference.shape}, or not finite")
-    max_abs = float(np.abs(logits - reference).max())
+    if reference.shape != logits.shape:
+        raise ParityError(f"logits of shape {logits.shape} where PyTorch's are {reference.shape}")
+    if not np.isfinite(logits).all():
+        raise ParityError("logits that aren't finite numbers")
+    if not np.isfinite(reference).all():
+        raise ParityError("PyTorch's logits aren't finite numbers; the weights are broken, or too large")
+    max_abs, largest = float(np.abs(logits - reference).max()), float(np.abs(reference).max())
+    if not largest:
+        raise ParityError("PyTorch's logits are 0 for every input: the network computes nothing; train it first")
     norms = np.linalg.norm(logits, axis=1) * np.linalg.norm(reference, axis=1)
     return Parity(
         max_abs=max_abs,
-        max_relative=max_abs / float(np.abs(reference).max()),
+        max_relative=max_abs / largest,
         cosine=float(((logits * reference).sum(axis=1) / np.maximum(norms, 1e-30)).min()),
         sqnr_db=sqnr_db(reference, logits),
         top1_agreement=float((logits.argmax(1) == reference.argmax(1)).mean()),

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.artifacts.bundle import Artifact
+from hwnas.artifacts.formats.base import check_fits
 from hwnas.errors import ConfigError, ModelError
 from hwnas.files import new_folder, read_json, write_atomic
 from hwnas.onnx.write import INPUT, OUTPUT
@@ -63,7 +64,7 @@ def write_repository(
 
     Raises:
         ConfigError: a name that isn't one for a model, a negative delay, or no file that Triton can serve.
-        ModelError: a file is missing or was altered.
+        ModelError: a file is missing, was altered, or isn't of the format that the manifest names.
         OutputError: the output exists already or can't be written.
     """
     name = artifact.path.resolve().name if name is None else name
@@ -83,6 +84,7 @@ def write_repository(
             models[model] = file.target
             _, names = _BACKENDS[file.settings.format]
             content = artifact.read(file)
+            check_fits(file.settings, content)
             for suffix, wanted in names.items():
                 write_atomic(folder / model / "1" / wanted, content[suffix])
             config = _config(model, artifact, file, queue_delay_us)

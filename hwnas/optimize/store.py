@@ -15,13 +15,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hwnas.arrays import Archs
-from hwnas.errors import InputError, whole
+from hwnas.errors import InputError, shown, whole
 from hwnas.optimize.database import Database
 from hwnas.space.space import Space
 from hwnas.workers.base import Done, Failed
 
 _APPLICATION_ID = 0x68776E73  # "hwns", in the file's header: tells a store from any other SQLite file
-_VERSION = 2
+_VERSION = 2  # another one where a letter of these changes: a store that differs is refused
 _SCHEMA = (
     "CREATE TABLE key (space TEXT NOT NULL, evaluator TEXT NOT NULL)",
     """
@@ -169,9 +169,18 @@ class Store:
             raise InputError(f"{path} is an SQLite file but no store of evaluations; choose another file (--store)")
         if version != _VERSION:
             raise InputError(f"{path} is a store of version {version}, this hwnas has version {_VERSION}; {remedy}")
-        keys = execute("SELECT space, evaluator FROM key")
+        # A view or a trigger of somebody's own would stand in for what is kept, or alter it.
+        held = execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL LIMIT ?", (len(_SCHEMA) + 1,))
+        ours = {" ".join(statement.split()) for statement in _SCHEMA}
+        odd = [name for name, sql in held if " ".join(str(sql).split()) not in ours]
+        if odd or len(held) != len(ours):
+            see = shown(odd[0]) if odd else "what is missing"
+            raise InputError(f"{path} isn't as hwnas makes a store, see {see}: it was altered; {remedy}")
+        keys = execute("SELECT space, evaluator FROM key LIMIT 2")
         if len(keys) != 1:
-            raise InputError(f"{path} says {len(keys)} times what it is a store of: it was damaged; {remedy}")
+            raise InputError(
+                f"{path} says {'twice' if keys else 'nowhere'} what it is a store of: it was damaged; {remedy}"
+            )
         ((space, evaluator),) = keys
         if space != self.space.fingerprint:
             raise InputError(f"{path} holds evaluations of another space than {self.space.name}; {remedy}")

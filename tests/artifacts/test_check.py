@@ -13,7 +13,9 @@ import pytest
 from onnx import TensorProto, numpy_helper
 from safetensors.numpy import load, save
 
+from hwnas.artifacts.bundle import load_artifact
 from hwnas.artifacts.check import check_artifact
+from hwnas.artifacts.triton import write_repository
 from hwnas.errors import ModelError
 from hwnas.files import to_json
 from hwnas.runtimes import registry
@@ -211,6 +213,43 @@ def test_a_tolerance_that_was_widened_lets_nothing_through_that_the_graph_tells(
         lambda manifest: manifest["files"][0]["settings"]["tolerance"].update(relative=0.01, cosine=0.5, top1=0.5)
     )
     assert "onnx-fp32: structure" in missed(copy.path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "why"),
+    [
+        ("runtime", "nosuch", "no runtime 'nosuch'"),
+        ("format", "evil", "no format 'evil'"),
+        ("format", "openvino", "format openvino is files .xml, .bin, not .onnx"),
+        ("format", "tensorrt", "format tensorrt is files .engine, .json, not .onnx"),
+        ("options", {"provider": "magic"}, "option provider of runtime onnxruntime"),
+    ],
+)
+def test_a_format_and_a_runtime_that_dont_fit_the_file(copy: Copy, key: str, value: object, why: str) -> None:
+    copy.edit(lambda manifest: manifest["files"][0]["settings"].update({key: value}))
+    copy.rewrite()
+    found = missed(copy.path)
+    assert found.keys() == {"onnx-fp32: structure"}
+    assert why in found["onnx-fp32: structure"]
+    if value not in ("evil", {"provider": "magic"}):  # of the format it knows nothing; options are a ConfigError
+        with pytest.raises(ModelError, match=why):
+            write_repository(load_artifact(copy.path), copy.path.parent / "repository")
+        assert not (copy.path.parent / "repository").exists()
+
+
+@pytest.mark.parametrize("altered", [True, False])
+def test_an_onnx_file_is_run_whatever_runtime_is_named(copy: Copy, altered: bool) -> None:
+    """A manifest that names one that isn't here hides nothing."""
+    copy.edit(lambda manifest: manifest["files"][0]["settings"].update(runtime="tensorrt"))
+    if altered:
+        model = onnx.load(copy.path / "onnx-fp32.onnx")
+        weights = model.graph.initializer[0]
+        weights.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weights) + 0.5, weights.name))
+        copy.replace("onnx-fp32.onnx", model.SerializeToString())
+    copy.rewrite()
+    found = {each.about: each for each in check_artifact(copy.path).checks}["onnx-fp32: parity"]
+    assert found.passed is not altered
+    assert "on ONNX Runtime's CPU provider (runtime tensorrt" in found.text
 
 
 def test_another_opset_than_the_manifest_says(copy: Copy) -> None:

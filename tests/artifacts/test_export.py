@@ -165,9 +165,14 @@ def test_parity_judges_by_its_tolerance() -> None:
     turned = compare(reference, np.array([[-2.0, 1.0], [4, 3]], np.float32), "")
     assert turned.cosine == pytest.approx(0, abs=1e-6)
     assert "cosine" in misses(turned, Tolerance(relative=0.99, top1=0.9))[-1]
-    for wrong in (np.full((2, 2), np.nan, np.float32), reference[:1]):
-        with pytest.raises(ParityError):
-            compare(reference, wrong, "")
+    for right, wrong, why in (
+        (reference, np.full((2, 2), np.nan, np.float32), "logits that aren't finite"),
+        (np.full((2, 2), np.nan, np.float32), reference, "PyTorch's logits aren't finite"),
+        (reference, reference[:1], r"shape \(1, 2\) where PyTorch's are \(2, 2\)"),
+        (np.zeros((2, 2), np.float32), np.zeros((2, 2), np.float32), "PyTorch's logits are 0 for every input"),
+    ):
+        with pytest.raises(ParityError, match=why):
+            compare(right, wrong, "")
 
 
 def test_random_textures_have_coarse_and_fine_structure() -> None:

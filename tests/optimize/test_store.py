@@ -234,7 +234,31 @@ def test_a_store_that_says_not_once_what_it_is_of(tmp_path: Path, statement: str
         database.commit()
     with pytest.raises(InputError) as error:
         _open(path)
-    _refused(error, path, "times what it is a store of")
+    _refused(error, path, "what it is a store of: it was damaged")
+
+
+@pytest.mark.parametrize(
+    ("script", "odd"),
+    [
+        ("CREATE TRIGGER better AFTER INSERT ON evaluation BEGIN UPDATE evaluation SET value = 0.99; END", "'better'"),
+        (
+            "DROP TABLE key; CREATE VIEW key AS WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i FROM n) "
+            "SELECT i AS space, i AS evaluator FROM n",
+            "'key'",
+        ),
+        ("DROP TABLE batch", "missing"),
+        ("CREATE INDEX mine ON evaluation (host)", "'mine'"),
+    ],
+)
+def test_a_store_of_another_schema_is_refused(tmp_path: Path, script: str, odd: str) -> None:
+    """What a view never ends to say, or a trigger makes of values, isn't asked."""
+    path = tmp_path / "s.db"
+    _open(path).close()
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript(script)
+    with pytest.raises(InputError) as error:
+        _open(path)
+    _refused(error, path, "isn't as hwnas makes a store", odd, "--store")
 
 
 @pytest.mark.parametrize("seed", [2**63, 2**64, 10**400, -1, 1.5, True])

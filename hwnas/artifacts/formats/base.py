@@ -5,7 +5,8 @@ Which there are: those of hwnas, and those that installed packages add (entry po
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from typing import Protocol
 
 from hwnas.artifacts.structure import Structure
@@ -15,7 +16,7 @@ from hwnas.progress import Progress
 from hwnas.records.target import Target
 from hwnas.registry import Registry
 from hwnas.runtimes.base import Runtime, Session
-from hwnas.runtimes.registry import get_runtime
+from hwnas.runtimes.registry import RUNTIMES, get_runtime
 
 Files = Mapping[str, bytes]
 """{suffix: content} of one model; the first is the file that people name, such as ``.xml`` before ``.bin``."""
@@ -105,6 +106,25 @@ def complete(kind: Format, files: Files) -> None:
     for suffix in kind.suffixes:
         if suffix not in files:
             raise ModelError(f"format {kind.name} is files {', '.join(kind.suffixes)}; there is no {suffix}")
+
+
+def check_fits(target: Target, suffixes: Collection[str]) -> None:
+    """Check that a target's files, of these suffixes, are what its format has, and that its runtime runs that.
+
+    Raises:
+        ModelError: nobody has the format or the runtime, or the files are of another format.
+        ConfigError: the runtime doesn't run this format, or has no such option.
+    """
+    try:
+        FORMATS.check(target.format, "")
+        RUNTIMES.check(target.runtime, "")
+    except RuntimeMissingError as error:
+        raise ModelError(str(error)) from None
+    kind = get_format(target.format)
+    if kind.suffixes[0] not in suffixes or not set(suffixes) <= set(kind.suffixes):
+        raise ModelError(f"format {kind.name} is files {', '.join(kind.suffixes)}, not {', '.join(suffixes)}")
+    with suppress(RuntimeMissingError):
+        kind.runtime(target)
 
 
 def open_here(kind: Format, target: Target, graph: bytes, files: Files) -> tuple[Session, Runtime | None, str | None]:
