@@ -108,8 +108,13 @@ def test_durations_as_one_says_them(seconds: float, expected: str) -> None:
     ],
 )
 def test_the_note_of_a_search(best: list[float] | None, failed: int, units: list[str], expected: str) -> None:
-    at = SearchProgress(10, 20, 0.41234, None, failed, None if best is None else np.array(best))
+    at = SearchProgress(10, 20, 0.41234, np.zeros(len(units)), failed, None if best is None else np.array(best))
     assert search_note(at, units) == expected
+
+
+def test_a_search_says_nothing_of_its_budget_before_the_first_batch_is_finished() -> None:
+    assert search_note(SearchProgress(3, 20, 0.0, None), UNITS) == "first archs"
+    assert search_note(SearchProgress(3, 20, 0.0, None, failed=2), UNITS) == "first archs  failed 2"
 
 
 class Clock:

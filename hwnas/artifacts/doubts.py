@@ -36,7 +36,10 @@ def doubts_of(target: Target, calibration: Images, images: Images) -> tuple[str,
     found = []
     wanted = target.quantization.images
     if target.precision == "int8" and (taken := images_for_ranges(len(calibration), target)) < wanted:
-        found.append(f"ranges come from {counted(taken, 'image')} where {wanted:,} are wanted; give more train images")
+        there = f"of {counted(len(calibration), 'train image')} a quarter is kept for trials"
+        found.append(
+            f"ranges come from {counted(taken, 'image')} where {wanted:,} are wanted: {there}; give more train images"
+        )
     if target.precision in ("int8", "fp16") and (words := _unlike(calibration, images)):
         found.append(words)
     return tuple(found)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.arrays import Images
-from hwnas.errors import ParityError
+from hwnas.errors import ParityError, counted
 from hwnas.records.artifact import Parity, Verdict
 from hwnas.records.target import Batch, Target, Tolerance
 from hwnas.runtimes.base import Session
@@ -123,11 +123,22 @@ def judge(session: Session, target: Target, precisions: Mapping[str, int], evide
         before, after = (float((x.argmax(1) == evidence.labels).mean()) for x in (evidence.reference, logits))
     learnt = before is not None and _beats_guessing(before, *evidence.reference.shape)
     failures = misses(parity, tolerance, learnt=learnt)
-    if before is not None and after is not None and 100 * (before - after) > tolerance.accuracy_points:
-        failures.append(f"accuracy {before:.2%} becomes {after:.2%} (allowed loss {tolerance.accuracy_points} points)")
+    if before is not None and after is not None:
+        failures += _lost(before, after, parity.images, tolerance.accuracy_points)
     if precisions and (missed := shortfall(precisions, target.precision)):
         failures.append(missed)
     return Verdict(parity=parity, accuracy_before=before, accuracy_after=after, failures=tuple(failures))
+
+
+def _lost(before: float, after: float, images: int, allowed_points: float) -> list[str]:
+    """That more accuracy is lost than is allowed, in words: in whole images, since of 75 one is 1.33 points."""
+    lost, allowed = round((before - after) * images), math.ceil(round(allowed_points * images / 100, 6))
+    if lost <= allowed:
+        return []
+    return [
+        f"accuracy {before:.2%} becomes {after:.2%}: {lost:,} of {counted(images, 'image')} lost, {allowed:,} allowed "
+        f"({allowed_points:g} points); give more test images, or a larger accuracy_points in a target file"
+    ]
 
 
 def _beats_guessing(accuracy: float, images: int, classes: int) -> bool:

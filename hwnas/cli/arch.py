@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+import yaml
 
 from hwnas.cli.console import ClassesOption, JsonOption, ResolutionOption, SeedOption, command, print_result
 from hwnas.errors import ConfigError
+
+if TYPE_CHECKING:
+    from hwnas.records.model import ModelInfo
 
 ArchArgument = Annotated[
     str,
@@ -122,5 +127,22 @@ def derive(
         ),
         *([f"differs from the supernet's path by {info.parity:.1e}"] if info.parity is not None else []),
         f"model: {output}",
-        f"next: {command('export', output, '--target', 'onnx-fp32', '-o', 'artifact')}",
+        *_next(output, info, trained=checkpoint is not None),
     )
+
+
+def _next(model: Path, info: ModelInfo, *, trained: bool) -> Iterator[str]:
+    """Training by itself, which inherited and random weights need, and then what ships."""
+    if not trained:
+        yield f"next: {command('train', 'winner.yaml')}, where winner.yaml says (more: docs/train-a-supernet.md)"
+        config = {"data": info.data or "photos"}
+        if info.corrupt_images == "skip":
+            config["corrupt_images"] = "skip"
+        learner = {"kind": "network", "network": str(model)}
+        text = yaml.safe_dump(
+            {**config, "learner": learner, "learning_rate": 0.05},
+            default_flow_style=None, sort_keys=False, allow_unicode=True, width=10**6,
+        )  # fmt: skip
+        yield from (f"  {line}" for line in text.splitlines())
+    words = command("export", model if trained else "runs/winner", "--target", "onnx-fp32", "-o", "artifact")
+    yield f"{'next' if trained else 'then'}: {words}"

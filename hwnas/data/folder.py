@@ -18,7 +18,10 @@ from PIL import Image
 
 from hwnas.data.images import DECODERS, Listing, Place, decode, readable, stratified
 from hwnas.data.pixels import formats
-from hwnas.errors import DataError, counted
+from hwnas.errors import DataError, counted, nearest
+
+DATA = "'digits', a folder with train/<class>/ and test/<class>/, or one with <class>/ alone"
+"""What data may be, in words."""
 
 _TEST_SHARE = 0.2
 _PARTS = {"train", "training", "test", "testing", "val", "valid", "validation", "eval"}
@@ -109,7 +112,10 @@ def parts_of(folder: Path) -> tuple[Path, Path]:
         DataError: there is no such folder, or one of them is missing.
     """
     if not folder.is_dir():
-        raise DataError(f"no folder {folder}; give 'digits' or a folder with train/<class>/ and test/<class>/")
+        beside = [p.name for p in folder.parent.iterdir() if p.is_dir()] if folder.parent.is_dir() else []
+        near = nearest(folder.name, beside)
+        hint = f" did you mean '{folder.with_name(near)}'?" if near else ""
+        raise DataError(f"no folder {folder};{hint} give {DATA}")
     train = folder / "train"
     if not train.is_dir():
         raise DataError(f"{folder} has no train/; put the images in train/<class>/ and test/<class>/, or in <class>/")

@@ -125,7 +125,8 @@ class Skipped:
         """
         self._problems.setdefault(name, problem)
         if not self._allowed:
-            raise DataError(problem)
+            skippable = CORRUPT_SHARE * self._images >= 1
+            raise DataError(problem + ", or have it skipped (corrupt_images: skip)" * skippable)
         if self.count > self._allowed:
             raise DataError(
                 f"{self.count} of {self._images} images can't be decoded, more than {CORRUPT_SHARE:.0%}; "

@@ -77,10 +77,10 @@ RECALIBRATION_IMAGES = 512
 
 
 def statistics_images(data: Data, asked: int = RECALIBRATION_IMAGES) -> tuple[int, list[str]]:
-    """How many images BN statistics come from, and what to tell: that they are fewer than asked, or too few."""
+    """How many images BN statistics come from, and what to tell: that they are too few, or fewer than one asked."""
     size, batches = _recalibration(data, asked)
     taken, doubts = size * batches, []
-    if taken < asked:
+    if taken < asked != RECALIBRATION_IMAGES:  # fewer than the usual are fine, but for too few
         there = f"the train part has {len(data.train.labels):,}, taken in whole batches"
         doubts.append(f"BN statistics come from {counted(taken, 'image')}, not {asked:,}: {there}")
     if taken < FEW:

@@ -157,8 +157,6 @@ def search(
         measurable(devices)
     accuracy = SupernetAccuracy(run)
     space = accuracy.trained.supernet.space
-    for doubt in accuracy.doubts:
-        say(doubt)
     free = free_objectives(devices, objectives, budgets, space)
     accurate = Objective("accuracy", accuracy, maximize=True, within=(0.0, 1.0))
     problem = Problem(space, weighted([accurate, *free.objectives], weights or {}), tuple(free.budgets))
@@ -182,6 +180,10 @@ def search(
     begun = folder / "settings.json"
     if resume and begun.exists() and (changed := asked.changed(SearchSettings.read(begun))):
         raise ConfigError(f"{folder} was begun with another {changed}; resume with the same, or search anew")
+    if resume and not begun.exists():
+        say(f"nothing to resume in {folder}, begins anew")
+    for doubt in accuracy.doubts:
+        say(doubt)
     with closing(get_workers(workers or "1")) as pool, Store(path, space, accuracy.key) as kept:
         if not begun.exists():
             asked.write(begun)
@@ -242,10 +244,13 @@ def _told_by(
 def search_note(at: SearchProgress, units: Sequence[str]) -> str:
     """``hypervolume 0.4123  best 91.20 % at 7.91 ms  failed 2``, of (K,) values in these units.
 
-    Of the arch within budget that is best in the first objective, that and the latencies are told.
+    Of the arch within budget that is best in the first objective, that and the latencies are told; ``first archs``
+    until there is something to tell.
     """
     parts = [f"hypervolume {at.hypervolume:.4g}"]
-    if at.best is None:
+    if at.reference is None:  # what is within budget is known when the first batch is finished
+        parts = ["first archs"]
+    elif at.best is None:
         parts.append("nothing within budget yet")
     else:
         first, *others = (shown(float(value), unit) for value, unit in zip(at.best, units, strict=True))

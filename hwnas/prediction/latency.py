@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import numpy as np
 import numpy.typing as npt
 
@@ -134,8 +136,29 @@ def _interpolate(unknown: list[Op], table: LatencyTable, space: Space) -> dict[O
         model = KernelModel({op: latency.p50_ms for op, latency in table.ops.items()})
         return {op: model.predict_ms(op) for op in unknown}
     except MissingOpError as error:
-        size = f"--resolution {space.resolution} --classes {space.classes}"
         raise MissingOpError(
-            f"the table (made for {table.space or 'no space'}) lacks {counted(len(unknown), 'op')} of {space.ref}, the "
-            f"first is [{unknown[0]}]; {error}; run hwnas profile --space {space.ref.source} {size}"
+            _of_another_size(table, space)
+            or f"the table (made for {table.space or 'no space'}) lacks {counted(len(unknown), 'op')} of {space.ref}, "
+            f"the first is [{unknown[0]}]; {error}; run {_profiling(space)}"
         ) from None
+
+
+def _of_another_size(table: LatencyTable, space: Space) -> str | None:
+    """That only classes or the resolution are others, in words; None where they don't explain it."""
+    made, wanted = table.space, space.ref
+    if made is None or made.source != wanted.source:
+        return None
+    pairs = [
+        (f"{made.classes} classes", f"{wanted.classes}", made.classes != wanted.classes),
+        (f"{made.resolution} px", f"{wanted.resolution} px", made.resolution != wanted.resolution),
+    ]
+    differing = [(before, now) for before, now, differs in pairs if differs]
+    if not differing:
+        return None
+    of_table, of_space = (" and ".join(words) for words in zip(*differing, strict=True))
+    return f"the table is for {of_table}, the network has {of_space}; run {_profiling(space)}"
+
+
+def _profiling(space: Space) -> str:
+    source, size = shlex.quote(space.ref.source), f"{space.resolution} --classes {space.classes}"
+    return f"hwnas profile --space {source} --resolution {size} -o table-{space.resolution}-{space.classes}.yaml"

@@ -50,7 +50,7 @@ class Tolerance(Record):
             ``top1`` is asked of networks that beat guessing on labelled images only: what a network of random weights
             puts first is a matter of differences smaller than int8's noise.
         top1: least share of inputs with the same first class.
-        accuracy_points: largest loss of accuracy, in points of 100, where labels are at hand.
+        accuracy_points: largest loss of accuracy, in points of 100 and rounded up to whole images, with labels at hand.
     """
 
     relative: Annotated[float, Field(gt=0, lt=1)]

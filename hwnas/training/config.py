@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
+from hwnas.data.folder import DATA
 from hwnas.errors import LARGEST, ConfigError, nearest
 from hwnas.files import read_yaml, validated
 from hwnas.record import Settings
@@ -108,6 +109,8 @@ class TrainConfig(Settings):
     def _has_known_keys(cls, data: Any) -> Any:
         if isinstance(data, dict) and (problem := next(_unknown_keys(data), None)) is not None:
             raise ValueError(problem)
+        if isinstance(data, dict) and "data" not in data:
+            raise ValueError(f"'data' is missing; give {DATA}")
         return data
 
     @model_validator(mode="after")

@@ -74,6 +74,8 @@ def run_training(
             check_data(run, data)
             for remark in data.remarks() if world.is_main else ():
                 tell(remark)
+            if resume and world.is_main and not (run / "config.yaml").exists():
+                tell(f"nothing to resume in {run}, begins anew")
             with closing(_Training(config, run, learner, world)) as training:
                 world.wait()  # until all have read the checkpoint
                 if world.is_main:

@@ -83,7 +83,9 @@ def test_few_images_to_calibrate_with_are_told(
     images = random_textures(350, CHW)
     artifact = export_network(network, [int8], tmp_path / "a", images=images[:64], calibration=images[:8])
     words = "ranges come from 6 images where 256 are wanted"
-    assert f"int8: {words}" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert f"int8: {words}" in told
+    assert "of 8 train images a quarter is kept for trials" in told
     assert words in " ".join(artifact.manifest.files[0].notes)
     assert doubts_of(get_target(int8), images[:342], images) == ()
     assert doubts_of(get_target("onnx-fp32"), images[:8], images) == ()

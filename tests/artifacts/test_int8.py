@@ -12,7 +12,7 @@ from onnx import numpy_helper
 from hwnas.arrays import Images
 from hwnas.artifacts.formats.base import get_format
 from hwnas.artifacts.make import Made, make
-from hwnas.artifacts.parity import Evidence, compare, judge, logits_of, misses, random_textures, sqnr_db
+from hwnas.artifacts.parity import Evidence, _lost, compare, judge, logits_of, misses, random_textures, sqnr_db
 from hwnas.artifacts.precision import Trial, choose, in_precision
 from hwnas.errors import DataError, HwnasError
 from hwnas.nn.network import Network
@@ -123,11 +123,25 @@ def test_classes_and_accuracy_are_asked_of_networks_that_learnt(network: Network
     judged = verdict(replace(made, target=tolerant), wrong, learnt)
     assert (judged.accuracy_before, judged.accuracy_after) == (1.0, 42 / 48)
     assert any("same first class on 87.50%" in failure for failure in judged.failures)
-    assert any("accuracy 100.00% becomes 87.50% (allowed loss 1.0 points)" in failure for failure in judged.failures)
+    assert any(
+        "accuracy 100.00% becomes 87.50%: 6 of 48 images lost, 1 allowed (1 points)" in failure
+        for failure in judged.failures
+    )
     guessing = replace(learnt, labels=(right.argmax(1) + 1) % 10)
     assert not any(
         "first class" in failure for failure in verdict(replace(made, target=tolerant), wrong, guessing).failures
     )
+
+
+@pytest.mark.parametrize(
+    ("images", "points", "allowed"), [(75, 1.0, 1), (100, 1.0, 1), (101, 1.0, 2), (48, 0.0, 0), (100, 7.0, 7)]
+)
+def test_the_loss_that_is_allowed_is_whole_images(images: int, points: float, allowed: int) -> None:
+    assert _lost(33 / images, (33 - allowed) / images, images, points) == []
+    (words,) = _lost(33 / images, (32 - allowed) / images, images, points)
+    assert f": {allowed + 1} of {images} images lost, {allowed} allowed" in words
+    assert "more test images" in words
+    assert "accuracy_points in a target file" in words
 
 
 def trial(keep: tuple[str, ...], sqnr: float | None, ms: float | None) -> Trial:

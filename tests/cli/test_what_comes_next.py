@@ -63,7 +63,9 @@ def test_each_verb_takes_the_folder_that_the_one_before_printed(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     words = ("search", "--supernet", flow.supernet, "--table", flow.table, "--evaluations", "12", "-o", "found it")
-    derive = following(hwnas(*words))
+    searched = hwnas(*words, "--resume")
+    assert "nothing to resume in found it, begins anew" in searched.err
+    derive = following(searched)
     assert derive[:2] == ["derive", "found it"]
     derived = hwnas(*derive)
     assert derived.status == 0, derived
@@ -71,9 +73,12 @@ def test_each_verb_takes_the_folder_that_the_one_before_printed(
     accuracy, images = info.accuracy["inherited, test"], info.accuracy_images["inherited, test"]
     assert f"accuracy, inherited, test: {plus_minus(accuracy, images)}" in derived.out
     assert info.made_from["search"] == "found it"  # as when winner.json is named
-    config = tmp_path / "winner.yaml"
-    config.write_text(_CONFIG.format(learner="kind: network, network: runs/model"))
-    trained = hwnas("train", config)
+    assert following(derived) == ["train", "winner.yaml"]
+    assert "\nthen: hwnas export runs/winner " in derived.out
+    said = [line for line in derived.out.splitlines() if line.startswith("  ")]
+    assert said == ["  data: digits", "  learner: {kind: network, network: runs/model}", "  learning_rate: 0.05"]
+    (tmp_path / "winner.yaml").write_text("\n".join([*map(str.strip, said), "epochs: 1", "batch: 640", "threads: 1\n"]))
+    trained = hwnas(*following(derived))
     told = {line.partition(":")[0] for line in trained.out.splitlines()}
     assert {"accuracy, validation", "accuracy, test", "model"} <= told
     export = following(trained)

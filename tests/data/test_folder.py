@@ -44,6 +44,13 @@ def names(found: Listing, part: str) -> list[str]:
     return [Path(path).parent.name + "/" + Path(path).name for path in source.paths]
 
 
+def test_a_misspelt_folder_is_told_its_nearest(photos: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"no folder .*photo; did you mean '.*photos'\? give 'digits', .* <class>/ alone"
+    ):
+        read_folder(photos.with_name("photo"))
+
+
 def test_folders_in_a_class_belong_to_it(tmp_path: Path) -> None:
     folder = folder_of_images(tmp_path)
     inner = folder / "train" / "red" / "2019" / "may"

@@ -256,6 +256,16 @@ def test_more_than_a_tenth_is_too_much(two_broken: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_an_image_that_could_be_skipped_says_so() -> None:
+    for images, told in (
+        (10, "x; repair or remove the file, or have it skipped (corrupt_images: skip)"),
+        (9, "x; repair or remove the file"),
+    ):
+        with pytest.raises(DataError) as caught:
+            Skipped(allowed=0, images=images).add("x", "x; repair or remove the file")
+        assert str(caught.value) == told
+
+
 def test_an_image_is_counted_once() -> None:
     skipped = Skipped(allowed=2, images=20)
     for name in ("b", "a", "b", "a"):

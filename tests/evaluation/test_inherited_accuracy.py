@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -159,6 +160,7 @@ def test_images_of_the_statistics_and_what_is_told_of_them(digits: Data) -> None
     there = len(digits.train.labels)
     assert statistics_images(digits) == (512, [])
     assert statistics_images(digits, 128) == (128, [])
+    assert statistics_images(replace(digits, train=digits.train.take(torch.arange(300)))) == (300, [])
     taken, (few,) = statistics_images(digits, 127)
     assert taken == 127
     assert few.startswith("BN statistics from 127 images are unsure")

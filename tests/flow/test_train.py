@@ -33,8 +33,9 @@ def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_a_path_a_name_or_a_configuration_and_where_it_goes(begun: Path) -> None:
-    first = train("mine.yaml")
+def test_a_path_a_name_or_a_configuration_and_where_it_goes(begun: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = train("mine.yaml", resume=True)
+    assert capsys.readouterr().err == "nothing to resume in runs/mine, begins anew\n"
     assert first.run == first.result == Path("runs/mine")
     second = train(read_config(Path("mine.yaml")), seed=1)
     assert second.run == Path("runs/supernet")
@@ -42,7 +43,9 @@ def test_a_path_a_name_or_a_configuration_and_where_it_goes(begun: Path) -> None
     assert read_config(second.run / "config.yaml").seed == 1
     with pytest.raises(OutputError, match="exists already"):
         train(Path("mine.yaml"), "runs/mine")
+    capsys.readouterr()
     assert train("mine.yaml", "runs/mine", resume=True) == first
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("fate", ["gone", "edited"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -71,6 +72,22 @@ def test_a_kind_of_op_that_the_table_lacks_is_named_and_never_zero(small_space: 
     assert str(small_space.head) in str(caught.value)
 
 
+def test_a_table_of_other_classes_or_another_resolution_says_so_and_nothing_of_ops(small_space: ChainSpace) -> None:
+    table, made = made_up_table(small_space), small_space.ref
+    before, pixels = f"the table is for {made.classes} classes", f"and {made.resolution} px"
+    for resolution, told in (
+        (made.resolution, f"{before}, the network has 7;"),
+        (64, f"{before} {pixels}, the network has 7 and 64 px;"),
+    ):
+        with pytest.raises(MissingOpError) as caught:
+            LatencyPredictor(table, get_space(made.source, resolution, 7))
+        message = str(caught.value)
+        assert message.startswith(told)
+        assert "head" not in message
+        command = rf"run hwnas profile --space \S+ --resolution {resolution} --classes 7 -o table-{resolution}-7\.yaml"
+        assert re.search(rf"; {command}$", message)
+
+
 def test_stabilizers_are_only_needed_when_they_are_kept(small_space: ChainSpace) -> None:
     table = made_up_table(small_space)
     table = replace(table, ops={op: v for op, v in table.ops.items() if not isinstance(op, Stabilizer)})
@@ -118,7 +135,7 @@ def test_an_op_that_the_runtime_could_not_run_is_named_by_the_archs_that_need_it
 
 
 def test_a_table_of_another_resolution(small_space: ChainSpace) -> None:
-    with pytest.raises(MissingOpError, match="at 32 px"):
+    with pytest.raises(MissingOpError, match="is for 16 px, the network has 32 px; run"):
         LatencyPredictor(made_up_table(small_space), get_space(small_space.source, resolution=32))
 
 

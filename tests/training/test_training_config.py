@@ -121,7 +121,7 @@ def test_unknown_keys_are_told_before_what_is_missing(tmp_path: Path) -> None:
 
 
 def test_data_must_be_given_and_the_file_must_be_a_mapping(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"data: Field required"):
+    with pytest.raises(ConfigError, match=r"'data' is missing; give 'digits', a folder with train/<class>/"):
         read_config(written(tmp_path, "epochs: 3\n"))
     with pytest.raises(ConfigError, match="expected 'key: value'"):
         read_config(written(tmp_path, "digits\n"))
