@@ -178,7 +178,8 @@ def test_a_table_of_other_classes_is_refused_before_training(hwnas: Shell, flow:
     config = tmp_path / "mine.yaml"
     config.write_text(_CONFIG.format(learner=f"space: {flow.space}, resolution: 32"))
     message = hwnas.refused("train", config, "-o", tmp_path / "run", "--table", flow.table)
-    assert f"run hwnas profile --space {flow.space} --resolution 32 --classes 10" in message
+    assert "the table is for 16 px, the network has 32 px; run hwnas profile --space " in message
+    assert f"{flow.space}' --resolution 32 --classes 10 -o table-32-10.yaml" in message
     assert not (tmp_path / "run").exists()
 
 
