@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 
+def printable(text: str) -> str:
+    """A text in one line that no terminal obeys: what isn't a letter or a sign is told as its escape."""
+    spaced = "".join(" " if each.isspace() else each for each in text)
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in spaced)
+
+
 class HwnasError(Exception):
     """Base of all errors below; ``exit_status`` is what the command line exits with.
 
@@ -23,8 +29,7 @@ class HwnasError(Exception):
     exit_status = 1
 
     def __init__(self, message: str = "") -> None:
-        spaced = "".join(" " if each.isspace() else each for each in str(message))
-        super().__init__("".join(each if each.isprintable() else ascii(each)[1:-1] for each in spaced))
+        super().__init__(printable(str(message)))
 
 
 class InputError(HwnasError):

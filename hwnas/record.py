@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationError
+from pydantic_core import CoreSchema
 
 from hwnas.errors import ConfigError, InputError, ModelError, shown
 from hwnas.files import first_problem, read_json, read_yaml, to_json, validated, write_atomic
@@ -15,10 +16,29 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 ShortText = Annotated[str, Field(min_length=1, max_length=200)]
 
 
+def _stop_at_the_first_wrong_item(schema: Any) -> None:
+    """In lists and tuples: all errors of a file of a million wrong items take gigabytes, and one is told."""
+    if isinstance(schema, dict):
+        if schema.get("type") in ("list", "tuple"):
+            schema["fail_fast"] = True
+        for key, part in schema.items():
+            if key not in ("metadata", "default", "serialization"):
+                _stop_at_the_first_wrong_item(part)
+    elif isinstance(schema, list | tuple):
+        for part in schema:
+            _stop_at_the_first_wrong_item(part)
+
+
 class Record(BaseModel):
     """Part of a file: frozen, unknown keys refused, numbers finite, and nothing taken for what it isn't ("3" for 3)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, populate_by_name=True)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        schema = handler(source)
+        _stop_at_the_first_wrong_item(schema)
+        return schema
 
     def plain(self) -> dict[str, Any]:
         """Plain values, as JSON and YAML have them."""

@@ -7,6 +7,20 @@ from collections.abc import Callable
 import pytest
 
 import hwnas
+from hwnas.errors import ModelError
+from hwnas.files import validated
+from hwnas.record import Record
+
+
+class _Item(Record):
+    x: int
+    y: int
+
+
+class _Items(Record):
+    first: list[_Item]
+    then: tuple[_Item, ...] | None = None
+    by_name: dict[str, tuple[tuple[_Item, ...], ...]] | None = None
 
 
 @pytest.mark.parametrize(
@@ -39,3 +53,18 @@ def test_settings_of_ones_own(make: Callable[[], object], part: str) -> None:
         make()
     assert caught.value.exit_status == 2
     assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"first": [{}] * 1000},
+        {"first": [], "then": [{}] * 1000},
+        {"first": [], "by_name": {"a": [[{}] * 1000] * 10}},
+        {"first": [{"x": 1, "y": 2}] * 1000 + [{}] * 1000},
+    ],
+)
+def test_a_list_of_wrong_items_is_read_to_the_first(wrong: object) -> None:
+    """A million errors would take gigabytes, and one is told."""
+    with pytest.raises(ModelError, match=r"\.x: Field required \(and 1 more\)$"):
+        validated(_Items, wrong, "file", ModelError)

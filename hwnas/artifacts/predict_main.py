@@ -89,14 +89,14 @@ def main() -> int:
             raw.append(image)
             continue
         if len(given.images) > 1:
-            print(f"{path}:")
+            print(f"{_plain(path)}:")
         try:
             logits = run(image)
         except Exception as error:  # of a runtime
             return _told(f"{TARGETS[given.target]['file']} fails: {_line(error)}")
         shares = np.exp(logits - logits.max())
         for index in np.argsort(-logits, kind="stable")[:5]:
-            print(f"{shares[index] / shares.sum():.6f}  {LABELS[index] if LABELS else index}")
+            print(f"{shares[index] / shares.sum():.6f}  {_plain(str(LABELS[index] if LABELS else index))}")
     if raw:
         try:
             np.concatenate(raw).tofile(given.raw)
@@ -106,8 +106,13 @@ def main() -> int:
 
 
 def _told(line: str) -> int:
-    print(f"predict.py: {line}", file=sys.stderr)
+    print(f"predict.py: {_plain(line)}", file=sys.stderr)
     return 2
+
+
+def _plain(text: str) -> str:
+    """In one line, with nothing that a terminal obeys."""
+    return "".join(each if each.isprintable() or "\ud800" <= each <= "\udfff" else ascii(each)[1:-1] for each in text)
 
 
 def _line(error: Exception) -> str:

@@ -49,7 +49,7 @@ def bench(
             artifacts, table=table, batches=batch, threads=threads, runtimes=runtime or (), all_runtimes=all_runtimes,
             trusted=trust, seed=seed, progress=progress,
         )  # fmt: skip
-    print_result(found.plain(), as_json, *([] if as_json else lines(found, sys.stdout)))
+    print_result(found.plain(), as_json, *([] if as_json else lines(found, sys.stdout)), styled=True)
 
 
 def lines(found: BenchRecord, stream: TextIO) -> list[str]:

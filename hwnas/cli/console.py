@@ -14,7 +14,7 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
-from hwnas.errors import LARGEST, OutputError, StoppedError
+from hwnas.errors import LARGEST, OutputError, StoppedError, printable
 from hwnas.files import to_json
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
@@ -45,9 +45,13 @@ def resumable(folder: Path, begun: str, words: Sequence[object]) -> Iterator[Non
         raise StoppedError(f"stopped; go on with --resume: {again}") from None
 
 
-def print_result(result: dict[str, Any], as_json: bool, *lines: str) -> None:
-    """End of a verb: the JSON object if asked for, else the lines a person reads."""
-    text = to_json(result) if as_json else "".join(f"{line}\n" for line in lines)
+def print_result(result: dict[str, Any], as_json: bool, *lines: str, styled: bool = False) -> None:
+    """End of a verb: the JSON object if asked for, else the lines a person reads.
+
+    What files hold reaches no terminal raw, unless the lines are ``styled``, with colours of their own.
+    """
+    told = lines if styled else [printable(line) for text in lines for line in text.split("\n")]
+    text = to_json(result) if as_json else "".join(f"{line}\n" for line in told)
     if as_json:
         try:
             text.encode(sys.stdout.encoding)

@@ -12,7 +12,7 @@ import typer
 from hwnas.cli import arch, artifact, bench, demo, profile, rank, search, space, table, train
 from hwnas.cli.console import open_streams, silence, write
 from hwnas.cli.steps import StepsGroup
-from hwnas.errors import HwnasError, HwnasWarning, InputError
+from hwnas.errors import HwnasError, HwnasWarning, InputError, printable
 from hwnas.version import __version__
 
 app = typer.Typer(
@@ -114,7 +114,9 @@ def _run() -> int | None:
 
 def _one_line(message: Warning | str, category: type[Warning], *place: Any, **line: Any) -> str:
     """What somebody should know, without the place in the code; other people's warnings as ever."""
-    return f"hwnas: {message}\n" if issubclass(category, HwnasWarning) else _warning(message, category, *place, **line)
+    if issubclass(category, HwnasWarning):
+        return f"hwnas: {printable(str(message))}\n"
+    return _warning(message, category, *place, **line)
 
 
 def _refuse_odd_names() -> None:
@@ -128,7 +130,7 @@ def _refuse_odd_names() -> None:
 
 def _fail(message: str, status: int) -> int:
     try:
-        print(f"hwnas: {' '.join(message.split())}", file=sys.stderr)
+        print(f"hwnas: {printable(' '.join(message.split()))}", file=sys.stderr)
     except OSError:  # nobody reads on, or the disk that it goes to is full
         silence(sys.stderr)
     return status

@@ -218,10 +218,18 @@ def _listed(part: Path, classes: tuple[str, ...], ignored: Ignored) -> tuple[tup
 
 
 def _walk(folder: Path) -> Iterator[str]:
-    """What lies below a folder, each folder once wherever links lead; one that is called as an image is told as one."""
+    """What lies below a class's folder, each folder once; one that is called as an image is told as one.
+
+    Raises:
+        DataError: a link in it leads to other classes, whose images would be taken for its own.
+    """
     seen: set[tuple[int, int]] = set()
+    whole, part = folder.resolve(), folder.parent.resolve()
     endings = suffixes()
     for here, folders, names in os.walk(folder, onerror=_raised, followlinks=True):
+        target = Path(here).resolve() if os.path.islink(here) else whole
+        if target in whole.parents or (part in target.parents and not target.is_relative_to(whole)):
+            raise DataError(f"{here} is a link to {target}, where other classes' images are; remove the link")
         found = os.stat(here)
         odd = [name for name in folders if ending_of(name) in endings]
         again = (found.st_dev, found.st_ino) in seen

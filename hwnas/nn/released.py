@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 from pathlib import Path
 
@@ -51,6 +52,11 @@ def _read_official(path: Path) -> dict[str, torch.Tensor]:
         data = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise CheckpointError(f"can't read checkpoint {path}: {error.strerror}") from None
+    except pickle.UnpicklingError:
+        raise CheckpointError(
+            f"{path} isn't a checkpoint of plain tensors: it is damaged, or holds objects that would run code when "
+            "they are read; save {'model_state': network.state_dict()}"
+        ) from None
     except Exception as error:  # torch raises whatever the foreign bytes lead it to
         first_line = (str(error).splitlines() or [type(error).__name__])[0]
         raise CheckpointError(f"{path} isn't a checkpoint of plain tensors: {first_line:.200}") from None

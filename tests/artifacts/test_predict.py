@@ -103,7 +103,7 @@ def test_what_cant_be_read_is_a_line_and_the_rest_is_done(made: Made, tmp_path: 
     os.mkfifo(tmp_path / "pipe.png")
     (tmp_path / "half.jpg").write_bytes(made.photos[0].read_bytes()[:300])
     Image.fromarray(np.zeros((4, 4), np.float32)).save(tmp_path / "floats.tiff")
-    odd = ["none.png", "text.png", "pipe.png", "half.jpg", "floats.tiff", ""]
+    odd = ["none.png", "text.png", "pipe.png", "half.jpg", "floats.tiff", "", "a\n\x1b[31mb"]
     found = predict(made, *(tmp_path / name for name in odd), made.photos[0])
     assert found.returncode == 2
     assert found.stdout == f"{made.photos[0]}:\n{predict(made, made.photos[0]).stdout}"
@@ -112,10 +112,11 @@ def test_what_cant_be_read_is_a_line_and_the_rest_is_done(made: Made, tmp_path: 
     for name, line, words in zip(
         odd,
         told,
-        ["No such file", "cannot identify", "not a plain file", "", "nobody knows", "not a plain"],
+        ["No such file", "cannot identify", "not a plain file", "", "nobody knows", "not a plain", "No such file"],
         strict=True,
     ):
-        assert line.startswith(f"predict.py: can't read {tmp_path / name}: ")
+        path = str(tmp_path / name).replace("\n", "\\n").replace("\x1b", "\\x1b")
+        assert line.startswith(f"predict.py: can't read {path}: ")
         assert words in line
     found = predict(made, "--raw", tmp_path / "no" / "folder", made.photos[0])
     assert (found.returncode, found.stderr) == (

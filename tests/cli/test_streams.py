@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from hwnas.cli.console import print_result
 from hwnas.cli.main import main
 from tests.cli.conftest import Flow
 
@@ -73,3 +74,8 @@ def test_a_terminal_of_few_letters(
         assert out or err
         if words[-1] == "--json":
             assert json.loads(out)["madds"] > 0
+
+
+def test_no_terminal_obeys_what_a_file_holds(capsys: pytest.CaptureFixture[str]) -> None:
+    print_result({}, False, "on an evil\x1b[31m\x9b2J café", "  two\n  lines")
+    assert capsys.readouterr().out == "on an evil\\x1b[31m\\x9b2J café\n  two\n  lines\n"

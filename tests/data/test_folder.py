@@ -64,6 +64,26 @@ def test_folders_in_a_class_belong_to_it(tmp_path: Path) -> None:
     assert not found.ignored
 
 
+@pytest.mark.parametrize("target", ["train", "train/blue", "", ".."])
+def test_a_link_to_other_classes_is_refused(tmp_path: Path, target: str) -> None:
+    """Else their images are trained on as this class's."""
+    folder = folder_of_images(tmp_path / "in")
+    (folder / "train" / "red" / "loop").symlink_to(folder / target)
+    with pytest.raises(DataError, match=r"red/loop is a link to .*, where other classes' images are; remove"):
+        read_folder(folder)
+
+
+def test_links_to_a_class_and_to_more_of_its_images_are_followed(tmp_path: Path) -> None:
+    folder = folder_of_images(tmp_path / "in")
+    inside, elsewhere = folder / "train" / "red", tmp_path / "elsewhere"
+    inside.rename(elsewhere)
+    inside.symlink_to(elsewhere)
+    (tmp_path / "more").mkdir()
+    (elsewhere / "0.png").rename(tmp_path / "more" / "0.png")
+    (elsewhere / "more").symlink_to(tmp_path / "more")
+    assert read_folder(folder).train[1].tolist() == [0] * 6 + [1] * 6
+
+
 def test_what_is_not_read_is_said_by_class_and_ending(tmp_path: Path) -> None:
     folder = folder_of_images(tmp_path)
     for name in ("a.HEIC", "b.heic", "notes.txt", ".DS_Store", "README"):
