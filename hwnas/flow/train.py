@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
-from hwnas.errors import whole
+from hwnas.data.folder import read_folder
+from hwnas.data.shards import has_shards
+from hwnas.errors import DataError, whole
 from hwnas.flow.open import Tables, of_file, open_budgeted
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.progress import Progress, say
 from hwnas.records.train import TrainRecord
+from hwnas.space.registry import get_space
 from hwnas.space.space import Space
 from hwnas.training.config import TrainConfig, read_config
 from hwnas.training.learners import Learner
+from hwnas.training.learners.supernet import SupernetConfig
 from hwnas.training.loop import run_training
 
 
@@ -49,11 +54,22 @@ def train(
         config = config.model_copy(update={"seed": whole("seed", seed)})
     devices = open_budgeted(tables)
 
-    def check(learner: Learner) -> None:
+    def fits(space: Space) -> None:
         for each in devices:
-            if isinstance(space := getattr(learner.module, "space", None), Space):  # of plug-ins it may have none
-                with of_file(each):
-                    LatencyPredictor(each.table, space)
+            with of_file(each):
+                LatencyPredictor(each.table, space)
+
+    def check(learner: Learner) -> None:
+        if isinstance(space := getattr(learner.module, "space", None), Space):  # of plug-ins it may have none
+            fits(space)
 
     run = Path(output or Path("runs") / name)
-    return run_training(config, run, resume=resume, progress=progress, tell=say, check=check)
+    try:
+        return run_training(config, run, resume=resume, progress=progress, tell=say, check=check)
+    except DataError:  # as an image that can't be decoded: what is wrong with the tables is told before it
+        own, folder = config.learner, Path(config.data)
+        classifies = bool(devices) and config.task.kind == "classification"
+        with suppress(OSError):
+            if classifies and isinstance(own, SupernetConfig) and folder.is_dir() and not has_shards(folder):
+                fits(get_space(own.space, own.resolution, len(read_folder(folder).classes)))
+        raise

@@ -183,6 +183,18 @@ def test_a_table_of_other_classes_is_refused_before_training(hwnas: Shell, flow:
     assert not (tmp_path / "run").exists()
 
 
+def test_a_table_that_does_not_fit_is_told_before_a_corrupt_image(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:
+    for name in ("cats", "dogs"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for index in range(10):
+            (tmp_path / "photos" / name / f"{index}.png").write_text("text")
+    config = tmp_path / "mine.yaml"
+    config.write_text(f"data: {tmp_path / 'photos'}\nlearner: {{space: {flow.space}}}\n")
+    words = ("train", config, "-o", tmp_path / "run")
+    assert "or have it skipped (corrupt_images: skip)" in hwnas.refused(*words)
+    assert "the table is for 10 classes, the network has 2;" in hwnas.refused(*words, "--table", flow.table)
+
+
 def test_a_space_is_looked_at_without_a_table(hwnas: Shell) -> None:
     found = hwnas("space", "feasible", "scarlet-tiny", "--limit", "params=40000", "--json").json
     assert 0 < found["count"] < found["size"]
