@@ -152,8 +152,10 @@ def unknown(what: str, name: str, known: "Collection[str]", otherwise: str = "")
 
 
 def first_line(error: Exception) -> str:
-    """Of an error's text, as far as a message can hold it."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]
+    """Of an error's text, as far as a message can hold it; without the places in C++ that OpenVINO begins with."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    told = [line for line in lines if not line.startswith("Exception from src/")]
+    return next(iter([*told, *lines]), type(error).__name__)[:300]
 
 
 def counted(count: int, noun: str) -> str:

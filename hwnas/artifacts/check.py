@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,7 +51,7 @@ def check_artifact(
         artifact = Artifact(folder, manifest)
         found = [finding("manifest", True, f"{manifest.SCHEMA}, written by hwnas {manifest.hwnas}")]
         signed = []
-        if public or (folder / SIGNATURE).exists():
+        if public or os.path.lexists(folder / SIGNATURE):
             signed = [tried("signature", check_signature, folder, public)]
         found += signed
         found += [tried(name, _hash, folder, name, manifest) for name in sorted(manifest.sha256)]

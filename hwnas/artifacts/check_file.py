@@ -131,6 +131,8 @@ def _parity(artifact: Artifact, file: ExportedFile, trusted: bool, opened: list[
     session, where = _opened(artifact, file, trusted, opened)
     logits = run_session(taking_images(session, artifact.normalization(file)), reference.images, target.batch)
     fresh, then = compare(reference.logits, logits, REFERENCE), file.recheck
+    if (then.inputs, then.images) != (fresh.inputs, fresh.images):
+        raise ModelError(f"the manifest's recheck isn't of the {fresh.images} inputs of {REFERENCE}")
     missed = misses(fresh, target.tolerance)
     if missed and not (_as_near(fresh, then) and then.max_relative <= WIDEST[target.precision]):
         raise ModelError(f"{where}{'; '.join(missed)}; it was {then.max_relative:.1e} when exported")

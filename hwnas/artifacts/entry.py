@@ -141,6 +141,6 @@ def facts_of(model: bytes) -> GraphFacts:
     last = entry.type.tensor_type.shape.dim[-1].dim_value
     return GraphFacts(
         input=InputSpec(name=entry.name, type=type_, layout="NHWC" if last in (1, 3) else "NCHW"),
-        opset=next(o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")),
+        opset=next((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), 0),
         ir_version=proto.ir_version,
     )

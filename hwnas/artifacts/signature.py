@@ -5,6 +5,7 @@ Keys are PEM files as ``openssl genpkey -algorithm ed25519`` and ``openssl pkey 
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,8 +60,10 @@ def check_signature(folder: Path, public: str | None) -> str:
     except ImportError as error:
         raise _not_installed(error) from None
     path = folder / SIGNATURE
-    if path.is_symlink() or not path.is_file():
+    if not os.path.lexists(path):
         raise ModelError("it isn't signed")
+    if path.is_symlink():
+        raise ModelError(f"{SIGNATURE} is a link, not a file of the artifact: it isn't signed")
     found = SignatureRecord.read(path)
     its = f"key {found.public_key[:16]}…"
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 
 from hwnas.record import FileRecord, Fraction, Record, Sha256
 from hwnas.records.model import Count, ImageCount, Pixels, Searched, SizedArch
@@ -28,9 +28,9 @@ class Parity(Record):
         top1_agreement: share of inputs with the same first class.
     """
 
-    max_abs: float
-    max_relative: float
-    cosine: float
+    max_abs: NonNegativeFloat
+    max_relative: NonNegativeFloat
+    cosine: Annotated[float, Field(ge=-1.001, le=1.001)]  # of floats that were rounded
     sqnr_db: float | None
     top1_agreement: Fraction
     images: Count
@@ -76,8 +76,8 @@ class ExportedFile(Record):
     accuracy_after: Fraction | None
     lacks: str | None
     latency: Latency | None
-    fp32_ms: float | None
-    memory_mb: float | None
+    fp32_ms: PositiveFloat | None
+    memory_mb: NonNegativeFloat | None
     device: Device | None
 
     @property

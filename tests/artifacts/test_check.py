@@ -146,6 +146,41 @@ def test_no_file_or_one_twice(copy: Copy, change: Callable[[list[Any]], object],
         check_artifact(copy.path)
 
 
+@pytest.mark.parametrize(
+    ("part", "key", "value"),
+    [
+        (None, "fp32_ms", -1.0),
+        (None, "memory_mb", -1.0),
+        ("parity", "max_abs", -0.1),
+        ("parity", "cosine", 5.0),
+        ("recheck", "max_relative", -1.0),
+        ("recheck", "cosine", 5.0),
+    ],
+)
+def test_numbers_that_nothing_measures(copy: Copy, part: str | None, key: str, value: float) -> None:
+    copy.edit(lambda manifest: (manifest["files"][0][part] if part else manifest["files"][0]).update({key: value}))
+    with pytest.raises(ModelError, match=key):
+        check_artifact(copy.path)
+
+
+def test_a_recheck_of_other_inputs(copy: Copy) -> None:
+    copy.edit(lambda manifest: manifest["files"][0]["recheck"].update(inputs="/etc/passwd"))
+    copy.rewrite()
+    assert "recheck isn't of the" in missed(copy.path)["onnx-fp32: parity"]
+
+
+def test_models_without_an_opset_or_with_a_broken_ir(copy: Copy) -> None:
+    """What is wrong is told, not how the reader stumbled."""
+    model = onnx.load(copy.path / "onnx-fp32.onnx")
+    del model.opset_import[:]
+    copy.replace("onnx-fp32.onnx", model.SerializeToString())
+    copy.replace("openvino-fp32.xml", b"<net/>")
+    copy.rewrite()
+    found = missed(copy.path)
+    assert found["onnx-fp32: structure"].startswith("opset 0, ")
+    assert "Exception from" not in found["openvino-fp32: structure"]
+
+
 def test_a_file_that_is_vouched_for_and_serves_nothing(copy: Copy) -> None:
     (copy.path / "run_me.sh").write_bytes(b"")
     copy.replace("run_me.sh", b"rm -rf ~")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -91,6 +92,16 @@ def test_missing_wrong_and_foreign_are_told_apart(copy: Copy, keys: Keys, tmp_pa
         wrong = signature(copy.path, key)
         assert wrong.passed is False
         assert "altered since" in wrong.text
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "dangling link"])
+def test_what_is_no_file_is_no_signature(copy: Copy, keys: Keys, kind: str) -> None:
+    path = copy.path / "signature.json"
+    {"folder": path.mkdir, "pipe": lambda: os.mkfifo(path), "dangling link": lambda: path.symlink_to("no")}[kind]()
+    for key in (None, keys.public):
+        found = signature(copy.path, key)
+        assert found.passed is False
+        assert kind.split()[-1] in found.text
 
 
 @pytest.mark.parametrize("change", ["signature", "key", "text", "schema", "link"])
