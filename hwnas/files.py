@@ -170,6 +170,14 @@ def reason(problem: Exception) -> str:
     return getattr(problem, "strerror", None) or str(problem)
 
 
+def no_folder(path: Path, otherwise: str) -> str:
+    """That there is none, in words, and which one beside it may have been meant, or else what to do."""
+    near = None
+    with suppress(OSError, ValueError):
+        near = nearest(path.name, [each.name for each in path.parent.iterdir() if each.is_dir()])
+    return f"there is no folder {path}; {f'did you mean {path.with_name(near)}?' if near else otherwise}"
+
+
 def unwritable(path: Path, problem: Exception) -> OutputError:
     return OutputError(f"can't write {path}: {reason(problem)}; check the folder and the free space")
 

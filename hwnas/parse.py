@@ -131,4 +131,13 @@ def _parsed(
     except (LookupError, AttributeError):  # PyYAML's: of "!!bool x" or "!!timestamp x"
         raise error(f"{where} isn't {what}: a value isn't what its tag (!!…) says") from None
     except (yaml.YAMLError, ValueError, RecursionError, TypeError, ArithmeticError) as problem:
-        raise error(f"{where} isn't {what}: {' '.join(str(problem).split())[:300]}") from None
+        wrong = _told(problem) if content.strip() else "the file is empty; make it again"
+        raise error(f"{where} isn't {what}: {' '.join(wrong.split())[:300]}") from None
+
+
+def _told(problem: Exception) -> str:
+    """What a parser says; of YAML the place once, and no name of its own for what it was given."""
+    if isinstance(problem, yaml.MarkedYAMLError) and (mark := problem.problem_mark or problem.context_mark):
+        wrong = " ".join(filter(None, [problem.problem, problem.context]))
+        return f"line {mark.line + 1}, column {mark.column + 1}: {wrong}"
+    return str(problem).replace('in "<unicode string>", ', "at ")

@@ -72,6 +72,7 @@ def test_yaml_that_attacks(text: str, reason: str, tmp_path: Path) -> None:
     ("text", "reason"),
     [
         pytest.param(b"[" * 100_000, "isn't JSON", id="deep"),
+        pytest.param(b" \n", "isn't JSON: the file is empty", id="empty"),
         pytest.param(b'{"n": 1' + b"0" * 400 + b"}", "a number of 401 digits", id="10^400"),
         pytest.param(b'{"a": 1, "a": 2}', "'a' stands twice", id="twice"),
         pytest.param(b'"\\ud800"', "isn't JSON", id="half-a-character"),
@@ -84,6 +85,24 @@ def test_json_that_attacks(text: bytes, reason: str, tmp_path: Path) -> None:
     path.write_bytes(text)
     with pytest.raises(ConfigError, match=reason):
         read_json(path, ConfigError)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a: 1\nb: c: 2\n", "line 2, column 5: mapping values"),
+        ("a: \x00", "position 3"),
+        ("a: [1\n", "line 2, column 1: "),
+    ],
+)
+def test_yaml_tells_the_place_once(text: str, told: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as error:
+        read_yaml(path, ConfigError)
+    assert told in str(error.value)
+    assert "unicode string" not in str(error.value)
+    assert (str(error.value).count("line "), str(error.value).count("position ")) in ((1, 0), (0, 1))
 
 
 def test_keys_and_aliases_that_do_no_harm(tmp_path: Path) -> None:

@@ -36,6 +36,14 @@ CARD = "README.md"
 ARCH, PREPROCESSING, LABELS = "arch.json", "preprocessing.json", "labels.json"
 OWN_FILES = (MANIFEST, SIGNATURE, CARD, PREDICT, ARCH, PREPROCESSING, LABELS, REFERENCE)
 """Of every artifact, or of some."""
+_OTHERS = {
+    "failures.json": "what a failed export left; failures.json in it says what each target missed",
+    "model.json": "a network; make an artifact of it first: hwnas export",
+    "search.json": "a search; make its winner a network first: hwnas derive",
+    "settings.json": "a search that isn't finished; go on with hwnas search --resume",
+    "supernet.json": "the run of a supernet; search it first: hwnas search",
+}
+"""What a folder is that holds such a file and no manifest."""
 
 
 @dataclass(frozen=True)
@@ -117,10 +125,23 @@ def load_artifact(path: Path) -> Artifact:
     Raises:
         ModelError: no manifest, a malformed one, or a file that is missing, altered or leads out of the folder.
     """
-    manifest = ArtifactRecord.read(path / MANIFEST)
+    manifest = read_manifest(path)
     for name in manifest.sha256:
         checked_bytes(path, name, manifest.sha256)
     return Artifact(path, manifest)
+
+
+def read_manifest(folder: Path) -> ArtifactRecord:
+    """What an artifact says of itself; nothing is held against it yet.
+
+    Raises:
+        ModelError: there is none, and what the folder is instead, if that is known; or it is malformed.
+    """
+    if folder.is_dir() and not (folder / MANIFEST).exists():
+        otherwise = f"it has no {MANIFEST}; give a folder that hwnas export made"
+        told = next((f"it is {what}" for name, what in _OTHERS.items() if (folder / name).exists()), otherwise)
+        raise ModelError(f"{folder} isn't an artifact: {told}")
+    return ArtifactRecord.read(folder / MANIFEST)
 
 
 def checked_bytes(folder: Path, name: str, sha256: Mapping[str, str]) -> bytes:

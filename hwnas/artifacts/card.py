@@ -14,6 +14,14 @@ from hwnas.records.artifact import MANIFEST, ArtifactRecord
 from hwnas.records.model import Preprocessing
 
 _SHOWN_LABELS = 100
+_MEANS = re.compile(
+    r"[`*<|~$@]|\\(?![A-Za-z0-9 ])|(?<![^\W_])_|_(?![^\W_])"  # inside of a word _ is only itself
+    r"|\](?=[(\[:])|\[(?=[ xX]\])|#(?!\w)|(?<!\w)#|&(?=#?\w+;)"  # links, to-dos, headings, entities
+    r"|:(?=//)|(?<=www)\."  # addresses
+)
+"""What Markdown takes for more than itself."""
+_BEGINS = re.compile(r"^(\d*)((?<=\d)[.)](?=\s|$)|(?<!\d)(?:[-=](?=[-=\s]|$)|\+(?=\s|$)|>))")
+"""The same at the beginning of a line: lists, quotes, and lines under a heading."""
 
 
 def card(manifest: ArtifactRecord, preprocessing: Preprocessing | None, labels: Sequence[str] | None) -> str:
@@ -43,8 +51,7 @@ def card(manifest: ArtifactRecord, preprocessing: Preprocessing | None, labels: 
 def literal(text: object) -> str:
     """``text`` in one line that Markdown shows as it is, whatever it holds."""
     line = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
-    line = re.sub(r"([\\`*_{}\[\]<>()#+!|~&^$@]|:(?=//)|(?<=www)\.)", r"\\\1", line)  # the last two: no links
-    return re.sub(r"^(\d*)([-=.)])", r"\1\\\2", line)  # no list or heading where it begins a line
+    return _BEGINS.sub(r"\1\\\2", _MEANS.sub(r"\\\g<0>", line))
 
 
 def _section(title: str, lines: Iterable[str]) -> Iterator[str]:
@@ -96,9 +103,9 @@ def _accuracy(manifest: ArtifactRecord) -> Iterator[str]:
         yield f"Trained on {literal(manifest.data)}."
         yield ""
     for name, value in manifest.accuracy.items():
-        yield f"- {literal(name)}: {plus_minus(value, manifest.accuracy_images.get(name))}"
+        yield f"- {literal(name + ':')} {plus_minus(value, manifest.accuracy_images.get(name))}"
     yield from (
-        f"- {literal(file.target)}: {plus_minus(file.accuracy_after, file.parity.images)} of {file.parity.images} "
+        f"- {literal(file.target + ':')} {plus_minus(file.accuracy_after, file.parity.images)} of {file.parity.images} "
         f"images, PyTorch {file.accuracy_before:.2%} of the same"
         for file in manifest.files
         if file.accuracy_before is not None and file.accuracy_after is not None
@@ -116,9 +123,9 @@ def _latency(manifest: ArtifactRecord) -> Iterator[str]:
         yield line + (f"; budget {known.budget_ms:.3f} ms" if known.budget_ms is not None else "")
     for file in manifest.files:
         if file.latency is None:
-            yield f"- {literal(file.target)}: not measured"
+            yield f"- {literal(file.target + ':')} not measured"
             continue
-        line = f"- {literal(file.target)}: {file.latency.p50_ms:.3f} ms (p10 {file.latency.p10_ms:.3f}, "
+        line = f"- {literal(file.target + ':')} {file.latency.p50_ms:.3f} ms (p10 {file.latency.p10_ms:.3f}, "
         line += f"p90 {file.latency.p90_ms:.3f}) on {literal(file.device)}"
         if file.fp32_ms is not None and file.settings.precision != "fp32":
             line += f"; in fp32 {file.fp32_ms:.3f} ms" + (": **pointless here**" if file.pointless else "")
@@ -129,11 +136,11 @@ def _made(manifest: ArtifactRecord) -> Iterator[str]:
     if not manifest.made_from:
         yield "Nothing is known of where the weights come from."
     for name, value in manifest.made_from.items():
-        yield f"- {literal(name.replace('_', ' '))}: {literal(value)}"
+        yield f"- {literal(name.replace('_', ' ') + ':')} {literal(value)}"
     if found := manifest.searched:
         yield f"- found by {literal(found.strategy)} among {found.evaluations} archs, seed {found.seed}"
     yield from (f"- stabilizer of layer {each.layer}: {literal(each)}" for each in manifest.stabilizers)
-    yield from (f"- {literal(file.target)}: {literal(note)}" for file in manifest.files for note in file.notes)
+    yield from (f"- {literal(file.target + ':')} {literal(note)}" for file in manifest.files for note in file.notes)
 
 
 def _images(preprocessing: Preprocessing | None, labels: Sequence[str] | None) -> Iterator[str]:
@@ -141,7 +148,7 @@ def _images(preprocessing: Preprocessing | None, labels: Sequence[str] | None) -
         yield "Nobody knows how these weights want their images prepared."
     else:
         plain = preprocessing.plain()
-        yield from (f"- {literal(name.replace('_', ' '))}: {literal(value)}" for name, value in plain.items())
+        yield from (f"- {literal(name.replace('_', ' ') + ':')} {literal(value)}" for name, value in plain.items())
     yield ""
     if labels is None:
         yield "The classes have no names."

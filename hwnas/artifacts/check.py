@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hwnas.artifacts.archive import artifact_folder
-from hwnas.artifacts.bundle import ARCH, CARD, LABELS, PREPROCESSING, Artifact, checked_bytes, rendered
+from hwnas.artifacts.bundle import ARCH, CARD, LABELS, PREPROCESSING, Artifact, checked_bytes, read_manifest, rendered
 from hwnas.artifacts.check_file import LIMIT_S, NotCheckedError, check_files, finding, tried
 from hwnas.artifacts.predict_script import PREDICT, runnable
 from hwnas.artifacts.reference import REFERENCE, normalization_of, read_reference
@@ -47,7 +47,7 @@ def check_artifact(
     """
     public = read_public_key(key) if key else None
     with artifact_folder(path) as folder:
-        manifest = ArtifactRecord.read(folder / MANIFEST)
+        manifest = read_manifest(folder)
         artifact = Artifact(folder, manifest)
         found = [finding("manifest", True, f"{manifest.SCHEMA}, written by hwnas {manifest.hwnas}")]
         signed = []

@@ -83,7 +83,9 @@ def main() -> int:
         try:
             image = inputs(path, given.target)
         except Exception as error:  # pillow raises anything at a damaged file
-            status = _told(f"can't read {path}: {_line(error)}")
+            way_out = "; convert it, as to JPEG" if path.lower().endswith((".heic", ".heif")) else ""
+            wrong = f"it is a folder; give {os.path.join(path, '*')}" if os.path.isdir(path) else _line(error)
+            status = _told(f"can't read {path}: {wrong}{way_out}")
             continue
         if run is None:
             raw.append(image)
@@ -106,6 +108,7 @@ def main() -> int:
 
 
 def _told(line: str) -> int:
+    sys.stdout.flush()  # what was found before stands before it
     print(f"predict.py: {_plain(line)}", file=sys.stderr)
     return 2
 

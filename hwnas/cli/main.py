@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import sys
 import warnings
@@ -89,7 +90,7 @@ def _outcome() -> int | None:
     except HwnasError as error:
         return _fail(str(error), error.exit_status)
     except _UsageError as error:
-        message = error.format_message() if hasattr(error, "format_message") else str(error)
+        message = _usage(error)
         context = getattr(error, "ctx", None)
         return _fail(f"{message} (see {context.command_path if context else 'hwnas'} --help)", 2)
     except BrokenPipeError:
@@ -100,6 +101,15 @@ def _outcome() -> int | None:
         return _fail(f"can't use{where}: {error.strerror or error}", 2)
     except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted", 130)
+
+
+def _usage(error: Any) -> str:
+    """What is wrong with the words; of an unknown option the nearest, where there is one near."""
+    if type(error).__name__ != "NoSuchOption":  # of click, which typer doesn't export
+        return error.format_message() if hasattr(error, "format_message") else str(error)
+    options = {option.lstrip("-"): option for option in error.possibilities or ()}
+    near = difflib.get_close_matches(error.option_name.lstrip("-"), options, n=1, cutoff=0.7)
+    return f"No such option: {error.option_name}" + "".join(f"; did you mean {options[name]}?" for name in near)
 
 
 def _run() -> int | None:

@@ -189,6 +189,8 @@ def not_read(ignored: Ignored) -> Iterator[str]:
         yield f"{', '.join(endings)} {where}"
     if (more := len(by_class) - _SHOWN_CLASSES) > 0:
         yield f"files that aren't read in {counted(more, 'class')} more"
+    if any(ending in (".heic", ".heif") for _, ending in ignored):
+        yield "HEIC isn't read; convert it, as to JPEG"
 
 
 def _listed(part: Path, classes: tuple[str, ...], ignored: Ignored) -> tuple[tuple[str, ...], torch.Tensor]:

@@ -130,6 +130,8 @@ class Pieces:
             self._add(each)
         if not (own or inner or run) and isfile(path / "settings.json"):
             raise ModelError(f"{path} holds a search that isn't finished; finish it with hwnas search --resume")
+        if not (own or inner or run) and isfile(path / "failures.json"):
+            raise ModelError(f"{path} is what a failed export left; failures.json in it says what each target missed")
         if not (own or inner or run):
             raise ModelError(f"{path} holds no search, network or table to report on; {_ASKED}")
 

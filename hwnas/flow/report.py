@@ -22,6 +22,7 @@ from hwnas.optimize.problem import Budget
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.records.artifact import MANIFEST
 from hwnas.records.search import SearchRecord
+from hwnas.records.train import DataRecord
 from hwnas.reporting.report import render
 from hwnas.reporting.views import Device, Latency, NetworkLatency, NextStep, Report, Training, Winner
 from hwnas.space.arch import Arch
@@ -99,6 +100,7 @@ def gather(shown: Sequence[Shown], others: Sequence[BudgetedTable] = ()) -> Repo
                 name=run.resolve().name if names[run.resolve().name] == 1 else str(run),
                 log=tuple(read_log(run)),
                 config=_config(run),
+                classes=_classes(run),
             )
             for run in runs
         ),
@@ -130,6 +132,12 @@ def _config(run: Path) -> dict[str, object]:
     if not isinstance(config, dict):
         raise ModelError(f"{run / 'config.yaml'} isn't the configuration of a training")
     return config
+
+
+def _classes(run: Path) -> int | None:
+    """That a training told apart; older ones don't say."""
+    path = run / "data.json"
+    return len(DataRecord.read(path).classes) if path.is_file() else None
 
 
 def _next(pieces: Pieces) -> Iterator[NextStep]:

@@ -190,13 +190,19 @@ def measure(
                 by_time = elapsed_s / max(effort.at_most_s, 1e-9)
                 by_confidence = (effort.confidence / known_to) ** 2 if known_to > 0 else 1.0
                 share = min(len(rounds) / effort.rounds, max(by_time, by_confidence), 0.99)  # 1 is the end
-                progress(share, f"medians known to ±{known_to:.1%}" if known_to < 10 else "")
-        if progress:
-            progress(1.0, f"medians known to ±{known_to:.1%}")
+                progress(share, _known_to(known_to))
     finally:
         if collecting:
             gc.enable()
-    return summarize(rounds, reference, timer.steps)
+    found = summarize(rounds, reference, timer.steps)
+    if progress:
+        progress(1.0, _known_to(found.confidence_95))
+    return found
+
+
+def _known_to(confidence: float) -> str:
+    """In words; nothing while too few rounds tell it."""
+    return f"medians known to ±{confidence:.1%}" if confidence < 10 else ""
 
 
 def summarize(rounds: Sequence[Round], reference: int, clock_steps: int = 0) -> Measurement:

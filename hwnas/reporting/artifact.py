@@ -50,6 +50,7 @@ def _files(artifact: ArtifactRecord) -> Html:
         layers = ", ".join(f"{count} {name}" for name, count in file.precisions.items()) or _UNKNOWN
         sizes = bytes_(file.bytes), _known(_megabytes, file.memory_mb)
         rows.append([code(file.file), *sizes, file.settings.precision, layers, code(artifact.sha256[file.file])])
+        rows += [[code(name), "counted above", "", "", "", code(artifact.sha256[name])] for name in file.files[1:]]
     return table(head, rows, align="lrrlll")
 
 

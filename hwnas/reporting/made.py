@@ -24,7 +24,7 @@ def training_section(runs: tuple[Training, ...]) -> Html:
 
 
 def _run(index: int, run: Training) -> Html:
-    note, parts, rows = "No epoch was logged.", [], [_logged_numbers(line) for line in run.log]
+    note, parts, rows = "No epoch was logged.", [], [_logged_numbers(line, run.classes) for line in run.log]
     if rows:
         names = list(dict.fromkeys(name for row in rows for name in row))
         text = f"Training of {run.name}: losses and accuracies over {counted(len(rows), 'epoch')}"
@@ -69,15 +69,17 @@ def training_figure(names: Sequence[str], rows: Sequence[Mapping[str, float]]) -
     return figure
 
 
-def _logged_numbers(line: LogLine) -> dict[str, float]:
+def _logged_numbers(line: LogLine, classes: int | None) -> dict[str, float]:
     """An epoch's numbers by name; those with ``loss`` or ``accuracy`` in it are drawn, accuracies being fractions."""
     numbers = {key: value for key, value in line.plain().items() if isinstance(value, int | float)}
     if line.accuracy:
         numbers["validation accuracy"] = sum(line.accuracy.values()) / len(line.accuracy)
     found = line.validation or {}  # of one network: the rest of what it was measured by
     known = {"top_k": f"top-{found.get('k', 0):g} accuracy", "balanced": "balanced accuracy"}
-    of_classes = {"top1", "k"} if "top_k" in found else set()
-    return numbers | {known.get(key, f"validation {key}"): found[key] for key in found if key not in of_classes}
+    left_out = {"top1", "k"} if "top_k" in found else set()
+    if classes is not None and found.get("k", 0) >= classes:
+        left_out.add("top_k")  # always 1
+    return numbers | {known.get(key, f"validation {key}"): found[key] for key in found if key not in left_out}
 
 
 def _logged(name: str, value: float) -> str:

@@ -42,7 +42,8 @@ def render(report: Report) -> str:
         "how": ("How it was made", report.how and how_section(report.how)),
     }
     present = {name: (title, html) for name, (title, html) in sections.items() if html}
-    absent = [title.lower() for title, html in sections.values() if not html]
+    told = {"how"} if report.artifact else set()  # an artifact says itself what it was made from
+    absent = [title.lower() for name, (title, html) in sections.items() if not html and name not in told]
     missing = f"<p>Not in this report: {', '.join(absent)}.</p>" if absent else ""
     return page(
         title=report.title,

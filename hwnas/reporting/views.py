@@ -98,11 +98,12 @@ class Latency:
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """A training run: its name here, its log, and its configuration, which may be nested."""
+    """A training run: its name here, its log, its configuration, which may be nested, and how many classes it tells."""
 
     name: str
     log: tuple[LogLine, ...]
     config: Mapping[str, object]
+    classes: int | None = None
 
 
 @dataclass(frozen=True)

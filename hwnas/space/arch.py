@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.errors import ArchError
-from hwnas.files import read_json, validated
+from hwnas.files import no_folder, read_json, validated
 from hwnas.record import Record
 from hwnas.space.chain import ChainSpace
 from hwnas.space.ref import SpaceDefinition, SpaceRef
@@ -90,6 +90,8 @@ def parse_arch(
     if text.endswith(".json"):
         return Arch.from_dict(read_json(Path(text), ArchError), text, resolution, classes)
     space_name, colon, choices = text.rpartition(":")
+    if not colon and len(Path(text).parts) > 1:
+        raise ArchError(no_folder(Path(text), "give that of a search or of an artifact, or an arch.json"))
     if not colon:
         raise ArchError(
             f"no arch {text!r}; give a released name ({', '.join(released)}), an arch.json, front.json:N, a search's "
@@ -112,6 +114,8 @@ def _arch_of(folder: Path) -> Path:
             return folder / name
     if (folder / "search.json").exists():
         raise ArchError(f"the search {folder} found no arch within its budgets; search again with a higher budget")
+    if (folder / "settings.json").exists():
+        raise ArchError(f"the search {folder} isn't finished; finish it with the same hwnas search … and --resume")
     raise ArchError(f"{folder} holds no arch; give the folder of a finished search or of an artifact, or an arch.json")
 
 

@@ -142,6 +142,12 @@ def read_config(path: Path) -> TrainConfig:
     data = read_yaml(path, ConfigError)
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: expected 'key: value' lines such as 'data: digits'")
+    schema = data.get("schema")
+    if isinstance(schema, str) and schema.startswith("hwnas-"):
+        what = f"another file of hwnas ({schema:.80})"
+        if schema.startswith("hwnas-latency-table/"):
+            what = "a latency table; hwnas search takes it with --table"
+        raise ConfigError(f"{path} isn't the configuration of a training, it is {what}")
     return validated(TrainConfig, data, path, ConfigError)
 
 

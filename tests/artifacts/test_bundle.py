@@ -201,8 +201,17 @@ HOSTILE = [
     "<script>alert(1)</script>", "[a](http://b)", "https://c.d", "www.e.f", "g@h.i", "a | b", "`x`", "**bold**",
     "# head", "- item", "1. first", "1) first", "![i](j)", "line\nbreak\n\n# x", "&lt;", "\\", "~~s~~",
     "a\u202eb\x1b[31m", "===",
-    "| a |\n|---|", "$x$", "_y_",
+    "| a |\n|---|", "$x$", "_y_", "a __b__ c_", "[x] done", "[a][b]", "[a]: http://b", "> quote", "---", "+ plus", "2.",
+    "a &amp; &#35; &", "a\\*b*", "# a #", "\\_a_", "a*b*c",
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "text", ["0.1.0", "Intel(R) Xeon(R)", "[0.0, 1.0]", "onnx_fp32", "a-b + c!", "{1}", "x > 1", "R&D"]
+)
+def test_words_that_markdown_shows_as_they_are_have_no_backslashes(text: str) -> None:
+    assert literal(text) == text
+    test_foreign_words_stay_words(text)
 
 
 @pytest.mark.parametrize("text", HOSTILE)

@@ -112,7 +112,15 @@ def test_what_cant_be_read_is_a_line_and_the_rest_is_done(made: Made, tmp_path: 
     for name, line, words in zip(
         odd,
         told,
-        ["No such file", "cannot identify", "not a plain file", "", "nobody knows", "not a plain", "No such file"],
+        [
+            "No such file",
+            "cannot identify",
+            "not a plain file",
+            "",
+            "nobody knows",
+            "it is a folder; give ",
+            "No such file",
+        ],
         strict=True,
     ):
         path = str(tmp_path / name).replace("\n", "\\n").replace("\x1b", "\\x1b")
@@ -123,6 +131,16 @@ def test_what_cant_be_read_is_a_line_and_the_rest_is_done(made: Made, tmp_path: 
         2,
         f"predict.py: can't write {tmp_path}/no/folder: No such file or directory\n",
     )
+
+
+def test_lines_stand_in_the_order_of_the_images(made: Made, tmp_path: Path) -> None:
+    script, photo = made.artifact / "predict.py", made.photos[0]
+    (tmp_path / "phone.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
+    command = [sys.executable, script, photo, tmp_path / "phone.HEIC", photo]
+    told = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout.splitlines()
+    ours = [line for line in told if line.startswith((str(photo), "predict.py"))]
+    assert [line.split(":")[0] for line in ours] == [str(photo), "predict.py", str(photo)]
+    assert ours[1].endswith("; convert it, as to JPEG")
 
 
 def test_a_runtime_that_isnt_there(made: Made) -> None:

@@ -203,6 +203,37 @@ def test_a_space_is_looked_at_without_a_table(hwnas: Shell) -> None:
     assert found["extremes"]["params"]["most"]["value"] <= 40_000
 
 
+def test_a_folder_of_another_kind_is_told_as_what_it_is(hwnas: Shell, tmp_path: Path) -> None:
+    for name, inside in (("photos", "x.png"), ("a.failed", "failures.json"), ("begun", "settings.json")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / inside).write_text("{}")
+    for words in (["artifact", "check"], ["bench"]):
+        assert "photos isn't an artifact: it has no manifest.json" in hwnas.refused(*words, tmp_path / "photos")
+        told = hwnas.refused(*words, tmp_path / "a.failed")
+        assert "a.failed isn't an artifact: it is what a failed export left; failures.json in it says" in told
+    told = hwnas.refused("report", tmp_path / "a.failed", "-o", tmp_path / "x.html")
+    assert "a.failed is what a failed export left; failures.json" in told
+    assert "begun isn't finished; finish it with" in hwnas.refused("derive", tmp_path / "begun", "-o", tmp_path / "x")
+    told = hwnas.refused("derive", tmp_path / "begin", "-o", tmp_path / "x")
+    assert told.endswith(f"there is no folder {tmp_path / 'begin'}; did you mean {tmp_path / 'begun'}?")
+    assert f"there is no folder {tmp_path / '0123'}; give" in hwnas.refused("derive", tmp_path / "0123", "-o", "x")
+
+
+def test_a_configuration_that_is_none_or_misspelt(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:
+    assert "it is a latency table; hwnas search takes it with --table" in hwnas.refused("train", flow.table)
+    (tmp_path / "model").mkdir()
+    config = tmp_path / "train.yaml"
+    config.write_text(_CONFIG.format(learner=f"kind: network, network: {tmp_path / 'modle'}"))
+    told = hwnas.refused("train", config, "-o", tmp_path / "run")
+    assert told.endswith(f"network: there is no folder {tmp_path / 'modle'}; did you mean {tmp_path / 'model'}?")
+
+
+def test_of_an_unknown_option_the_nearest_is_told_if_it_is_near(hwnas: Shell) -> None:
+    told = hwnas.refused("bench", "x", "--seconds", "15")
+    assert told.endswith("No such option: --seconds (see hwnas bench --help)")
+    assert "--thread; did you mean --threads?" in hwnas.refused("bench", "x", "--thread", "1")
+
+
 def test_a_key_that_is_unknown_is_told_before_what_is_missing(hwnas: Shell, tmp_path: Path) -> None:
     space = tmp_path / "mine.yaml"
     space.write_text(SMALL_SPACE.replace("kernels: [3, 5]\n", "").replace("width: 8, c_out", "width: 8, cout"))

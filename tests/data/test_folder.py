@@ -98,6 +98,7 @@ def test_what_is_not_read_is_said_by_class_and_ending(tmp_path: Path) -> None:
         f"{folder}: 1 .mp4 in class 'blue' not read: hidden, or no kind that pillow knows",
         f"{folder}: 1 without an ending, 2 .heic, 1 .txt, 1 hidden in class 'red' not read: "
         "hidden, or no kind that pillow knows",
+        f"{folder}: HEIC isn't read; convert it, as to JPEG",
     ]
 
 

@@ -145,6 +145,14 @@ def test_the_end_is_told_once_and_what_it_found() -> None:
     found = run(Machine(noise=0.2), [1.0, 5.0], noisy, progress=lambda *at: told.append(at))
     assert [at for at in told if at[0] >= 1] == [(1.0, f"medians known to ±{found.confidence_95:.1%}")] == told[-1:]
     assert len(told) == found.rounds + 1
+    told.clear()
+    run(
+        Machine(noise=0.2),
+        [1.0, 5.0],
+        quick(rounds=2, at_most_s=0.001, at_least_s=5.0),
+        progress=lambda *at: told.append(at),
+    )
+    assert not any("inf" in note for _, note in told)
 
 
 def test_the_confidence_interval_holds_the_true_median_as_often_as_it_says() -> None:

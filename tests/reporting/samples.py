@@ -244,7 +244,7 @@ def _artifact(arch: Arch, median_ms: float) -> ArtifactRecord:
     def exported(
         target: str, file: str, precision: str, count: int, error: float, tolerance: float, same: float,
         before: float | None = 0.9722, after: float | None = 0.9722, *, precisions: dict[str, int],
-        memory_mb: float | None = None, ms: float | None = None, lacks: str | None = None,
+        memory_mb: float | None = None, ms: float | None = None, lacks: str | None = None, parts: tuple[str, ...] = (),
     ) -> ExportedFile:  # fmt: skip
         parity = Parity(
             max_abs=error,
@@ -258,7 +258,7 @@ def _artifact(arch: Arch, median_ms: float) -> ArtifactRecord:
         settings = Target.model_construct(precision=precision, tolerance=Tolerance.model_construct(relative=tolerance))
         timed = TimedLatency(p50_ms=ms, p10_ms=ms, p90_ms=ms, count=10) if ms else None
         return ExportedFile.model_construct(
-            target=target, settings=settings, files=[file], bytes=count,
+            target=target, settings=settings, files=[file, *parts], bytes=count,
             input=InputSpec(name="input", type="float32", layout="NCHW"), opset=17, ir_version=9,
             precisions=precisions, notes=(), parity=parity, recheck=parity, accuracy_before=before,
             accuracy_after=after, lacks=lacks, latency=timed, fp32_ms=median_ms if timed else None,
@@ -271,12 +271,13 @@ def _artifact(arch: Arch, median_ms: float) -> ArtifactRecord:
         exported("onnx-int8", "onnx-int8/model.onnx", "int8", 131_072, 0.41, 0.3, 0.9889, 0.9722, 0.9611,
                  precisions={"int8": 25, "fp32": 6}, memory_mb=7.7, ms=0.58 * median_ms),
         exported("openvino-bf16", "openvino-bf16/model.xml", "bf16", 206_441, 6.1e-3, 5e-2, 1.0, None, None,
-                 precisions={"bf16": 31}, ms=1.2 * median_ms),
+                 precisions={"bf16": 31}, ms=1.2 * median_ms, parts=("openvino-bf16/model.bin",)),
         exported("tensorrt-fp16", "tensorrt-fp16/model.engine", "fp16", 306_441, 1e-3, 5e-2, 1.0, None, None,
                  precisions={"fp16": 31}, lacks="there is no NVIDIA GPU here"),
     ]  # fmt: skip
     return ArtifactRecord.model_construct(
-        files=files, sha256={f.file: hashlib.sha256(f.target.encode()).hexdigest() for f in files}
+        files=files,
+        sha256={name: hashlib.sha256(name.encode()).hexdigest() for file in files for name in file.files},
     )
 
 

@@ -126,6 +126,13 @@ def test_markup_in_labels_stays_text() -> None:
     assert EVIL in page.text
 
 
+def test_each_file_that_is_shipped_has_its_hash(name: str) -> None:
+    artifact, text = report(name).artifact, page_of(name).text
+    for file, sha256 in artifact.sha256.items() if artifact else ():
+        assert file in text
+        assert sha256 in text
+
+
 def test_absent_sections_are_named_in_one_line() -> None:
     html = render(bare())
     absent = (
@@ -184,6 +191,9 @@ def test_metrics_of_any_task_are_shown_and_an_epoch_may_lack_some() -> None:
     text = Page(render(bare(training=(Training(name="mine", log=log, config={}),)))).text
     for part in ("validation near", "top-5 accuracy 90.00 %, balanced accuracy 40.00 %, validation loss 2"):
         assert part in text
+    of_five = Page(render(bare(training=(Training(name="mine", log=log, config={}, classes=5),)))).text
+    assert "balanced accuracy 40.00 %" in of_five
+    assert "top-5" not in of_five
 
 
 def test_network_has_one_labelled_block_a_layer(name: str) -> None:

@@ -15,6 +15,7 @@ from hwnas.data.load import Data
 from hwnas.errors import ArchError, ConfigError
 from hwnas.evaluation.accuracy import Evaluator, channels_last, metrics_of
 from hwnas.evaluation.answers import answers_of
+from hwnas.files import no_folder
 from hwnas.nn.layers import quiet_residuals
 from hwnas.nn.model_folder import load_model, save_model
 from hwnas.nn.network import Network
@@ -122,6 +123,8 @@ def _network(own: NetworkConfig, seed: int) -> Network:
             made_from["initial_weights_sha256"] = info.weights_sha256
         network.info = info.model_copy(update={"made_from": made_from})
         return network
+    if len(Path(own.network).parts) > 1 and ":" not in own.network and not own.network.endswith(".json"):
+        raise ConfigError(f"network: {no_folder(Path(own.network), 'give a MODEL folder, or an arch')}")
     try:
         arch = parse_arch(own.network, own.resolution)
     except ArchError as error:
