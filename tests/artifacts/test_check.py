@@ -357,5 +357,5 @@ def test_a_runtime_that_isnt_here(shipped: Shipped, monkeypatch: pytest.MonkeyPa
 
 
 def test_without_a_manifest_there_is_nothing_to_check(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="can't read"):
+    with pytest.raises(ModelError, match="isn't an artifact: it has no manifest"):
         check_artifact(tmp_path)
