@@ -124,10 +124,10 @@ LARGEST = 2**63 - 1
 """What files, SQLite and seeds of PyTorch hold of an integer."""
 
 
-def whole(name: str, value: int, least: int = 0, most: int = LARGEST) -> int:
-    """An integer that someone gave; an ``InputError`` where it isn't one, or is out of the range."""
+def whole(name: str, value: int, least: int = 0, most: int = LARGEST, error: "type[InputError]" = InputError) -> int:
+    """An integer that someone gave; an ``error`` where it isn't one, or is out of the range."""
     if not isinstance(value, Integral) or isinstance(value, bool) or not least <= value <= most:
-        raise InputError(f"{name} must be an integer from {least} to {most}, got {shown(value)}")
+        raise error(f"{name} must be an integer from {least} to {most}, got {shown(value)}")
     return int(value)
 
 
@@ -141,7 +141,7 @@ def shown(value: object) -> str:
 
 def nearest(name: str, known: "Collection[str]") -> "str | None":
     """The known name that an unknown one may have been meant for."""
-    return next(iter(difflib.get_close_matches(name[:100], known, n=1, cutoff=0.5)), None)
+    return next(iter(difflib.get_close_matches(str(name)[:100], known, n=1, cutoff=0.5)), None)
 
 
 def unknown(what: str, name: str, known: "Collection[str]", otherwise: str = "") -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationError
 from pydantic_core import CoreSchema
 
+from hwnas.arguments import checked
 from hwnas.errors import ConfigError, InputError, ModelError, shown
 from hwnas.files import first_problem, read_json, read_yaml, to_json, validated, write_atomic
 
@@ -106,12 +107,17 @@ class FileRecord(Record):
         return validated(cls, {key: value for key, value in data.items() if key != "schema"}, where, cls.ERROR)
 
     @classmethod
-    def read(cls, path: Path) -> Self:
+    @checked
+    def read(cls, path: Path | str) -> Self:
         """Read a file, YAML by its ending or else JSON.
 
         Raises:
             InputError: as :meth:`of_plain`, or it can't be read.
         """
+        path = Path(path)
+        inside = path / f"{cls.SCHEMA.partition('/')[0].removeprefix('hwnas-')}.json"
+        if inside.is_file():
+            raise cls.ERROR(f"{path} is a folder; read {inside}")
         read = read_yaml if path.suffix in (".yaml", ".yml") else read_json
         return cls.of_plain(read(path, cls.ERROR), path)
 

@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hwnas.arguments import checked
 from hwnas.artifacts.card import card
 from hwnas.artifacts.entry import Normalization, taking_images
 from hwnas.artifacts.formats.base import get_format
@@ -119,12 +120,14 @@ class Artifact:
         return Normalization.of(self.preprocessing, self.manifest.input_chw[0])
 
 
-def load_artifact(path: Path) -> Artifact:
+@checked
+def load_artifact(path: Path | str) -> Artifact:
     """Read an artifact and check every file's hash.
 
     Raises:
         ModelError: no manifest, a malformed one, or a file that is missing, altered or leads out of the folder.
     """
+    path = Path(path)
     manifest = read_manifest(path)
     for name in manifest.sha256:
         checked_bytes(path, name, manifest.sha256)

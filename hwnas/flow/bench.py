@@ -7,6 +7,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from hwnas.arguments import checked
 from hwnas.arrays import Images
 from hwnas.artifacts.bundle import Artifact, load_artifact
 from hwnas.artifacts.cells import TAKE_ONNX, Cell, Loaded, Loader, cells_of
@@ -25,6 +26,7 @@ from hwnas.runtimes.registry import get_runtime
 from hwnas.tables.table import Latency, LatencyTable
 
 
+@checked
 def bench(
     artifacts: Artifact | Path | str | Sequence[Artifact | Path | str],
     *,
@@ -64,6 +66,8 @@ def bench(
     """
     seed = whole("seed", seed)
     given = [artifacts] if isinstance(artifacts, Artifact | Path | str) else artifacts
+    if not given:
+        raise ConfigError("there is nothing to time; give an artifact or more")
     opened = [each if isinstance(each, Artifact) else load_artifact(Path(each)) for each in given]
     beside = open_table(table) if table is not None else None
     predicted_ms = {

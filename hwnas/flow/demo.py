@@ -10,6 +10,7 @@ from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
+from hwnas.arguments import checked
 from hwnas.errors import whole
 from hwnas.evaluation.metrics import plus_minus
 from hwnas.files import refuse_existing, write_atomic
@@ -50,6 +51,7 @@ _FAST = _Size(resolution=16, measuring_s=4.0, profile_networks=8, epochs=3, eval
 """Of the 8-pixel digits there is little more to see at 32 pixels than at 16."""
 
 
+@checked
 def demo(
     output: Path | str | None = None,
     *,

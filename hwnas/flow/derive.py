@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from hwnas.arguments import checked
 from hwnas.data.augment import resize_px
 from hwnas.data.load import preprocessing_of
 from hwnas.errors import ArchError, ConfigError, CountError, HwnasError, ParityError
@@ -38,6 +39,7 @@ _PARITY_IMAGES = 64
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
+@checked
 def derive(
     arch: Arch | Path | str | None,
     run: Run | Supernet | None = None,
@@ -72,7 +74,9 @@ def derive(
         OutputError: the output exists already or can't be written.
     """
     if arch is None:
-        raise ArchError("the search found no arch within its budgets, so there is no winner to derive; raise a budget")
+        raise ArchError(
+            "arch is None, as the winner is where a search found no arch within its budgets: raise a budget"
+        )
     if run is not None and checkpoint is not None:
         raise ConfigError("give a supernet or a checkpoint, not both")
     if output is not None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.arguments import checked
 from hwnas.arrays import Images
 from hwnas.artifacts.export import Exported, export_network
 from hwnas.data.folder import same_text
@@ -28,6 +29,7 @@ _TEST_PIXELS = 512 * 224 * 224
 _TEST_IMAGES = 4096
 
 
+@checked
 def export(
     model: Network | TrainRecord | Path | str,
     targets: str | Sequence[str],

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from hwnas.arguments import checked
 from hwnas.arrays import Archs, Values
 from hwnas.errors import ConfigError, ObjectiveError
 from hwnas.flow.open import BudgetedTable, Tables, of_file, open_budgeted
@@ -140,6 +141,7 @@ class Feasible:
     interpolated: dict[str, int]
 
 
+@checked
 def feasible(space: ChainSpace | str | Path, tables: Tables = (), limits: Sequence[Budget] = ()) -> Feasible:
     """How many archs are within budgets; exact where possible, else with what it lies between.
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from numbers import Integral
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.arguments import checked
 from hwnas.arrays import Archs, Values
 from hwnas.errors import ArchError, SpaceError
 from hwnas.flow.open import of_file, open_table
@@ -45,6 +48,7 @@ class ArchCount:
     peak_activation_mb: float
 
 
+@checked
 def count(arch: Arch | str | Path, *, resolution: int | None = None, classes: int | None = None) -> ArchCount:
     """Count an arch, or what a person types for one (see :func:`hwnas.space.arch.parse_arch`).
 
@@ -98,9 +102,10 @@ class Predictions:
         return tuple(Arch(self.space, tuple(choices)) for choices in self.choices.tolist())
 
 
+@checked
 def predict(
     table: LatencyTable | Path | str | Sequence[LatencyTable | Path | str],
-    archs: Asked | Sequence[Asked | Sequence[int]],
+    archs: Asked | Sequence[Asked | Sequence[int] | int],
     *,
     resolution: int | None = None,
     quantile: Quantile = "p50",
@@ -119,7 +124,8 @@ def predict(
         MissingOpError: nothing can be said of an op that isn't in the table.
     """
     given = [table] if isinstance(table, LatencyTable | Path | str) else table
-    asked = [archs] if isinstance(archs, Arch | str | Path | np.ndarray) else archs
+    one = isinstance(archs, Arch | str | Path | np.ndarray) or (len(archs) and isinstance(archs[0], Integral))
+    asked = cast("Sequence[Asked | Sequence[int]]", [archs] if one else archs)
     if not len(given) or not len(asked):
         raise ArchError(f"a prediction takes a table and an arch or more, got {len(given)} tables, {len(asked)} archs")
     tables = [open_table(one) for one in given]

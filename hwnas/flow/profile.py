@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hwnas.errors import whole
+from hwnas.arguments import checked
+from hwnas.errors import ConfigError, whole
 from hwnas.files import refuse_existing, write_atomic
 from hwnas.flow.carry_out import kit_of, profile_at
 from hwnas.flow.open import open_space
@@ -25,6 +26,7 @@ from hwnas.tables.device import Conditions
 from hwnas.tables.table import LatencyTable
 
 
+@checked
 def profile(
     space: ChainSpace | str | Path,
     *,
@@ -73,12 +75,16 @@ def profile(
     path = Path(output) if output is not None else None
     if path:
         refuse_existing(path)
+    for name, value, most in (("confidence", confidence, 1), ("seconds", seconds, 1e9)):
+        if not 0 < value <= most:
+            raise ConfigError(f"{name} must be more than 0 and at most {most:g}, got {value}")
     conditions = conditions_of(get_runtime(runtime, options), threads=threads, precision=precision, batch=batch)
     effort = Effort(confidence=confidence, at_most_s=seconds)
     asked = plan(space, conditions, networks=networks, held_out=held_out, effort=effort, seed=seed)
     return profile_at(asked, on, path, progress=progress, tell=tell)
 
 
+@checked
 def kit(
     space: ChainSpace | str | Path,
     output: Path | str,
@@ -115,6 +121,7 @@ def kit(
     return built
 
 
+@checked
 def plan(
     space: ChainSpace | str | Path,
     conditions: Conditions | None = None,
@@ -140,7 +147,7 @@ def plan(
         RuntimeMissingError: the runtime isn't known or installed.
         TableError: the space hasn't as many networks.
     """
-    seed = whole("seed", seed)
+    seed, held_out, networks = whole("seed", seed), whole("held_out", held_out), whole("networks", networks)
     found, asked = open_space(space), conditions or Conditions(runtime="onnxruntime")
     runtime = get_runtime(asked.runtime, asked.options)
     in_force = conditions_of(runtime, threads=asked.threads, precision=asked.precision, batch=asked.batch)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hwnas.arguments import checked
 from hwnas.arrays import Archs, Values
 from hwnas.data.load import Data
 from hwnas.errors import CheckpointError, ConfigError, DataError, whole
@@ -35,6 +36,7 @@ IMAGES = 5000
 """Of the validation part, at most, where nobody says how many."""
 
 
+@checked
 def rank(
     runs: Run | Sequence[Run],
     *,

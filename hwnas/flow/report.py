@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from os.path import isfile
 from pathlib import Path
 
+from hwnas.arguments import checked
 from hwnas.artifacts.bundle import Artifact
 from hwnas.artifacts.predict_script import PREDICT
 from hwnas.errors import ModelError
@@ -33,6 +34,7 @@ from hwnas.training.log import read_log
 from hwnas.version import __version__
 
 
+@checked
 def report(
     *shown: Shown,
     artifact: Artifact | Path | str | None = None,

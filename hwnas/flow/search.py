@@ -22,6 +22,7 @@ from typing import Any, overload
 
 import numpy as np
 
+from hwnas.arguments import checked
 from hwnas.errors import ConfigError, HwnasWarning, ObjectiveError, counted, whole
 from hwnas.files import refuse_existing, to_json, write_atomic
 from hwnas.flow.feasible import free_objectives, weighted
@@ -39,6 +40,7 @@ from hwnas.progress import Progress, say
 from hwnas.records.search import SearchedSupernet, SearchedTable, SearchRecord, SearchSettings
 from hwnas.records.train import Run, run_folder
 from hwnas.reporting.units import shown
+from hwnas.space.registry import SPACES
 from hwnas.space.space import Space
 from hwnas.workers.base import Workers
 from hwnas.workers.registry import get_workers
@@ -81,6 +83,7 @@ def search(
 ) -> SearchRecord: ...
 
 
+@checked
 def search(
     of: Space | Run,
     objectives: Sequence[Any] = ("madds",),
@@ -138,9 +141,20 @@ def search(
                 f"the search of a space takes Objectives, got {wrong[0]!r:.80}; Objective('latency_ms', "
                 "LatencyPredictor(table, space), free=True) is one, tables= are for the search of a trained supernet"
             )
+        of_supernets = {"tables": tables, "output": output, "weights": weights, "measuring_s": measuring_s}
+        if unfit := [name for name, value in of_supernets.items() if value is not None and value != ()]:
+            raise ConfigError(f"{unfit[0]}= is for the search of a trained supernet, not of a space; leave it out")
+        if baseline:
+            raise ConfigError("baseline= is for the search of a trained supernet; of a space search with 'random' too")
+        if resume and store is None:
+            raise ConfigError("resume= goes on with a search that a store= keeps; give its Store")
         told = _told_by(progress, "searching", objectives)
         return run_search(
             of, objectives, budgets, strategy, evaluations, seed, store, told, workers=workers, resume=resume
+        )
+    if any(isinstance(each, Objective) for each in objectives) or of in SPACES.names():
+        raise ConfigError(
+            f"{of!s} is read as the run folder of a trained supernet; for a space give get_space({str(of)!r})"
         )
     devices = open_budgeted(tables)
     if output is None or not devices:
@@ -206,7 +220,7 @@ def search(
         write_atomic(folder / "winner.json", to_json(found.winner.to_dict()))
     found.write(folder / "search.json")
     if remark := hardly_apart(found):
-        warnings.warn(remark, HwnasWarning, stacklevel=2)
+        warnings.warn(remark, HwnasWarning, stacklevel=3)
     return found
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hwnas.arguments import checked
 from hwnas.arrays import Values
 from hwnas.data.load import Data
 from hwnas.errors import CheckpointError, whole
@@ -21,6 +22,7 @@ from hwnas.reporting.similarity import render_similarity, save_picture
 from hwnas.training.trained import load_supernet, read_supernet_info
 
 
+@checked
 def similarity(
     runs: Run | Sequence[Run],
     *,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
+from hwnas.arguments import checked
 from hwnas.data.folder import read_folder
 from hwnas.data.shards import has_shards
 from hwnas.errors import DataError, whole
@@ -20,6 +21,7 @@ from hwnas.training.learners.supernet import SupernetConfig
 from hwnas.training.loop import run_training
 
 
+@checked
 def train(
     config: TrainConfig | Path | str,
     output: Path | str | None = None,

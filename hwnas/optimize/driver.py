@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from hwnas.arguments import checked
 from hwnas.errors import InputError, whole
 from hwnas.optimize.evaluate import Evaluation
 from hwnas.optimize.feasible import FeasibleRegion
@@ -22,6 +23,7 @@ from hwnas.workers.base import Workers
 from hwnas.workers.registry import Here
 
 
+@checked
 def run_search(
     space: Space,
     objectives: Sequence[Objective],

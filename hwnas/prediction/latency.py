@@ -7,6 +7,7 @@ import shlex
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.arguments import checked
 from hwnas.arrays import Values
 from hwnas.errors import MissingOpError, TableError, counted
 from hwnas.graph.graph import Op
@@ -39,6 +40,7 @@ class LatencyPredictor:
         TableError: ``p90`` of a table that hasn't 3 networks to learn it from.
     """
 
+    @checked
     def __init__(self, table: LatencyTable, space: Space, *, quantile: Quantile = "p50") -> None:
         self.table = table
         self.space = space

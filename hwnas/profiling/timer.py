@@ -71,7 +71,7 @@ class Effort:
         for name, value in asdict(self).items():
             least = 1 if name in ("rounds", "runs_per_round") else 0
             if not isinstance(value, (int, float)) or not least <= value <= _MOST:
-                raise ConfigError(f"{name} must be {least} to {_MOST:.0e}, got {value}")
+                raise ConfigError(f"{name} must be {least} to {_MOST:.0e}, got {value!r}")
 
 
 class Round(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from hwnas.errors import SpaceError
+from hwnas.errors import SpaceError, shown, whole
 from hwnas.files import read_yaml, validated
 from hwnas.registry import Registry
 from hwnas.space.chain import ChainSpace
@@ -23,7 +23,7 @@ SPACES = Registry[Callable[[int | None, int | None], ChainSpace]](
 """What makes a space of a resolution in pixels and a number of classes; None are the space's own."""
 
 
-def get_space(source: str | SpaceRef, resolution: int | None = None, classes: int | None = None) -> ChainSpace:
+def get_space(source: str | Path | SpaceRef, resolution: int | None = None, classes: int | None = None) -> ChainSpace:
     """A space.
 
     Args:
@@ -36,15 +36,19 @@ def get_space(source: str | SpaceRef, resolution: int | None = None, classes: in
         SpaceError: unknown name, wrong YAML (with the field's path), a resolution that doesn't fit, or a space that is
             another one now than what was made of it says.
     """
-    for name, value in (("resolution", resolution), ("classes", classes)):
-        if value is not None and not 0 < value <= LARGEST_SIZE:
-            raise SpaceError(f"{name} must be 1 to {LARGEST_SIZE}, got {value}")
+    if resolution is not None:
+        resolution = whole("resolution", resolution, 1, LARGEST_SIZE, SpaceError)
+    if classes is not None:
+        classes = whole("classes", classes, 1, LARGEST_SIZE, SpaceError)
     if isinstance(source, SpaceRef):
         found = made(source.source, source.definition, resolution or source.resolution, classes or source.classes)
         same_size = (found.resolution, found.classes) == (source.resolution, source.classes)
         if same_size and found.fingerprint != source.fingerprint:
             raise SpaceError(f"the space {source.source} isn't what it was when this was made of it; make it anew")
         return found
+    if not isinstance(source, str | Path):
+        raise SpaceError(f"a space is asked for by its name or the path of a .yaml file, got {shown(source)}")
+    source = str(source)
     if source.endswith((".yaml", ".yml")):
         path = Path(source)
         definition = validated(SpaceDefinition, read_yaml(path, SpaceError), path, SpaceError)

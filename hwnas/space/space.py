@@ -160,7 +160,7 @@ class Space(ABC):
         except ValueError:
             raise ArchError(f"archs of {self.name} must all have {self.num_layers} choices") from None
         if array.dtype.kind not in "iu":
-            raise ArchError(f"an arch of {self.name} is {self.num_layers} integers, got {archs!r:.80}")
+            raise ArchError(f"an arch of {self.name} is {self.num_layers} integers, got an array of {array.dtype}")
         array = np.atleast_2d(array).astype(np.int64, copy=False)
         if array.ndim != 2 or array.shape[1] != self.num_layers:
             raise ArchError(f"an arch of {self.name} has {self.num_layers} choices, got {array.shape[-1]}")

@@ -35,6 +35,7 @@ from pydantic import Field, NonNegativeInt, PlainSerializer, PlainValidator, Pos
 from scipy.special import stdtrit
 
 import hwnas.ops  # noqa: F401  (so that all kinds of Ops are known)
+from hwnas.arguments import checked
 from hwnas.errors import SpaceError, TableError
 from hwnas.files import read_yaml, write_atomic
 from hwnas.graph.graph import Op
@@ -227,6 +228,7 @@ class LatencyTable:
     calibration: Calibration | None = None
 
     @staticmethod
+    @checked
     def load(path: str | Path) -> LatencyTable:
         """Read a table.
 

@@ -62,8 +62,11 @@ from tests.cli.run import Shell
         (["demo", "--seed", str(2**63), "-o", "x"], "--seed"),
         (["derive", "scarlet-a", "-o", "x", "--seed", "9" * 23], "--seed"),
         (["train", "config.yaml", "-o", "x", "--seed", "9" * 23], "--seed"),
-        (["profile", "--space", "macro", "--resolution", "9" * 23, "-o", "x"], "resolution must be 1 to 65536"),
-        (["count", "scarlet-a", "--classes", "9" * 23], "classes must be 1 to 65536"),
+        (
+            ["profile", "--space", "macro", "--resolution", "9" * 23, "-o", "x"],
+            "resolution must be an integer from 1 to 65536",
+        ),
+        (["count", "scarlet-a", "--classes", "9" * 23], "classes must be an integer from 1 to 65536"),
         (["search", "--supernet", "nope", "--table", "nope.yaml", "-o", "x"], "nope"),
         (["report", "nothing", "-o", "x.html"], "nothing doesn't exist"),
         (["similarity", "nothing"], "nothing doesn't exist; give the run folder of a supernet"),

@@ -98,3 +98,65 @@ def test_what_is_missing_or_of_another_kind() -> None:
         TINY.sample(-1, seed=0)
     with pytest.raises(ArchError, match="found no arch within its budgets"):
         hwnas.derive(None, "run")
+
+
+TABLE = hwnas.LatencyTable.load(sorted((Path(__file__).parents[2] / "latency_tables").glob("*/macro*.yaml"))[0])
+FREE = [hwnas.Objective("size", lambda archs: archs.sum(axis=1), free=True)]
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda: hwnas.search(TINY, FREE, output="x"), "output= is for the search of a trained supernet"),
+        (lambda: hwnas.search(TINY, FREE, tables="t.yaml"), "tables= is for"),
+        (lambda: hwnas.search(TINY, FREE, measuring_s=1.0), "measuring_s= is for"),
+        (lambda: hwnas.search(TINY, FREE, weights={}), "weights= is for"),
+        (lambda: hwnas.search(TINY, FREE, baseline=True), "baseline= is for"),
+        (lambda: hwnas.search(TINY, FREE, resume=True), "a store= keeps"),
+        (lambda: hwnas.search(TINY, FREE, strategy=None), "strategy must be a str or a function, got None"),
+        (lambda: hwnas.search(TINY, FREE[0]), "objectives must be a list"),
+        (lambda: hwnas.search("scarlet-tiny", FREE), r"get_space\('scarlet-tiny'\)"),
+        (lambda: hwnas.search(None, FREE), "of must be a Space, a TrainRecord, a Path or a str, got None"),
+        (lambda: hwnas.search("run", tables="t.yaml", output="x", progress=3), "progress must be a function or None"),
+        (lambda: hwnas.predict(TABLE, [[0]], quantile="p99"), "quantile must be 'p50' or 'p90', got 'p99'"),
+        (lambda: hwnas.LatencyPredictor(TABLE, TINY, quantile="p99"), "quantile must be 'p50' or 'p90'"),
+        (lambda: hwnas.LatencyPredictor(TABLE, "scarlet-tiny"), "space must be a Space, got 'scarlet-tiny'"),
+        (lambda: hwnas.predict([TABLE, None], [ARCH]), "table must be a LatencyTable, .* or a list of these"),
+        (lambda: hwnas.predict(TABLE, None), "archs must be an Arch, .*got None"),
+        (lambda: hwnas.predict(TABLE, np.zeros((1, 8))), "is 8 integers, got an array of float64"),
+        (lambda: hwnas.count([6] * 8), "arch must be an Arch"),
+        (lambda: hwnas.profile("macro", held_out=-1), "held_out must be an integer from 0"),
+        (lambda: hwnas.profile("macro", confidence=0), "confidence must be more than 0"),
+        (lambda: hwnas.profile("macro", seconds=-1), "seconds must be more than 0"),
+        (lambda: hwnas.profile("macro", networks="3"), "networks must be an integer, got '3'"),
+        (lambda: hwnas.profile("macro", tell=3), "tell must be a function, got 3"),
+        (lambda: hwnas.profile("macro", options="x"), "options must be a dict or None"),
+        (lambda: hwnas.get_space("macro", 32.0), "resolution must be an integer from 1 to 65536, got 32.0"),
+        (lambda: hwnas.get_space("macro", classes=True), "classes must be an integer .*got True"),
+        (lambda: hwnas.get_space(Path("mine.yaml")), "can't read mine.yaml"),
+        (lambda: hwnas.export(ARCH, None, "x"), "targets must be a str or a list of these"),
+        (lambda: hwnas.bench("artifact", threads=1), "threads must be a list, each of it an integer, got 1"),
+        (lambda: hwnas.bench([]), "give an artifact or more"),
+        (lambda: hwnas.report(None, output="x"), "shown must be a SearchRecord"),
+        (lambda: hwnas.train({}), "config must be a TrainConfig, a Path or a str, got {}"),
+        (lambda: hwnas.LatencyTable.load(None), "path must be a str or a Path, got None"),
+        (lambda: hwnas.load_artifact("nowhere"), "nowhere"),
+        (lambda: hwnas.SearchRecord.read("nowhere"), "nowhere"),
+    ],
+)
+def test_each_wrong_argument_is_named(call: Callable[[], Any], told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        call()
+
+
+def test_a_folder_of_records_is_told_with_its_file(tmp_path: Path) -> None:
+    (tmp_path / "search.json").write_text("{}")
+    with pytest.raises(InputError, match=r"is a folder; read .*search\.json"):
+        hwnas.SearchRecord.read(tmp_path)
+
+
+def test_what_numpy_counts_and_a_flat_list() -> None:
+    assert hwnas.get_space("scarlet-tiny", np.int64(48), np.int32(7)).resolution == 48
+    (arch,) = TABLE.get_space().sample(1, 0)
+    once = [float(hwnas.predict(TABLE, one).latency_ms[0]) for one in (arch, list(arch), arch.tolist(), [arch])]
+    assert len(set(once)) == 1
