@@ -21,11 +21,12 @@ from hwnas.prediction.costs import madds, model_mb, params, peak_activation_mb
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
+from hwnas.space.space import Space
 from hwnas.tables.table import Quantile
 
 _Cost = Callable[[Archs], Values]
 
-_OF_ARCHS: dict[str, Callable[[ChainSpace, str], _Cost]] = {
+_OF_ARCHS: dict[str, Callable[[Space, str], _Cost]] = {
     "madds": lambda space, _: madds(space),
     "params": lambda space, _: params(space),
     "model_mb": lambda space, precision: model_mb(space, precision=precision),
@@ -51,7 +52,7 @@ class FreeObjectives(NamedTuple):
 
 
 def free_objectives(
-    tables: Sequence[BudgetedTable], names: Sequence[str], limits: Sequence[Budget], space: ChainSpace
+    tables: Sequence[BudgetedTable], names: Sequence[str], limits: Sequence[Budget], space: Space
 ) -> FreeObjectives:
     """Latency by each table, then the other costs; sizes at the tables' precision, at fp32 if they have several.
 
@@ -134,7 +135,7 @@ class Feasible:
         interpolated: a table -> ops of the space that it lacks and a kernel model answers for.
     """
 
-    space: ChainSpace
+    space: Space
     budgets: tuple[Budget, ...]
     count: FeasibleCount
     ends: dict[str, Ends]
@@ -142,7 +143,7 @@ class Feasible:
 
 
 @checked
-def feasible(space: ChainSpace | str | Path, tables: Tables = (), limits: Sequence[Budget] = ()) -> Feasible:
+def feasible(space: Space | str | Path, tables: Tables = (), limits: Sequence[Budget] = ()) -> Feasible:
     """How many archs are within budgets; exact where possible, else with what it lies between.
 
     Args:

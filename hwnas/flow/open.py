@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import cast
 
 from hwnas.errors import BudgetError, TableError
-from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
+from hwnas.space.space import Space
 from hwnas.tables.table import LatencyTable
 
 TableLike = LatencyTable | Path | str
@@ -48,7 +48,7 @@ Tables = TableWithBudget | Sequence[TableWithBudget]
 """One such table, or several."""
 
 
-def open_space(space: ChainSpace | str | Path) -> ChainSpace:
+def open_space(space: Space | str | Path) -> Space:
     """A space, by its name or its YAML file.
 
     Raises:

@@ -21,14 +21,14 @@ from hwnas.profiling.timer import Effort
 from hwnas.profiling.transports import Remote
 from hwnas.progress import Progress, Tell, silent
 from hwnas.runtimes.registry import get_runtime
-from hwnas.space.chain import ChainSpace
+from hwnas.space.space import Space
 from hwnas.tables.device import Conditions
 from hwnas.tables.table import LatencyTable
 
 
 @checked
 def profile(
-    space: ChainSpace | str | Path,
+    space: Space | str | Path,
     *,
     runtime: str = "onnxruntime",
     options: Mapping[str, str] | None = None,
@@ -86,7 +86,7 @@ def profile(
 
 @checked
 def kit(
-    space: ChainSpace | str | Path,
+    space: Space | str | Path,
     output: Path | str,
     *,
     conditions: Conditions | None = None,
@@ -123,7 +123,7 @@ def kit(
 
 @checked
 def plan(
-    space: ChainSpace | str | Path,
+    space: Space | str | Path,
     conditions: Conditions | None = None,
     *,
     networks: int = 20,

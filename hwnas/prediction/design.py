@@ -13,13 +13,13 @@ from hwnas.arrays import Archs
 from hwnas.errors import ConfigError
 from hwnas.prediction.calibrate import count_classes
 from hwnas.prediction.costs import madds
-from hwnas.space.chain import ChainSpace
+from hwnas.space.space import Space
 
 _POOL = 2000
 _RIDGE = 1e-3
 
 
-def calibration_networks(space: ChainSpace, count: int, seed: int) -> Archs:
+def calibration_networks(space: Space, count: int, seed: int) -> Archs:
     """``count`` archs (fewer if the space is smaller) to measure: (count, L).
 
     Half of the pool is uniform over the space, half has more skips, as the archs of tight budgets do.
@@ -49,7 +49,7 @@ def calibration_networks(space: ChainSpace, count: int, seed: int) -> Archs:
     return pool[chosen]
 
 
-def _shallow(space: ChainSpace, count: int, rng: np.random.Generator) -> Archs:
+def _shallow(space: Space, count: int, rng: np.random.Generator) -> Archs:
     archs = space.sample(count, rng)
     transitions = space.plain().transitions()
     skips = transitions.skips if transitions else np.full(space.num_layers, -1)

@@ -36,8 +36,15 @@ def hwnas(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measuring takes a moment where nobody says how long, in place of 8 s."""
+
+    @dataclass(frozen=True)
+    class QuickEffort(Effort):
+        rounds: int = 3
+        at_least_s: float = 0
+        at_most_s: float = 0
+
     for module in (bench, local):
-        monkeypatch.setattr(module, "Effort", lambda: Effort(rounds=3, at_least_s=0, at_most_s=0))
+        monkeypatch.setattr(module, "Effort", QuickEffort)
 
 
 @pytest.fixture(scope="session")
