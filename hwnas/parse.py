@@ -68,6 +68,9 @@ class _Loader(_BaseLoader):  # type: ignore[misc,valid-type]
         for key in keys:
             if isinstance(key, yaml.ScalarNode) and key.tag != f"{_TAG}merge":
                 name = self.construct_object(key)
+                if not isinstance(name, str | int | float | None):
+                    wrong = f"the key {key.value:.80} is a {type(name).__name__}; write it in quotes"
+                    raise ConstructorError(problem=wrong, problem_mark=key.start_mark)
                 if name in seen:
                     line = key.start_mark.line + 1
                     raise ConstructorError(problem=f"key {shown(name)} stands twice, again in line {line}")

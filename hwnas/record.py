@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationError
 from pydantic_core import CoreSchema
 
 from hwnas.arguments import checked
@@ -15,6 +16,24 @@ from hwnas.files import first_problem, read_json, read_yaml, to_json, validated,
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 ShortText = Annotated[str, Field(min_length=1, max_length=200)]
+Some = Annotated[int, Field(ge=1, le=10**9)]
+"""Of what is there and was counted: processors, images of a batch, runs, rounds, networks."""
+Factor = Annotated[float, Field(gt=1e-3, lt=1e3)]
+"""By which one speed of a machine differs from another."""
+
+
+def _with_zone(text: str) -> str:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise ValueError("a date and time with its zone is needed, as 2026-11-22T09:00:00+00:00")
+    return text
+
+
+Moment = Annotated[str, AfterValidator(_with_zone)]
+"""ISO 8601, as it was written."""
 
 
 def _stop_at_the_first_wrong_item(schema: Any) -> None:

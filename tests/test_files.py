@@ -56,6 +56,10 @@ def bomb(merge: str = "") -> str:
         pytest.param('n: !!int ""', "what its tag", id="int"),
         pytest.param("n: 2001-99-99", "isn't usable YAML", id="date"),
         pytest.param('n: "a" \nm: 2\nn: 3', "'n' stands twice, again in line 3", id="twice"),
+        pytest.param(
+            "a: 1\n2020-01-01: 2", "line 2, column 1: the key 2020-01-01 is a date; write it in quotes", id="date-key"
+        ),
+        pytest.param("a: {!!binary aGVsbG8=: 2}", "line 1, column 5: the key aGVsbG8= is a bytes", id="bytes-key"),
         pytest.param("{" + "a, " * 20_000 + "}", "stands twice", id="one-key-often"),
     ],
 )

@@ -26,7 +26,10 @@ class _Items(Record):
 @pytest.mark.parametrize(
     ("make", "part"),
     [
-        (lambda: hwnas.Conditions(runtime="onnxruntime", threads=0), "Conditions: threads: .* greater than 0, got 0"),
+        (
+            lambda: hwnas.Conditions(runtime="onnxruntime", threads=0),
+            "Conditions: threads: .* greater than or equal to 1, got 0",
+        ),
         (lambda: hwnas.TrainConfig(data="digits", epochs=0), "TrainConfig: epochs: .*got 0"),
         (lambda: hwnas.TrainConfig(data="digits", epochs=2, warmup_epochs=3.0), "warmup_epochs .3. must be less"),
         (

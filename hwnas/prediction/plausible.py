@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
-from math import prod
 from pathlib import Path
 from statistics import median
 
@@ -16,6 +15,7 @@ from hwnas.errors import SpaceError, TableError
 from hwnas.graph.count import cost
 from hwnas.graph.graph import Op
 from hwnas.tables.importers.foreign import MS_PER, Z_90, ForeignTable
+from hwnas.tables.itself import odd_latencies
 from hwnas.tables.table import LatencyTable
 
 USUAL_MADDS_PER_S = (5e7, 3e12)
@@ -23,10 +23,6 @@ USUAL_MADDS_PER_S = (5e7, 3e12)
 
 POSSIBLE_MADDS_PER_S = (1e6, 1e15)
 """Slower than the smallest microcontrollers, and faster than the arithmetic units of any one device."""
-
-
-_APART, _NEIGHBOURS, _FEWEST = 200.0, 15, 5
-"""A factor; entries on either side; entries at all. Measured ones are within 4 × of neighbours, within 125 × of all."""
 
 _UNSTEADY, _TOLD = 3.0, 5
 
@@ -75,33 +71,12 @@ def check_speed(table: LatencyTable, where: Path | str) -> None:
 
 
 def odd_entries(table: LatencyTable) -> list[str]:
-    """Entries that can't be right if the others are, a line each: absurdly fast, slow or unsteady.
-
-    An op is held against the entries nearest to it in size (multiply-adds and elements that go in and out), one without
-    a formula against the median of all.
-    """
-    sizes = {op: size for op in table.ops if (size := _size(op))}
-    ordered = sorted(sizes, key=sizes.__getitem__)
-    usual_ms = dict.fromkeys(table.ops, median(latency.p50_ms for latency in table.ops.values()))
-    for place, op in enumerate(ordered):
-        near = ordered[max(0, place - _NEIGHBOURS) : place] + ordered[place + 1 : place + 1 + _NEIGHBOURS]
-        if near:
-            usual_ms[op] = sizes[op] * median(table.ops[other].p50_ms / sizes[other] for other in near)
-    found = []
+    """Entries that can't be right if the others are, a line each: absurdly fast, slow or unsteady."""
+    found = odd_latencies(table)
     for op, latency in table.ops.items():
-        ratio = latency.p50_ms / usual_ms[op]
-        if len(table.ops) >= _FEWEST and not 1 / _APART < ratio < _APART:
-            found.append(f"[{op}] takes {latency.p50_ms:.4g} ms, {ratio:.2g} × what the others suggest: is it right?")
         if (deviation := (latency.p90_ms - latency.p50_ms) / Z_90 / latency.p50_ms) > _UNSTEADY:
             found.append(f"[{op}] has a standard deviation of {deviation:.2g} × its mean: is it right?")
     return found if len(found) <= _TOLD else [*found[:_TOLD], f"and {len(found) - _TOLD} more are as odd"]
-
-
-def _size(op: Op) -> float:
-    try:
-        return float(cost(op).madds + prod(op.in_shapes[0]) + prod(op.out_shape))
-    except (TypeError, OverflowError, SpaceError):
-        return 0
 
 
 def _madds_per_s(latencies_ms: Iterable[tuple[Op, float]]) -> list[float]:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt
 
 from hwnas.errors import KitError, SpaceError, shown
 from hwnas.files import read_json
@@ -16,7 +16,7 @@ from hwnas.graph.graph import Op
 from hwnas.profiling.kit_file import KIT_SCHEMA, canonical, seal
 from hwnas.profiling.plan import Plan
 from hwnas.profiling.run import RESULT_SCHEMA
-from hwnas.record import FileRecord, Record, ShortText
+from hwnas.record import Factor, FileRecord, Moment, Record, ShortText, Some
 from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
 from hwnas.tables.device import Device
@@ -24,12 +24,6 @@ from hwnas.tables.protocol import MachineState, Protocol, Share
 from hwnas.tables.table import Latency, LatencyTable, MeasuredNetwork
 
 _EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)
-
-
-def _utc(text: str) -> str:
-    if datetime.fromisoformat(text).tzinfo is None:
-        raise ValueError("a date and time with its zone is needed")
-    return text
 
 
 class Failure(Record):
@@ -42,7 +36,7 @@ class MeasuredOn(Record):
     """The part of a `Device` that only the device knows."""
 
     hardware: ShortText
-    cores: PositiveInt
+    cores: Some
     os: ShortText
     clocks: ShortText
     runtime: ShortText
@@ -59,13 +53,13 @@ class Result(FileRecord):
 
     device: MeasuredOn
     python: ShortText
-    started: Annotated[str, AfterValidator(_utc)]
+    started: Moment
     seconds: NonNegativeFloat
-    rounds: PositiveInt
+    rounds: Some
     reference: NonNegativeInt
     confidence_95: Share
     unsteadiness_90: Share
-    drift: PositiveFloat
+    drift: Factor
     clock_steps: NonNegativeInt
     affinity: tuple[int, ...]
     before: MachineState

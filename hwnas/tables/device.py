@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pydantic import PositiveInt
-
 from hwnas.errors import counted
-from hwnas.record import Record, Settings, ShortText
+from hwnas.record import Record, Settings, ShortText, Some
 
 
 class Conditions(Settings):
@@ -23,8 +21,8 @@ class Conditions(Settings):
     runtime: ShortText
     options: Mapping[str, str] = {}
     precision: ShortText = "fp32"
-    threads: PositiveInt = 1
-    batch: PositiveInt = 1
+    threads: Some = 1
+    batch: Some = 1
 
 
 class Device(Record):
@@ -39,14 +37,14 @@ class Device(Record):
     """
 
     hardware: ShortText
-    cores: PositiveInt
+    cores: Some
     os: ShortText
     runtime: ShortText
     runtime_version: ShortText
     options: Mapping[str, str] = {}
     precision: ShortText
-    threads: PositiveInt
-    batch: PositiveInt
+    threads: Some
+    batch: Some
     clocks: ShortText
 
     @property

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt
 
 from hwnas.errors import counted
-from hwnas.record import Record, Sha256
+from hwnas.record import Factor, Moment, Record, Sha256, ShortText, Some
 
 Share = Annotated[float, Field(ge=0, le=1e3)]
 
@@ -46,13 +46,13 @@ class Protocol(Record):
         started: UTC, ISO 8601.
     """
 
-    rounds: PositiveInt
-    runs_per_round: PositiveInt
+    rounds: Some
+    runs_per_round: Some
     warmup_runs: NonNegativeInt
     confidence_asked: Share
     confidence_95: Share
     unsteadiness_90: Share
-    drift: PositiveFloat
+    drift: Factor
     clock_steps: NonNegativeInt
     reference: str
     affinity: tuple[int, ...]
@@ -60,9 +60,9 @@ class Protocol(Record):
     after: MachineState
     seconds: NonNegativeFloat
     seed: int
-    started: str
-    python: str
-    hwnas: str
+    started: Moment
+    python: ShortText
+    hwnas: ShortText
 
     def __str__(self) -> str:
         return (

@@ -31,15 +31,15 @@ from statistics import median, stdev
 from typing import Annotated, Any, Literal, NamedTuple
 
 import yaml
-from pydantic import Field, NonNegativeInt, PlainSerializer, PlainValidator, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PlainSerializer, PlainValidator, model_validator
 from scipy.special import stdtrit
 
 import hwnas.ops  # noqa: F401  (so that all kinds of Ops are known)
 from hwnas.arguments import checked
-from hwnas.errors import SpaceError, TableError
+from hwnas.errors import SpaceError, TableError, unknown
 from hwnas.files import read_yaml, write_atomic
 from hwnas.graph.graph import Op
-from hwnas.record import FileRecord, Record
+from hwnas.record import Factor, FileRecord, Moment, Record, Some
 from hwnas.space.chain import ChainSpace
 from hwnas.space.ref import SpaceRef
 from hwnas.space.registry import get_space
@@ -48,6 +48,7 @@ from hwnas.tables.itself import check_itself
 from hwnas.tables.protocol import Protocol, Provenance, Share
 
 _Milliseconds = Annotated[float, Field(gt=0, le=1e7)]
+_MoreOrLess = Annotated[float, Field(ge=-1e7, le=1e7)]  # of milliseconds
 
 Quantile = Literal["p50", "p90"]
 """Which of a network's runs a number is about: their median, or their 90th percentile."""
@@ -94,7 +95,7 @@ class Latency(Record):
     p50_ms: _Milliseconds
     p10_ms: _Milliseconds
     p90_ms: _Milliseconds
-    count: PositiveInt
+    count: Some
     confidence_95: Share | None = None
 
     @model_validator(mode="after")
@@ -129,8 +130,8 @@ class AddedNetwork(MeasuredNetwork):
     """
 
     stabilizers: bool
-    drift: PositiveFloat
-    started: str
+    drift: Factor
+    started: Moment
 
 
 ANY = "op"
@@ -158,11 +159,11 @@ class Calibration(Record):
     """
 
     scale: Annotated[float, Field(gt=0, lt=100)]
-    per_op_ms: Mapping[str, float]
-    fixed_ms: float
+    per_op_ms: Mapping[str, _MoreOrLess]
+    fixed_ms: _MoreOrLess
     error_90: Annotated[float, Field(ge=0, lt=10)]
     held_out_mape: Share
-    networks: Annotated[int, Field(gt=1)]
+    networks: Some
 
     def op_ms(self, op: Op, alone_ms: float) -> float:
         """What an op adds to a network, which alone takes ``alone_ms``."""
@@ -252,6 +253,9 @@ class LatencyTable:
         failed = {entry.op: entry.reason for entry in file.failed}
         if both := ops.keys() & failed.keys():
             raise TableError(f"{where}: {next(iter(both))} is among ops and failed; remove one")
+        classes = {ANY, *map(op_class, (*ops, *failed))}
+        if odd := [name for name in (file.calibration.per_op_ms if file.calibration else ()) if name not in classes]:
+            raise TableError(f"{where}: calibration.per_op_ms: {unknown('class of its ops', odd[0], sorted(classes))}")
         others = {name: getattr(file, name) for name in _File.model_fields if name not in ("ops", "failed")}
         table = LatencyTable(ops=ops, failed=failed, **others)
         check_itself(table, where)

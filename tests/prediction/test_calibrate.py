@@ -148,9 +148,14 @@ def test_networks_added_later_count_with_their_stabilizers(small_space: ChainSpa
         ops = keeping(small_space, stabilizers).graph(arch).ops
         true = latency(sum(0.8 * table.ops[op].p50_ms + 0.1 for op in ops))
         added.append(
-            AddedNetwork(choices=tuple(arch.tolist()), stabilizers=stabilizers, drift=1.1, started="2000-01-01",
-                         **true.model_dump())
-        )  # fmt: skip
+            AddedNetwork(
+                choices=tuple(arch.tolist()),
+                stabilizers=stabilizers,
+                drift=1.1,
+                started="2000-01-01T00:00:00+00:00",
+                **true.model_dump(),
+            )
+        )
     found = calibrate(replace(table, added=tuple(added)), small_space)
     assert found.calibration is not None
     assert (found.calibration.networks, list(found.calibration.per_op_ms)) == (60, ["op"])

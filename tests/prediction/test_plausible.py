@@ -90,6 +90,13 @@ def test_an_entry_absurd_beside_its_neighbours_is_named(ms: float, words: str) -
     assert words in said
 
 
+@pytest.mark.parametrize("ms", [1e-6, 2500.0])
+def test_four_entries_are_enough(ms: float) -> None:
+    table = _table([1.0, 1.5, ms, 2.1])
+    (said,) = odd_entries(to_latency_table(table))
+    assert f"[{table.entries[2].op}] takes {ms:.4g} ms" in said
+
+
 def test_an_entry_without_a_formula_is_held_against_all() -> None:
     table = _table(_FINE)
     for ms, count in ((1e-6, 1), (0.05, 0), (50.0, 0), (2e3, 1)):

@@ -58,7 +58,7 @@ def made_up_table(space: ChainSpace, seed: int = 0) -> LatencyTable:
             after=MachineState(load=0.2),
             seconds=0.0,
             seed=0,
-            started="2000-01-01",
+            started="2000-01-01T00:00:00+00:00",
             python="3.11",
             hwnas="0",
         ),

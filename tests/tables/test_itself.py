@@ -80,6 +80,26 @@ def test_a_table_that_agrees_with_itself_is_taken_silently(table: LatencyTable) 
         (_set("calibration", scale=99.0), "of another table: profile again"),
         (_set("calibration", per_op_ms={"op": -1e3}), "of another table: profile again"),
         (_set("calibration", per_op_ms={"mbconv": 1e3}), "of another table: profile again"),
+        (
+            _set("calibration", per_op_ms={"mbcon": 0.0}),
+            "per_op_ms: no class of its ops 'mbcon'; did you mean 'mbconv'",
+        ),
+        (_set("calibration", per_op_ms={"op": 1e308}), r"calibration\.per_op_ms\.op: .* got 1e[+]308"),
+        (_set("calibration", fixed_ms=-1e300), r"calibration\.fixed_ms: .* got -1e[+]300"),
+        (_set("calibration", networks=10**30), r"calibration\.networks: .* less than"),
+        (_set("calibration", networks=12), "can't be of 11 networks"),
+        (
+            _set("calibration", error_90=2.0, held_out_mape=0.05),
+            r"±200.0% .* that can't be of 11 networks, missed by 5.0%",
+        ),
+        (_set("calibration", error_90=0.05, held_out_mape=0.05), "can't be of 11 networks"),
+        (lambda data: data["ops"][2]["op"].update(kernel=10**6), "k1000000 .* is no op of .*small.yaml"),
+        (_set("ops", count=2**70), r"ops\.0\.count: .* less than"),
+        (_set("device", batch=2**70), r"device\.batch: .* less than"),
+        (_set("device", threads=0), r"device\.threads: .* greater than"),
+        (_set("protocol", drift=1e300), r"protocol\.drift: .* less than 1000, got 1e[+]300"),
+        (_set("protocol", started="yesterday"), r"protocol\.started: a date and time .* got 'yesterday'"),
+        (_set("added", started="2026-01-01"), r"added\.0\.started: a date and time with its zone"),
         (_set("ops", p50_ms=-1e-9), r"ops\.0\.p50_ms"),
         (_set("ops", p10_ms=2.0, p90_ms=0.1), r"ops\.0: p10 ≤ p50 ≤ p90 doesn't hold"),
         (_set("networks", p90_ms=1e-3), r"networks\.0: p10 ≤ p50 ≤ p90 doesn't hold"),
@@ -105,6 +125,24 @@ def test_contradictions_are_refused(table: LatencyTable, change: Change, words: 
 def test_another_unit_is_told(table: LatencyTable, part: str, factor: float, words: str) -> None:
     with pytest.warns(HwnasWarning, match=words):
         _load(replace(table, calibration=None), _times(part, factor))
+
+
+@pytest.mark.parametrize("factor", [1e5, 1e-5])
+def test_one_op_in_another_unit_is_told(table: LatencyTable, factor: float) -> None:
+    def change(data: dict[str, Any]) -> None:
+        data["ops"][3] |= {key: factor * data["ops"][3][key] for key in ("p10_ms", "p50_ms", "p90_ms")}
+
+    odd = list(table.ops)[3]
+    with pytest.warns(HwnasWarning) as told:
+        _load(replace(table, calibration=None, networks=(), held_out=(), added=()), change)
+    assert [f"t.yaml: [{odd}] takes " in str(each.message) for each in told] == [True]
+
+
+def test_ops_that_lack_are_told(table: LatencyTable) -> None:
+    lacking = list(table.ops)[3]
+    with pytest.warns(HwnasWarning, match=r"t.yaml: lacks 1 op of .*, to be interpolated: \[") as told:
+        _load(table, lambda data: data["ops"].pop(3))
+    assert [f"[{lacking}]" in str(each.message) for each in told] == [True]
 
 
 def test_another_unit_is_told_though_a_calibration_makes_up_for_it(

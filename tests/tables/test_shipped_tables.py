@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from hwnas.prediction.costs import madds
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.shipped import shipped
+from hwnas.tables.itself import odd_latencies
 from hwnas.tables.table import LatencyTable
 
 TABLES = sorted(shipped("latency_tables").rglob("*.y*ml"))
@@ -38,6 +40,15 @@ def test_table(path: Path) -> None:
     archs = space.sample(300, seed=0)
     predicted_ms = LatencyPredictor(table, space)(archs)
     assert np.corrcoef(predicted_ms, madds(space)(archs))[0, 1] > 0.6
+
+
+@pytest.mark.parametrize("path", TABLES, ids=lambda path: "/".join(path.parts[-2:]))
+def test_one_op_in_another_unit_shows(path: Path) -> None:
+    table = LatencyTable.load(path)
+    for number, (op, latency) in enumerate(list(table.ops.items())[::17]):
+        altered = latency.model_copy(update={"p50_ms": latency.p50_ms * (1e3 if number % 2 else 1e-3)})
+        (told,) = odd_latencies(replace(table, ops={**table.ops, op: altered}))
+        assert told.startswith(f"[{op}] takes ")
 
 
 def test_the_90th_percentile_of_networks_that_were_held_out() -> None:

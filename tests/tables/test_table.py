@@ -14,22 +14,24 @@ from hypothesis import strategies as st
 
 from hwnas.errors import TableError
 from hwnas.space.chain import ChainSpace
-from hwnas.space.registry import get_space
 from hwnas.tables.table import AddedNetwork, Latency, LatencyTable, MeasuredNetwork
 from tests.tables.make import calibration, latency, made_up_table
 
 
 def test_round_trip(small_space: ChainSpace, tmp_path: Path) -> None:
     network = MeasuredNetwork(choices=(0, 1, 2, 3, 0, 1), **latency(2.5).model_dump())
+    plain = made_up_table(small_space)
+    failing = next(op for op in plain.ops if op not in small_space.graph(network.choices).ops)
     table = replace(
-        made_up_table(small_space),
+        plain,
+        ops={op: latency for op, latency in plain.ops.items() if op != failing},
         networks=(network,),
         held_out=((network, network), (network, network)),
         added=(
             AddedNetwork(**network.model_dump(), stabilizers=True, drift=1.03, started="2026-11-22T09:00:00+00:00"),
         ),
-        failed={get_space("macro").head: "no such kernel: ünsupported"},
-        calibration=calibration(scale=0.91, per_op_ms=-0.01),
+        failed={failing: "no such kernel: ünsupported"},
+        calibration=calibration(scale=0.91, per_op_ms=-0.01).model_copy(update={"networks": 2}),
     )
     path = tmp_path / "table.yaml"
     table.save(path)
