@@ -7,6 +7,7 @@ A message is one line: what is wrong, where, and what to do about it.
 """
 
 import difflib
+import re
 from numbers import Integral
 from typing import TYPE_CHECKING
 
@@ -20,16 +21,20 @@ def printable(text: str) -> str:
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in spaced)
 
 
+_LONG = re.compile(r"\S{300,}")
+
+
 class HwnasError(Exception):
     """Base of all errors below; ``exit_status`` is what the command line exits with.
 
-    Of one line, whatever the names and files hold that it quotes: nothing in it moves a terminal's cursor.
+    Of one line, whatever the names and files hold that it quotes: nothing in it moves a terminal's cursor, and of what
+    is longer than any name only the ends are told.
     """
 
     exit_status = 1
 
     def __init__(self, message: str = "") -> None:
-        super().__init__(printable(str(message)))
+        super().__init__(_LONG.sub(lambda word: f"{word[0][:150]}…{word[0][-80:]}", printable(str(message))))
 
 
 class InputError(HwnasError):

@@ -24,7 +24,7 @@ _Model = TypeVar("_Model", bound=BaseModel)
 MOST_BYTES = 1 << 26
 """Of a text: far more than any table or result has."""
 
-_KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
+_KINDS = {stat.S_IFDIR: "a folder", stat.S_IFLNK: "a link", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
 
 
 def plain_file(path: Path, error: type[InputError]) -> Path:
@@ -41,7 +41,7 @@ def plain_file(path: Path, error: type[InputError]) -> Path:
     except (OSError, ValueError) as problem:  # ValueError: a name with a NUL
         raise error(f"can't read {path}: {reason(problem)}") from None
     if kind != stat.S_IFREG:
-        raise error(f"can't read {path}: it is {_KINDS.get(kind, 'a device')}, not a file")
+        raise error(f"can't read {path}: it is {_KINDS.get(kind, 'a device')}, not a file; give a file")
     return path
 
 
@@ -110,7 +110,8 @@ def first_problem(problem: ValidationError, model: type[BaseModel]) -> str:
     unknown = first["type"] == "extra_forbidden"
     field = " ".join(".".join(outer if unknown else [*outer, key]).split())  # empty where parts don't fit together
     wrong = str(first["ctx"]["error"]) if first["type"] == "value_error" else first["msg"]
-    given = f", got {shown(first['input'])}" if first["loc"] and first["type"] != "missing" else ""
+    told = first["type"] == "missing" or (first["type"] == "value_error" and isinstance(first["input"], dict))
+    given = f", got {shown(first['input'])}" if first["loc"] and not told else ""
     if unknown:
         known, given = _fields(model), ""
         for part in outer:  # indices, and keys of mappings, lead to what is in there
@@ -193,6 +194,10 @@ def refuse_existing(path: Path, begun: str | None = None) -> None:
     try:
         str(path).encode()
         if os.path.lexists(path):
+            if (kind := stat.S_IFMT(path.lstat().st_mode)) not in (stat.S_IFREG, stat.S_IFDIR):
+                raise OutputError(
+                    f"{path} exists already, and is {_KINDS.get(kind, 'a device')}; choose another output"
+                )
             resume = "go on with --resume, or " if begun and (path / begun).exists() else ""
             raise OutputError(f"{path} exists already; {resume}remove it or choose another output")
         path.stat()  # what lexists has for absent: a name too long, a file among the folders

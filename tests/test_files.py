@@ -196,7 +196,8 @@ def test_names_that_cant_be_written_are_found_before_the_work(tmp_path: Path) ->
         (tmp_path / ("x" * 256) / "y", "File name too long"),
         (tmp_path / "file" / "x", "Not a directory"),
         (tmp_path / "a\0b", "null byte"),
-        (tmp_path / "link", "exists already"),
+        (tmp_path / "link", "exists already, and is a link; choose another output"),
+        (Path("/dev/null"), "exists already, and is a device; choose another output"),
     ]:
         with pytest.raises(OutputError, match=why):
             refuse_existing(path)
@@ -230,3 +231,8 @@ def test_a_message_is_one_line_whatever_it_quotes() -> None:
     told = str(OutputError("can't write a\nb\r\x1b[2Jc\u2028d: 50 % of 3 × é…"))
     assert told == "can't write a b \\x1b[2Jc d: 50 % of 3 × é…"
     assert str(pickle.loads(pickle.dumps(OutputError(told)))) == told
+
+
+def test_of_what_is_longer_than_any_name_a_message_tells_the_ends() -> None:
+    told = str(ConfigError(f"can't reach {'a' * 10_000}.invalid: check {'b' * 299}"))
+    assert told == f"can't reach {'a' * 150}…{'a' * 71}.invalid: check {'b' * 299}"

@@ -152,6 +152,7 @@ def import_(
 ) -> None:
     """Check what was measured elsewhere, by a kit or by another tool, and write it as a table."""
     from hwnas.flow.table import import_table
+    from hwnas.tables.table import WITHOUT_SPACE
 
     loaded = import_table(file, output, form=form, unit=unit, device=device, tell=say)
     if loaded.provenance is None:
@@ -159,5 +160,5 @@ def import_(
     else:
         result = {"ops": len(loaded.ops), "table": str(output), "device": loaded.device.plain(),
                   "provenance": loaded.provenance.plain()}  # fmt: skip
-        lines = [f"{counted(len(loaded.ops), 'op')}; {loaded.provenance}", f"table: {output}"]
+        lines = [f"{counted(len(loaded.ops), 'op')}; {loaded.provenance}", f"table: {output}", f"next: {WITHOUT_SPACE}"]
     print_result(result, as_json, *lines)

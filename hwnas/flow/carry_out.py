@@ -101,7 +101,7 @@ def profile_each(
     for device in map(_remote, devices):
         path = folder / f"{_host(device.address)}.yaml"
         if path in by_path:
-            raise ConfigError(f"two devices of --on would write {path}; measure them one by one")
+            raise ConfigError(f"two devices of --on would write {path}; leave one, or measure them one by one")
         by_path[path] = device.transport(), device.python
         by_path[path][0].folder += f"/{path.stem}"  # homes may be shared, and results must not be
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hwnas.errors import ConfigError, TableError, whole
-from hwnas.files import plain_file, refuse_existing, write_atomic
+from hwnas.errors import ConfigError, KitError, TableError, whole
+from hwnas.files import MOST_BYTES, plain_file, refuse_existing, write_atomic
 from hwnas.flow.open import of_file, open_table
 from hwnas.prediction.calibrate import calibrate_if_enough
 from hwnas.prediction.diff import TableDiff, diff
-from hwnas.prediction.plausible import check_speed, check_unit, odd_entries
+from hwnas.prediction.plausible import check_speed, check_unit, odd_entries, speed
 from hwnas.prediction.validate import Validation, validate, validate_held_out
 from hwnas.profiling.result import Returned, read_result
+from hwnas.profiling.run import RESULT_SCHEMA
 from hwnas.progress import Progress, Tell, silent
 from hwnas.runtimes.registry import get_runtime
-from hwnas.tables.importers.blocks import looks_like_blocks
 from hwnas.tables.importers.foreign import Format, Unit, to_latency_table
 from hwnas.tables.importers.read import import_foreign
 from hwnas.tables.table import LatencyTable
@@ -54,8 +54,8 @@ def import_table(
         table = of_result(read_result(path), path, tell)
     else:
         foreign = import_foreign(path, form, unit, device)
-        if madds_per_s := check_unit(foreign, insisted=unit is not None):
-            tell(f"in {foreign.unit} its ops do {madds_per_s:.2g} multiply-adds a second (median); does that fit it?")
+        if implied := check_unit(foreign, insisted=unit is not None):
+            tell(f"{speed(foreign.unit, implied)}; does that fit it?")
         table = to_latency_table(foreign)
     for remark in odd_entries(table):
         tell(f"{path}: {remark}")
@@ -77,10 +77,14 @@ def of_result(returned: Returned, where: Path | str, tell: Tell) -> LatencyTable
 
 
 def _is_result(file: Path) -> bool:
-    """A result is JSON; so may another tool's table be, which begins with a key of it."""
+    """A result is JSON; so may another tool's table be, but that has no schema of hwnas."""
     with open(plain_file(file, TableError), "rb") as opened:
-        beginning = opened.read(200)
-        return beginning.lstrip().startswith(b"{") and not looks_like_blocks(beginning)
+        content = opened.read(MOST_BYTES)
+    if content.startswith(b"PK"):
+        raise KitError(f"{file} is a kit; on the device, python {file.name} -o RESULT measures: import that RESULT")
+    if content.startswith(b"schema: hwnas-"):
+        raise TableError(f"{file} is a file of hwnas already; a table is used as it is")
+    return content.lstrip().startswith(b"{") and RESULT_SCHEMA.partition("/")[0].encode() in content
 
 
 def validate_table(

@@ -14,7 +14,7 @@ from statistics import median
 from hwnas.errors import SpaceError, TableError
 from hwnas.graph.count import cost
 from hwnas.graph.graph import Op
-from hwnas.tables.importers.foreign import MS_PER, Z_90, ForeignTable
+from hwnas.tables.importers.foreign import MS_PER, Z_90, ForeignTable, Unit
 from hwnas.tables.itself import odd_latencies
 from hwnas.tables.table import LatencyTable
 
@@ -45,14 +45,19 @@ def check_unit(table: ForeignTable, *, insisted: bool = False) -> float | None:
     low, high = POSSIBLE_MADDS_PER_S if insisted else USUAL_MADDS_PER_S
     if low <= implied <= high:
         return implied
-    low_usual, high_usual = USUAL_MADDS_PER_S
-    others = [u for u in MS_PER if low_usual <= implied * MS_PER[table.unit] / MS_PER[u] <= high_usual]
-    advice = f"in {' or '.join(others)} it would be plausible" if others else "s, ms and us are all implausible"
     way_out = "" if insisted else f"; name the unit ({table.unit} too, if that is right after all)"
-    raise TableError(
-        f"{table.source}: in {table.unit} its ops would do {implied:.2g} multiply-adds a second (median of "
-        f"{len(madds_per_s)}), devices do {low:.0e} to {high:.0e}; {advice}{way_out}"
-    )
+    raise TableError(f"{table.source}: {speed(table.unit, implied)}{way_out}")
+
+
+def speed(unit: Unit, madds_per_s: float) -> str:
+    """What numbers in a unit imply and, where no usual device does it, in which unit they would be plausible."""
+    low, high = USUAL_MADDS_PER_S
+    said = f"in {unit} its ops do {madds_per_s / 1e9:,.3f} billion multiply-adds a second (median)"
+    if low <= madds_per_s <= high:
+        return said
+    others = [u for u in MS_PER if low <= madds_per_s * MS_PER[unit] / MS_PER[u] <= high]
+    advice = f"in {' or '.join(others)} it would be plausible" if others else "s, ms and us are all implausible"
+    return f"{said}, devices do {low / 1e9:g} to {high / 1e9:g} billion; {advice}"
 
 
 def check_speed(table: LatencyTable, where: Path | str) -> None:

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 PREFIX = "hwnas kit: "
 """Before the one line that says why a kit stopped."""
 
+DONE = "done: "
+"""Before the line that says what to do with the result by hand."""
+
 _NEEDED_DISK_BYTES = 16 << 20  # the journal and the result take a few MB
 _LOW_DISK_BYTES = 1 << 20
 _MEMORY_PER_BYTE = 2  # of models that are loaded: their weights are kept and, packed, kept again (measured: 2.8)
@@ -145,7 +148,7 @@ def _measure(kit: KitFile, runtime: Runtime, output: Path) -> None:
     result["sha256"] = seal(result)
     _write(output, json.dumps(result, indent=1) + "\n")
     journal.remove()
-    _say(f"done: {output}; take it to where hwnas is: hwnas table import {output.name} -o TABLE.yaml")
+    _say(f"{DONE}{output}; take it to where hwnas is: hwnas table import {output.name} -o TABLE.yaml")
 
 
 def _identity(runtime: Runtime) -> str:

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 from hwnas.errors import ConfigError, DeviceError, KitError
 from hwnas.profiling.kit import Kit
-from hwnas.profiling.kit_main import PREFIX
+from hwnas.profiling.kit_main import DONE, PREFIX
 from hwnas.profiling.transports import Transport
 from hwnas.progress import Tell
 
@@ -73,7 +73,7 @@ def _folder(transport: Transport, kit: Kit) -> str:
 
 
 def _measure(transport: Transport, command: list[str], on_line: Tell) -> None:
-    ran = transport.run(command, lambda line: None if line.startswith(PREFIX) else on_line(line))
+    ran = transport.run(command, lambda line: None if line.startswith((PREFIX, DONE)) else on_line(line))
     if ran.status:
         told = [line.removeprefix(PREFIX) for line in ran.lines if line.startswith(PREFIX)]
         reason = f"on {transport.name}: {told[-1] if told else ran.last_line}"

@@ -142,7 +142,10 @@ def read_result(path: Path) -> Returned:
 
 def _unsealed(path: Path) -> dict[str, Any]:
     """A result without its seal, which fits."""
-    data = read_json(path, KitError)
+    try:
+        data = read_json(path, KitError)
+    except KitError as problem:
+        raise KitError(f"{problem}; if it was cut short on its way, copy it again") from None
     schema = data.get("schema") if isinstance(data, dict) else None
     if schema != RESULT_SCHEMA:
         raise KitError(

@@ -13,6 +13,7 @@ from typing import IO, NamedTuple, Protocol
 from urllib.parse import unquote
 
 from hwnas.errors import ConfigError, DeviceError
+from hwnas.files import plain_file
 from hwnas.progress import Tell, silent
 
 _ANSWERS_S = 10  # so long a host may take to answer
@@ -76,6 +77,8 @@ class Ssh:
 
     def __init__(self, address: str, config: Path | None = None) -> None:
         user, host, port = _parsed(address)
+        if config:
+            plain_file(config, ConfigError)
         self.name = f"{user}@{host}" if user else host
         self._command = [
             "ssh", "-T", "-x", "-o", "BatchMode=yes", "-o", f"ConnectTimeout={_ANSWERS_S}",
@@ -118,7 +121,7 @@ class Ssh:
 
 
 _SSH_SAYS = {
-    "Could not resolve hostname": "no such host; check its name",
+    "Could not resolve hostname": "no such host; check its name (capitals matter in aliases of ssh's configuration)",
     "REMOTE HOST IDENTIFICATION HAS CHANGED|Host key verification failed":
         "its host key isn't known, or has changed; connect once by hand with ssh and check it",
     "Permission denied": "it accepts none of your keys; ssh-copy-id sets one up",
@@ -195,16 +198,21 @@ _SERIAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]*")
 
 def _parsed(address: str) -> tuple[str | None, str, int | None]:
     """By hand: ``urlsplit`` takes newlines out and writes hosts small, and ssh's aliases aren't alike in both."""
-    wrong = ConfigError(f"{address!r:.100} is neither ssh://[user@]host[:port] nor adb://SERIAL")
     scheme, _, rest = address.partition("://")
     user, at, place = rest.removesuffix("/").rpartition("@")
     bracket = place.rfind("]") + 1  # before it, colons are of an IPv6 address
     host, colon, port = place[bracket:].partition(":")
     user, host = unquote(user), unquote(place[:bracket] + host)
-    if scheme.lower() != "ssh" or not _HOST.fullmatch(host) or (at and not _USER.fullmatch(user)):
-        raise wrong
-    if colon and not (re.fullmatch("[0-9]{1,5}", port) and 0 < int(port) < 65536):
-        raise wrong
+    wrong = {
+        "": scheme.lower() != "ssh",
+        ": ssh takes keys, no password": ":" in user,
+        ": no path belongs there": "/" in place,
+        f": {user!r:.40} is no user": bool(at and not _USER.fullmatch(user)),
+        f": {port!r:.40} is no port": bool(colon and not (re.fullmatch("[0-9]{1,5}", port) and 0 < int(port) < 65536)),
+        f": {host!r:.40} is no host": not _HOST.fullmatch(host),
+    }
+    for why in (why for why, is_so in wrong.items() if is_so):
+        raise ConfigError(f"{address!r:.100} is neither ssh://[user@]host[:port] nor adb://SERIAL{why}")
     return user or None, host.strip("[]"), int(port) if port else None
 
 

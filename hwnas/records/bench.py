@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from math import hypot
 
-from pydantic import NonNegativeFloat, PositiveFloat
+from pydantic import NonNegativeFloat, PositiveFloat, model_validator
 
-from hwnas.record import FileRecord, Record
+from hwnas.record import FileRecord, Record, Some
 from hwnas.records.artifact import Parity
+from hwnas.records.model import Count
 from hwnas.tables.table import Latency
 
 PredictedMs = tuple[float, float | None, float | None]
@@ -20,8 +21,8 @@ class BenchCell(Record):
     artifact: str
     target: str
     runtime: str
-    threads: int
-    batch: int
+    threads: Some
+    batch: Some
 
     @property
     def cell(self) -> BenchCell:
@@ -43,12 +44,18 @@ class BenchRow(Latency, BenchCell):
     """
 
     precision: str
-    images_per_s: float
-    bytes: int
+    images_per_s: PositiveFloat
+    bytes: Count
     parity: Parity | None
-    precisions: dict[str, int]
-    memory_mb: float | None
-    predicted_ms: float | None
+    precisions: dict[str, Count]
+    memory_mb: NonNegativeFloat | None
+    predicted_ms: PositiveFloat | None
+
+    @model_validator(mode="after")
+    def _throughput_is_of_the_median(self) -> BenchRow:
+        if abs(self.images_per_s * self.p50_ms / (1000 * self.batch) - 1) > 0.01:
+            raise ValueError(f"images_per_s {self.images_per_s:g} isn't batch {self.batch} per p50_ms {self.p50_ms:g}")
+        return self
 
     @property
     def bounds_ms(self) -> tuple[float, float]:
@@ -60,7 +67,7 @@ class BenchRow(Latency, BenchCell):
 class Fastest(BenchCell):
     """The fastest of a batch and number of threads, and those whose confidence intervals reach into its own."""
 
-    p50_ms: float
+    p50_ms: PositiveFloat
     as_fast: tuple[BenchCell, ...]
 
 
@@ -90,8 +97,8 @@ class BenchRecord(FileRecord):
     lacking: tuple[Lacking, ...]
     drift: PositiveFloat | None
     drift_error_90: NonNegativeFloat | None = None
-    confidence_95: float
-    unsteadiness_90: float
+    confidence_95: NonNegativeFloat
+    unsteadiness_90: NonNegativeFloat
 
     def drifted(self, predicted: PredictedMs) -> PredictedMs:
         """A table's prediction as of this bench: times the machine's drift since, the interval wider by what that is

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from hwnas.errors import counted
 from hwnas.record import Record, Settings, ShortText, Some
 
+NOT_SAID = "not said"
+"""Of a device that another tool's table doesn't tell."""
+
 
 class Conditions(Settings):
     """How a network is run: what a prediction is for, what a measurement was made under, what two of them must share.
@@ -58,6 +61,10 @@ class Device(Record):
         return next((name for name in names if getattr(self, name) != getattr(other, name)), None)
 
     def __str__(self) -> str:
+        if self.runtime == NOT_SAID:
+            return (
+                f"{self.hardware} (runtime and threads not said)" if self.hardware != NOT_SAID else "a device not said"
+            )
         threads = counted(self.threads, "thread")
         return (
             f"{self.hardware}, {self.runtime} {self.runtime_version}, {self.precision}, {threads}, batch {self.batch}"

@@ -134,6 +134,9 @@ class AddedNetwork(MeasuredNetwork):
     started: Moment
 
 
+WITHOUT_SPACE = "hwnas table show and diff read it, and of a space whose kinds of ops it has, space feasible and search"
+"""What a table that covers no space is good for."""
+
 ANY = "op"
 """The class of all ops."""
 
@@ -273,7 +276,7 @@ class LatencyTable:
     @cached_property
     def _space(self) -> ChainSpace:
         if self.space is None:
-            raise TableError("the table covers no space; it came from another tool")
+            raise TableError(f"the table covers no space; it came from another tool. {WITHOUT_SPACE}")
         return get_space(self.space)
 
     @property

@@ -156,6 +156,8 @@ def _unknown_keys(data: Mapping[str, Any]) -> Iterator[str]:
     for name, mapping in [("", data), *((name, data.get(name)) for name in _SECTIONS)]:
         if not isinstance(mapping, dict):
             continue  # a section that is none is a wrong value, told where values are checked
+        if name and not mapping:
+            yield f"{name!r} is empty; leave it out for what is usual, or say its 'kind'"
         try:
             known = list((_kind(name, mapping) if name else TrainConfig).model_fields)
         except ConfigError as error:

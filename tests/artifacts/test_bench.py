@@ -165,7 +165,8 @@ def test_the_fastest_is_named_with_those_that_cant_be_told_from_it() -> None:
         return BenchRow(
             artifact="a", target=target, runtime="x", threads=1, batch=batch, precision="fp32",
             p50_ms=p50_ms, p10_ms=p50_ms, p90_ms=p50_ms, count=9, confidence_95=confidence_95,
-            images_per_s=1.0, bytes=1, parity=None, precisions={}, memory_mb=None, predicted_ms=None,
+            images_per_s=1000 * batch / p50_ms, bytes=1, parity=None, precisions={}, memory_mb=None,
+            predicted_ms=None,
         )  # fmt: skip
 
     rows = [row("best", 2.0, 0.05), row("near", 2.2, 0.05), row("far", 2.3, 0.05), row("other", 9.0, 0.0, batch=8)]

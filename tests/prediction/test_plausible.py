@@ -12,7 +12,7 @@ from hwnas.graph.count import cost
 from hwnas.graph.graph import Op
 from hwnas.ops.foreign import ForeignOp
 from hwnas.ops.mbconv import MBConv
-from hwnas.prediction.plausible import check_unit, odd_entries
+from hwnas.prediction.plausible import check_unit, odd_entries, speed
 from hwnas.shipped import shipped
 from hwnas.tables.importers.foreign import ForeignEntry, ForeignTable, to_latency_table
 from hwnas.tables.importers.read import import_foreign
@@ -50,7 +50,7 @@ def test_published_tables_are_in_milliseconds(shared_data: Path, name: str) -> N
 def test_blocks_in_no_time_or_forever(ms: float, right: str) -> None:
     with pytest.raises(TableError, match=right) as caught:
         check_unit(_table([ms] * 9))
-    assert "t.csv: in ms its ops would do" in str(caught.value)
+    assert "t.csv: in ms its ops do " in str(caught.value)
 
 
 def test_a_few_odd_entries_are_no_wrong_unit() -> None:
@@ -62,9 +62,13 @@ def test_the_median_is_of_multiply_adds_a_second() -> None:
 
 
 def test_insisting_has_an_end() -> None:
+    assert speed("us", 1.1e13) == (
+        "in us its ops do 11,000.000 billion multiply-adds a second (median), devices do 0.05 to 3000 billion; "
+        "in ms it would be plausible"
+    )
     slow, absurd = _table([800.0] * 5), _table([1e-9] * 5)
     assert check_unit(slow, insisted=True) is not None
-    with pytest.raises(TableError, match="devices do 1e"):
+    with pytest.raises(TableError, match=r"t.csv: in ms .* devices do 0.05 to 3000 billion; s, ms and us"):
         check_unit(absurd, insisted=True)
     with pytest.raises(TableError, match="all implausible"):
         check_unit(_table([1e-16] * 5), insisted=True)

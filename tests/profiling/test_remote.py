@@ -62,6 +62,7 @@ def test_a_space_of_ones_own_comes_back_with_its_table(
     assert table == made
     assert table.get_space() == small
     assert any("copying" in line for line in told)
+    assert not any("take it to where hwnas is" in line for line in told)  # it is fetched from there
 
 
 @pytest.mark.parametrize("other", [False, True], ids=["damaged", "of another kit"])
@@ -176,7 +177,7 @@ def test_hosts_that_cannot_be_reached(server: Server, tmp_path: Path) -> None:
         (f"ssh://{user}@127.0.0.1:{free_port()}", server.config, "nothing listens there"),
         (server.address, wrong_key, "accepts none of your keys"),
         (server.address, wrong_host, "its host key isn't known, or has changed"),
-        (server.address, tmp_path / "absent", "the ssh configuration can't be used"),
+        (server.address, tmp_path / "absent", "can't read .*absent: No such file"),
     ]:
         with pytest.raises(ConfigError, match=reason):
             check_python(Ssh(address, config), "python3")
@@ -201,6 +202,22 @@ def test_a_host_that_accepts_and_says_nothing(server: Server, monkeypatch: pytes
 )  # fmt: skip
 def test_addresses_that_are_none(address: str) -> None:
     with pytest.raises(ConfigError, match=r"ssh://|adb://"):
+        Remote(address).transport()
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("http://host", "nor adb://SERIAL$"),
+        ("ssh://u:p@host", ": ssh takes keys, no password"),
+        ("ssh://host/path", ": no path belongs there"),
+        ("ssh://host:99999", ": '99999' is no port"),
+        ("ssh://-l@host", ": '-l' is no user"),
+        ("ssh://ho st", ": 'ho st' is no host"),
+    ],
+)
+def test_what_is_wrong_with_an_address_is_told(address: str, why: str) -> None:
+    with pytest.raises(ConfigError, match=f"'{address}' is neither ssh://.*{why}"):
         Remote(address).transport()
 
 

@@ -95,6 +95,8 @@ WRONG = {
     "keep: first": "keep",
     "workers: -1": "workers",
     "optimiser: sgd": "did you mean 'optimizer'?",
+    "learner: {}": "'learner' is empty; leave it out for what is usual, or say its 'kind'",
+    "task: {}": "'task' is empty",
     "epochs: [": "isn't usable YAML",
 }
 

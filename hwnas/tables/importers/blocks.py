@@ -69,11 +69,6 @@ class _File(RootModel[dict[str, _Statistics]]):
     root: Annotated[dict[str, _Statistics], Field(min_length=1)]
 
 
-def looks_like_blocks(beginning: bytes) -> bool:
-    """Whether so a JSON file of such a table begins: with a key of one."""
-    return re.match(rb'\s*\{\s*"\w+-\w+:', beginning) is not None
-
-
 def read_keys(path: Path) -> object:
     """What such a file holds, JSON by its ending or else YAML.
 

@@ -10,7 +10,7 @@ from hwnas.errors import TableError, counted
 from hwnas.files import validated
 from hwnas.graph.graph import Op
 from hwnas.ops.foreign import ForeignOp
-from hwnas.tables.device import Device
+from hwnas.tables.device import NOT_SAID, Device
 from hwnas.tables.protocol import Provenance
 from hwnas.tables.table import Latency, LatencyTable
 
@@ -19,8 +19,6 @@ Unit = Literal["s", "ms", "us"]
 
 MS_PER: Mapping[Unit, float] = {"s": 1e3, "ms": 1.0, "us": 1e-3}
 """Milliseconds in one of each unit that tables come in."""
-
-NOT_SAID = "not said"
 
 Z_90 = 1.2815515594  # standard normal, 90th percentile
 

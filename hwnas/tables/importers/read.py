@@ -8,8 +8,9 @@ from pathlib import Path
 
 from hwnas.errors import TableError
 from hwnas.files import read_bytes
+from hwnas.tables.device import NOT_SAID
 from hwnas.tables.importers.blocks import ASSUMED, read_blocks, read_keys
-from hwnas.tables.importers.foreign import NOT_SAID, ForeignEntry, ForeignTable, Format, Unit
+from hwnas.tables.importers.foreign import ForeignEntry, ForeignTable, Format, Unit
 from hwnas.tables.importers.ops_csv import read_csv
 
 
@@ -58,4 +59,6 @@ def _format(path: Path) -> Format:
         blocks = [key for key in keys if str(key).startswith("expanded_conv-")] if isinstance(keys, dict) else []
         if blocks:
             return "ofa" if "-se:" in blocks[0] else "proxylessnas"
-    raise TableError(f"can't tell which table's format {path} has; name it: ofa, proxylessnas or csv")
+        if not keys:
+            raise TableError(f"{path} has no entries; make it again")
+    raise TableError(f"can't tell which table's format {path} has, no kit's result; name it: ofa, proxylessnas or csv")

@@ -276,6 +276,8 @@ def test_json_with_means_and_counts_alone(tmp_path: Path, form: Format | None, i
     assert (stem.p10_ms, stem.p50_ms, stem.p90_ms, stem.count) == (4.0, 4.0, 4.0, 982)
     assert (block.p50_ms, block.count) == (6.2, 9)
     assert table.provenance is not None
+    assert str(table.device) == "a phone (runtime and threads not said)"
+    assert str(import_table(tmp_path / "t.json").device) == "a device not said"
     assert "No spread is given for 2 entries" in table.provenance.note
     assert [line.partition(" its ops do")[0] for line in told] == ["in ms"]
 
@@ -287,7 +289,12 @@ def test_json_with_means_and_counts_alone(tmp_path: Path, form: Format | None, i
         (json.dumps({PROXYLESS: {"mean": 1e-9, "count": 9}}), "multiply-adds a second"),
         (json.dumps({PROXYLESS: GOOD})[:-1], "isn't JSON"),
         (f'{{"{PROXYLESS}": {{"mean": NaN, "count": 9}}}}', "mean"),
-        ('{"latency": {}}', "isn't what python KIT.pyz"),
+        ('{"latency": {}}', "can't tell which table's format .*, no kit's result; name it"),
+        ("{}", "has no entries; make it again"),
+        ("", "isn't JSON: the file is empty; make it again"),
+        ('{"schema": "hwnas-result/1", "dev', "isn't JSON: .*; if it was cut short on its way, copy it again"),
+        ("PK\3\4", "is a kit; on the device, python t.json -o RESULT measures: import that RESULT"),
+        ("schema: hwnas-latency-table/2\n", "is a file of hwnas already; a table is used as it is"),
     ],
 )
 def test_wrong_json(tmp_path: Path, text: str, words: str) -> None:
@@ -312,7 +319,7 @@ def test_odd_rows_are_told_when_they_are_taken_in(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["", "[1, 2]", "a: 1", "{", "schema: hwnas-latency-table/2", "? [1]\n: 2"])
 def test_no_format_at_all(tmp_path: Path, content: str) -> None:
     for name in ("t.yaml", "t.txt"):
-        with pytest.raises(TableError, match=r"can't tell which|isn't usable YAML"):
+        with pytest.raises(TableError, match=r"can't tell which|isn't usable YAML|has no entries"):
             import_foreign(_write(tmp_path / name, content))
     with pytest.raises(TableError):
         import_foreign(tmp_path / "t.yaml", "ofa")
