@@ -127,7 +127,7 @@ def test_a_table_of_another_space(hwnas: Shell, flow: Flow, tmp_path: Path) -> N
     other = tmp_path / "other.yaml"
     other.write_text(flow.table.read_text().replace("c_in: 12", "c_in: 13"))
     message = hwnas.refused("search", "--supernet", flow.supernet, "--table", other, "-o", tmp_path / "search")
-    assert "[mbconv 13x4x4->12x4x4 k5 s1 e2 se hswish] is no op of" in message
+    assert "other.yaml: [mbconv 13x4x4->12x4x4 k3 s1 e2 hswish] is no op of" in message
     assert "lacks" in hwnas.refused("predict", "--table", flow.table, "macro:0,0,0,0,0,0,0,0")
 
 
