@@ -13,6 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, T
 from rich.progress import Progress as Bars
 from rich.text import Text
 
+from hwnas.errors import printable
+
 Progress = Callable[[str, int, int, str], None]
 """Called with (what, done, total, note)."""
 
@@ -30,7 +32,7 @@ def silent(line: str) -> None:
 
 def say(line: str) -> None:
     """Told on standard error."""
-    print(f"{line}\n", end="", file=sys.stderr, flush=True)  # in one piece, whatever other threads say
+    print(f"{printable(line)}\n", end="", file=sys.stderr, flush=True)  # in one piece, whatever other threads say
 
 
 class ProgressBars:
@@ -72,7 +74,7 @@ class ProgressBars:
         self._bars = self._picture = None
 
     def __call__(self, what: str, done: int, total: int, note: str = "") -> None:
-        now = time.monotonic()
+        what, note, now = printable(what), printable(note), time.monotonic()
         pace = self._paces.setdefault(what, Pace(done, now))
         pace.update(done, now)
         if done < total:

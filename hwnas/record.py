@@ -122,7 +122,9 @@ class FileRecord(Record):
             name = cls.SCHEMA.partition("/")[0]
             if isinstance(schema, str) and schema.partition("/")[0] == name:
                 raise cls.ERROR(f"{where} has schema {schema:.80}, this hwnas reads {cls.SCHEMA}; {cls.REMEDY}")
-            raise cls.ERROR(f"{where} isn't a file of hwnas with schema {cls.SCHEMA}, it has {shown(schema)}")
+            written = isinstance(data, dict) and schema is None and str(where).endswith((".yaml", ".yml"))
+            has = f"none; if it is one, begin it with schema: {cls.SCHEMA}" if written else shown(schema)
+            raise cls.ERROR(f"{where} isn't a file of hwnas with schema {cls.SCHEMA}, it has {has}")
         return validated(cls, {key: value for key, value in data.items() if key != "schema"}, where, cls.ERROR)
 
     @classmethod

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hwnas.cli.console import JsonOption, SeedOption, TrustOption, print_result
-from hwnas.errors import counted
+from hwnas.errors import counted, printable
 from hwnas.progress import ProgressBars
 
 if TYPE_CHECKING:  # imported when the verb runs
@@ -62,9 +62,9 @@ def lines(found: BenchRecord, stream: TextIO) -> list[str]:
     for table in _tables(found, several, width):
         console.print(table)
     for best in found.fastest:
-        console.print(_fastest(best, rows, several), style="bold", markup=False)
+        console.print(printable(_fastest(best, rows, several)), style="bold", markup=False)
     for line in dict.fromkeys(f"{_name(cell, several)} can't be timed here: {cell.lacks}" for cell in lacking):
-        console.print(line, style="yellow", markup=False)
+        console.print(printable(line), style="yellow", markup=False)
     if found.drift:
         told.write(f"the table's own networks take {found.drift:.3f} × what they took when it was made\n")
     told.write(
@@ -99,7 +99,9 @@ def _tables(found: BenchRecord, several: bool, width: int) -> Iterator[Table]:
             text = name in ("artifact", "target", "runtime", "computes in")
             table.add_column(name, justify="left" if text else "right", overflow="fold")
         for row, cells in zip(found.results, rows, strict=True):
-            table.add_row(*(Text(cells[column]) for column in part), style="green" if row.cell in fastest else None)
+            table.add_row(
+                *(Text(printable(cells[column])) for column in part), style="green" if row.cell in fastest else None
+            )
         yield table
 
 

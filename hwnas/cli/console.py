@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import json
 import os
@@ -26,6 +27,20 @@ TablesOption = Annotated[
     list[str], typer.Option("--table", help="TABLE or TABLE:BUDGET_MS; give it again for another device.")
 ]
 TrustOption = Annotated[bool, typer.Option("--trust", help="Load engines that nothing vouches for: native code.")]
+
+_REPLACED = {
+    "±": "+-",
+    "×": "x",
+    "–": "-",
+    "…": "...",
+    "≥": ">=",
+    "≤": "<=",
+    "·": "*",
+    "µ": "u",
+    "τ": "tau",
+    "ρ": "rho",
+}
+"""What hwnas itself prints beside ASCII, on terminals that lack it."""
 
 
 def command(*words: object) -> str:
@@ -55,7 +70,10 @@ def print_result(result: dict[str, Any], as_json: bool, *lines: str, styled: boo
     if as_json:
         try:
             text.encode(sys.stdout.encoding)
+            plain = text.replace("\n", "").isprintable()
         except UnicodeEncodeError:  # a terminal of fewer letters, or a path that isn't UTF-8
+            plain = False
+        if not plain:
             text = json.dumps(result, indent=2, allow_nan=False) + "\n"
     write(text)
 
@@ -75,11 +93,23 @@ def write(text: str) -> None:
             raise OutputError(f"can't write to standard output: {error.strerror}") from None
 
 
+def _replaced(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    return "".join(_REPLACED.get(each, "?") for each in error.object[error.start : error.end]), error.end
+
+
+codecs.register_error("hwnas", _replaced)
+
+
 def open_streams() -> None:
-    """Standard streams that take whatever is written: closed ones lead nowhere, letters they lack are question marks.
+    """Standard streams that take whatever letters are written.
 
     Left closed, the next file that is opened would get what is printed.
+
+    Raises:
+        OutputError: standard output is closed, so nobody would get what was asked for.
     """
+    closed = sys.stdout is None
     for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
         if getattr(sys, name) is None:
             null = os.open(os.devnull, os.O_RDWR)
@@ -89,7 +119,9 @@ def open_streams() -> None:
             setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115  (for good)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+            stream.reconfigure(errors="hwnas")
+    if closed:
+        raise OutputError("standard output is closed; send it to a file, or to /dev/null")
 
 
 def silence(stream: TextIO) -> None:

@@ -9,16 +9,31 @@ import warnings
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from hwnas.cli import arch, artifact, bench, demo, profile, rank, search, space, table, train
 from hwnas.cli.console import open_streams, silence, write
-from hwnas.cli.steps import StepsGroup
 from hwnas.errors import HwnasError, HwnasWarning, InputError, printable
 from hwnas.version import __version__
 
+
+class _StepsGroup(TyperGroup):
+    """Verbs under the step that they are of (``rich_help_panel``), in the order in which they were added."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for name in self.list_commands(ctx):
+            command: Any = self.get_command(ctx, name)
+            sentence = command.get_short_help_str(limit=1000)  # in place of what fits a line, and an ellipsis
+            sections.setdefault(command.rich_help_panel or "Commands", []).append((name, sentence))
+        for title, rows in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+
 app = typer.Typer(
     name="hwnas",
-    cls=StepsGroup,
+    cls=_StepsGroup,
     help="Finds, proves and ships the fastest accurate model for your device.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -29,7 +44,7 @@ app = typer.Typer(
 
 def _version(show: bool) -> None:
     if show:
-        print(__version__)
+        write(f"{__version__}\n")
         raise typer.Exit
 
 
@@ -52,19 +67,19 @@ _MEASURE, _TRAIN, _SEARCH, _SHIP, _ALL = (
 app.command("demo", rich_help_panel=_ALL)(demo.demo)
 app.command("report", rich_help_panel=_ALL)(demo.report)
 app.command("profile", rich_help_panel=_MEASURE)(profile.profile)
-app.add_typer(profile.kit_app, name="kit", cls=StepsGroup, rich_help_panel=_MEASURE)
-app.add_typer(table.app, name="table", cls=StepsGroup, rich_help_panel=_MEASURE)
+app.add_typer(profile.kit_app, name="kit", cls=_StepsGroup, rich_help_panel=_MEASURE)
+app.add_typer(table.app, name="table", cls=_StepsGroup, rich_help_panel=_MEASURE)
 app.command("count", rich_help_panel=_MEASURE)(arch.count)
 app.command("predict", rich_help_panel=_MEASURE)(arch.predict)
 app.command("train", rich_help_panel=_TRAIN)(train.train)
 app.command("rank", rich_help_panel=_TRAIN)(rank.rank)
 app.command("similarity", rich_help_panel=_TRAIN)(train.similarity)
-app.add_typer(space.app, name="space", cls=StepsGroup, rich_help_panel=_SEARCH)
+app.add_typer(space.app, name="space", cls=_StepsGroup, rich_help_panel=_SEARCH)
 app.command("search", cls=search.SearchCommand, rich_help_panel=_SEARCH)(search.search)
 app.command("derive", rich_help_panel=_SHIP)(arch.derive)
 app.command("export", rich_help_panel=_SHIP)(artifact.export)
 app.command("bench", rich_help_panel=_SHIP)(bench.bench)
-app.add_typer(artifact.app, name="artifact", cls=StepsGroup, rich_help_panel=_SHIP)
+app.add_typer(artifact.app, name="artifact", cls=_StepsGroup, rich_help_panel=_SHIP)
 
 _warning = warnings.formatwarning
 _UsageError: type[Exception] = typer.BadParameter.__mro__[2]  # click's base class of them, which typer doesn't export
@@ -77,12 +92,12 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")  # else a process that finds no others prints C++ frames
     warnings.formatwarning = _one_line
-    open_streams()
     sys.exit(_outcome() or 0)
 
 
 def _outcome() -> int | None:
     try:
+        open_streams()
         _refuse_odd_names()
         status = _run()
         write("")
@@ -118,8 +133,12 @@ def _run() -> int | None:
     except _UsageError as error:
         if type(error).__name__ != "NoArgsIsHelpError":  # of click, not exported either
             raise
-        print(error)  # a noun alone asks for its help, which is the error's message
+        write(f"{error}\n")  # a noun alone asks for its help, which is the error's message
         return 0
+    except OSError as error:
+        if not error.filename:
+            write("")  # says so where it was help that couldn't be written
+        raise
 
 
 def _one_line(message: Warning | str, category: type[Warning], *place: Any, **line: Any) -> str:

@@ -6,7 +6,7 @@ import hashlib
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from unicodedata import normalize
@@ -26,8 +26,9 @@ DATA = "'digits', a folder with train/<class>/ and test/<class>/, or one with <c
 _TEST_SHARE = 0.2
 _PARTS = {"train", "training", "test", "testing", "val", "valid", "validation", "eval"}
 """Names of folders that hold a part of the data, and no class."""
-_SHOWN_CLASSES = 10
+_SHOWN = 10  # classes, and endings of one
 
+_Listed = tuple[tuple[str, ...], torch.Tensor]
 Ignored = Counter[tuple[str, str]]
 """How many files aren't read, by class ("" beside the classes) and ending."""
 
@@ -69,8 +70,8 @@ def read_folder(folder: Path) -> Listing:
     parts = (folder,) if plain else parts_of(folder)
     classes = [_classes(part) for part in parts]
     same_classes(parts[0], classes[0], parts[-1], classes[-1])
-    listed = [_listed(part, classes[0], ignored) for part in parts]
-    remarks = [f"{folder}: {line}" for line in not_read(ignored)]
+    listed = [_listed(part, parts, classes[0], ignored) for part in parts]
+    remarks = [f"{folder}: {line}" for line in (*not_read(ignored), *_elsewhere(folder, listed))]
     if plain:
         ((paths, labels),) = listed
         listed = [
@@ -177,23 +178,37 @@ def ending_of(name: str) -> str:
 
 def not_read(ignored: Ignored) -> Iterator[str]:
     """What isn't read, a line for each of the first classes."""
-    by_class: dict[str, list[str]] = {}
+    by_class: dict[str, Counter[str]] = {}
     for (name, ending), count in sorted(ignored.items()):
-        by_class.setdefault(name, []).append(f"{count} {ending or 'without an ending'}")
-    for name, endings in list(by_class.items())[:_SHOWN_CLASSES]:
+        by_class.setdefault(name, Counter())[ending] = count
+    for name, endings in list(by_class.items())[:_SHOWN]:
         where = (
             f"in class {name!r} not read: hidden, or no kind that pillow knows"
             if name
             else "beside the classes not read"
         )
-        yield f"{', '.join(endings)} {where}"
-    if (more := len(by_class) - _SHOWN_CLASSES) > 0:
+        yield f"{_kinds(endings)} {where}"
+    if (more := len(by_class) - _SHOWN) > 0:
         yield f"files that aren't read in {counted(more, 'class')} more"
     if any(ending in (".heic", ".heif") for _, ending in ignored):
         yield "HEIC isn't read; convert it, as to JPEG"
 
 
-def _listed(part: Path, classes: tuple[str, ...], ignored: Ignored) -> tuple[tuple[str, ...], torch.Tensor]:
+def _kinds(endings: Counter[str]) -> str:
+    told = [f"{count} {ending or 'without an ending'}" for ending, count in sorted(endings.items())[:_SHOWN]]
+    return ", ".join([*told, "more"] if len(endings) > _SHOWN else told)
+
+
+def _elsewhere(folder: Path, listed: Sequence[_Listed]) -> Iterator[str]:
+    """A remark on links to folders outside: they may be meant, or somebody else's trick."""
+    root, holders = folder.resolve(), {os.path.dirname(path): None for paths, _ in listed for path in paths}
+    outside = [(held, real) for held in holders if not (real := Path(held).resolve()).is_relative_to(root)]
+    if outside:
+        held, real = outside[0]
+        yield f"links lead out of it to {counted(len(outside), 'folder')} of images, as {held} to {real}"
+
+
+def _listed(part: Path, parts: Sequence[Path], classes: tuple[str, ...], ignored: Ignored) -> _Listed:
     """Paths of the images of a part and their labels (N,)."""
     endings = suffixes()
     paths: list[str] = []
@@ -201,17 +216,16 @@ def _listed(part: Path, classes: tuple[str, ...], ignored: Ignored) -> tuple[tup
     ignored.update(("", ending_of(p.name)) for p in part.iterdir() if not p.is_dir() and not _hidden(p.name))
     for name in classes:
         found, others = [], Counter[str]()
-        for path in _walk(part / name):
+        for path in _walk(part / name, parts):
             ending = ending_of(os.path.basename(path))
             if ending in endings:
                 found.append(path)
             else:
                 others[ending] += 1
         if not found:
-            there = ", ".join(f"{count} {ending or 'without an ending'}" for ending, count in sorted(others.items()))
             raise DataError(
-                f"{part / name} has no images that pillow reads ({there or 'it is empty'}); put JPEG, PNG or others "
-                "of its formats there"
+                f"{part / name} has no images that pillow reads ({_kinds(others) or 'it is empty'}); put JPEG, PNG or "
+                "others of its formats there"
             )
         paths += sorted(found)
         counts.append(len(found))
@@ -219,19 +233,19 @@ def _listed(part: Path, classes: tuple[str, ...], ignored: Ignored) -> tuple[tup
     return tuple(paths), torch.repeat_interleave(torch.arange(len(classes)), torch.tensor(counts))
 
 
-def _walk(folder: Path) -> Iterator[str]:
+def _walk(folder: Path, parts: Sequence[Path]) -> Iterator[str]:
     """What lies below a class's folder, each folder once; one that is called as an image is told as one.
 
     Raises:
-        DataError: a link in it leads to other classes, whose images would be taken for its own.
+        DataError: a link in it leads to images of other classes or of the other part, as if they were its own.
     """
     seen: set[tuple[int, int]] = set()
-    whole, part = folder.resolve(), folder.parent.resolve()
+    whole, resolved = folder.resolve(), [part.resolve() for part in parts]
     endings = suffixes()
     for here, folders, names in os.walk(folder, onerror=_raised, followlinks=True):
         target = Path(here).resolve() if os.path.islink(here) else whole
-        if target in whole.parents or (part in target.parents and not target.is_relative_to(whole)):
-            raise DataError(f"{here} is a link to {target}, where other classes' images are; remove the link")
+        if target in whole.parents or (any(map(target.is_relative_to, resolved)) and not target.is_relative_to(whole)):
+            raise DataError(f"{here} is a link to {target}, where other images of the data are; remove the link")
         found = os.stat(here)
         odd = [name for name in folders if ending_of(name) in endings]
         again = (found.st_dev, found.st_ino) in seen

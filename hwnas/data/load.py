@@ -160,16 +160,29 @@ def load_data(
     )  # fmt: skip
 
 
-def _parts(spec: str, size: int, corrupt: str) -> Parts:
+def classes_of(spec: str) -> tuple[str, ...] | None:
+    """Classes of a data set as :func:`load_data` has it; None where only its images would tell. Nothing is decoded.
+
+    Raises:
+        DataError: no such data, or wrong contents.
+    """
+    return None if spec in SOURCES.names() else _listing(spec).classes
+
+
+def _listing(spec: str) -> Listing:
     if spec.startswith(foreign.PREFIX):
-        return _decoded(foreign.read_foreign(spec), size, corrupt)
+        return foreign.read_foreign(spec)
+    try:
+        return (read_shards if has_shards(Path(spec)) else read_folder)(Path(spec))
+    except OSError as error:
+        raise DataError(f"can't read {readable(str(error.filename or spec))}: {error.strerror}") from None
+
+
+def _parts(spec: str, size: int, corrupt: str) -> Parts:
     if spec in SOURCES.names():
         return SOURCES.get(spec)(size)
     try:
-        found = (read_shards if has_shards(Path(spec)) else read_folder)(Path(spec))
-        return _decoded(found, size, corrupt)
-    except OSError as error:
-        raise DataError(f"can't read {readable(str(error.filename or spec))}: {error.strerror}") from None
+        return _decoded(_listing(spec), size, corrupt)
     except MemoryError:
         raise DataError(f"there isn't enough memory for the images of {spec} at {size} pixels; take fewer") from None
 

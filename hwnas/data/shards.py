@@ -27,7 +27,9 @@ import torch
 
 from hwnas.data.folder import Ignored, class_names, ending_of, not_read, parts_of, same_classes, suffixes
 from hwnas.data.images import DECODERS, Listing, Place, decode, readable
-from hwnas.errors import DataError, counted, first_line
+from hwnas.errors import DataError, counted, first_line, shown
+
+_MOST_LETTERS = 512  # two names as long as disks have them
 
 
 @dataclass(frozen=True)
@@ -161,6 +163,8 @@ def _members(shard: Path) -> Iterator[tarfile.TarInfo]:
 def _checked(shard: Path, member: tarfile.TarInfo) -> tuple[str, str]:
     """Class and file name of a member: a plain file two levels deep."""
     steps = [step for step in member.name.split("/") if step not in ("", ".")]
+    if len(member.name) > _MOST_LETTERS:
+        raise DataError(f"{shard}: the member {shown(member.name)}… has a name of more than {_MOST_LETTERS} letters")
     if member.name.startswith("/") or ".." in steps:
         raise DataError(f"{shard}: the member {member.name!r} leads out of the shard; make the shard anew")
     if not member.isreg() or member.issparse():

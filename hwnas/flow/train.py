@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 
 from hwnas.arguments import checked
-from hwnas.data.folder import read_folder
-from hwnas.data.shards import has_shards
-from hwnas.errors import DataError, whole
+from hwnas.data.load import classes_of
+from hwnas.errors import whole
 from hwnas.flow.open import Tables, of_file, open_budgeted
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.progress import Progress, say
@@ -65,13 +63,9 @@ def train(
         if isinstance(space := getattr(learner.module, "space", None), Space):  # of plug-ins it may have none
             fits(space)
 
+    own, classifies = config.learner, config.task.kind == "classification"
+    if devices and not resume and classifies and isinstance(own, SupernetConfig):
+        classes = classes_of(config.data)  # before all of its images are decoded
+        fits(get_space(own.space, own.resolution, len(classes) if classes else None))
     run = Path(output or Path("runs") / name)
-    try:
-        return run_training(config, run, resume=resume, progress=progress, tell=say, check=check)
-    except DataError:  # as an image that can't be decoded: what is wrong with the tables is told before it
-        own, folder = config.learner, Path(config.data)
-        classifies = bool(devices) and config.task.kind == "classification"
-        with suppress(OSError):
-            if classifies and isinstance(own, SupernetConfig) and folder.is_dir() and not has_shards(folder):
-                fits(get_space(own.space, own.resolution, len(read_folder(folder).classes)))
-        raise
+    return run_training(config, run, resume=resume, progress=progress, tell=say, check=check)

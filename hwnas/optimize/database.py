@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from hwnas.errors import InputError, OutputError, first_line
+from hwnas.errors import HwnasWarning, InputError, OutputError, first_line
 
-_LOCK_WAIT_S = 30.0
+_LOCK_WAIT_S = 3.0
+_LOCK_WAITS = 10
 _REMEDIES = {
     "SQLITE_BUSY": "another program holds it; end that one, or choose another file (--store)",
     "SQLITE_CANTOPEN": "check the path, or choose a file in a folder that can be written (--store)",
@@ -44,10 +46,16 @@ class Database:
 
     def execute(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """The rows of one statement."""
-        try:
-            return self._connection.execute(statement, values).fetchall()
-        except (sqlite3.DatabaseError, UnicodeError) as problem:  # its own message may quote bytes of the file
-            raise self._explained(problem) from None
+        waits = 0
+        while True:
+            try:
+                return self._connection.execute(statement, values).fetchall()
+            except (sqlite3.DatabaseError, UnicodeError) as problem:  # its own message may quote bytes of the file
+                waits += 1
+                if waits == _LOCK_WAITS or getattr(problem, "sqlite_errorname", "") != "SQLITE_BUSY":
+                    raise self._explained(problem) from None
+            wait = f"waits for it, {_LOCK_WAITS * _LOCK_WAIT_S:.0f} s at most"
+            warnings.warn(f"another program holds the store {self.path}; {wait}", HwnasWarning, stacklevel=2)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -91,11 +91,10 @@ class Store:
             OutputError: the file can't be opened, written or locked, or the disk is full.
         """
         if path is not None:
-            special = str(path).startswith((":", "file:")) or not str(
-                path
-            )  # to SQLite: memory, an address, until closed
+            special = str(path).startswith((":", "file:")) or not str(path)  # to SQLite memory, or an address
             if special or (Path(path).exists() and not Path(path).is_file()):
-                raise InputError(f"a store is a file, {str(path)!r} is none; choose another (--store)")
+                what = "a folder" if Path(path).is_dir() and not special else "none"
+                raise InputError(f"a store is a file, {str(path)!r} is {what}; choose another (--store)")
         self.space = space
         self.evaluator = evaluator
         self._database = Database(":memory:" if path is None else str(path))

@@ -8,10 +8,11 @@ import socket
 import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
-from hwnas.errors import ConfigError, DeviceError, RuntimeMissingError
+from hwnas.errors import ConfigError, DeviceError, RuntimeMissingError, printable
 from hwnas.version import __version__
 from hwnas.workers.base import MOST_DEATHS, Done, Failed, Item, carry_out, given_up, one_line, packed
 
@@ -47,8 +48,11 @@ class OnRay:
 
     def __init__(self, address: str | None) -> None:
         self._connected_here = address is not None or not ray.is_initialized()
+        self._folder: TemporaryDirectory[str] | None = None  # of a Ray of our own, which leaves its logs
         if self._connected_here:
-            _connect(address)
+            if address is None:
+                self._folder = TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True)
+            _connect(address, self._folder.name if self._folder else None)
         self._task = ray.remote(num_cpus=1, max_retries=0)(_carry_out)
 
     def map(self, function: Callable[[Item], Any], items: Sequence[Item]) -> Iterator[Done | Failed]:
@@ -122,6 +126,8 @@ class OnRay:
         """Disconnect; a Ray that was started for this ends."""
         if self._connected_here:
             ray.shutdown()
+        if self._folder:
+            self._folder.cleanup()
 
 
 def _carry_out(version: str, function: bytes, item: Any, index: int) -> Done | Failed:
@@ -134,12 +140,14 @@ def _cpus() -> int:
     return max(1, int(ray.cluster_resources().get("CPU", 1)))  # type: ignore[no-untyped-call]
 
 
-def _connect(address: str | None) -> None:
+def _connect(address: str | None, folder: str | None) -> None:
     if address is not None and address != "auto":
         _check_answers(address)
     if ray.is_initialized():
         raise ConfigError(f"can't connect to Ray at {address}: this process is connected to another already")
-    own: dict[str, Any] = {"object_store_memory": _OBJECTS_BYTES, "include_dashboard": False} if address is None else {}
+    own: dict[str, Any] = {}
+    if address is None:
+        own = {"object_store_memory": _OBJECTS_BYTES, "include_dashboard": False, "_temp_dir": folder}
     try:
         for again in reversed(range(_ATTEMPTS)):
             try:
@@ -178,4 +186,5 @@ def _check_answers(address: str) -> None:
 def _tell(data: dict[str, Any], *_: Any, **__: Any) -> None:
     """What Ray says of deaths: its first sentence, on standard error."""
     for text in data["lines"]:
-        print(f"Ray: {text.strip().partition(chr(10))[0].partition('. ')[0]}\n", end="", file=sys.stderr, flush=True)
+        first = printable(text.strip().partition("\n")[0].partition(". ")[0])
+        print(f"Ray: {first}\n", end="", file=sys.stderr, flush=True)

@@ -245,6 +245,9 @@ def test_a_users_target_is_checked(tmp_path: Path, line: str, words: str) -> Non
     path.write_text("\n".join(lines.values()))
     with pytest.raises(ConfigError, match=words):
         get_target(str(path))
+    path.write_text("\n".join(lines.values()).partition("\n")[2])
+    with pytest.raises(ConfigError, match=r"it has none; if it is one, begin it with schema: hwnas-target/1$"):
+        get_target(str(path))
 
 
 @pytest.mark.parametrize(

@@ -107,10 +107,14 @@ def test_budgets_that_make_no_sense(hwnas: Shell, flow: Flow, tmp_path: Path, bu
     assert not (tmp_path / "search").exists()
 
 
-@pytest.mark.parametrize("store", [":memory:", "file:s.db", "/dev/null"])
-def test_a_store_that_is_no_file(hwnas: Shell, flow: Flow, tmp_path: Path, store: str) -> None:
+@pytest.mark.parametrize(
+    ("store", "told"),
+    [(":memory:", "':memory:' is none"), ("file:s.db", "'file:s.db' is none"), ("/dev/null", "'/dev/null' is none"),
+     ("", "'.' is a folder")],
+)  # fmt: skip
+def test_a_store_that_is_no_file(hwnas: Shell, flow: Flow, tmp_path: Path, store: str, told: str) -> None:
     words = ["--supernet", flow.supernet, "--table", flow.table, "--store", store, "-o", tmp_path / "search"]
-    assert f"a store is a file, '{store}' is none" in hwnas.refused("search", *words)
+    assert f"a store is a file, {told}" in hwnas.refused("search", *words)
     assert not (tmp_path / "search").exists()
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from hwnas.cli.console import print_result
 from hwnas.cli.main import main
+from hwnas.progress import ProgressBars, say
 from tests.cli.conftest import Flow
 
 HWNAS = f"{sys.executable} -m hwnas"
@@ -31,10 +32,15 @@ def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     [
         ("hwnas --help | head -1", 0, ""),
         ("hwnas space show scarlet-s2 --json | head -c 5", 0, ""),
-        ("hwnas count scarlet-a 2>&- >&- <&-", 0, ""),
+        ("hwnas count scarlet-a 2>&- <&- | grep -q multiply-adds", 0, ""),
+        ("hwnas count scarlet-a 2>&- >&- <&-", 2, ""),
+        ("hwnas count scarlet-a >&-", 2, "standard output is closed; send it to a file, or to /dev/null"),
+        ("hwnas -h >&-", 2, "standard output is closed"),
         ("hwnas count nope 2>/dev/full", 2, ""),
         ("hwnas count scarlet-a >/dev/full", 2, "can't write to standard output: No space left"),
-        ("hwnas --help >/dev/full", 2, "No space left"),
+        ("hwnas --help >/dev/full", 2, "can't write to standard output: No space left"),
+        ("hwnas table >/dev/full", 2, "can't write to standard output: No space left"),
+        ("hwnas --version >/dev/full", 2, "can't write to standard output: No space left"),
         ("hwnas count $'\\xff.json'", 2, "isn't utf-8 text; rename"),
         (
             "mkdir $'/tmp/\\xff.'$$; cd $'/tmp/\\xff.'$$; hwnas count scarlet-a; s=$?; rmdir \"$PWD\"; exit $s",
@@ -72,10 +78,24 @@ def test_a_terminal_of_few_letters(
         out, err = (stream.buffer.getvalue().decode(encoding) for stream in written if stream.flush() is None)  # type: ignore[attr-defined]
         assert (caught.value.code or 0) == (2 if words[0] == "train" else 0), (out, err)
         assert out or err
+        if words[:2] == ["table", "show"] and encoding == "ascii":
+            assert "ms +-" in out
+            assert "?" not in out
         if words[-1] == "--json":
             assert json.loads(out)["madds"] > 0
 
 
 def test_no_terminal_obeys_what_a_file_holds(capsys: pytest.CaptureFixture[str]) -> None:
-    print_result({}, False, "on an evil\x1b[31m\x9b2J café", "  two\n  lines")
+    evil = "on an evil\x1b[31m\x9b2J café"
+    print_result({}, False, evil, "  two\n  lines")
     assert capsys.readouterr().out == "on an evil\\x1b[31m\\x9b2J café\n  two\n  lines\n"
+    print_result({"device": evil}, True)
+    out = capsys.readouterr().out
+    assert "\x9b" not in out
+    assert json.loads(out) == {"device": evil}
+    with ProgressBars() as progress:
+        progress("measure", 1, 1, evil)
+    say(evil)
+    assert capsys.readouterr().err == (
+        "measure: 1/1  on an evil\\x1b[31m\\x9b2J café\non an evil\\x1b[31m\\x9b2J café\n"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -20,6 +21,8 @@ from hwnas.records.train import SupernetRecord
 from tests.cli.conftest import Flow
 from tests.cli.run import Outcome, Shell
 from tests.conftest import SMALL_SPACE
+from tests.data.make import sharded
+from tests.training.training_cases import folder_of_images
 
 _CONFIG = "data: digits\nlearner: {{{learner}}}\nepochs: 1\nbatch: 640\nthreads: 1\n"
 
@@ -183,16 +186,28 @@ def test_a_table_of_other_classes_is_refused_before_training(hwnas: Shell, flow:
     assert not (tmp_path / "run").exists()
 
 
-def test_a_table_that_does_not_fit_is_told_before_a_corrupt_image(hwnas: Shell, flow: Flow, tmp_path: Path) -> None:
-    for name in ("cats", "dogs"):
-        (tmp_path / "photos" / name).mkdir(parents=True)
-        for index in range(10):
-            (tmp_path / "photos" / name / f"{index}.png").write_text("text")
+@pytest.mark.parametrize("form", ["parts", "classes", "shards", "python"])
+def test_a_table_that_does_not_fit_is_told_before_an_image_is_decoded(
+    hwnas: Shell, flow: Flow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    def decoded(*_: object) -> None:
+        raise OSError("was decoded")
+
+    folder = folder_of_images(tmp_path / "photos")
+    data = {
+        "parts": folder,
+        "classes": folder / "train",
+        "shards": sharded(folder, tmp_path / "shards"),
+        "python": "python:tests.data.foreign_cases:Pil",
+    }[form]
+    monkeypatch.setattr("hwnas.data.images.read_pixels", decoded)
+    monkeypatch.setattr("hwnas.data.load.SourceImages.in_memory", decoded)
     config = tmp_path / "mine.yaml"
-    config.write_text(f"data: {tmp_path / 'photos'}\nlearner: {{space: {flow.space}}}\n")
+    config.write_text(f"data: {data}\nlearner: {{space: {flow.space}}}\n")
     words = ("train", config, "-o", tmp_path / "run")
-    assert "or have it skipped (corrupt_images: skip)" in hwnas.refused(*words)
-    assert "the table is for 10 classes, the network has 2;" in hwnas.refused(*words, "--table", flow.table)
+    assert "was decoded" in hwnas.refused(*words)
+    message = hwnas.refused(*words, "--table", flow.table)
+    assert re.search("the table is for 10 classes, the network has [23];", message), message
 
 
 def test_a_space_is_looked_at_without_a_table(hwnas: Shell) -> None:

@@ -64,12 +64,12 @@ def test_folders_in_a_class_belong_to_it(tmp_path: Path) -> None:
     assert not found.ignored
 
 
-@pytest.mark.parametrize("target", ["train", "train/blue", "", ".."])
-def test_a_link_to_other_classes_is_refused(tmp_path: Path, target: str) -> None:
-    """Else their images are trained on as this class's."""
+@pytest.mark.parametrize("target", ["train", "train/blue", "", "..", "test", "test/red"])
+def test_a_link_to_other_images_of_the_data_is_refused(tmp_path: Path, target: str) -> None:
+    """Else they are trained on as this class's, or tested on."""
     folder = folder_of_images(tmp_path / "in")
     (folder / "train" / "red" / "loop").symlink_to(folder / target)
-    with pytest.raises(DataError, match=r"red/loop is a link to .*, where other classes' images are; remove"):
+    with pytest.raises(DataError, match=r"red/loop is a link to .*, where other images of the data are; remove"):
         read_folder(folder)
 
 
@@ -81,7 +81,10 @@ def test_links_to_a_class_and_to_more_of_its_images_are_followed(tmp_path: Path)
     (tmp_path / "more").mkdir()
     (elsewhere / "0.png").rename(tmp_path / "more" / "0.png")
     (elsewhere / "more").symlink_to(tmp_path / "more")
-    assert read_folder(folder).train[1].tolist() == [0] * 6 + [1] * 6
+    found = read_folder(folder)
+    assert found.train[1].tolist() == [0] * 6 + [1] * 6
+    told = f"{folder}: links lead out of it to 2 folders of images, as {inside} to {elsewhere.resolve()}"
+    assert list(found.remarks) == [told]
 
 
 def test_what_is_not_read_is_said_by_class_and_ending(tmp_path: Path) -> None:
@@ -100,6 +103,13 @@ def test_what_is_not_read_is_said_by_class_and_ending(tmp_path: Path) -> None:
         "hidden, or no kind that pillow knows",
         f"{folder}: HEIC isn't read; convert it, as to JPEG",
     ]
+
+
+def test_many_endings_are_told_in_short(photos: Path) -> None:
+    for day in range(30):
+        (photos / "cats" / f"notes.{day:02}").touch()
+    told = ", ".join(f"1 .{day:02}" for day in range(10))
+    assert f"{told}, more in class 'cats' not read" in read_folder(photos).remarks[0]
 
 
 def test_a_class_of_nothing_that_is_read_says_what_is_there(tmp_path: Path) -> None:

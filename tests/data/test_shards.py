@@ -223,6 +223,8 @@ ODD: dict[str, tuple[Callable[[Path], object], str]] = {
     "no class": (lambda s: add(s, "0.png", b"x"), "isn't <class>/<name>"),
     "too deep": (lambda s: add(s, "train/red/0.png", b"x"), "isn't <class>/<name>"),
     "class only in train": (lambda s: add(s, "green/0.png", b"x"), "class 'green' is only in"),
+    "a name of 200,000 letters": (lambda s: add(s, "c" * 200_000 + "/0.png", b"x"), "a name of more than 512 letters$"),
+    "its size beyond any disk": (lambda s: add(s, "red/0.png", pax_headers={"size": str(2**63)}), "can't read the sha"),
     "folder beside": (lambda s: (s.parent / "red").mkdir(), "has shards and the folder red/"),
     "no test": (lambda s: [p.unlink() for p in (s.parent.parent / "test").iterdir()], "has no shards with images"),
 }
@@ -235,4 +237,5 @@ def test_a_wrong_shard_is_one_line_that_names_it(case: str, shards: Path) -> Non
     with pytest.raises(DataError, match=expected) as caught:
         load_data(str(shards), 16)
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 600
     assert str(shards) in str(caught.value)

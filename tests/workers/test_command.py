@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -45,15 +46,18 @@ def group_of(leader: int) -> list[int]:
 
 
 @BOTH
-def test_ctrl_c_ends_everything_without_a_word(name: str, tmp_path: Path) -> None:
-    command = start(name, tmp_path)
-    pids = waiting_processes(tmp_path, 2)
-    os.killpg(command.pid, signal.SIGINT)  # a terminal sends it to all of them
-    out, err = command.communicate(timeout=30)
-    assert command.returncode == 130
-    assert (out, err) == ("", "")
-    wait_until_gone(pids)
-    wait_until_gone(group_of(command.pid))
+def test_ctrl_c_ends_everything_without_a_word(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with TemporaryDirectory(prefix="t", dir="/tmp") as temporary:  # short, since Ray has sockets below it
+        monkeypatch.setenv("TMPDIR", temporary)
+        command = start(name, tmp_path)
+        pids = waiting_processes(tmp_path, 2)
+        os.killpg(command.pid, signal.SIGINT)  # a terminal sends it to all of them
+        out, err = command.communicate(timeout=30)
+        assert command.returncode == 130
+        assert (out, err) == ("", "")
+        wait_until_gone(pids)
+        wait_until_gone(group_of(command.pid))
+        assert os.listdir(temporary) == []
 
 
 def test_ctrl_c_while_workers_begin(tmp_path: Path) -> None:
