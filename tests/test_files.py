@@ -6,6 +6,7 @@ import errno
 import gzip
 import os
 import pickle
+import resource
 import socket
 from pathlib import Path
 
@@ -236,3 +237,14 @@ def test_a_message_is_one_line_whatever_it_quotes() -> None:
 def test_of_what_is_longer_than_any_name_a_message_tells_the_ends() -> None:
     told = str(ConfigError(f"can't reach {'a' * 10_000}.invalid: check {'b' * 299}"))
     assert told == f"can't reach {'a' * 150}…{'a' * 71}.invalid: check {'b' * 299}"
+
+
+def test_what_grows_beyond_what_there_is_room_for_leaves_nothing(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(OutputError, match=f"can't write {tmp_path / 'table.yaml'}: File too large"):
+            write_atomic(tmp_path / "table.yaml", "x" * 5000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from hwnas.errors import BudgetError, TableError
+from hwnas.errors import BudgetError, InputError
 from hwnas.space.registry import get_space
 from hwnas.space.space import Space
 from hwnas.tables.table import LatencyTable
@@ -68,10 +68,10 @@ def open_table(table: TableLike) -> LatencyTable:
 
 @contextmanager
 def of_file(name: object) -> Iterator[None]:
-    """What is wrong with a table is told with the name of its file."""
+    """What is wrong with a table, or with what it asks for, is told with the name of its file."""
     try:
         yield
-    except TableError as error:
+    except InputError as error:
         told = str(error)
         raise type(error)(told if told.startswith(str(name)) else f"{name}: {told}") from None
 

@@ -11,6 +11,7 @@ from hwnas.prediction.calibrate import calibrate_if_enough
 from hwnas.prediction.diff import TableDiff, diff
 from hwnas.prediction.plausible import check_speed, check_unit, odd_entries, speed
 from hwnas.prediction.validate import Validation, validate, validate_held_out
+from hwnas.profiling.local import check_threads, conditions_of
 from hwnas.profiling.result import Returned, read_result
 from hwnas.profiling.run import RESULT_SCHEMA
 from hwnas.progress import Progress, Tell, silent
@@ -116,12 +117,18 @@ def validate_table(
     if plot is not None:
         refuse_existing(Path(plot))
     seed, loaded = whole("seed", seed), open_table(table)
-    space = loaded.get_space()
+    name = "the table" if isinstance(table, LatencyTable) else str(table)
+    with of_file(name):
+        space = loaded.get_space()
     if held_out:
-        with of_file("the table" if isinstance(table, LatencyTable) else table):
+        with of_file(name):
             found = validate_held_out(loaded, space)
     else:
-        runtime = get_runtime(loaded.device.runtime, loaded.device.options)
+        asked = loaded.device.conditions
+        with of_file(f"{name}: device"):
+            runtime = get_runtime(asked.runtime, asked.options)
+            conditions_of(runtime, threads=asked.threads, precision=asked.precision, batch=asked.batch)
+            check_threads(asked.threads)
         found = validate(loaded, space, runtime, networks=networks, seed=seed, progress=progress)
     if plot is not None:
         write_atomic(Path(plot), render_validation(found, loaded))

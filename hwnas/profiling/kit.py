@@ -1,7 +1,8 @@
 """A plan and its models -> one file that measures on a device without hwnas: a profiling kit.
 
 The kit is a zip file that Python runs (PEP 441). In it: ``__main__.py``; the very files of hwnas that measure here;
-``kit.json``, the plan with the hash of everything else; and each distinct model once.
+``kit.json``, the plan with the hash of everything else; and each distinct model once. The hash of ``kit.json`` is the
+zip file's comment.
 """
 
 from __future__ import annotations
@@ -95,6 +96,7 @@ def build_kit(plan: Plan, space: ChainSpace, runtime: Runtime, *, progress: Prog
         )
         text = canonical(description.plain())
         _add(archive, DESCRIPTION, text)
+        archive.comment = _sha256(text).encode()
     failed = sum(isinstance(model, Failure) for model in description.models)
     return Kit(buffer.getvalue(), _sha256(text), len(description.models), failed)
 

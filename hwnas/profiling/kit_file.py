@@ -58,6 +58,8 @@ class KitFile:
             self.content: dict[str, Any] = json.loads(data.decode())
             if self.content["schema"] != KIT_SCHEMA:
                 raise KitError(f"{path} has schema {self.content['schema']!r:.80}, this program reads {KIT_SCHEMA}")
+            if self._zip.comment != self.sha256.encode():
+                raise KitError(f"{path}: {DESCRIPTION} was altered or damaged; copy the kit again")
             for name, sha256 in self.content["sources"].items():
                 self._verified(name, sha256)
             for model in self.content["models"]:

@@ -97,21 +97,20 @@ def sums_of_table(measured_ms: Sequence[float] | Values, sums_ms: Sequence[float
 
 
 def check_networks(table: LatencyTable) -> SumCheck:
-    """Hold a table's own ``networks`` against the sums of its own ops.
+    """Hold a table's own ``networks`` against the sums of its own ops; those with an op that it lacks are left out.
 
     Raises:
-        TableError: the table is for no space, or a network has an op that the table lacks.
+        TableError: the table is for no space.
         ArchError: a network has choices that the space hasn't.
         SpaceError: the table's space can't be made.
     """
     if table.space is None:
         raise TableError("the table says no space, so its networks' sums aren't known")
     space = table.get_space()
-    lowered = [space.graph(network.choices).ops for network in table.networks]
-    if missing := [op for ops in lowered for op in ops if op not in table.ops]:
-        raise TableError(f"the table has a network with {missing[0]}, but no entry for that op; profile it")
-    sums_ms = [sum(table.ops[op].p50_ms for op in ops) for ops in lowered]
-    return sums_of_table([network.p50_ms for network in table.networks], sums_ms)
+    lowered = [(network, space.graph(network.choices).ops) for network in table.networks]
+    known = [(network, ops) for network, ops in lowered if all(op in table.ops for op in ops)]
+    sums_ms = [sum(table.ops[op].p50_ms for op in ops) for _, ops in known]
+    return sums_of_table([network.p50_ms for network, _ in known], sums_ms)
 
 
 def _decimals(values: Values) -> int | None:

@@ -61,16 +61,18 @@ def test_code_of_kits_is_python_3_8(name: str) -> None:
     assert vermin.visit(source, vermin.Config()).minimum_versions()[1] <= (3, 8)
 
 
-@pytest.mark.parametrize("name", ["models/0005.bin", "hwnas/profiling/timer.py"])
+@pytest.mark.parametrize("name", ["models/0005.bin", "hwnas/profiling/timer.py", "kit.json"])
 def test_a_kit_that_was_altered_does_not_measure(
     kit_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     """Packed again with other content, so that only its hash tells; a model like that isn't one that can't be run."""
     altered = tmp_path / "kit.pyz"
     with zipfile.ZipFile(kit_path) as old, zipfile.ZipFile(altered, "w", zipfile.ZIP_DEFLATED) as new:
+        new.comment = old.comment
         for file in old.infolist():
             content = old.read(file)
-            new.writestr(file, content[:-1] + b"!" if file.filename == name else content)
+            changed = content.replace(b'"threads":1', b'"threads":[]') if name == "kit.json" else content[:-1] + b"!"
+            new.writestr(file, changed if file.filename == name else content)
     assert kit_main.main(str(altered), ["-o", str(tmp_path / "r.json")]) == 2
     assert f"{name} was altered or damaged; copy the kit again" in capsys.readouterr().err
     assert os.listdir(tmp_path) == ["kit.pyz"]

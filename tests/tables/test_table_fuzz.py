@@ -13,9 +13,11 @@ import pytest
 import yaml
 
 from hwnas.errors import InputError
-from hwnas.flow.table import import_table
+from hwnas.flow.feasible import feasible
+from hwnas.flow.table import diff_tables, import_table, validate_table
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.shipped import shipped
+from hwnas.tables.sum_check import check_networks
 from hwnas.tables.table import LatencyTable
 from tests.fuzzing import EXAMPLES, altered, places
 
@@ -50,6 +52,17 @@ def _table(rng: random.Random, folder: Path) -> None:
         assert (low_high := predictor.interval(archs)) is None or (low_high[0] <= low_high[1]).all()
 
 
+def _by_other_verbs(rng: random.Random, folder: Path) -> None:
+    """What compares, validates and shows them."""
+    plain = LatencyTable.from_dict(_PLAIN, "t.yaml")
+    table = LatencyTable.from_dict(rng.choice([altered, _scaled])(_PLAIN, rng), "t.yaml")
+    assert diff_tables(table, plain, archs=20).ops.count <= len(plain.ops)
+    assert feasible(table.get_space(), table).ends["latency_ms"]
+    assert str(check_networks(table))
+    assert LatencyTable.from_dict(yaml.safe_load(table.to_yaml()), "t.yaml") == table
+    assert validate_table(table, held_out=True).mape >= 0
+
+
 def _json(rng: random.Random, folder: Path) -> None:
     (folder / "t.json").write_text(json.dumps(rng.choice([altered, _scaled])(_BLOCKS, rng)), "utf-8", "surrogatepass")
     import_table(folder / "t.json", form=rng.choice([None, "proxylessnas"]))
@@ -64,7 +77,7 @@ def _csv(rng: random.Random, folder: Path) -> None:
 
 
 @pytest.mark.fuzz
-@pytest.mark.parametrize("read", [_table, _json, _csv])
+@pytest.mark.parametrize("read", [_table, _by_other_verbs, _json, _csv])
 def test_any_table_gives_times_or_a_typed_error(read: Callable[[random.Random, Path], None], tmp_path: Path) -> None:
     rng = random.Random(0)
     refused = []
@@ -77,3 +90,18 @@ def test_any_table_gives_times_or_a_typed_error(read: Callable[[random.Random, P
                 refused.append(str(error))
     assert len(refused) > EXAMPLES / 4
     assert not [message for message in refused if "\n" in message or len(message) > 1500]
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({"runtime": "onnxrutime"}, "no runtime 'onnxrutime'; did you mean 'onnxruntime'"),
+        ({"precision": "fp7"}, "onnxruntime runs fp32, int8, not 'fp7'"),
+        ({"options": {"provdier": "cpu"}}, "no option 'provdier'"),
+        ({"threads": 1000}, "threads must be 1 to"),
+    ],
+)
+def test_a_device_that_cant_be_measured_is_told_with_its_file(tmp_path: Path, said: dict[str, Any], words: str) -> None:
+    (tmp_path / "t.yaml").write_text(json.dumps({**_PLAIN, "device": {**_PLAIN["device"], **said}}))
+    with pytest.raises(InputError, match=f"t.yaml: device: .*{words}"):
+        validate_table(tmp_path / "t.yaml", networks=5)
