@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # imported when the verb runs: it loads torch
 app = typer.Typer(help="Finished artifacts.", no_args_is_help=True)
 
 ArtifactArgument = Annotated[Path, typer.Argument(help="A folder that `hwnas export` made.")]
-
+PackedArgument = Annotated[Path, typer.Argument(help="A folder that `hwnas export` made, or a zip file of one.")]
 KeyOption = Annotated[Path | None, typer.Option("--key", help="A public key (PEM, Ed25519) that must have signed it.")]
 LimitOption = Annotated[int, typer.Option("--seconds", min=1, max=86_400, help="That a file may take to be checked.")]
 
@@ -99,7 +99,7 @@ def _lines(file: ExportedFile) -> list[str]:
 
 @app.command("check")
 def check(
-    artifact: Annotated[Path, typer.Argument(help="A folder that `hwnas export` made, or a zip file of one.")],
+    artifact: PackedArgument,
     key: KeyOption = None,
     seconds: LimitOption = 300,
     trust: TrustOption = False,
@@ -117,7 +117,7 @@ def check(
 
 @app.command("sign")
 def sign(
-    artifact: Annotated[Path, typer.Argument(help="A folder that `hwnas export` made, or a zip file of one.")],
+    artifact: PackedArgument,
     key: Annotated[Path, typer.Option("--key", help="Your private key (PEM, Ed25519).")],
     as_json: JsonOption = False,
 ) -> None:

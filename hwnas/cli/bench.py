@@ -79,12 +79,7 @@ def _tables(found: BenchRecord, several: bool, width: int) -> Iterator[Table]:
     predicted = any(row.predicted_ms for row in found.results)
     head = [*_KEYS, "p50 ms", "±", "p10 ms", "p90 ms", "images/s", "MB", "memory MB", "differs", "same class"]
     head = [*(["artifact"] if several else []), *head, "computes in", *(["predicted ms"] if predicted else [])]
-    rows = [[*([row.artifact] if several else []), *_cells(row)] for row in found.results]
-    if predicted:
-        rows = [
-            [*cells, f"{row.predicted_ms:.3f}" if row.predicted_ms else "–"]
-            for cells, row in zip(rows, found.results, strict=True)
-        ]
+    rows = [[*([row.artifact] if several else []), *_cells(row, predicted)] for row in found.results]
     widths = [2 + max(map(len, column)) for column in zip(head, *rows, strict=True)]
     keys = range(len(_KEYS) + several)
     parts = [[*keys]]
@@ -105,13 +100,15 @@ def _tables(found: BenchRecord, several: bool, width: int) -> Iterator[Table]:
         yield table
 
 
-def _cells(row: BenchRow) -> Iterator[str]:
+def _cells(row: BenchRow, predicted: bool) -> Iterator[str]:
     yield from (row.target, row.runtime, str(row.batch), str(row.threads), f"{row.p50_ms:.3f}")
     yield "–" if row.confidence_95 is None else f"{row.confidence_95:.1%}"
     yield from (f"{row.p10_ms:.3f}", f"{row.p90_ms:.3f}", f"{row.images_per_s:.1f}")
     yield from (f"{row.bytes / 1e6:.2f}", "–" if row.memory_mb is None else f"{row.memory_mb:.0f}")
     yield from (f"{row.parity.max_relative:.1e}", f"{row.parity.top1_agreement:.1%}") if row.parity else ("–", "–")
     yield ", ".join(f"{name} {count}" for name, count in row.precisions.items()) or "–"
+    if predicted:
+        yield f"{row.predicted_ms:.3f}" if row.predicted_ms else "–"
 
 
 def _fastest(best: Fastest, rows: Sequence[BenchRow], several: bool) -> str:

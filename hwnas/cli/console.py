@@ -16,9 +16,10 @@ from typing import Annotated, Any, TextIO
 import typer
 
 from hwnas.errors import LARGEST, OutputError, StoppedError, printable
-from hwnas.files import to_json
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object instead of text; an error is a line on standard error.")
+]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, max=LARGEST, help="Seed of everything random.")]
 SpaceArgument = Annotated[str, typer.Argument(help="A name from `hwnas space list`, or a .yaml file.")]
 ResolutionOption = Annotated[int | None, typer.Option("--resolution", help="Input size in pixels.")]
@@ -65,17 +66,11 @@ def print_result(result: dict[str, Any], as_json: bool, *lines: str, styled: boo
 
     What files hold reaches no terminal raw, unless the lines are ``styled``, with colours of their own.
     """
-    told = lines if styled else [printable(line) for text in lines for line in text.split("\n")]
-    text = to_json(result) if as_json else "".join(f"{line}\n" for line in told)
     if as_json:
-        try:
-            text.encode(sys.stdout.encoding)
-            plain = text.replace("\n", "").isprintable()
-        except UnicodeEncodeError:  # a terminal of fewer letters, or a path that isn't UTF-8
-            plain = False
-        if not plain:
-            text = json.dumps(result, indent=2, allow_nan=False) + "\n"
-    write(text)
+        told: Sequence[str] = [json.dumps(result, indent=2, allow_nan=False)]  # in ASCII: no terminal obeys or lacks it
+    else:
+        told = lines if styled else [printable(line) for text in lines for line in text.split("\n")]
+    write("".join(f"{line}\n" for line in told))
 
 
 def write(text: str) -> None:

@@ -107,21 +107,20 @@ def search(
         "search": str(output),
     }
     summary = f"{counted(len(front), 'arch')} on the front of {found.evaluations} evaluated: {output}"
-    print_result(result, as_json, *told(found), *_front_lines(found), summary, *_next(found, supernet, output))
+    print_result(
+        result, as_json, *told(found), *_front_lines(found, measured), summary, *_next(found, supernet, output)
+    )
 
 
-def _front_lines(found: SearchRecord) -> list[str]:
-    """The front as a table, by its first cost; the number is that of ``front.json:N``."""
+def _front_lines(found: SearchRecord, measured: dict[tuple[int, str], float]) -> list[str]:
+    """The front as a table, by its first cost, with what is measured (arch, objective); N is of ``front.json:N``."""
     from hwnas.evaluation.metrics import plus_minus
-
-    images, measured = found.accuracy_images, found.measured
-    points = {(point.index, point.objective): point.measured_ms for point in (measured.points if measured else ())}
 
     def cell(index: int, column: int) -> str:
         value, each = float(found.values[index, column]), found.objectives[column]
-        its_ms = points.get((index, each.name))
+        its_ms = measured.get((index, each.name))
         if each.unit == "fraction":
-            return plus_minus(value, images)
+            return plus_minus(value, found.accuracy_images)
         return f"{value:,.4g}" if its_ms is None else f"{value:,.4g} (measured {its_ms:,.4g})"
 
     cost = next((column for column, each in enumerate(found.objectives) if not each.maximize), 0)

@@ -7,13 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hwnas.cli.console import (
-    ClassesOption,
-    JsonOption,
-    ResolutionOption,
-    SpaceArgument,
-    print_result,
-)
+from hwnas.cli.console import ClassesOption, JsonOption, ResolutionOption, SpaceArgument, print_result
 from hwnas.errors import counted
 from hwnas.progress import say
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
-from hwnas.data.images import DECODERS, Listing, Place
+from hwnas.data.images import DECODERS, Listing, Place, Source
 from hwnas.errors import counted
 
 _SAMPLE_BYTES = 4096
@@ -27,13 +27,13 @@ def doubles(found: Listing) -> Iterator[str]:
     labels = [label for part in (found.train, found.test) for label in part[1].tolist()]
     first = len(found.train[1])
 
-    def source(index: int) -> tuple[int, int]:
-        """Part, and index in it."""
-        return (0, index) if index < first else (1, index - first)
+    def source(index: int) -> tuple[Source, int]:
+        """Where it is from, and its index there."""
+        return (sources[0], index) if index < first else (sources[1], index - first)
 
     def place(index: int) -> Place | None:
-        part, at = source(index)
-        return sources[part].place(at)
+        its, at = source(index)
+        return its.place(at)
 
     places = list(_at_once(place, range(len(labels))))
     both, classes, again = [], [], []
@@ -50,7 +50,7 @@ def doubles(found: Listing) -> Iterator[str]:
         (again, "there more than once"),
     ):
         if groups:
-            one, other = (sources[part].name(at) for part, at in map(source, (groups[0][0], groups[0][-1])))
+            one, other = (its.name(at) for its, at in map(source, (groups[0][0], groups[0][-1])))
             count = f"{counted(len(groups), 'image')} {'is' if len(groups) == 1 else 'are'}"
             yield f"{count} {what}; remove what is too much (the first: {one} and {other})"
 

@@ -95,7 +95,7 @@ def _is_plain(folder: Path) -> bool:
     Raises:
         DataError: it has only one class.
     """
-    found = [p for p in _folders(folder) if not p.name.startswith(".")] if folder.is_dir() else []
+    found = _folders(folder) if folder.is_dir() else []
     if not found or any(p.name.lower() in _PARTS for p in found):
         return False
     if len(found) == 1:

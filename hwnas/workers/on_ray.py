@@ -145,13 +145,13 @@ def _connect(address: str | None, folder: str | None) -> None:
         _check_answers(address)
     if ray.is_initialized():
         raise ConfigError(f"can't connect to Ray at {address}: this process is connected to another already")
-    own: dict[str, Any] = {}
-    if address is None:
-        own = {"object_store_memory": _OBJECTS_BYTES, "include_dashboard": False, "_temp_dir": folder}
+    own: dict[str, Any] = {"object_store_memory": _OBJECTS_BYTES, "include_dashboard": False, "_temp_dir": folder}
     try:
         for again in reversed(range(_ATTEMPTS)):
             try:
-                ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, **own)
+                ray.init(
+                    address or "local", log_to_driver=False, logging_level=logging.ERROR, **(own if folder else {})
+                )
                 break
             except ConnectionAbortedError:  # a busy client server gives up on starting a server for this client
                 if not again:
