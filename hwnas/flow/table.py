@@ -18,6 +18,7 @@ from hwnas.progress import Progress, Tell, silent
 from hwnas.runtimes.registry import get_runtime
 from hwnas.tables.importers.foreign import Format, Unit, to_latency_table
 from hwnas.tables.importers.read import import_foreign
+from hwnas.tables.itself import check_itself
 from hwnas.tables.table import LatencyTable
 
 
@@ -58,8 +59,8 @@ def import_table(
         if implied := check_unit(foreign, insisted=unit is not None):
             tell(f"{speed(foreign.unit, implied)}; does that fit it?")
         table = to_latency_table(foreign)
-    for remark in odd_entries(table):
-        tell(f"{path}: {remark}")
+        for remark in odd_entries(table):
+            tell(f"{path}: {remark}")
     if output is not None:
         table.save(output)
     return table
@@ -69,12 +70,14 @@ def of_result(returned: Returned, where: Path | str, tell: Tell) -> LatencyTable
     """The table of a kit's result, calibrated; ``where`` it came from is for messages.
 
     Raises:
-        TableError: no device is as fast, or as slow, as its numbers say.
+        TableError: no device is as fast, or as slow, as its numbers say, or they contradict one another.
     """
     check_speed(returned.table, where)
     for remark in returned.remarks:
         tell(f"{where}: {remark}")
-    return calibrate_if_enough(returned.table, returned.space)
+    table = calibrate_if_enough(returned.table, returned.space)
+    check_itself(table, where)  # else what is written couldn't be read
+    return table
 
 
 def _is_result(file: Path) -> bool:

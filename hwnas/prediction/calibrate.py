@@ -17,6 +17,7 @@ from scipy.stats import t as student_t
 
 from hwnas.arrays import Values
 from hwnas.errors import TableError
+from hwnas.files import validated
 from hwnas.graph.graph import Op
 from hwnas.prediction.costs import LayerSum
 from hwnas.space.space import Space
@@ -126,6 +127,9 @@ def fit(networks: Networks) -> Calibration:
         Least squares of the relative error. A term is taken beside the scale only if it makes the held-out error
         smaller by more than 1 / N, the best first, and leaves every network's prediction positive. ``error_90`` is
         Student's prediction interval from the held-out errors.
+
+    Raises:
+        TableError: the networks have so little to do with their ops that nothing can be predicted.
     """
     sums_ms, counts, measured_ms = networks
     columns = {"scale": sums_ms, "fixed": np.ones(len(sums_ms)), **counts}
@@ -145,14 +149,15 @@ def fit(networks: Networks) -> Calibration:
     # to choose takes freedom, as to fit does
     choice = len(relative) if len(measured_ms) >= 2 * _NETWORKS_PER_TERM else 1
     found = dict(zip(best.terms, map(float, best.coefficients), strict=True))
-    return Calibration(
-        scale=found.pop("scale"),
-        fixed_ms=found.pop("fixed", 0.0),
-        per_op_ms=found,
-        error_90=float(student_t.ppf(0.95, len(measured_ms) - choice) * np.sqrt((best.held_out**2).mean())),
-        held_out_mape=best.error,
-        networks=len(measured_ms),
-    )
+    fitted = {
+        "scale": found.pop("scale"),
+        "fixed_ms": found.pop("fixed", 0.0),
+        "per_op_ms": found,
+        "error_90": float(student_t.ppf(0.95, len(measured_ms) - choice) * np.sqrt((best.held_out**2).mean())),
+        "held_out_mape": best.error,
+        "networks": len(measured_ms),
+    }
+    return validated(Calibration, fitted, "the measured networks don't fit their ops; profile again", TableError)
 
 
 class _Fit(NamedTuple):

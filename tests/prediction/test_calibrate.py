@@ -195,3 +195,8 @@ def test_calibrate_refuses_what_it_cannot_use(small_space: ChainSpace) -> None:
         calibrate(table, small_space)
     with pytest.raises(TableError, match="was made for"):
         calibrate(table, get_space("macro"))
+
+
+def test_networks_that_no_sum_can_predict_are_told() -> None:
+    with pytest.raises(TableError, match="the measured networks don't fit their ops; profile again: error_90: "):
+        fit(Networks(np.array([1.0, 1.0, 10.0]), {}, np.ones(3)))

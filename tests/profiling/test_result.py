@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from hwnas.errors import HwnasError, KitError
+from hwnas.errors import HwnasError, KitError, TableError
+from hwnas.flow.table import import_table
 from hwnas.profiling import kit_main
 from hwnas.profiling.kit import Kit
 from hwnas.profiling.kit_file import seal
@@ -135,3 +136,14 @@ def test_an_op_that_failed_there(result: dict[str, Any], tiny: ChainSpace, tmp_p
     table = read_result(tmp_path / "r.json").table
     assert table.failed == {tiny.distinct_ops[2]: "no such operator"}
     assert tiny.distinct_ops[2] not in table.ops
+
+
+def test_networks_that_have_nothing_to_do_with_their_ops(result: dict[str, Any], tmp_path: Path) -> None:
+    """Told before a table is written that nobody could load."""
+    for number, network in enumerate(result["entries"][len(result["kit"]["plan"]["ops"]) :]):
+        network.update({key: network[key] * 30.0 ** (number % 3 - 1) for key in ("p10_ms", "p50_ms", "p90_ms")})
+    result["seconds"] = 1e6
+    (tmp_path / "r.json").write_text(resealed(result))
+    with pytest.raises(TableError, match=r"r.json: calibration .* profile again"):
+        import_table(tmp_path / "r.json", tmp_path / "t.yaml")
+    assert not (tmp_path / "t.yaml").exists()
