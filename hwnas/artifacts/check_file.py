@@ -23,8 +23,9 @@ from hwnas.artifacts.reference import REFERENCE, read_reference
 from hwnas.artifacts.structure import check_structure
 from hwnas.errors import HwnasError, ModelError, RuntimeMissingError, first_line
 from hwnas.records.artifact import ExportedFile, Finding, Parity
-from hwnas.records.target import WIDEST
+from hwnas.records.target import WIDEST, get_target, target_names
 from hwnas.runtimes.base import Session
+from hwnas.version import __version__
 
 LIMIT_S = 300
 """Of each file: some runtimes build an engine when they load it."""
@@ -124,6 +125,8 @@ def _structure(artifact: Artifact, file: ExportedFile) -> str:
 
 def _parity(artifact: Artifact, file: ExportedFile, trusted: bool, opened: list[Session]) -> str:
     target = file.settings
+    if artifact.manifest.hwnas == __version__ and target.name in target_names() and target != get_target(target.name):
+        raise ModelError(f"the manifest's settings aren't those of the target {target.name} of hwnas")
     if missed := misses(file.parity, target.tolerance, learnt=False):
         raise ModelError(f"by the manifest itself, it {missed[0]}")
     data = checked_bytes(artifact.path, REFERENCE, artifact.manifest.sha256)
@@ -131,10 +134,10 @@ def _parity(artifact: Artifact, file: ExportedFile, trusted: bool, opened: list[
     session, where = _opened(artifact, file, trusted, opened)
     logits = run_session(taking_images(session, artifact.normalization(file)), reference.images, target.batch)
     fresh, then = compare(reference.logits, logits, REFERENCE), file.recheck
-    if (then.inputs, then.images) != (fresh.inputs, fresh.images):
-        raise ModelError(f"the manifest's recheck isn't of the {fresh.images} inputs of {REFERENCE}")
+    if (then.inputs, then.images) != (fresh.inputs, fresh.images) or then.max_relative > WIDEST[target.precision]:
+        raise ModelError(f"the manifest's recheck isn't of this file on the {fresh.images} inputs of {REFERENCE}")
     missed = misses(fresh, target.tolerance)
-    if missed and not (_as_near(fresh, then) and then.max_relative <= WIDEST[target.precision]):
+    if missed and not _as_near(fresh, then):
         raise ModelError(f"{where}{'; '.join(missed)}; it was {then.max_relative:.1e} when exported")
     return (
         f"{where}differs from PyTorch by {fresh.max_relative:.1e} (when exported {then.max_relative:.1e}), same class "

@@ -86,14 +86,7 @@ def export_network(
     """
     output = Path(output)
     refuse_existing(output)
-    chosen = [get_target(name) for name in targets]
-    names = [target.name for target in chosen]
-    if not names or len(set(names)) < len(names):
-        raise ConfigError(f"name one target or more, each once; got {', '.join(names) or 'none'}")
-    for target in chosen:
-        RUNTIMES.check(target.runtime, f"target {target.name}: ")
-        check_readable(target)
-    _refuse_clashes(chosen)
+    chosen = get_targets(targets)
     info = network.info
     chw = network.graph.in_shapes[0]
     source = images_of or info.data
@@ -200,6 +193,23 @@ def _named(data: str) -> str:
 def _without_paths(words: str) -> str:
     """``words``, of each path in them only the last name."""
     return re.sub(r"(?<![\w.])(?:/|[A-Za-z]:\\)(?:[^\s'\"():]*[/\\])?", "", words)
+
+
+def get_targets(names: Sequence[str]) -> list[Target]:
+    """Targets that one artifact can hold, by the names of shipped ones or the paths of YAML files.
+
+    Raises:
+        ConfigError: no target, one twice, an unknown one, or one whose name can't be used.
+    """
+    chosen = [get_target(name) for name in names]
+    own = [target.name for target in chosen]
+    if not own or len(set(own)) < len(own):
+        raise ConfigError(f"name one target or more, each once; got {', '.join(own) or 'none'}")
+    for target in chosen:
+        RUNTIMES.check(target.runtime, f"target {target.name}: ")
+        check_readable(target)
+    _refuse_clashes(chosen)
+    return chosen
 
 
 def _refuse_clashes(targets: Sequence[Target]) -> None:

@@ -91,8 +91,9 @@ def read_public_key(path: Path) -> str:
         from cryptography.hazmat.primitives.serialization import load_pem_public_key
     except ImportError as error:
         raise _not_installed(error) from None
+    data = read_bytes(path, ConfigError)
     try:
-        key = load_pem_public_key(read_bytes(path, ConfigError))
+        key = load_pem_public_key(data) if data.count(b"-----BEGIN") == 1 else None  # of two it would take the first
     except (ValueError, UnsupportedAlgorithm):
         key = None
     if not isinstance(key, Ed25519PublicKey):
@@ -107,8 +108,9 @@ def _read_private_key(path: Path) -> Ed25519PrivateKey:
         from cryptography.hazmat.primitives.serialization import load_pem_private_key
     except ImportError as error:
         raise _not_installed(error) from None
+    data = read_bytes(path, ConfigError)
     try:
-        key = load_pem_private_key(read_bytes(path, ConfigError), password=None)
+        key = load_pem_private_key(data, password=None) if data.count(b"-----BEGIN") == 1 else None
     except TypeError:
         raise ConfigError(f"{path} has a passphrase; `openssl pkey -in {path} -out FILE` writes it without") from None
     except (ValueError, UnsupportedAlgorithm):

@@ -88,6 +88,9 @@ def check_structure(model: bytes, arch: Graph) -> None:
         CountError: a layer is missing, too many or of another size; a constant or a node serves nothing; parameters or
             multiply-adds aren't those of the arch.
     """
+    proto = onnx.load_from_string(model)
+    if proto.metadata_props or proto.functions or proto.training_info:  # ONNX Runtime may take session options from it
+        raise CountError("the exported graph holds metadata, functions or training parts, which hwnas doesn't write")
     graph = _with_shapes(model)
     _check_alive(graph)
     found = Counter(_layers(graph))

@@ -11,11 +11,12 @@ import numpy.typing as npt
 
 from hwnas.arguments import checked
 from hwnas.arrays import Images
-from hwnas.artifacts.export import Exported, export_network
+from hwnas.artifacts.export import Exported, export_network, get_targets
 from hwnas.data.folder import same_text
 from hwnas.data.images import spread
 from hwnas.data.load import Data, load_data
 from hwnas.errors import DataError, ModelError, counted
+from hwnas.files import refuse_existing
 from hwnas.nn.model_folder import load_model
 from hwnas.nn.network import Network
 from hwnas.progress import Progress, say
@@ -59,10 +60,13 @@ def export(
         ConfigError, OutputError, ParityError, CountError, RuntimeMissingError: see
             :func:`hwnas.artifacts.export.export_network`.
     """
+    names = [targets] if isinstance(targets, str) else targets
+    get_targets(names)  # what can't be made is told before images are decoded
+    refuse_existing(Path(output))
     network = model if isinstance(model, Network) else open_model(model, seed)
     real = real_images(network, data)
     return export_network(
-        network, [targets] if isinstance(targets, str) else targets, output,
+        network, names, output,
         all_or_nothing=all_or_nothing, progress=progress,
         images=real.images if real else None,
         images_of=data,

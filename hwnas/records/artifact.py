@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
+from pydantic import Field, NonNegativeFloat, model_validator
 
 from hwnas.record import FileRecord, Fraction, Record, Sha256
 from hwnas.records.model import Count, ImageCount, Pixels, Searched, SizedArch
 from hwnas.records.target import PlainName, Target
 from hwnas.tables.device import Device
-from hwnas.tables.table import Latency
+from hwnas.tables.table import Latency, Milliseconds
 
 MANIFEST = "manifest.json"
 SIGNATURE = "signature.json"
@@ -35,6 +35,12 @@ class Parity(Record):
     top1_agreement: Fraction
     images: Count
     inputs: str
+
+    @model_validator(mode="after")
+    def _one_difference(self) -> Parity:
+        if (self.max_abs == 0) != (self.max_relative == 0):
+            raise ValueError("max_abs and max_relative are of one difference: both are 0, or neither")
+        return self
 
 
 class InputSpec(Record):
@@ -76,8 +82,8 @@ class ExportedFile(Record):
     accuracy_after: Fraction | None
     lacks: str | None
     latency: Latency | None
-    fp32_ms: PositiveFloat | None
-    memory_mb: NonNegativeFloat | None
+    fp32_ms: Milliseconds | None
+    memory_mb: Annotated[float, Field(ge=0, le=1e7)] | None
     device: Device | None
 
     @property
@@ -104,7 +110,7 @@ class ArtifactRecord(FileRecord, SizedArch):
     SCHEMA = "hwnas-artifact/3"
     REMEDY = "export it again"
 
-    hwnas: str
+    hwnas: Annotated[str, Field(pattern=r"^[0-9A-Za-z.+-]{1,40}$")]
     input_chw: tuple[Pixels, Pixels, Pixels]
     accuracy: dict[str, Fraction]
     accuracy_images: dict[str, ImageCount] = Field(default_factory=dict)

@@ -152,7 +152,8 @@ def get_target(name: str) -> Target:
     """A shipped target by name, or a YAML file by path.
 
     Raises:
-        ConfigError: unknown name, or a wrong file; the message names the field.
+        ConfigError: unknown name, or a wrong file, in which case the message names the field; or a file that is called
+            like a shipped target and says otherwise: what an artifact says of a target would mean two things.
     """
     if name.endswith((".yaml", ".yml")):
         path = Path(name)
@@ -161,4 +162,7 @@ def get_target(name: str) -> Target:
     else:
         raise ConfigError(unknown("target", name, target_names(), "or the path of a .yaml file"))
     data = read_yaml(path, ConfigError)
-    return Target.of_plain({**data, "name": path.stem} if isinstance(data, dict) else data, path)
+    found = Target.of_plain({**data, "name": path.stem} if isinstance(data, dict) else data, path)
+    if path.stem in target_names() and path.stem != name and found != get_target(path.stem):
+        raise ConfigError(f"{path} is called like the target {path.stem} of hwnas and says otherwise; rename the file")
+    return found

@@ -47,7 +47,7 @@ from hwnas.tables.device import Device
 from hwnas.tables.itself import check_itself
 from hwnas.tables.protocol import Protocol, Provenance, Share
 
-_Milliseconds = Annotated[float, Field(gt=0, le=1e7)]
+Milliseconds = Annotated[float, Field(gt=0, le=1e7)]
 _MoreOrLess = Annotated[float, Field(ge=-1e7, le=1e7)]  # of milliseconds
 
 Quantile = Literal["p50", "p90"]
@@ -92,9 +92,9 @@ class Latency(Record):
         confidence_95: relative half-width of the median's 95 % confidence interval; None where that isn't known.
     """
 
-    p50_ms: _Milliseconds
-    p10_ms: _Milliseconds
-    p90_ms: _Milliseconds
+    p50_ms: Milliseconds
+    p10_ms: Milliseconds
+    p90_ms: Milliseconds
     count: Some
     confidence_95: Share | None = None
 

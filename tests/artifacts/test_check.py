@@ -21,6 +21,9 @@ from hwnas.files import to_json
 from hwnas.runtimes import registry
 from tests.artifacts.conftest import Copy, Shipped
 
+OLDER = "0.0.1"
+"""Of hwnas, whose targets may have asked for something else."""
+
 pytestmark = pytest.mark.usefixtures("in_this_process")
 
 
@@ -98,6 +101,10 @@ def test_what_passed_on_many_inputs_passes_again_on_these(copy: Copy) -> None:
 
     edit("parity", 1e-13)
     copy.edit(lambda manifest: manifest["files"][0]["settings"]["tolerance"].update(relative=1e-12))
+    assert missed(copy.path) == {
+        "onnx-fp32: parity": "the manifest's settings aren't those of the target onnx-fp32 of hwnas"
+    }
+    copy.edit(lambda manifest: manifest.update(hwnas=OLDER))
     assert missed(copy.path) == {}
     edit("recheck", 1e-12)
     assert missed(copy.path).keys() == {"onnx-fp32: parity"}
@@ -154,6 +161,9 @@ def test_no_file_or_one_twice(copy: Copy, change: Callable[[list[Any]], object],
         ("parity", "max_abs", -0.1),
         ("parity", "cosine", 5.0),
         ("recheck", "max_relative", -1.0),
+        ("parity", "max_abs", 0.0),
+        (None, "fp32_ms", 1e300),
+        (None, "memory_mb", 1e300),
         ("recheck", "cosine", 5.0),
     ],
 )
@@ -163,10 +173,25 @@ def test_numbers_that_nothing_measures(copy: Copy, part: str | None, key: str, v
         check_artifact(copy.path)
 
 
+def test_a_shipped_targets_name_is_not_somebody_elses_target(copy: Copy) -> None:
+    copy.edit(lambda manifest: manifest["files"][0]["settings"]["tolerance"].update(relative=0.09))
+    copy.rewrite()
+    assert missed(copy.path) == {
+        "onnx-fp32: parity": "the manifest's settings aren't those of the target onnx-fp32 of hwnas"
+    }
+
+
+@pytest.mark.parametrize("version", ["\n", "", "0.1 or so"])
+def test_a_version_that_is_none(copy: Copy, version: str) -> None:
+    copy.edit(lambda manifest: manifest.update(hwnas=version))
+    with pytest.raises(ModelError, match="hwnas"):
+        check_artifact(copy.path)
+
+
 def test_a_recheck_of_other_inputs(copy: Copy) -> None:
     copy.edit(lambda manifest: manifest["files"][0]["recheck"].update(inputs="/etc/passwd"))
     copy.rewrite()
-    assert "recheck isn't of the" in missed(copy.path)["onnx-fp32: parity"]
+    assert "recheck isn't of this file" in missed(copy.path)["onnx-fp32: parity"]
 
 
 def test_models_without_an_opset_or_with_a_broken_ir(copy: Copy) -> None:
@@ -276,6 +301,7 @@ def test_a_format_and_a_runtime_that_dont_fit_the_file(copy: Copy, key: str, val
 def test_an_onnx_file_is_run_whatever_runtime_is_named(copy: Copy, altered: bool) -> None:
     """A manifest that names one that isn't here hides nothing."""
     copy.edit(lambda manifest: manifest["files"][0]["settings"].update(runtime="tensorrt"))
+    copy.edit(lambda manifest: manifest.update(hwnas=OLDER))
     if altered:
         model = onnx.load(copy.path / "onnx-fp32.onnx")
         weights = model.graph.initializer[0]
@@ -294,6 +320,7 @@ def test_another_opset_than_the_manifest_says(copy: Copy) -> None:
 
 def test_another_precision_than_was_asked(copy: Copy) -> None:
     copy.edit(lambda manifest: manifest["files"][0]["settings"].update(precision="int8"))
+    copy.edit(lambda manifest: manifest.update(hwnas=OLDER))
     copy.rewrite()
     found = missed(copy.path)
     assert found.keys() == {"onnx-fp32: precision"}

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from hwnas.artifacts import make as make_module
 from hwnas.artifacts.bundle import load_artifact
@@ -26,6 +27,7 @@ from hwnas.errors import (
     ParityError,
     RuntimeMissingError,
 )
+from hwnas.flow.export import export
 from hwnas.graph.count import count
 from hwnas.nn.inherit import inherit
 from hwnas.nn.model_folder import load_model, save_model
@@ -34,6 +36,7 @@ from hwnas.nn.supernet import Supernet
 from hwnas.records.artifact import FailedExport
 from hwnas.records.model import ModelInfo
 from hwnas.records.target import Tolerance, get_target, target_names
+from hwnas.shipped import shipped
 from hwnas.space.chain import ChainSpace
 from tests.nn.weights import lived_in
 from tests.onnx_models import onnx_of
@@ -229,6 +232,23 @@ def test_every_shipped_target_is_valid() -> None:
     assert "onnx-fp32" in target_names()
     for name in target_names():
         assert get_target(name).name == name
+
+
+def test_a_target_of_ones_own_has_a_name_of_its_own(tmp_path: Path) -> None:
+    theirs = yaml.safe_load(shipped("export", "targets", "onnx-fp32.yaml").read_text())
+    path = tmp_path / "onnx-fp32.yaml"
+    path.write_text(yaml.safe_dump(theirs))
+    assert get_target(str(path)) == get_target("onnx-fp32")
+    path.write_text(yaml.safe_dump(theirs | {"tolerance": {"relative": 0.05, "top1": 0.5}}))
+    with pytest.raises(ConfigError, match="called like the target onnx-fp32"):
+        get_target(str(path))
+
+
+def test_what_cannot_be_made_is_told_before_images_are_decoded(network: Network, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no target 'onnx-fp33'"):
+        export(network, "onnx-fp33", tmp_path / "a", data="nowhere")
+    with pytest.raises(OutputError, match="exists already"):
+        export(network, "onnx-fp32", tmp_path, data="nowhere")
 
 
 @pytest.mark.parametrize(

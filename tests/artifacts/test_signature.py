@@ -165,12 +165,13 @@ def test_what_is_altered_or_signed_by_somebody_else_is_not_signed(copy: Copy, ke
     assert (copy.path / "signature.json").read_bytes() == before
 
 
-@pytest.mark.parametrize("kind", ["absent", "folder", "noise", "public", "rsa", "passphrase", "private"])
+@pytest.mark.parametrize("kind", ["absent", "folder", "noise", "public", "rsa", "passphrase", "private", "two"])
 def test_keys_that_are_none(copy: Copy, keys: Keys, tmp_path: Path, kind: str) -> None:
     path, ours = tmp_path / "key", ed25519.Ed25519PrivateKey.generate()
     content = {
         "noise": b"\xff\x00" * 50, "public": public_pem(ours), "private": pem(ours),
         "rsa": pem(rsa.generate_private_key(65537, 1024)) if kind == "rsa" else b"",
+        "two": public_pem(ours) + public_pem(ed25519.Ed25519PrivateKey.generate()),
         "passphrase": pem(ours, BestAvailableEncryption(b"x")) if kind == "passphrase" else b"",
     }.get(kind)  # fmt: skip
     if kind == "folder":

@@ -153,6 +153,16 @@ def _large_constant(proto: ModelProto) -> None:
     proto.graph.node.append(helper.make_node("Add", ["x", "large"], [proto.graph.output[0].name], "shift"))
 
 
+def _metadata_added(proto: ModelProto) -> None:
+    proto.metadata_props.add(key="ort_config", value='{"session_options": {"intra_op_num_threads": 64}}')
+
+
+def _function_added(proto: ModelProto) -> None:
+    body = [helper.make_node("Relu", ["x"], ["y"])]
+    proto.functions.append(helper.make_function("own", "Other", ["x"], ["y"], body, proto.opset_import))
+    proto.opset_import.append(helper.make_opsetid("own", 1))
+
+
 def _bias_dropped(proto: ModelProto) -> None:
     node = next(n for n in proto.graph.node if n.name.endswith("conv3"))
     name = node.input.pop()
@@ -171,6 +181,8 @@ def _bias_dropped(proto: ModelProto) -> None:
         (_unread_weight, "supernet.weight, 368,640 numbers that nothing reads"),
         (_dead_node, "nothing reads what Relu dead"),
         (_large_constant, r"large, \d+ numbers that are no layer's weights"),
+        (_metadata_added, "holds metadata"),
+        (_function_added, "holds metadata, functions"),
         (_bias_dropped, r"has [\d,]+ parameters, the arch [\d,]+"),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
