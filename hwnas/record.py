@@ -18,7 +18,7 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 ShortText = Annotated[str, Field(min_length=1, max_length=200)]
 Some = Annotated[int, Field(ge=1, le=10**9)]
 """Of what is there and was counted: processors, images of a batch, runs, rounds, networks."""
-Factor = Annotated[float, Field(gt=1e-3, lt=1e3)]
+Factor = Annotated[float, Field(gt=1e-6, lt=1e6)]
 """By which one speed of a machine differs from another."""
 
 
