@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pytest
 
 from hwnas.cli.main import main
-from hwnas.flow import bench
-from hwnas.profiling import local
 from hwnas.profiling.timer import Effort
 from tests.cli.run import Shell
 from tests.conftest import SMALL_SPACE
@@ -36,15 +34,8 @@ def hwnas(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measuring takes a moment where nobody says how long, in place of 8 s."""
-
-    @dataclass(frozen=True)
-    class QuickEffort(Effort):
-        rounds: int = 3
-        at_least_s: float = 0
-        at_most_s: float = 0
-
-    for module in (bench, local):
-        monkeypatch.setattr(module, "Effort", QuickEffort)
+    quick = Effort(rounds=3, at_least_s=0, at_most_s=0)
+    monkeypatch.setattr(Effort.__init__, "__defaults__", tuple(asdict(quick).values()))
 
 
 @pytest.fixture(scope="session")
