@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from numbers import Integral, Real
 from types import NoneType, UnionType
-from typing import Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from hwnas.errors import InputError, shown
 
@@ -16,8 +16,11 @@ _Returned = TypeVar("_Returned")
 
 
 def checked(verb: Callable[_Given, _Returned]) -> Callable[_Given, _Returned]:
-    """``verb``, which raises an InputError where an argument isn't of the kind that its annotation says."""
-    signature, hints = inspect.signature(verb), functools.cache(lambda: get_type_hints(verb))
+    """``verb``, which raises an InputError where an argument isn't of the kind that its annotation says.
+
+    ``Annotated[kind, text]`` adds a text to that message, as who takes other kinds.
+    """
+    signature, hints = inspect.signature(verb), functools.cache(lambda: get_type_hints(verb, include_extras=True))
 
     @functools.wraps(verb)
     def call(*args: _Given.args, **kwargs: _Given.kwargs) -> _Returned:
@@ -28,8 +31,11 @@ def checked(verb: Callable[_Given, _Returned]) -> Callable[_Given, _Returned]:
         for name, value in given.items():
             several = signature.parameters[name].kind is inspect.Parameter.VAR_POSITIONAL
             for each in value if several else [value]:
-                if not _fits(each, hint := hints().get(name, Any)):
-                    raise InputError(f"{name} must be {_told(hint)}, got {shown(each)}")
+                hint = hints().get(name, Any)
+                hint, otherwise = get_args(hint) if get_origin(hint) is Annotated else (hint, None)
+                if not _fits(each, hint):
+                    told = f"; {otherwise}" if otherwise else ""
+                    raise InputError(f"{name} must be {_told(hint)}, got {shown(each)}{told}")
         return verb(*args, **kwargs)
 
     return call

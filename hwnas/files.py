@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import stat
 from collections.abc import Iterator
@@ -109,7 +110,7 @@ def first_problem(problem: ValidationError, model: type[BaseModel]) -> str:
     *outer, key = map(str, first["loc"] or ("",))
     unknown = first["type"] == "extra_forbidden"
     field = " ".join(".".join(outer if unknown else [*outer, key]).split())  # empty where parts don't fit together
-    wrong = str(first["ctx"]["error"]) if first["type"] == "value_error" else first["msg"]
+    wrong = str(first["ctx"]["error"]) if first["type"] == "value_error" else _plainly(first["msg"])
     told = first["type"] == "missing" or (first["type"] == "value_error" and isinstance(first["input"], dict))
     given = f", got {shown(first['input'])}" if first["loc"] and not told else ""
     if unknown:
@@ -119,6 +120,13 @@ def first_problem(problem: ValidationError, model: type[BaseModel]) -> str:
         near = nearest(key, known)
         wrong = f"unknown key {shown(key)}; " + (f"did you mean {near!r}?" if near else f"known: {', '.join(known)}")
     return f"{field}{': ' if field else ''}{wrong}{given}{more}"
+
+
+def _plainly(text: str) -> str:
+    """Pydantic's words without those about its insides."""
+    return re.sub(r"(an object|(a valid|a) dictionary( or (an )?instance of \w+)?)$", "keys with values", text).replace(
+        " after validation", ""
+    )
 
 
 def _fields(annotation: Any) -> dict[str, Any]:

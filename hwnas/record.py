@@ -6,10 +6,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
+import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationError
 from pydantic_core import CoreSchema
 
 from hwnas.arguments import checked
+from hwnas.brief import brief
 from hwnas.errors import ConfigError, InputError, ModelError, shown
 from hwnas.files import first_problem, read_json, read_yaml, to_json, validated, write_atomic
 
@@ -60,9 +62,24 @@ class Record(BaseModel):
         _stop_at_the_first_wrong_item(schema)
         return schema
 
+    def __repr__(self) -> str:
+        return brief(self, self.__repr_args__())
+
+    def __dir__(self) -> list[str]:
+        """Without Pydantic's own names, half of which warn that they are old: a notebook offers these."""
+        return [name for name in super().__dir__() if name.startswith("_") or not hasattr(BaseModel, name)]
+
     def plain(self) -> dict[str, Any]:
         """Plain values, as JSON and YAML have them."""
         return self.model_dump(mode="json", by_alias=True)
+
+
+def _plain(of: type[BaseModel], name: str, given: Any) -> Any:
+    """What a person may well give for it: NumPy's numbers, the path of what is named by a text."""
+    if isinstance(given, np.generic):
+        return given.item()
+    field = of.model_fields.get(name)
+    return str(given) if isinstance(given, Path) and field and field.annotation is str else given
 
 
 if TYPE_CHECKING:  # to a type checker they are alike
@@ -72,9 +89,9 @@ else:
     class _OneLine(type(BaseModel)):
         """Of a class that people call themselves; records inside of others aren't made by a call."""
 
-        def __call__(cls, *args: Any, **fields: Any) -> Any:
+        def __call__(cls, *args: Any, **given: Any) -> Any:
             try:
-                return super().__call__(*args, **fields)
+                return super().__call__(*args, **{name: _plain(cls, name, each) for name, each in given.items()})
             except ValidationError as problem:
                 raise ConfigError(f"{cls.__name__}: {first_problem(problem, cls)}") from None
 

@@ -14,6 +14,7 @@ signature.json         who vouches for the manifest, and so for everything; wher
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +25,9 @@ from hwnas.artifacts.entry import Normalization, taking_images
 from hwnas.artifacts.formats.base import get_format
 from hwnas.artifacts.predict_script import PREDICT, predict_script
 from hwnas.artifacts.reference import REFERENCE
+from hwnas.brief import Brief
 from hwnas.errors import ModelError
-from hwnas.files import new_folder, read_bytes, read_json, to_json, validated, write_atomic
+from hwnas.files import new_folder, no_folder, read_bytes, read_json, to_json, validated, write_atomic
 from hwnas.graph.graph import Graph
 from hwnas.records.artifact import MANIFEST, SIGNATURE, ArtifactRecord, ExportedFile
 from hwnas.records.model import Preprocessing
@@ -47,8 +49,8 @@ _OTHERS = {
 """What a folder is that holds such a file and no manifest."""
 
 
-@dataclass(frozen=True)
-class Artifact:
+@dataclass(frozen=True, repr=False)
+class Artifact(Brief):
     """An artifact folder and what its manifest says."""
 
     path: Path
@@ -144,6 +146,8 @@ def read_manifest(folder: Path) -> ArtifactRecord:
         otherwise = f"it has no {MANIFEST}; give a folder that hwnas export made"
         told = next((f"it is {what}" for name, what in _OTHERS.items() if (folder / name).exists()), otherwise)
         raise ModelError(f"{folder} isn't an artifact: {told}")
+    if not os.path.exists(folder):
+        raise ModelError(no_folder(folder, "give one that hwnas export made"))
     return ArtifactRecord.read(folder / MANIFEST)
 
 

@@ -21,7 +21,18 @@ JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON object instead of text; an error is a line on standard error.")
 ]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, max=LARGEST, help="Seed of everything random.")]
-SpaceArgument = Annotated[str, typer.Argument(help="A name from `hwnas space list`, or a .yaml file.")]
+
+
+def space_names(begun: str) -> list[str]:
+    """What a shell may complete a space's name to."""
+    from hwnas.space.registry import SPACES
+
+    return [name for name in SPACES.names() if name.startswith(begun)]
+
+
+SpaceArgument = Annotated[
+    str, typer.Argument(help="A name from `hwnas space list`, or a .yaml file.", autocompletion=space_names)
+]
 ResolutionOption = Annotated[int | None, typer.Option("--resolution", help="Input size in pixels.")]
 ClassesOption = Annotated[int | None, typer.Option("--classes", help="Outputs of the classifier.")]
 TablesOption = Annotated[

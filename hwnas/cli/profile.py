@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hwnas.cli.console import ClassesOption, JsonOption, ResolutionOption, SeedOption, command, print_result
+from hwnas.cli.console import (
+    ClassesOption,
+    JsonOption,
+    ResolutionOption,
+    SeedOption,
+    command,
+    print_result,
+    space_names,
+)
 from hwnas.errors import ConfigError, DeviceError, counted
 from hwnas.files import refuse_existing
 from hwnas.progress import ProgressBars, say
@@ -19,7 +27,9 @@ if TYPE_CHECKING:  # imported when the verb runs
 
 kit_app = typer.Typer(help="Profiling kits, for devices without hwnas.", no_args_is_help=True)
 
-SpaceOption = Annotated[str, typer.Option("--space", help="Name of a space, or its .yaml file.")]
+SpaceOption = Annotated[
+    str, typer.Option("--space", help="Name of a space, or its .yaml file.", autocompletion=space_names)
+]
 RuntimeOption = Annotated[str, typer.Option("--runtime", help="What runs the network.")]
 OptionsOption = Annotated[
     list[str] | None, typer.Option("--option", help="NAME=VALUE for the runtime; give it again for another.")

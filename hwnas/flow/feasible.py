@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from hwnas.arguments import checked
 from hwnas.arrays import Archs, Values
+from hwnas.brief import Brief
 from hwnas.errors import ConfigError, ObjectiveError
 from hwnas.flow.open import BudgetedTable, Tables, of_file, open_budgeted
 from hwnas.optimize.feasible import Extreme, FeasibleCount, FeasibleRegion
@@ -123,8 +124,8 @@ class Ends:
     most_of_space: Extreme
 
 
-@dataclass(frozen=True)
-class Feasible:
+@dataclass(frozen=True, repr=False)
+class Feasible(Brief):
     """What is within budgets.
 
     Attributes:

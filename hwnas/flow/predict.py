@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from hwnas.arguments import checked
 from hwnas.arrays import Archs, Values
+from hwnas.brief import Brief
 from hwnas.errors import ArchError, SpaceError
 from hwnas.flow.open import of_file, open_table
 from hwnas.graph.count import Count
@@ -31,8 +32,8 @@ from hwnas.tables.device import Device
 from hwnas.tables.table import LatencyTable, Quantile
 
 
-@dataclass(frozen=True)
-class ArchCount:
+@dataclass(frozen=True, repr=False)
+class ArchCount(Brief):
     """Of an arch with its stabilizers dropped, in fp32.
 
     Attributes:
@@ -69,8 +70,8 @@ Asked = Arch | str | Path | npt.NDArray[np.integer]
 """An arch, or what a person types for one (see :func:`hwnas.space.arch.parse_arch`), or choices (L,) or (N, L)."""
 
 
-@dataclass(frozen=True)
-class Predictions:
+@dataclass(frozen=True, repr=False)
+class Predictions(Brief):
     """What a table says of N archs.
 
     Attributes:

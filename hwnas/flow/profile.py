@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 
@@ -25,6 +26,8 @@ from hwnas.space.space import Space
 from hwnas.tables.device import Conditions
 from hwnas.tables.table import LatencyTable
 
+_SEVERAL = "several machines at once are for hwnas.flow.carry_out.profile_each"
+
 
 @checked
 def profile(
@@ -40,7 +43,7 @@ def profile(
     confidence: float = 0.02,
     seconds: float = 60.0,
     seed: int = 0,
-    on: Remote | str | None = None,
+    on: Annotated[Remote | str | None, _SEVERAL] = None,
     output: Path | str | None = None,
     progress: Progress | None = None,
     tell: Tell = silent,

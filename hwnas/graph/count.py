@@ -11,6 +11,7 @@ from functools import cache
 from math import prod
 from typing import NamedTuple
 
+from hwnas.brief import Brief
 from hwnas.graph.foldable import norm_behind
 from hwnas.graph.graph import Graph, Op, expanded
 from hwnas.graph.primitives import Activation, Add, Conv, Flatten, Linear, Multiply, Norm, Pool, Primitive
@@ -32,8 +33,8 @@ class Cost(NamedTuple):
     biases: int
 
 
-@dataclass(frozen=True)
-class Count:
+@dataclass(frozen=True, repr=False)
+class Count(Brief):
     """A network's cost; ``per_op`` in the order of its Ops."""
 
     madds: int

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields
 from functools import cache, cached_property
 from typing import Any, ClassVar, NamedTuple
 
+from hwnas.brief import Brief
 from hwnas.errors import SpaceError, shown
 from hwnas.registry import import_all
 
@@ -168,8 +169,8 @@ class Node(NamedTuple):
     inputs: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Graph:
+@dataclass(frozen=True, repr=False)
+class Graph(Brief):
     """Nodes in topological order.
 
     Attributes:

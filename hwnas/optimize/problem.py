@@ -87,8 +87,10 @@ class Objective:
         except (TypeError, ValueError):
             raise ObjectiveError(f"objective {self.name} returned {type(returned).__name__}, not an array") from None
         if values.shape != (len(archs),):
+            one = "None" if returned is None else f"one {type(returned).__name__}"
+            what = f"shape {values.shape}" if values.ndim else one
             expected = f"({len(archs)},) for archs of shape {archs.shape}"
-            raise ObjectiveError(f"objective {self.name} returned shape {values.shape}, must be {expected}")
+            raise ObjectiveError(f"objective {self.name} returned {what}, must be {expected}")
         if values.dtype.kind not in "iuf":
             raise ObjectiveError(f"objective {self.name} returned {values.dtype}, must be real numbers")
         least, most = self.within

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.arrays import Archs, Indices, Values
+from hwnas.brief import Brief
 from hwnas.errors import InputError
 from hwnas.optimize.front import Front, FrontBudget, FrontObjective, FrontPoint
 from hwnas.optimize.pareto import front_within, hypervolume, non_dominated, worst
@@ -80,8 +81,8 @@ def settings_of(
     )
 
 
-@dataclass(frozen=True, eq=False)
-class SearchResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class SearchResult(Brief):
     """Everything a search evaluated.
 
     Attributes:

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.stats import kendalltau, spearmanr
 
 from hwnas.arrays import Archs, Values
+from hwnas.brief import Brief
 from hwnas.errors import SpaceError, TableError
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.space.arch import Arch
@@ -91,8 +92,8 @@ class NetworkDiff:
     layers: tuple[LayerDiff, ...]
 
 
-@dataclass(frozen=True)
-class TableDiff:
+@dataclass(frozen=True, repr=False)
+class TableDiff(Brief):
     """What two tables disagree about.
 
     Attributes:

@@ -55,6 +55,11 @@ class LatencyPredictor:
         self._sum = LayerSum(space, self._op_ms)
         self._uncertain_ms = LayerSum(space, self._op_error_ms) if self.interpolated else None
 
+    def __repr__(self) -> str:
+        error = "uncalibrated" if self.error_90 is None else f"±{self.error_90:.1%} (90 %)"
+        known = f"{error}, {counted(len(self.interpolated), 'op')} interpolated"
+        return f"<LatencyPredictor of {self.space!r} on {self.table.device}: {known}>"
+
     @property
     def steps(self) -> Steps:
         """What a prediction adds up, in ms, a decision at a time; infinite at choices that the runtime couldn't run."""

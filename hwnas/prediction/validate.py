@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hwnas.arrays import Archs, Values
+from hwnas.brief import Brief
 from hwnas.errors import ModelError, TableError
 from hwnas.prediction.calibrate import Networks, fit
 from hwnas.prediction.costs import madds
@@ -33,8 +34,8 @@ class ValidatedNetwork:
     measured_again_ms: float
 
 
-@dataclass(frozen=True, kw_only=True)
-class Validation:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Validation(Brief):
     """How well a table predicts networks that its calibration has never seen.
 
     Attributes:

@@ -11,7 +11,7 @@ import hashlib
 import inspect
 import io
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -68,7 +68,7 @@ class Kit:
         failed: of those, how many the runtime can't have.
     """
 
-    data: bytes
+    data: bytes = field(repr=False)
     sha256: str
     entries: int
     failed: int

@@ -23,7 +23,7 @@ class _ArchFile(Record):
     definition: SpaceDefinition | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Arch:
     """One architecture. Prints as ``scarlet-s2:8,6,…``.
 
@@ -39,6 +39,9 @@ class Arch:
 
     def __str__(self) -> str:
         return f"{self.space.source}:{','.join(map(str, self.choices))}"
+
+    def __repr__(self) -> str:
+        return f"<Arch {self}, {self.space.resolution} px, {self.space.classes} classes>"
 
     def to_dict(self) -> dict[str, Any]:
         """What ``arch.json`` holds: all that it takes to make the network again, also where a YAML file has gone."""

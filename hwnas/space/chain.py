@@ -40,7 +40,7 @@ class Stage:
     stride: int
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class ChainSpace(Space):
     """A search space of choice layers.
 

@@ -56,6 +56,10 @@ class Space(ABC):
     source: str
     inherits: bool = False
 
+    def __repr__(self) -> str:
+        kept = " (what inherited weights need is kept)" if self.inherits else ""
+        return f"<{type(self).__name__} {self.ref}{kept}: {self.num_layers} decisions, {self.size:,} archs>"
+
     @property
     @abstractmethod
     def ref(self) -> SpaceRef:

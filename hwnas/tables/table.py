@@ -36,6 +36,7 @@ from scipy.special import stdtrit
 
 import hwnas.ops  # noqa: F401  (so that all kinds of Ops are known)
 from hwnas.arguments import checked
+from hwnas.brief import Brief
 from hwnas.errors import SpaceError, TableError, unknown
 from hwnas.files import read_yaml, write_atomic
 from hwnas.graph.graph import Op
@@ -211,8 +212,8 @@ class _File(FileRecord):
         return self
 
 
-@dataclass(frozen=True, kw_only=True)
-class LatencyTable:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class LatencyTable(Brief):
     """Latencies of Ops on one Device; see the module's docstring for the file.
 
     Attributes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -139,6 +140,9 @@ def read_config(path: Path) -> TrainConfig:
         ConfigError: can't be read, an unknown key (it is told where it belongs, or which known one is nearest), or a
             value that makes no sense. Unknown keys are told first.
     """
+    if os.path.isdir(path) or not os.path.exists(path):
+        what = f"{path} is a folder" if os.path.isdir(path) else f"there is no file {path}"
+        raise ConfigError(f"{what}; a training is asked for by its configuration, a .yaml file such as 'data: digits'")
     data = read_yaml(path, ConfigError)
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: expected 'key: value' lines such as 'data: digits'")

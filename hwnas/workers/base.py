@@ -5,9 +5,11 @@ from __future__ import annotations
 import pickle
 import platform
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from hwnas.errors import HwnasError, InputError
@@ -72,7 +74,7 @@ def attempt(function: Callable[[Item], Any], item: Item, index: int) -> Done | F
     try:
         value = function(item)
     except Exception as error:
-        return Failed(index, one_line(error), time.perf_counter() - begin, platform.node())
+        return Failed(index, one_line(error) + _where(error), time.perf_counter() - begin, platform.node())
     return Done(index, value, time.perf_counter() - begin, platform.node())
 
 
@@ -80,6 +82,14 @@ def one_line(error: BaseException) -> str:
     """The kind of an error and what it says; hwnas's own say enough by themselves."""
     kind = "" if isinstance(error, HwnasError) else f"{type(error).__name__}: "
     return " ".join(f"{kind}{error}".split())
+
+
+def _where(error: Exception) -> str:
+    """File and line of what raised, where it isn't hwnas that says what is wrong; no paths, which are of a machine."""
+    if isinstance(error, HwnasError):
+        return ""
+    *_, last = traceback.extract_tb(error.__traceback__)
+    return f" ({Path(last.filename).name}, line {last.lineno})"
 
 
 def packed(function: Callable[..., Any], dumps: Callable[[Any], bytes] = pickle.dumps) -> bytes:

@@ -46,9 +46,9 @@ from tests.cli.run import Shell
         (["derive", "macro:0,0,0,0,0,0,0,0", "--checkpoint", "nothing", "-o", "x"], "official checkpoints"),
         (["export", "nothing", "--target", "onnx-fp32", "-o", "x"], "no model 'nothing'"),
         (["export", "scarlet-a", "--target", "onnx-fp3", "-o", "x"], "onnx-fp32"),
-        (["bench", "nothing"], "can't read"),
+        (["bench", "nothing"], "there is no folder nothing; give one that hwnas export made"),
         (["report", "nothing", "-o", "x.html"], "nothing"),
-        (["train", "nothing.yaml"], "can't read"),
+        (["train", "nothing.yaml"], "there is no file nothing.yaml"),
         (["profile", "--space", "macro", "--runtime", "magic", "-o", "x.yaml"], "no runtime 'magic'"),
         (["profile", "--space", "macro", "--threads", "999", "-o", "x.yaml"], "threads must be 1 to"),
         (["profile", "--space", "macro", "--precision", "fp4", "-o", "x.yaml"], "fp32"),
@@ -260,7 +260,10 @@ def test_a_search_in_which_too_much_fails(
         patch.setattr(SupernetAccuracy, "__call__", broken)
         message = hwnas.refused(*words)
     assert "3 of 3 evaluations failed" in message
-    assert "RuntimeError: out of luck; mend the cause" in message
+    assert (
+        f"RuntimeError: out of luck (test_bad_input.py, line {broken.__code__.co_firstlineno + 1}); mend the cause"
+        in message
+    )
     assert not (tmp_path / "search" / "search.json").exists()
     assert hwnas(*words, "--resume").status == 0  # mended
     assert (tmp_path / "search" / "search.json").read_bytes() == (flow.search / "search.json").read_bytes()

@@ -174,10 +174,11 @@ def test_what_fails_is_left_out_and_reported(
     words = _search(flow, tmp_path / "search", "--store", tmp_path / "own.sqlite", "--evaluations", "12", "--json")
     outcome = hwnas(*words)
     assert outcome.status == 0
-    assert "2 of 12 evaluations failed and are left out; the latest: RuntimeError: out of luck" in outcome.err
+    reason = f"RuntimeError: out of luck (test_verbs.py, line {flaky.__code__.co_firstlineno + 2})"
+    assert f"2 of 12 evaluations failed and are left out; the latest: {reason}" in outcome.err
     found = _everything(tmp_path / "search")
     assert outcome.json["failed"] == found["failed"]
-    assert [failure["reason"] for failure in found["failed"]] == ["RuntimeError: out of luck"] * 2
+    assert [failure["reason"] for failure in found["failed"]] == [reason] * 2
     assert (outcome.json["evaluations"], len(found["archs"])) == (12, 10)
     assert not {tuple(f["choices"]) for f in found["failed"]} & {tuple(arch) for arch in found["archs"]}
 

@@ -54,11 +54,20 @@ def test_a_noun_alone_and_h_show_its_help(noun: str, hwnas: Shell) -> None:
     assert f"Usage: hwnas {noun}" in alone.out
 
 
-def test_a_shell_completes_verbs() -> None:
-    asked = {"_HWNAS_COMPLETE": "complete_bash", "COMP_WORDS": "hwnas tr", "COMP_CWORD": "1"}
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("tr", ["train"]),
+        ("space show scarlet-s", ["scarlet-s1", "scarlet-s2"]),
+        ("profile --space mac", ["macro"]),
+    ],
+)
+def test_a_shell_completes_verbs_and_names(typed: str, completed: list[str]) -> None:
+    count = len(typed.split())
+    asked = {"_HWNAS_COMPLETE": "complete_bash", "COMP_WORDS": f"hwnas {typed}", "COMP_CWORD": str(count)}
     words = [sys.executable, "-c", "import sys; sys.argv = ['hwnas']; from hwnas.cli.main import main; main()"]
     told = subprocess.run(words, capture_output=True, text=True, check=False, env=os.environ | asked)
-    assert told.stdout.split() == ["train"], told.stderr
+    assert told.stdout.split() == completed, told.stderr
 
 
 def test_each_verb_takes_the_folder_that_the_one_before_printed(

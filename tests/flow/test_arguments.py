@@ -104,6 +104,10 @@ TABLE = hwnas.LatencyTable.load(sorted((Path(__file__).parents[2] / "latency_tab
 FREE = [hwnas.Objective("size", lambda archs: archs.sum(axis=1), free=True)]
 
 
+def _raising(archs: Any) -> Any:
+    return {}["x"]
+
+
 @pytest.mark.parametrize(
     ("call", "told"),
     [
@@ -114,6 +118,16 @@ FREE = [hwnas.Objective("size", lambda archs: archs.sum(axis=1), free=True)]
         (lambda: hwnas.search(TINY, FREE, baseline=True), "baseline= is for"),
         (lambda: hwnas.search(TINY, FREE, resume=True), "a store= keeps"),
         (lambda: hwnas.search(TINY, FREE, strategy=None), "strategy must be a str or a function, got None"),
+        (lambda: hwnas.search(TINY, [hwnas.Objective("n", lambda archs: None)]), r"n returned None, must be \(1,\)"),
+        (
+            lambda: hwnas.search(TINY, [hwnas.Objective("n", sum, free=True)]),
+            r"n returned shape \(8,\), must be \(20,\)",
+        ),
+        (lambda: hwnas.search(TINY, [hwnas.Objective("n", np.sum, free=True)]), "n returned one int64, must be"),
+        (
+            lambda: hwnas.search(TINY, [hwnas.Objective("n", _raising)]),
+            r"KeyError: 'x' \(test_arguments\.py, line \d+\)",
+        ),
         (lambda: hwnas.search(TINY, FREE[0]), "objectives must be a list"),
         (lambda: hwnas.search("scarlet-tiny", FREE), r"get_space\('scarlet-tiny'\)"),
         (lambda: hwnas.search(None, FREE), "of must be a Space, a TrainRecord, a Path or a str, got None"),
@@ -128,6 +142,10 @@ FREE = [hwnas.Objective("size", lambda archs: archs.sum(axis=1), free=True)]
         (lambda: hwnas.profile("macro", held_out=-1), "held_out must be an integer from 0"),
         (lambda: hwnas.profile("macro", confidence=0), "confidence must be more than 0"),
         (lambda: hwnas.profile("macro", seconds=-1), "seconds must be more than 0"),
+        (
+            lambda: hwnas.profile("macro", on=["ssh://a"]),
+            r"on must be .*; several .*hwnas\.flow\.carry_out\.profile_each",
+        ),
         (lambda: hwnas.profile("macro", networks="3"), "networks must be an integer, got '3'"),
         (lambda: hwnas.profile("macro", tell=3), "tell must be a function, got 3"),
         (lambda: hwnas.profile("macro", options="x"), "options must be a dict or None"),
@@ -137,7 +155,11 @@ FREE = [hwnas.Objective("size", lambda archs: archs.sum(axis=1), free=True)]
         (lambda: hwnas.export(ARCH, None, "x"), "targets must be a str or a list of these"),
         (lambda: hwnas.bench("artifact", threads=1), "threads must be a list, each of it an integer, got 1"),
         (lambda: hwnas.bench([]), "give an artifact or more"),
+        (lambda: hwnas.bench("nowhere"), "there is no folder nowhere; give one that hwnas export made"),
         (lambda: hwnas.report(None, output="x"), "shown must be a SearchRecord"),
+        (lambda: hwnas.train("nowhere"), r"there is no file nowhere; .* configuration, a \.yaml file"),
+        (lambda: hwnas.train("."), r"\. is a folder; .* configuration, a \.yaml file"),
+        (lambda: hwnas.TrainConfig(data="digits", learner="x"), "learner: Input should be keys with values, got 'x'"),
         (lambda: hwnas.train({}), "config must be a TrainConfig, a Path or a str, got {}"),
         (lambda: hwnas.LatencyTable.load(None), "path must be a str or a Path, got None"),
         (lambda: hwnas.load_artifact("nowhere"), "nowhere"),

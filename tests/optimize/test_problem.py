@@ -27,11 +27,11 @@ def _one_line(error: pytest.ExceptionInfo[HwnasError], *parts: str) -> None:
     ("fn", "said"),
     [
         (lambda archs: np.zeros((len(archs), 1)), "shape (3, 1)"),
-        (lambda archs: 1.0, "shape ()"),
+        (lambda archs: 1.0, "returned one float"),
         (lambda archs: np.zeros(2), "must be (3,)"),
         (lambda archs: ["a", "b", "c"], "real numbers"),
         (lambda archs: np.array([1j, 1j, 1j]), "real numbers"),
-        (lambda archs: None, "shape ()"),
+        (lambda archs: None, "returned None"),
         (lambda archs: [[1], [1, 2], [3]], "list"),
         (lambda archs: [True, False, True], "real numbers"),
     ],

@@ -44,7 +44,13 @@ def test_an_outcome_says_where_and_how_long(workers: Workers) -> None:
 
 
 def test_an_error_is_an_outcome_of_one_line(workers: Workers) -> None:
-    assert values(workers, calls.awkward, range(4)) == [0, "AwkwardError: no 1: odd", 2, "AwkwardError: no 3: odd"]
+    where = f" (calls.py, line {calls.awkward.__code__.co_firstlineno + 2})"
+    assert values(workers, calls.awkward, range(4)) == [
+        0,
+        f"AwkwardError: no 1: odd{where}",
+        2,
+        f"AwkwardError: no 3: odd{where}",
+    ]
 
 
 def test_a_value_that_cannot_travel_back(other_processes: Workers) -> None:

@@ -6,10 +6,10 @@ import hashlib
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from hwnas.data.load import Data
 from hwnas.errors import ArchError, ConfigError
@@ -46,7 +46,7 @@ class NetworkConfig(LearnerConfig):
     kind: Literal["network"] = "network"
     network: str
     resolution: Size | None = None
-    teacher: Path | None = None
+    teacher: Annotated[Path, Field(strict=False)] | None = None
     distillation: Share | None = None
 
     @model_validator(mode="after")

@@ -220,7 +220,7 @@ GOOD: dict[str, object] = {"mean": 1.5, "count": 3, "std": 0.1}
         ({PROXYLESS: {**GOOD, "std": -0.1}}, "std"),
         ({PROXYLESS: {**GOOD, "var": 0.1}}, "expected one of std and var"),
         ({PROXYLESS: {**GOOD, "median": 1.0}}, "unknown key 'median'; .*'mean'[?]"),
-        ({PROXYLESS: 1.5}, "valid dictionary"),
+        ({PROXYLESS: 1.5}, "keys with values, got 1.5"),
         ({PROXYLESS: GOOD, "what is this": GOOD}, "'what is this' isn't a key"),
         ({PROXYLESS: GOOD, "Pool-input:7x7-output:1": GOOD}, "Pool-input:7x7-output:1: expected height x width"),
         ({PROXYLESS: GOOD, "Pool-size:7": GOOD}, "Pool-size:7: no field 'input'"),
