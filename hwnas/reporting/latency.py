@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import plotly.graph_objects as go
 
+from hwnas.errors import counted
 from hwnas.reporting import charts
 from hwnas.reporting.markup import Html, details, facts, join, lead
 from hwnas.reporting.units import compared, milliseconds, percent, span
@@ -32,7 +33,7 @@ def latency_section(latency: Latency) -> Html:
         pairs = [(n.label, n.predicted_ms, n.measured_ms) for n in latency.networks]
         rows = [[name, milliseconds(p), milliseconds(m), compared(p, m)] for name, p, m in pairs]
         head = ["network", "predicted", "measured", "the prediction is"]
-        parts.append(details(f"All {len(rows)} networks, as a table", head, rows))
+        parts.append(details(f"All {counted(len(rows), 'network')}, as a table", head, rows))
     return join(*parts)
 
 

@@ -153,4 +153,4 @@ def _table(search: SearchRecord, points: Sequence[MeasuredNetwork]) -> Html:
         which = code(by_commas(search.archs[p.index])), _label(search, p.index)
         rows.append([*which, *map(milliseconds, times_ms), compared(p.predicted_ms, p.measured_ms), _verdict(p)])
     head = ["choices", "", "predicted", "refitted", "measured", "p10", "p90", "the prediction was", "so it is"]
-    return details(f"All {len(rows)} networks, as a table", head, rows, align="llrrrrrrl")
+    return details(f"All {counted(len(rows), 'network')}, as a table", head, rows, align="llrrrrrrl")

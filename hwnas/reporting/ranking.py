@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
+from hwnas.errors import counted
 from hwnas.records.rank import Correlations, Estimate, Part, Ranking, RankRecord
 from hwnas.reporting import charts
 from hwnas.reporting.markup import Html, code, details, facts, join, lead, side_by_side, tile, tiles
@@ -177,7 +178,9 @@ def _archs_section(evidence: Evidence) -> Html:
         "What the supernet's weights reach on held-out images, against what it reaches when it is trained by itself. "
         "Only the order matters: inherited accuracies are lower."
     )
-    return join(lead(explained), side_by_side(drawn), details(f"All {len(rows)} archs, as a table", head, rows))
+    return join(
+        lead(explained), side_by_side(drawn), details(f"All {counted(len(rows), 'arch')}, as a table", head, rows)
+    )
 
 
 def scatter_figure(evidence: Evidence, name: str) -> go.Figure:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from hwnas.errors import counted
 from hwnas.records.search import SearchRecord
 from hwnas.reporting import charts
 from hwnas.reporting.choices import choices_card
@@ -126,4 +127,4 @@ def _front_table(search: SearchRecord) -> Html:
     ]
     head = ["architecture", *(words(o.name) for o in search.objectives)] + ["multiply-adds"] * (counts is not None)
     marked = order.index(search.winner_index) if search.winner_index in order else None
-    return details(f"All {len(rows)} architectures of the front, as a table", head, rows, marked=marked)
+    return details(f"All {counted(len(rows), 'architecture')} of the front, as a table", head, rows, marked=marked)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple
 
+from hwnas.errors import counted
 from hwnas.prediction.latency import LatencyPredictor
 from hwnas.prediction.validate import Validation
 from hwnas.reporting import charts
@@ -106,7 +107,7 @@ def _networks_section(found: Validation, validated: LatencyTable, space: ChainSp
         lead(_lead(found, validated, space)),
         lead(_HOW_TO_READ if ours.interval_ms is None else _HOW_TO_READ + _DOTTED),
         side_by_side(drawn),
-        details(f"All {len(rows)} networks, as a table", head, rows),
+        details(f"All {counted(len(rows), 'network')}, as a table", head, rows),
     )
 
 
