@@ -9,12 +9,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from threading import Event, Timer
 
 from pydantic import TypeAdapter
 
-from hwnas.artifacts.bundle import Artifact, checked_bytes, load_artifact
+from hwnas.artifacts.bundle import Artifact, checked_bytes, read_manifest
 from hwnas.artifacts.entry import facts_of, taking_images
 from hwnas.artifacts.formats.base import check_fits, get_format, open_here
 from hwnas.artifacts.own_process import ending, started
@@ -23,13 +24,14 @@ from hwnas.artifacts.reference import REFERENCE, read_reference
 from hwnas.artifacts.structure import check_structure
 from hwnas.errors import HwnasError, ModelError, RuntimeMissingError, first_line
 from hwnas.records.artifact import ExportedFile, Finding, Parity
-from hwnas.records.target import WIDEST, get_target, target_names
+from hwnas.records.target import WIDEST, Tolerance, get_target, target_names
 from hwnas.runtimes.base import Session
 from hwnas.version import __version__
 
 LIMIT_S = 300
 """Of each file: some runtimes build an engine when they load it."""
 
+_ENDS_S = 5
 _SLACK = 1.1
 """Another processor rounds otherwise: this much further from PyTorch than when it was exported is the same."""
 _FINDINGS = TypeAdapter(tuple[Finding, ...])
@@ -66,6 +68,8 @@ def check_files(
             while waiting and (line := _line(process, limit_s, late)).endswith(b"\n"):
                 waiting.pop(0)
                 yield _FINDINGS.validate_json(line)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_ENDS_S)  # how it ends by itself is told, not that it is killed
         if waiting:
             why = f"ends with {ending(process.returncode)}"
             if late.is_set():
@@ -137,7 +141,7 @@ def _parity(artifact: Artifact, file: ExportedFile, trusted: bool, opened: list[
     if (then.inputs, then.images) != (fresh.inputs, fresh.images) or then.max_relative > WIDEST[target.precision]:
         raise ModelError(f"the manifest's recheck isn't of this file on the {fresh.images} inputs of {REFERENCE}")
     missed = misses(fresh, target.tolerance)
-    if missed and not _as_near(fresh, then):
+    if missed and not (_as_near(fresh, then) and not misses(fresh, _nearly(target.tolerance), learnt=False)):
         raise ModelError(f"{where}{'; '.join(missed)}; it was {then.max_relative:.1e} when exported")
     return (
         f"{where}differs from PyTorch by {fresh.max_relative:.1e} (when exported {then.max_relative:.1e}), same class "
@@ -159,6 +163,13 @@ def _opened(artifact: Artifact, file: ExportedFile, trusted: bool, opened: list[
         return session, f"on ONNX Runtime's CPU provider ({lacks}): "
     opened.append(session)
     return session, ""
+
+
+def _nearly(tolerance: Tolerance) -> Tolerance:
+    """What a few inputs may miss where many met the tolerance; a manifest's word alone is worth no more."""
+    sqnr_db = None if tolerance.sqnr_db is None else max(0.0, tolerance.sqnr_db - 3)
+    least = {"cosine": max(0.5, 2 * tolerance.cosine - 1), "sqnr_db": sqnr_db, "top1": 0.5}
+    return tolerance.model_copy(update={"relative": 2 * tolerance.relative, **least})
 
 
 def _as_near(fresh: Parity, then: Parity) -> bool:
@@ -183,7 +194,7 @@ def _precision(artifact: Artifact, file: ExportedFile, session: Session | None) 
 if __name__ == "__main__":
     findings = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what runtimes print isn't one
-    artifact = load_artifact(Path(sys.argv[1]))
+    artifact = Artifact(Path(sys.argv[1]), read_manifest(Path(sys.argv[1])))  # of others' hashes its files say nothing
     by_name = {file.target: file for file in artifact.manifest.files}
     for name in sys.argv[3:]:
         findings.write(_FINDINGS.dump_json(check_file(artifact, by_name[name], sys.argv[2] == "1")) + b"\n")

@@ -15,11 +15,11 @@ from hwnas.artifacts.timing import some_images, time_sessions
 from hwnas.errors import ConfigError, RuntimeMissingError, first_line, whole
 from hwnas.flow.open import open_table
 from hwnas.flow.predict import predicted_interval_ms
-from hwnas.profiling.local import check_threads
+from hwnas.profiling.local import another_device, check_threads
 from hwnas.profiling.plan import network_model, prepared
 from hwnas.profiling.run import Model
 from hwnas.profiling.timer import Effort
-from hwnas.progress import Progress
+from hwnas.progress import Progress, say
 from hwnas.records.bench import BenchCell, BenchRecord, BenchRow, Fastest, Lacking
 from hwnas.runtimes.base import Session
 from hwnas.runtimes.registry import get_runtime
@@ -168,6 +168,8 @@ def _references(table: LatencyTable, cells: Collection[Cell]) -> dict[Any, tuple
     if table.space is None or not any(_comparable(cell, table) for cell in cells):
         return {}
     space, runtime = table.get_space(), get_runtime(device.runtime, device.options)
+    if other := another_device(table, runtime):
+        say(f"{other}; so predictions and drift compare two devices")
     found: dict[Any, tuple[Session, Images]] = {}
     for choices in table.references:
         model = prepared(network_model(space, choices), runtime, device.precision)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 
 from hwnas.errors import ConfigError, KitError, TableError, whole
@@ -11,10 +12,10 @@ from hwnas.prediction.calibrate import calibrate_if_enough
 from hwnas.prediction.diff import TableDiff, diff
 from hwnas.prediction.plausible import check_speed, check_unit, odd_entries, speed
 from hwnas.prediction.validate import Validation, validate, validate_held_out
-from hwnas.profiling.local import check_threads, conditions_of
+from hwnas.profiling.local import another_device, check_threads, conditions_of
 from hwnas.profiling.result import Returned, read_result
 from hwnas.profiling.run import RESULT_SCHEMA
-from hwnas.progress import Progress, Tell, silent
+from hwnas.progress import Progress, Tell, say, silent
 from hwnas.runtimes.registry import get_runtime
 from hwnas.tables.importers.foreign import Format, Unit, to_latency_table
 from hwnas.tables.importers.read import import_foreign
@@ -83,7 +84,7 @@ def of_result(returned: Returned, where: Path | str, tell: Tell) -> LatencyTable
 def _is_result(file: Path) -> bool:
     """A result is JSON; so may another tool's table be, but that has no schema of hwnas."""
     with open(plain_file(file, TableError), "rb") as opened:
-        content = opened.read(MOST_BYTES)
+        content = opened.read(MOST_BYTES).removeprefix(codecs.BOM_UTF8)
     if content.startswith(b"PK"):
         raise KitError(f"{file} is a kit; on the device, python {file.name} -o RESULT measures: import that RESULT")
     if content.startswith(b"schema: hwnas-"):
@@ -132,6 +133,8 @@ def validate_table(
             runtime = get_runtime(asked.runtime, asked.options)
             conditions_of(runtime, threads=asked.threads, precision=asked.precision, batch=asked.batch)
             check_threads(asked.threads)
+        if other := another_device(loaded, runtime):
+            say(f"{name}: {other}; so what follows compares two devices")
         found = validate(loaded, space, runtime, networks=networks, seed=seed, progress=progress)
     if plot is not None:
         write_atomic(Path(plot), render_validation(found, loaded))

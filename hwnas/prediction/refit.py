@@ -17,7 +17,7 @@ from hwnas.arrays import Archs, Values
 from hwnas.errors import ModelError, TableError
 from hwnas.prediction.calibrate import calibrate, fit, measured_networks
 from hwnas.prediction.latency import LatencyPredictor
-from hwnas.profiling.local import check_threads, device_of, measure_models
+from hwnas.profiling.local import another_device, check_threads, measure_models
 from hwnas.profiling.plan import network_model, prepared, reader
 from hwnas.profiling.run import Model
 from hwnas.profiling.timer import Effort
@@ -38,12 +38,8 @@ def check_measurable(table: LatencyTable) -> Runtime:
     """
     was = table.device
     runtime = get_runtime(was.runtime, dict(was.options))
-    here = device_of(runtime, was.conditions)
-    if name := was.difference(here):
-        raise TableError(
-            f"the table is of another device: {name} is {getattr(was, name)} there and {getattr(here, name)} here; "
-            "measure on that device, or profile this one"
-        )
+    if other := another_device(table, runtime):
+        raise TableError(f"{other}; measure on that device, or profile this one")
     if table.space is None or len(table.networks) < 3:
         raise TableError("the table has fewer than 3 networks of its own to tell the machine's drift by; profile again")
     check_threads(was.threads)

@@ -1,8 +1,7 @@
 """A plan and its models -> one file that measures on a device without hwnas: a profiling kit.
 
 The kit is a zip file that Python runs (PEP 441). In it: ``__main__.py``; the very files of hwnas that measure here;
-``kit.json``, the plan with the hash of everything else; and each distinct model once. The hash of ``kit.json`` is the
-zip file's comment.
+``kit.json``, the plan with the hash of everything else; ``kit.sha256``, the hash of that; and each distinct model once.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from pathlib import Path
 
 import hwnas
 from hwnas.errors import ConfigError
-from hwnas.profiling.kit_file import DESCRIPTION, canonical
+from hwnas.profiling.kit_file import DESCRIPTION, SEAL, canonical
 from hwnas.profiling.plan import Plan, models
 from hwnas.profiling.result import Failure, KitDescription, KitModel, KitRuntime
 from hwnas.profiling.run import Model
@@ -96,7 +95,7 @@ def build_kit(plan: Plan, space: ChainSpace, runtime: Runtime, *, progress: Prog
         )
         text = canonical(description.plain())
         _add(archive, DESCRIPTION, text)
-        archive.comment = _sha256(text).encode()
+        _add(archive, SEAL, _sha256(text).encode())
     failed = sum(isinstance(model, Failure) for model in description.models)
     return Kit(buffer.getvalue(), _sha256(text), len(description.models), failed)
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 KIT_SCHEMA = "hwnas-kit/2"
-DESCRIPTION = "kit.json"
-_NAME = re.compile(r"kit\.json|models/[0-9]{4,6}\.bin|[A-Za-z_]\w*(/[A-Za-z_]\w*)*\.py", re.ASCII)
+DESCRIPTION, SEAL = "kit.json", "kit.sha256"
+_NAME = re.compile(r"kit\.(json|sha256)|models/[0-9]{4,6}\.bin|[A-Za-z_]\w*(/[A-Za-z_]\w*)*\.py", re.ASCII)
 _MOST_FILES = 100_000
 _MOST_BYTES = {"models": 1 << 31, "rest": 1 << 26}  # of one file: what protobuf can hold, and far more than code needs
 _ZLIB_OUT_OF_MEMORY = "Error -4 "  # Z_MEM_ERROR, of which zlib.error says no more than this
@@ -58,7 +58,7 @@ class KitFile:
             self.content: dict[str, Any] = json.loads(data.decode())
             if self.content["schema"] != KIT_SCHEMA:
                 raise KitError(f"{path} has schema {self.content['schema']!r:.80}, this program reads {KIT_SCHEMA}")
-            if self._zip.comment != self.sha256.encode():
+            if self._read(SEAL) != self.sha256.encode():
                 raise KitError(f"{path}: {DESCRIPTION} was altered or damaged; copy the kit again")
             for name, sha256 in self.content["sources"].items():
                 self._verified(name, sha256)

@@ -72,6 +72,14 @@ def measure_models(
     )
 
 
+def another_device(table: LatencyTable, runtime: Runtime) -> str | None:
+    """In what a table's device isn't this machine with a runtime, in words; None where it is."""
+    was, here = table.device, device_of(runtime, table.device.conditions)
+    if name := was.difference(here):
+        return f"the table is of another device: {name} is {getattr(was, name)} there and {getattr(here, name)} here"
+    return None
+
+
 def measure_plan(plan: Plan, space: ChainSpace, runtime: Runtime, *, progress: Progress | None = None) -> LatencyTable:
     """The table of a plan of ``space``, ops and whole networks in the same rounds; not calibrated.
 

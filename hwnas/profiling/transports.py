@@ -17,6 +17,7 @@ from hwnas.files import plain_file
 from hwnas.progress import Tell, silent
 
 _ANSWERS_S = 10  # so long a host may take to answer
+_BEGINS = "hwnas: a file begins"  # what a shell prints at login comes before it
 
 
 class Ran(NamedTuple):
@@ -106,8 +107,10 @@ class Ssh:
 
     def fetch(self, remote: str, local: Path) -> None:
         with open(local, "wb") as target:
-            ran = self.run(["cat", remote], target=target)
+            ran = self.run(["sh", "-c", 'echo "$2"; cat "$1"', "sh", remote, _BEGINS], target=target)
         ran.check(f"can't copy from {self.name}")
+        _, _, content = local.read_bytes().partition(f"{_BEGINS}\n".encode())
+        local.write_bytes(content)
 
     def _unreachable(self, told: str) -> ConfigError | DeviceError:
         """What ssh's own words mean; it has one exit status for all of them."""
@@ -122,9 +125,13 @@ class Ssh:
 
 _SSH_SAYS = {
     "Could not resolve hostname": "no such host; check its name (capitals matter in aliases of ssh's configuration)",
-    "REMOTE HOST IDENTIFICATION HAS CHANGED|Host key verification failed":
-        "its host key isn't known, or has changed; connect once by hand with ssh and check it",
-    "Permission denied": "it accepts none of your keys; ssh-copy-id sets one up",
+    "REMOTE HOST IDENTIFICATION HAS CHANGED|Host key for .* has changed":
+        "its host key isn't the one that ssh knows: it was set up anew, or another machine answers; if you are sure "
+        "that it is yours, ssh-keygen -R HOST forgets the old key",
+    "Host key verification failed": "its host key isn't known; connect once by hand with ssh and check it",
+    "Permission denied":
+        "it accepts none of your keys; ssh-copy-id sets one up, and ssh by hand says if it ignores one that is lost "
+        "or that others may read",
     "Connection refused": "nothing listens there; is sshd running, is the port right?",
     "[Tt]imed out during banner exchange|connect to host .* timed out":
         "it doesn't answer within {} s; is it on, is the port right?",

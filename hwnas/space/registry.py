@@ -44,7 +44,10 @@ def get_space(source: str | Path | SpaceRef, resolution: int | None = None, clas
         found = made(source.source, source.definition, resolution or source.resolution, classes or source.classes)
         same_size = (found.resolution, found.classes) == (source.resolution, source.classes)
         if same_size and found.fingerprint != source.fingerprint:
-            raise SpaceError(f"the space {source.source} isn't what it was when this was made of it; make it anew")
+            raise SpaceError(
+                f"the space {source.source} isn't what it was when this was made of it, or this was edited since; "
+                "make it anew"
+            )
         return found
     if not isinstance(source, str | Path):
         raise SpaceError(f"a space is asked for by its name or the path of a .yaml file, got {shown(source)}")

@@ -99,17 +99,32 @@ def test_what_passed_on_many_inputs_passes_again_on_these(copy: Copy) -> None:
         copy.edit(lambda manifest: manifest["files"][0][key].update(max_relative=most))
         copy.rewrite()
 
+    then = json.loads((copy.path / "manifest.json").read_text())["files"][0]["recheck"]["max_relative"]
     edit("parity", 1e-13)
-    copy.edit(lambda manifest: manifest["files"][0]["settings"]["tolerance"].update(relative=1e-12))
+    copy.edit(lambda manifest: manifest["files"][0]["settings"]["tolerance"].update(relative=0.7 * then))
     assert missed(copy.path) == {
         "onnx-fp32: parity": "the manifest's settings aren't those of the target onnx-fp32 of hwnas"
     }
     copy.edit(lambda manifest: manifest.update(hwnas=OLDER))
     assert missed(copy.path) == {}
-    edit("recheck", 1e-12)
+    edit("recheck", 0.5 * then)
     assert missed(copy.path).keys() == {"onnx-fp32: parity"}
     edit("recheck", 0.5)  # as far as no network is from itself
     assert missed(copy.path).keys() == {"onnx-fp32: parity"}
+    edit("recheck", then)
+    copy.edit(lambda manifest: manifest["files"][0]["settings"]["tolerance"].update(relative=0.1 * then))
+    assert missed(copy.path).keys() == {"onnx-fp32: parity"}
+
+
+def test_a_forged_recheck_hides_no_altered_weights(copy: Copy) -> None:
+    model = onnx.load(copy.path / "onnx-fp32.onnx")
+    weights = next(each for each in model.graph.initializer if "classifier.weight" in each.name)
+    weights.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weights) * np.float32(1.05), weights.name))
+    copy.replace("onnx-fp32.onnx", model.SerializeToString())
+    forged = {"max_relative": 0.09, "max_abs": 1.0, "cosine": 0.9}
+    copy.edit(lambda manifest: manifest["files"][0]["recheck"].update(forged))
+    copy.rewrite()
+    assert "differs from PyTorch by" in missed(copy.path)["onnx-fp32: parity"]
 
 
 def test_a_manifest_that_says_itself_that_a_check_was_missed(copy: Copy) -> None:

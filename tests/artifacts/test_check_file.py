@@ -52,6 +52,14 @@ def test_a_graph_that_isnt_the_arch_isnt_run(copy: Copy) -> None:
     assert found["openvino-fp32: parity"].passed is True
 
 
+def test_what_lies_beside_a_file_says_nothing_of_it(copy: Copy) -> None:
+    (copy.path / "README.md").write_text("better")
+    found = checked(copy.path)
+    assert [each.about for each in found.values() if each.passed is False] == ["README.md"]
+    assert found["onnx-fp32: parity"].passed
+    assert found["openvino-fp32: parity"].passed
+
+
 def test_what_never_ends_is_stopped(copy: Copy, tmp_path: Path) -> None:
     """Its layers are the arch's, so only running it tells."""
     (tmp_path / "loop.onnx").write_bytes(looping(copy.path / "onnx-fp32.onnx"))

@@ -123,7 +123,7 @@ def test_a_missed_check_exits_with_1(hwnas: Shell, flow: Flow, tmp_path: Path) -
     ("words", "part"),
     [
         (["artifact", "check", "nothing"], "can't read"),
-        (["artifact", "zip", "nothing", "-o", "a.zip"], "can't read"),
+        (["artifact", "zip", "nothing", "-o", "a.zip"], "there is no folder nothing"),
         (["artifact", "unzip", "nothing", "-o", "out"], "can't read"),
         (["artifact", "check"], "Missing argument"),
         (["export", "scarlet-a", "--target", "mine.yaml", "-o", "x"], "keep_flot"),

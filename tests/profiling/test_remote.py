@@ -164,6 +164,18 @@ def test_a_machine_that_lacks_something(
     clean_up(ssh, kit)
 
 
+def test_what_a_shell_prints_at_login_gets_into_no_file(server: Server, tmp_path: Path) -> None:
+    authorized = server.config.parent / "authorized_keys"
+    key = authorized.read_text()
+    (server.home / "made").write_bytes(b"\0\xff{}\n")
+    authorized.write_text(f'command="echo Welcome to my board; eval $SSH_ORIGINAL_COMMAND" {key}')
+    try:
+        server.ssh().fetch(str(server.home / "made"), tmp_path / "fetched")
+    finally:
+        authorized.write_text(key)
+    assert (tmp_path / "fetched").read_bytes() == b"\0\xff{}\n"
+
+
 def test_hosts_that_cannot_be_reached(server: Server, tmp_path: Path) -> None:
     user = getpass.getuser()
     stranger = tmp_path / "stranger"
@@ -172,11 +184,14 @@ def test_hosts_that_cannot_be_reached(server: Server, tmp_path: Path) -> None:
     other_host = tmp_path / "other"
     other_host.mkdir()
     wrong_host = client_config(other_host, server.port, server.config.parent / "user", make_key(other_host / "host"))
+    unknown = tmp_path / "unknown"
+    unknown.write_text(server.config.read_text().replace("known_hosts", "nothing"))
     for address, config, reason in [
         ("ssh://nobody@no-such-host.invalid", server.config, "no such host"),
         (f"ssh://{user}@127.0.0.1:{free_port()}", server.config, "nothing listens there"),
         (server.address, wrong_key, "accepts none of your keys"),
-        (server.address, wrong_host, "its host key isn't known, or has changed"),
+        (server.address, wrong_host, "its host key isn't the one that ssh knows.* ssh-keygen -R"),
+        (server.address, unknown, "its host key isn't known; connect once by hand"),
         (server.address, tmp_path / "absent", "can't read .*absent: No such file"),
     ]:
         with pytest.raises(ConfigError, match=reason):

@@ -51,6 +51,9 @@ def read_csv(path: Path, unit: Unit | None) -> tuple[Unit, tuple[ForeignEntry, .
     if "kind" not in header:
         raise TableError(f"{path}: no column 'kind' in its first line; expected kind,c_in,h_in,w_in,c_out,…,latency_ms")
     suffix, unit = _unit(path, header, unit)
+    spreads = {"std", *(f"std_{each}" for each in MS_PER)} & set(header)
+    if odd := spreads - {f"std{suffix}"}:
+        raise TableError(f"{path}: its columns are latency{suffix} and {min(odd)}; give both in one unit, std{suffix}")
     entries: dict[str, ForeignEntry] = {}
     for number, cells in lines:
         if len(cells) != len(header):

@@ -165,6 +165,7 @@ def test_a_csv_without_unit_takes_the_one_given(tmp_path: Path, unit: str) -> No
         ("kind,", "op,", "no column 'kind'"),
         ("count", "std_us", "'std_us' is there twice"),
         ("latency_us", "time", "expected one column latency"),
+        ("std_us", "std_ms", "its columns are latency_us and std_ms; give both in one unit, std_us"),
         ("made_by", "latency", "expected one column latency"),
         ("6240", "0", "line 2: latency_us must be positive"),
         ("6240", "-1", "line 2: latency_us must be a positive number, got '-1'"),
