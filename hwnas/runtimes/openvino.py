@@ -17,7 +17,7 @@ sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 try:
     import openvino as ov  # type: ignore[import-untyped]
 except Exception as error:
-    raise missing("openvino", "pip install 'hwnas[openvino]' (in a kit: openvino)", error) from None
+    raise missing("openvino", "pip install 'hwnas[openvino]'", error) from None
 finally:
     del sys.modules["openvino_telemetry"]
     if _telemetry is not None:
