@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -189,7 +190,10 @@ def _parts(spec: str, size: int, corrupt: str) -> Parts:
 
 def _digits(resolution: int) -> Parts:
     """Digits of the UCI optical recognition set (Alpaydin & Kaynak 1998), 80 % train and 20 % test by a fixed seed."""
+    state = random.getstate()  # which importing scikit-learn's data sets changes
     from sklearn.datasets import load_digits  # slow to import, and only this set needs it
+
+    random.setstate(state)
 
     digits = load_digits()
     grey = np.round(digits.images * (255 / 16)).astype(np.uint8)

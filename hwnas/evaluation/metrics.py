@@ -42,11 +42,11 @@ def wilson(share: float, images: int, confidence: float = 0.95) -> tuple[float, 
 
 
 def plus_minus(accuracy: float, images: int | None) -> str:
-    """An accuracy with half the width of its 95 % Wilson interval, in points: ``93.44% ± 1.80``."""
+    """An accuracy and how far the farther end of its 95 % Wilson interval is, in points: ``93.44% ± 2.00``."""
     if images is None:
         return f"{accuracy:.2%}"
     low, high = wilson(accuracy, images)
-    return f"{accuracy:.2%} ± {50 * (high - low):.2f}"
+    return f"{accuracy:.2%} ± {100 * max(accuracy - low, high - accuracy):.2f}"
 
 
 class Top1:

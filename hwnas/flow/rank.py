@@ -75,6 +75,8 @@ def rank(
     """
     folders, seed = run_folders(runs), whole("seed", seed)
     images, recalibration_images = whole("images", images, 1), whole("recalibration_images", recalibration_images, 1)
+    if standalone is not None:
+        whole("standalone", standalone, 10)
     if (truth is None) == (standalone is None):
         raise ConfigError("give either --truth FILE, or --standalone N to train N archs from scratch")
     if truth is None and archs is not None:

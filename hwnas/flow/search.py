@@ -146,6 +146,8 @@ def search(
             raise ConfigError(f"{unfit[0]}= is for the search of a trained supernet, not of a space; leave it out")
         if baseline:
             raise ConfigError("baseline= is for the search of a trained supernet; of a space search with 'random' too")
+        if isinstance(workers, int | str):
+            raise ConfigError(f"workers= of a search of a space are Workers: get_workers({str(workers)!r}) makes them")
         if resume and store is None:
             raise ConfigError("resume= goes on with a search that a store= keeps; give its Store")
         told = _told_by(progress, "searching", objectives)

@@ -13,14 +13,14 @@ from hwnas.tables.table import LatencyTable
 
 
 def merge(tables: Sequence[LatencyTable]) -> LatencyTable:
-    """All entries of all tables; an Op that several have is taken from the first. One table stays as it is.
+    """All entries of all tables; an Op that several have is the first's. One table stays as it is, given twice or not.
 
     The calibration is fitted on the networks of all of them. The result belongs to no space.
 
     Raises:
         TableError: the tables are of different devices or uses of one (runtime, precision, threads, batch).
     """
-    first, *others = tables
+    first, *others = tables = [table for index, table in enumerate(tables) if table not in tables[:index]]
     if not others:
         return first
     for other in others:

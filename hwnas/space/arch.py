@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hwnas.errors import ArchError
+from hwnas.errors import ArchError, shown
 from hwnas.files import no_folder, read_json, validated
 from hwnas.record import Record
 from hwnas.space.chain import ChainSpace
 from hwnas.space.ref import SpaceDefinition, SpaceRef
 from hwnas.space.registry import get_space, made
 from hwnas.space.scarlet import released_archs
+from hwnas.space.space import Space
 
 
 class _ArchFile(Record):
@@ -35,7 +36,10 @@ class Arch:
     choices: tuple[int, ...]
 
     def __post_init__(self) -> None:
+        if not isinstance(self.space, Space):
+            raise ArchError(f"an arch is of a Space, got {shown(self.space)}; get_space makes one of a name")
         self.space.check(self.choices)
+        object.__setattr__(self, "choices", tuple(map(int, self.choices)))  # of a list or a row of an array, too
 
     def __str__(self) -> str:
         return f"{self.space.source}:{','.join(map(str, self.choices))}"

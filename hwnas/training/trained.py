@@ -9,6 +9,7 @@ from contextlib import chdir
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
+from threading import RLock
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +33,8 @@ _OTHERS = {
     "model": "the run of a network",
 }
 """What a folder is that holds such a file."""
+_ONE_AT_A_TIME = RLock()
+"""A process has one supernet, whose BN statistics become each arch's in turn: threads take turns as well."""
 
 
 @dataclass(frozen=True)
@@ -157,13 +160,14 @@ class SupernetAccuracy:
             CheckpointError: the supernet isn't there any more, or is another one.
             DataError: the data set can't be read, or has changed.
         """
-        with threads(1):
+        with _ONE_AT_A_TIME, threads(1):
             return _load(self)[1](archs)
 
     @property
     def trained(self) -> TrainedSupernet:
         """The supernet in this process, loaded with its data set if it isn't yet; raises as calling does."""
-        return _load(self)[0]
+        with _ONE_AT_A_TIME:
+            return _load(self)[0]
 
     @property
     def doubts(self) -> list[str]:
@@ -173,7 +177,8 @@ class SupernetAccuracy:
     @property
     def images(self) -> int:
         """Of the validation part, that accuracies are found on; raises as calling does."""
-        return _load(self)[1].images
+        with _ONE_AT_A_TIME:
+            return _load(self)[1].images
 
     @property
     def key(self) -> str:

@@ -12,7 +12,7 @@ from hwnas.errors import ConfigError
 from hwnas.workers.base import Done, Failed, Item, Workers, attempt
 
 
-def get_workers(text: str) -> Workers:
+def get_workers(text: str | int) -> Workers:
     """The workers that a text names; ``close`` them in the end.
 
     Args:
@@ -24,6 +24,7 @@ def get_workers(text: str) -> Workers:
         ConfigError: none of these, or nothing answers at the address.
         RuntimeMissingError: Ray isn't installed.
     """
+    text = str(text)
     if re.fullmatch(r"[1-9]\d{0,3}", text):
         if text == "1":
             return Here()

@@ -44,6 +44,8 @@ def test_an_accuracy_lies_within_its_interval() -> None:
         with pytest.raises(ConfigError, match="no interval"):
             wilson(share, count, confidence)
     assert (plus_minus(0.5, 96), plus_minus(0.5, None)) == ("50.00% ± 9.81", "50.00%")
+    assert plus_minus(1.0, 25) == "100.00% ± 13.32"  # its interval ends at 86.68 %
+    assert plus_minus(0.0, 25) == "0.00% ± 13.32"
 
 
 @given(st.integers(1, 500), st.data())

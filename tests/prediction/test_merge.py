@@ -65,3 +65,8 @@ def test_other_devices_are_refused(small_space: ChainSpace) -> None:
         merge([table, other])
     same = replace(table, device=table.device.model_copy(update={"clocks": "another governor"}))
     assert np.isclose(merge([table, same]).ops[small_space.stem].p50_ms, table.ops[small_space.stem].p50_ms)
+
+
+def test_a_table_given_twice_knows_no_more(small_space: ChainSpace) -> None:
+    table = _table(small_space)
+    assert merge([table, table]) is table

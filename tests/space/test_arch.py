@@ -98,3 +98,12 @@ def test_wrong_files(tmp_path: Path, data: str) -> None:
 def test_an_arch_is_checked_when_made(small_space: object) -> None:
     with pytest.raises(ArchError):
         Arch(small_space, (9, 9, 9, 9, 9, 9))  # type: ignore[arg-type]
+
+
+def test_a_list_or_a_row_of_an_array_is_the_same_arch() -> None:
+    space = get_space("macro")
+    row = space.sample(1, seed=0)[0]
+    archs = {Arch(space, tuple(row.tolist())), Arch(space, row.tolist()), Arch(space, row)}  # type: ignore[arg-type]
+    assert len(archs) == 1
+    with pytest.raises(ArchError, match="an arch is of a Space, got 'macro'; get_space"):
+        Arch("macro", (0,) * 8)  # type: ignore[arg-type]

@@ -7,6 +7,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -117,3 +118,13 @@ def test_data_that_changed_is_refused(accuracy: SupernetAccuracy, tmp_path: Path
     (data / "train" / "red" / "3.png").unlink()
     with pytest.raises(DataError, match="has changed"):
         _ = SupernetAccuracy(run).trained
+
+
+def test_threads_take_turns(accuracy: SupernetAccuracy) -> None:
+    """Each arch's BN statistics lie in the one supernet: mixed up they would be kept for good."""
+    archs = accuracy.trained.supernet.space.sample(8, seed=0)
+    alone = accuracy(archs)
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(accuracy, [archs[::step] for step in (1, -1, 1, -1)]))
+    for step, found in zip((1, -1, 1, -1), together, strict=True):
+        np.testing.assert_array_equal(found, alone[::step])
