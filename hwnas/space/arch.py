@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,8 +93,8 @@ def parse_arch(
     released = released_archs()
     if text in released:
         return Arch(get_space("scarlet-s2", resolution, classes), released[text])
-    if (folder := Path(text)).is_dir():
-        text = str(_arch_of(folder))
+    if os.path.isdir(text):  # which also takes names that no file can have
+        text = str(_arch_of(Path(text)))
     if text.endswith(".json"):
         return Arch.from_dict(read_json(Path(text), ArchError), text, resolution, classes)
     space_name, colon, choices = text.rpartition(":")
