@@ -92,7 +92,13 @@ class OutputError(InputError):
 
 
 class RuntimeMissingError(InputError):
-    """A runtime isn't installed, isn't known, or this machine lacks the hardware it needs."""
+    """A runtime isn't installed, isn't known, or this machine lacks the hardware it needs.
+
+    Attributes:
+        not_imported: where a module can't be imported, that alone, without what to do about it where hwnas is.
+    """
+
+    not_imported: "str | None" = None
 
 
 class DeviceError(HwnasError):

@@ -170,11 +170,11 @@ def _shown(estimate: Estimate) -> str:
 
 def _remarks(record: RankRecord) -> list[str]:
     """Whether each supernet is better than the best way to order archs without one."""
-    from hwnas.evaluation.metrics import plus_minus
+    from hwnas.evaluation.metrics import plus_minus, wilson
     from hwnas.reporting.units import words
 
     found = record.by_accuracy
-    _, points = plus_minus(0.5, record.images).split("± ")  # the widest
+    images, points = record.images, 100 * (0.5 - wilson(0.5, record.images)[0])  # the widest
     parts = {"all archs": found.whole, **({f"the best {found.top.archs}": found.top} if found.top else {})}
     return [
         f"{name}, {what}: τ less that of {words(part.best_baseline)}: {_shown(part.leads[name])}"
@@ -182,5 +182,5 @@ def _remarks(record: RankRecord) -> list[str]:
         for what, part in parts.items()
     ] + [
         f"the best of these archs has {plus_minus(found.best_accuracy, record.truth_images)}",
-        f"an inherited accuracy of {counted(record.images, 'validation image')} is known to ±{points} points or better",
+        f"an inherited accuracy of {counted(images, 'validation image')} is known to ±{points:.2f} points or better",
     ]

@@ -189,9 +189,10 @@ def _origin_of(search: Path, arch: Arch, supernet: TrainedSupernet) -> tuple[dic
         return {}, None
     found = SearchRecord.read(path)
     index = found.index_of(arch)
-    if found.supernet and found.supernet.sha256 != supernet.sha256:
+    of_another = found.supernet is None or found.supernet.sha256 != supernet.sha256
+    if found.supernet and of_another:
         say(f"{search} searched another supernet, {found.supernet.run}: what it says of the arch isn't of this one")
-    if found.supernet is None or found.supernet.sha256 != supernet.sha256 or index is None:
+    if of_another or index is None:
         return {}, None
     made_from = {"search": path.parent.resolve().name, "search_sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
     devices = []

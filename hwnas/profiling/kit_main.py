@@ -105,10 +105,10 @@ def _runtime(kit: KitFile) -> Runtime:
             kit.content["plan"]["conditions"]["options"]
         )
     except RuntimeMissingError as error:
-        what, _, advice = str(error).partition("; ")
-        if advice.startswith("pip install"):  # hwnas isn't wanted here; pip calls the runtimes of kits as hwnas does
-            advice = f"run: {sys.executable} -m pip install {kit.content['plan']['conditions']['runtime']}"
-        raise RuntimeMissingError(f"{what}; {advice}") from None
+        if error.not_imported is None:
+            raise
+        package = kit.content["plan"]["conditions"]["runtime"]  # pip calls the runtimes of kits as hwnas does
+        raise RuntimeMissingError(f"{error.not_imported}; run: {sys.executable} -m pip install {package}") from None
     return runtime  # type: ignore[no-any-return]
 
 

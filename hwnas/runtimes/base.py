@@ -95,7 +95,10 @@ def check_precision(runtime: Runtime, precision: str) -> None:
 
 def missing(runtime: str, install: str, error: Exception) -> RuntimeMissingError:
     """The error for a runtime whose import failed: absent, or there and broken, which the import's own words tell."""
-    return RuntimeMissingError(f"runtime {runtime} isn't usable ({first_line(error)}); {install}")
+    not_imported = f"runtime {runtime} isn't usable ({first_line(error)})"
+    found = RuntimeMissingError(f"{not_imported}; {install}")
+    found.not_imported = not_imported
+    return found
 
 
 def nvidia_gpu() -> tuple[str, str] | None:

@@ -51,7 +51,8 @@ class OnRay:
         self._folder: TemporaryDirectory[str] | None = None  # of a Ray of our own, which leaves its logs
         if self._connected_here:
             if address is None:
-                self._folder = TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True)
+                short = "/tmp" if sys.platform == "darwin" else None  # noqa: S108  (a socket's path has 104 letters)
+                self._folder = TemporaryDirectory(prefix="ray-", dir=short, ignore_cleanup_errors=True)
             _connect(address, self._folder.name if self._folder else None)
         self._task = ray.remote(num_cpus=1, max_retries=0)(_carry_out)
 
