@@ -5,6 +5,8 @@ Part of profiling kits: Python ≥ 3.8 and numpy only.
 
 from __future__ import annotations
 
+from typing import NamedTuple, Tuple
+
 import numpy as np
 import numpy.typing as npt
 
@@ -25,3 +27,11 @@ Images = npt.NDArray[np.float32]
 
 Pixels = npt.NDArray[np.uint8]
 """(N, H, W, C) images as they are decoded."""
+
+
+class Port(NamedTuple):
+    """What a model takes or gives: one of its inputs or outputs, shape with the batch, dtype as NumPy calls it."""
+
+    name: str
+    dtype: str
+    shape: Tuple[int, ...]  # noqa: UP006  (Python 3.8)

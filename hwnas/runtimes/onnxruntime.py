@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from hwnas.arrays import Images
+    from hwnas.graph.kernel import Launch
 
 _PROVIDERS = {  # option: (ONNX Runtime's name, package that has it)
     "cpu": ("CPUExecutionProvider", "onnxruntime"),
@@ -80,9 +82,29 @@ class OnnxRuntime:
 
         return quantize(model, random_images(model), OF_PROVIDER[self.options["provider"]])
 
+    def kernels(self, model: bytes, precision: str) -> tuple[Launch, ...]:
+        """The nodes of the graph that ONNX Runtime makes of a model of fixed shapes."""
+        import onnx
+
+        from hwnas.onnx.kernels import launches, values_of
+
+        check_precision(self, precision)
+        check_self_contained(model)
+        with TemporaryDirectory() as folder:
+            options = self._session_options(threads=1)
+            options.optimized_model_filepath = os.path.join(folder, "optimized.onnx")
+            self._session(model, options)
+            proto = onnx.load(options.optimized_model_filepath)
+        parts = [(node.name or node.output[0], [node]) for node in proto.graph.node]
+        return launches(proto, parts, values_of(proto))
+
     def load(self, model: bytes, *, threads: int, precision: str) -> OnnxRuntimeSession:
         check_precision(self, precision)
         check_self_contained(model)
+        session = self._session(model, self._session_options(threads))
+        return OnnxRuntimeSession(session, "cuda" if self._on_gpu else "cpu")
+
+    def _session_options(self, threads: int) -> ort.SessionOptions:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -92,6 +114,9 @@ class OnnxRuntime:
         options.add_session_config_entry("session.force_spinning_stop", "1")
         if self.options["provider"] != "cpu":  # else what the provider can't do would quietly run on the CPU
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+        return options
+
+    def _session(self, model: bytes, options: ort.SessionOptions) -> ort.InferenceSession:
         try:
             session = ort.InferenceSession(model, options, providers=[(self._provider, self._settings())])
         except Exception as error:  # its exception classes share no public base
@@ -100,7 +125,7 @@ class OnnxRuntime:
             raise RuntimeMissingError(
                 f"ONNX Runtime can't start its {self._provider} here; see its log for what it lacks"
             )
-        return OnnxRuntimeSession(session, "cuda" if self._on_gpu else "cpu")
+        return session
 
     def _settings(self) -> Mapping[str, str]:
         """Of the provider. fp32 is to mean fp32: by default those on GPUs round to TF32."""

@@ -1,0 +1,118 @@
+"""`Kernel`: what a runtime really launches, as the key of a table, and what its work is.
+
+A runtime makes its own graph of a model: it folds, fuses, and changes layouts. A kernel is one node of *that* graph,
+written down as the ONNX nodes that it computes, in the operators of whoever runs it (``com.microsoft.nchwc`` for ONNX
+Runtime's blocked convolutions). It has shapes and no weights, so two models, or two places of one, share it.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import Field, NonNegativeInt
+
+from hwnas.record import Record
+
+DType = Literal[
+    "float32", "float16", "bfloat16", "float64", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64",
+    "uint64", "bool",
+]  # fmt: skip
+"""As NumPy calls it."""
+
+_BYTES: dict[str, int] = {
+    "float32": 4, "float16": 2, "bfloat16": 2, "float64": 8, "int8": 1, "uint8": 1, "int16": 2, "uint16": 2,
+    "int32": 4, "uint32": 4, "int64": 8, "uint64": 8, "bool": 1,
+}  # fmt: skip
+
+ABSENT = -1
+"""In place of a value: an optional input that isn't given."""
+
+Attribute = int | float | str | tuple[int, ...] | tuple[float, ...] | tuple[str, ...]
+
+
+class Value(Record):
+    """A tensor that goes into a kernel, out of it, or from one of its nodes to another.
+
+    Attributes:
+        dtype: of its elements.
+        shape: the batch included.
+        constant: it is in the model, as weights are.
+        holds: of a small constant that decides the work, as shapes, axes and exponents do, what is in it.
+    """
+
+    dtype: DType
+    shape: tuple[NonNegativeInt, ...]
+    constant: bool = False
+    holds: tuple[int, ...] | tuple[float, ...] | None = None
+
+    @property
+    def elements(self) -> int:
+        return prod(self.shape)
+
+    @property
+    def bytes(self) -> int:
+        return self.elements * _BYTES[self.dtype]
+
+    def __str__(self) -> str:
+        return f"{'×'.join(map(str, self.shape)) or 'a number'} {self.dtype}"
+
+
+class KernelNode(Record):
+    """An ONNX node of a kernel; ``inputs`` and ``outputs`` are indices of the kernel's values, or `ABSENT`."""
+
+    op: Annotated[str, Field(min_length=1, max_length=100)]
+    domain: Annotated[str, Field(max_length=100)] = ""
+    attributes: tuple[tuple[str, Attribute], ...] = ()
+    inputs: tuple[Annotated[int, Field(ge=ABSENT)], ...]
+    outputs: Annotated[tuple[Annotated[int, Field(ge=ABSENT)], ...], Field(min_length=1)]
+
+    def attribute(self, name: str, default: Attribute) -> Attribute:
+        """What the node says, or ONNX's default."""
+        return dict(self.attributes).get(name, default)
+
+
+class Kernel(Record):
+    """One launch of a runtime; see the module's docstring.
+
+    Attributes:
+        opset: that the nodes of ONNX's own domain are of.
+        nodes: in topological order.
+        values: all tensors of it; those that no node gives and that aren't constant are its inputs.
+        outputs: indices of the values that it gives.
+    """
+
+    opset: Annotated[int, Field(ge=1, le=1000)]
+    nodes: Annotated[tuple[KernelNode, ...], Field(min_length=1)]
+    values: tuple[Value, ...]
+    outputs: tuple[NonNegativeInt, ...]
+
+    @property
+    def kind(self) -> str:
+        """What it computes, in a word or several: ``Conv``, ``Conv+Add+Relu``; kernels of one kind are alike."""
+        return "+".join(node.op for node in self.nodes)
+
+    @property
+    def inputs(self) -> tuple[int, ...]:
+        """Indices of the values that go in, in the order of their first use."""
+        made = {index for node in self.nodes for index in node.outputs}
+        used = dict.fromkeys(index for node in self.nodes for index in node.inputs)
+        return tuple(i for i in used if i != ABSENT and i not in made and not self.values[i].constant)
+
+    def __str__(self) -> str:
+        shapes = ", ".join(str(self.values[index]) for index in self.inputs) or "nothing"
+        return f"{self.kind} of {shapes} -> {', '.join(str(self.values[index]) for index in self.outputs)}"
+
+
+class Launch(NamedTuple):
+    """A node of a runtime's graph.
+
+    Attributes:
+        name: of the model's own node, or nodes, that it computes.
+        kernel: what is launched; None where it can't be cut out alone.
+        uncut: why it can't.
+    """
+
+    name: str
+    kernel: Kernel | None
+    uncut: str = ""

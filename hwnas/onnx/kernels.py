@@ -1,0 +1,194 @@
+"""ONNX nodes -> `Kernel`, and a kernel -> the ONNX model that runs it alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+from hwnas.arrays import Port
+from hwnas.errors import ModelError, first_line
+from hwnas.graph.kernel import ABSENT, Attribute, Kernel, KernelNode, Launch, Value
+from hwnas.onnx.model import port_of
+from hwnas.onnx.stand_in import stand_in
+
+_MOST_HELD = 64
+_DECIDING_FLOATS = {"Pow": (1,), "Resize": (1, 2), "Upsample": (1,)}
+"""{operator: inputs whose numbers decide its work}; those of integers always do."""
+
+Part = tuple[str, Sequence[NodeProto]]
+"""What is launched at once: the name to tell it by, and its nodes in topological order."""
+
+
+class UncutError(Exception):
+    """Why nodes can't be cut out."""
+
+
+def launches(proto: ModelProto, parts: Iterable[Part], values: Mapping[str, Value]) -> tuple[Launch, ...]:
+    """The kernels of a model's parts, in order; ``values`` are those of :func:`values_of`."""
+    opset = next((each.version for each in proto.opset_import if each.domain in ("", "ai.onnx")), 1)
+    readers = _readers(proto.graph)
+    found = []
+    for name, nodes in parts:
+        try:
+            found.append(Launch(name, _cut(nodes, values, readers, opset)))
+        except UncutError as why:
+            found.append(Launch(name, None, str(why)))
+    return tuple(found)
+
+
+def _readers(graph: GraphProto) -> dict[str, set[int]]:
+    """name of a value -> ids of the nodes that read it; 0 stands for whoever reads the graph's outputs."""
+    found: dict[str, set[int]] = {output.name: {0} for output in graph.output}
+    for node in graph.node:
+        for name in node.input:
+            found.setdefault(name, set()).add(id(node))
+    return found
+
+
+def _cut(
+    nodes: Sequence[NodeProto], values: Mapping[str, Value], readers: Mapping[str, set[int]], opset: int
+) -> Kernel:
+    numbers: dict[str, int] = {}
+    kept: list[Value] = []
+
+    def number(name: str, node: NodeProto, place: int | None = None) -> int:
+        if not name:
+            return ABSENT
+        if name not in values:
+            raise UncutError(f"nothing is known of its value {name}")
+        value = values[name]
+        decides = value.dtype == "int64" or place in _DECIDING_FLOATS.get(node.op_type, ())
+        if value.holds is not None and not (decides and place is not None):
+            value = value.model_copy(update={"holds": None})
+        if name not in numbers:
+            numbers[name] = len(kept)
+            kept.append(value)
+        return numbers[name]
+
+    written = tuple(
+        KernelNode(
+            op=node.op_type,
+            domain="" if node.domain == "ai.onnx" else node.domain,
+            attributes=tuple(sorted((each.name, _attribute(each)) for each in node.attribute)),
+            inputs=tuple(number(name, node, place) for place, name in enumerate(node.input)),
+            outputs=tuple(number(name, node) for name in node.output),
+        )
+        for node in nodes
+    )
+    inside = {id(node) for node in nodes}
+    given = [name for node in nodes for name in node.output if name and readers.get(name, set()) - inside]
+    return Kernel(opset=opset, nodes=written, values=tuple(kept), outputs=tuple(numbers[name] for name in given))
+
+
+def _attribute(given: AttributeProto) -> Attribute:
+    value: Any = helper.get_attribute_value(given)
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    if isinstance(value, int | float):
+        return value
+    if given.type in (AttributeProto.INTS, AttributeProto.FLOATS):
+        return tuple(value)
+    if given.type == AttributeProto.STRINGS:
+        return tuple(each.decode(errors="replace") for each in value)
+    raise UncutError(f"its attribute {given.name} holds a {AttributeProto.AttributeType.Name(given.type).lower()}")
+
+
+def values_of(proto: ModelProto) -> dict[str, Value]:
+    """What is known of all values of a model by running it once, node by node, as stand-ins for its inputs.
+
+    Raises:
+        ModelError: ONNX Runtime can't run it.
+    """
+    graph, showing = proto.graph, ModelProto()
+    inputs = [port_of(entry) for entry in graph.input]
+    showing.CopyFrom(proto)
+    shown = {output.name for output in graph.output}
+    names = [name for node in graph.node for name in node.output if name and node.op_type != "Constant"]
+    showing.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names if name not in shown)
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        session = ort.InferenceSession(showing.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        given = session.run(names, {port.name: stand_in(port) for port in inputs})
+    except Exception as error:  # its exception classes share no public base
+        raise ModelError(f"can't run the model to see its values: {first_line(error)}") from None
+    found = {port.name: Value(dtype=port.dtype, shape=port.shape) for port in inputs}  # type: ignore[arg-type]
+    found |= {name: _value(array) for name, array in zip(names, given, strict=True) if isinstance(array, np.ndarray)}
+    constants = {weight.name: weight for weight in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Constant" and node.attribute and node.attribute[0].HasField("t"):
+            constants[node.output[0]] = node.attribute[0].t
+    return found | {name: _constant(tensor) for name, tensor in constants.items()}
+
+
+def _value(array: npt.NDArray[Any]) -> Value:
+    return Value(dtype=array.dtype.name, shape=array.shape)  # type: ignore[arg-type]
+
+
+def _constant(tensor: TensorProto) -> Value:
+    small = prod(tensor.dims) <= _MOST_HELD and tensor.data_type in (TensorProto.INT64, TensorProto.FLOAT)
+    dtype = helper.tensor_dtype_to_np_dtype(tensor.data_type).name
+    holds = tuple(numpy_helper.to_array(tensor).reshape(-1).tolist()) if small else None
+    return Value(dtype=dtype, shape=tuple(tensor.dims), constant=True, holds=holds)  # type: ignore[arg-type]
+
+
+def kernel_model(kernel: Kernel) -> tuple[bytes, tuple[Port, ...]]:
+    """A kernel alone as an ONNX model with weights to stand in for its own, and what it takes.
+
+    Latency doesn't depend on weights' values; those here repeat, so that a kit of hundreds of them packs well.
+    """
+    names = [f"v{index}" for index in range(len(kernel.values))]
+    inputs = tuple(Port(names[i], kernel.values[i].dtype, kernel.values[i].shape) for i in kernel.inputs)
+    nodes = []
+    for node in kernel.nodes:
+        takes, gives = ([names[i] if i != ABSENT else "" for i in part] for part in (node.inputs, node.outputs))
+        made = helper.make_node(node.op, takes, gives, domain=node.domain)
+        made.attribute.extend(helper.make_attribute(name, _plain(value)) for name, value in node.attributes)
+        nodes.append(made)
+    constants = [
+        numpy_helper.from_array(_weights(value), names[index])
+        for index, value in enumerate(kernel.values)
+        if value.constant
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "kernel",
+        [_info(*port) for port in inputs],
+        [_info(names[i], kernel.values[i].dtype, kernel.values[i].shape) for i in kernel.outputs],
+        constants,
+    )
+    domains = {"": kernel.opset} | {node.domain: 1 for node in kernel.nodes if node.domain}
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid(*each) for each in domains.items()])
+    model.ir_version = _IR_VERSION
+    return model.SerializeToString(deterministic=True), inputs
+
+
+_IR_VERSION = 10
+_PATTERN = np.random.default_rng(0).standard_normal(4096, dtype=np.float32)
+
+
+def _plain(value: Attribute) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _info(name: str, dtype: str, shape: tuple[int, ...]) -> Any:
+    return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), shape)
+
+
+def _weights(value: Value) -> npt.NDArray[Any]:
+    if value.holds is not None:
+        return np.array(value.holds, value.dtype).reshape(value.shape)
+    if len(value.shape) < 2:  # scales, biases, statistics of a norm
+        return np.ones(value.shape, value.dtype)
+    inputs = max(prod(value.shape[1:]), 1)
+    weights = np.resize(_PATTERN, value.elements).reshape(value.shape)
+    if np.issubdtype(np.dtype(value.dtype), np.integer):
+        return (weights * 16 + (128 if value.dtype.startswith("u") else 0)).astype(value.dtype)
+    return (weights * np.float32((2 / inputs) ** 0.5)).astype(value.dtype)
