@@ -5,7 +5,7 @@ Part of profiling kits: Python ≥ 3.8 and numpy only.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Tuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -34,4 +34,4 @@ class Port(NamedTuple):
 
     name: str
     dtype: str
-    shape: Tuple[int, ...]  # noqa: UP006  (Python 3.8)
+    shape: tuple[int, ...]

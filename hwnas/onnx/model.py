@@ -93,7 +93,7 @@ def _something_else(data: bytes) -> str | None:
         return "a TFLite model"
     if data[:4] == b"PK\x03\x04":
         return "a zip archive (as PyTorch's .pt files are)"
-    if data[:2] == b"\x80\x02" or data[:1] == b"\x80" and data[1:2] in b"\x03\x04\x05":
+    if data[:2] == b"\x80\x02" or (data[:1] == b"\x80" and data[1:2] in b"\x03\x04\x05"):
         return "a Python pickle"
     if head.startswith((b"<!doctype", b"<html")):
         return "an HTML page"
