@@ -144,7 +144,7 @@ def loaded(network: Network, calibration: Images) -> dict[str, Session]:
 
 
 def answers(session: Session, images: Images) -> Images:
-    return np.concatenate([session.run(image[None]) for image in images])  # the plain export takes one image
+    return np.concatenate([session.run([image[None]])[0] for image in images])  # the plain export takes one image
 
 
 def main(
@@ -168,7 +168,7 @@ def main(
         print(f"{name:<46} same class {found.top1_agreement:.2%}, largest relative error {found.max_relative:.1e}")
     torch.set_num_threads(1)
     eager = torch.from_numpy(images[:1])
-    calls = {name: session.bind(images[:1]) for name, session in sessions.items()}
+    calls = {name: session.bind([images[:1]]) for name, session in sessions.items()}
     ratios: dict[str, list[float]] = {}
     with torch.inference_mode():
         for _ in range(repeats):

@@ -120,7 +120,7 @@ def _beside_nncf(network: Network, images: RealImages) -> None:
         sessions[name] = runtime.load_ir(xml, weights, threads=1, precision="int8")
         seconds[name] = time.monotonic() - begin
     reference = logits_of(network, images.images)
-    timed = side_by_side({name: session.bind(images.images[:1]) for name, session in sessions.items()}, rounds=60)
+    timed = side_by_side({name: session.bind([images.images[:1]]) for name, session in sessions.items()}, rounds=60)
     for name, session in sessions.items():
         logits = _logits(session, images)
         note = (
@@ -132,7 +132,7 @@ def _beside_nncf(network: Network, images: RealImages) -> None:
 
 def _logits(session: Session, images: RealImages) -> Logits:
     size = 32
-    return np.concatenate([session.run(images.images[i : i + size]) for i in range(0, len(images.images), size)])
+    return np.concatenate([session.run([images.images[i : i + size]])[0] for i in range(0, len(images.images), size)])
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ Part of profiling kits: Python ≥ 3.8 and numpy only.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,9 @@ Indices = npt.NDArray[np.int64]
 
 Flags = npt.NDArray[np.bool_]
 """Yes or no, one per item."""
+
+Array = npt.NDArray[Any]
+"""What any model takes or gives: of any dtype and shape, as the model's ports say."""
 
 Images = npt.NDArray[np.float32]
 """(N, C, H, W) inputs of a network, normalised; or what it gives for them."""

@@ -37,13 +37,13 @@ def costs(network: Network, made: Sequence[Made], progress: Progress | None = No
     here, input_chw = [one for one in made if one.lacks is None], network.graph.in_shapes[0]
     if not here:
         return {}
-    sessions = {_form(one.target): (one.session, some_images(input_chw, one.target.batch.min)) for one in here}
+    sessions = {_form(one.target): (one.session, [some_images(input_chw, one.target.batch.min)]) for one in here}
     for one in here:
         plain = _as_fp32(one.target)
         if _form(plain) not in sessions:
             with suppress(ModelError, RuntimeMissingError):  # as for GPUs that TensorRT doesn't build fp32 for
                 session = make(network, plain, None).session
-                sessions[_form(plain)] = (session, some_images(input_chw, plain.batch.min))
+                sessions[_form(plain)] = (session, [some_images(input_chw, plain.batch.min)])
     seconds = _SECONDS_PER_FILE * len(sessions)
     timing = time_sessions(sessions, Effort(at_least_s=seconds, at_most_s=2 * seconds), progress=progress)
     found = {}

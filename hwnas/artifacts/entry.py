@@ -5,7 +5,7 @@ Both are added last, on the graph in its precision: ranges and overflows are fou
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -13,9 +13,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from hwnas.arrays import Images, Pixels
+from hwnas.arrays import Array, Images, Pixels
 from hwnas.errors import ConfigError, ModelError
-from hwnas.onnx.read import parsed
+from hwnas.onnx.read import parsed_network
 from hwnas.records.artifact import InputSpec
 from hwnas.records.model import Preprocessing
 from hwnas.runtimes.base import Session
@@ -112,11 +112,11 @@ class _PixelSession:
     session: Session
     normalization: Normalization
 
-    def run(self, images: Images) -> Images:
-        return self.session.run(self.normalization.pixels(images))  # type: ignore[arg-type]
+    def run(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
+        return self.session.run([self.normalization.pixels(images) for images in inputs])
 
-    def bind(self, images: Images) -> Callable[[], float | None]:
-        return self.session.bind(self.normalization.pixels(images))  # type: ignore[arg-type]
+    def bind(self, inputs: Sequence[Array]) -> Callable[[], float | None]:
+        return self.session.bind([self.normalization.pixels(images) for images in inputs])
 
 
 class GraphFacts(NamedTuple):
@@ -133,7 +133,7 @@ def facts_of(model: bytes) -> GraphFacts:
     Raises:
         ModelError: not an ONNX model with one input of images.
     """
-    proto = parsed(model)
+    proto = parsed_network(model)
     entry = proto.graph.input[0]
     type_ = _TYPES.get(entry.type.tensor_type.elem_type)
     if type_ is None:

@@ -164,7 +164,7 @@ def run_session(session: Session, images: Images, batch: Batch) -> Logits:
     size = min(batch.max, _CHUNK)
     padding = -len(images) % (batch.fixed or 1)
     padded = np.concatenate([images, images[:1].repeat(padding, axis=0)])
-    return np.concatenate([session.run(chunk) for chunk in _chunks(padded, size)])[: len(images)]
+    return np.concatenate([session.run([chunk])[0] for chunk in _chunks(padded, size)])[: len(images)]
 
 
 def _chunks(images: Images, size: int = _CHUNK) -> list[Images]:

@@ -121,7 +121,7 @@ def _best_kept(model: bytes, ranges: Ranges, target: Target, kind: Format, image
     reference = run_session(get_runtime("onnxruntime").load(model, threads=1, precision="fp32"), images, target.batch)
     sessions, here = _sessions(list(graphs), target, kind)
     shown = images[:1].repeat(target.batch.min, axis=0)
-    timed = time_sessions({g: (session, shown) for g, session in sessions.items()}, _EFFORT).latency if here else {}
+    timed = time_sessions({g: (session, [shown]) for g, session in sessions.items()}, _EFFORT).latency if here else {}
     trials = [
         Trial(
             keep=keep,

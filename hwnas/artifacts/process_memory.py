@@ -73,7 +73,7 @@ def _measure(folder: Path) -> float:
         _PEAK_STARTS_ANEW.write_text("5")
     before_kib = _status_kib("VmRSS")
     session = kind.open(files, target, threads=1, trusted=asked["trusted"])
-    session.bind(images)()
+    session.bind([images])()
     return (_status_kib("VmHWM") - before_kib) * 1024 / 1e6
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Generic, TypeVar
 
 import numpy as np
 
-from hwnas.arrays import Images
+from hwnas.arrays import Array, Images
 from hwnas.errors import ModelError, first_line
 from hwnas.profiling.timer import ClockError, Effort, measure
 from hwnas.progress import Progress
@@ -42,9 +42,12 @@ def some_images(input_chw: tuple[int, ...], batch: int) -> Images:
 
 
 def time_sessions(
-    sessions: Mapping[_Key, tuple[Session, Images]], effort: Effort, seed: int = 0, progress: Progress | None = None
+    sessions: Mapping[_Key, tuple[Session, Sequence[Array]]],
+    effort: Effort,
+    seed: int = 0,
+    progress: Progress | None = None,
 ) -> Timing[_Key]:
-    """Latency of each session for its images, all in turn in orders drawn from ``seed``.
+    """Latency of each session for its inputs, all in turn in orders drawn from ``seed``.
 
     A session that fails, be it in the middle, is left out and the others are timed anew. ``progress`` is called with
     (what, done, total, note).
@@ -66,9 +69,9 @@ def time_sessions(
         if progress:
             progress("measuring", int(100 * share), 100, text)
 
-    for key, (session, images) in sessions.items():
+    for key, (session, inputs) in sessions.items():
         try:
-            calls[key] = partial(guarded, key, session.bind(images))
+            calls[key] = partial(guarded, key, session.bind(inputs))
         except Exception as error:
             failed[key] = first_line(error)
     while calls:

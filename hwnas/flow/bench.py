@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.arguments import checked
-from hwnas.arrays import Images
+from hwnas.arrays import Array
 from hwnas.artifacts.bundle import Artifact, load_artifact
 from hwnas.artifacts.cells import TAKE_ONNX, Cell, Loaded, Loader, cells_of
-from hwnas.artifacts.timing import some_images, time_sessions
+from hwnas.artifacts.timing import time_sessions
 from hwnas.errors import ConfigError, RuntimeMissingError, first_line, whole
 from hwnas.flow.open import open_table
 from hwnas.flow.predict import predicted_interval_ms
+from hwnas.onnx.stand_in import stand_in
 from hwnas.profiling.local import another_device, check_threads
 from hwnas.profiling.plan import network_model, prepared
 from hwnas.profiling.run import Model
@@ -98,7 +99,7 @@ def bench(
     if not loaded:
         raise _nothing_ran(lacking)
     references = _references(beside, [cells[index] for index in loaded]) if beside else {}
-    sessions = {index: (one.session, one.images) for index, one in loaded.items()}
+    sessions = {index: (one.session, [one.images]) for index, one in loaded.items()}
     timing = time_sessions(sessions | references, effort or Effort(), seed, progress)
     lacking += [(cells[index], reason) for index, reason in timing.failed.items() if index in loaded]
     rows = [
@@ -162,7 +163,7 @@ def _nothing_ran(lacking: Sequence[tuple[Cell, str]]) -> RuntimeMissingError:
     return RuntimeMissingError(f"no file can be timed here; {cell.file.target}: {reason}")
 
 
-def _references(table: LatencyTable, cells: Collection[Cell]) -> dict[Any, tuple[Session, Images]]:
+def _references(table: LatencyTable, cells: Collection[Cell]) -> dict[Any, tuple[Session, Sequence[Array]]]:
     """Some of the table's own networks, by their choices, where a cell is of the table's conditions."""
     device = table.device
     if table.space is None or not any(_comparable(cell, table) for cell in cells):
@@ -170,10 +171,10 @@ def _references(table: LatencyTable, cells: Collection[Cell]) -> dict[Any, tuple
     space, runtime = table.get_space(), get_runtime(device.runtime, device.options)
     if other := another_device(table, runtime):
         say(f"{other}; so predictions and drift compare two devices")
-    found: dict[Any, tuple[Session, Images]] = {}
+    found: dict[Any, tuple[Session, Sequence[Array]]] = {}
     for choices in table.references:
-        model = prepared(network_model(space, choices), runtime, device.precision)
+        model = prepared(network_model(space, choices, device.batch), runtime, device.precision)
         if isinstance(model, Model):
             session = runtime.load(model.data, threads=device.threads, precision=device.precision)
-            found[choices] = (session, some_images(model.input_chw, device.batch))
+            found[choices] = (session, [stand_in(port) for port in model.inputs])
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import onnx
-from onnx import GraphProto, ModelProto, TensorProto
+from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto
 
 from hwnas.errors import ModelError, first_line
 from hwnas.onnx.wire import check_self_contained
@@ -13,7 +13,7 @@ WEIGHTED = ("Conv", "Gemm")
 
 
 def parsed(model: bytes) -> ModelProto:
-    """A serialized model with one image input, one output, and its weights inside.
+    """A serialized model with its weights inside.
 
     Raises:
         ModelError: it isn't that.
@@ -21,14 +21,31 @@ def parsed(model: bytes) -> ModelProto:
     check_self_contained(model)
     try:
         proto = onnx.load_from_string(model)
-        weights = {weight.name for weight in proto.graph.initializer}
-        entries = [entry for entry in proto.graph.input if entry.name not in weights]
     except Exception as error:  # protobuf's exceptions share no public base
         raise ModelError(f"not an ONNX model: {first_line(error)}") from None
+    if not proto.graph.output:
+        raise ModelError("not an ONNX model, or one without an output")
+    return proto
+
+
+def parsed_network(model: bytes) -> ModelProto:
+    """A serialized model with one image input, one output, and its weights inside.
+
+    Raises:
+        ModelError: it isn't that.
+    """
+    proto = parsed(model)
+    entries = entries_of(proto)
     if len(entries) != 1 or len(proto.graph.output) != 1:
         raise ModelError(f"a model has one input and one output, not {len(entries)} and {len(proto.graph.output)}")
     input_chw(proto)
     return proto
+
+
+def entries_of(proto: ModelProto) -> list[ValueInfoProto]:
+    """The model's inputs: old files list its weights among them."""
+    weights = {weight.name for weight in proto.graph.initializer}
+    return [entry for entry in proto.graph.input if entry.name not in weights]
 
 
 def input_chw(proto: ModelProto) -> tuple[int, ...]:

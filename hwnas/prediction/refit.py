@@ -132,7 +132,8 @@ class TableMeter:
         self._progress(f"{what} (round {self._rounds})", done, total, note)
 
     def _model(self, space: Space, choices: tuple[int, ...]) -> Model:
-        return reader(prepared(network_model(space, choices), self._runtime, self.table.device.precision))()
+        device = self.table.device
+        return reader(prepared(network_model(space, choices, device.batch), self._runtime, device.precision))()
 
     def _comparable(self, choices: tuple[int, ...], raw: Latency, drift: float, started: str) -> AddedNetwork:
         times_ms = {name: round(getattr(raw, name) / drift, 6) for name in ("p50_ms", "p10_ms", "p90_ms")}

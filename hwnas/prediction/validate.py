@@ -103,7 +103,7 @@ def validate(
     conditions, own = table.device.conditions, table.references
     models: dict[tuple[tuple[int, ...], int], Callable[[], Model]] = {}
     for index, arch in enumerate(wanted := [*archs, *own]):
-        read = reader(prepared(network_model(space, arch), runtime, conditions.precision))
+        read = reader(prepared(network_model(space, arch, conditions.batch), runtime, conditions.precision))
         models |= {(arch, copy): read for copy in ((0, 1) if arch in archs else (0,))}
         if progress:
             progress("writing models", index + 1, len(wanted), "")

@@ -28,6 +28,7 @@ SOURCES = (
     "hwnas/arrays.py",
     "hwnas/errors.py",
     "hwnas/onnx/__init__.py",
+    "hwnas/onnx/stand_in.py",
     "hwnas/onnx/wire.py",
     "hwnas/profiling/__init__.py",
     "hwnas/profiling/journal.py",
@@ -118,7 +119,7 @@ def _described(archive: zipfile.ZipFile, names: dict[str, str], model: Model | s
     if sha256 not in names:
         names[sha256] = f"models/{len(names):04}.bin"
         _add(archive, names[sha256], model.data)
-    return KitModel(file=names[sha256], sha256=sha256, bytes=len(model.data), input_chw=model.input_chw)
+    return KitModel(file=names[sha256], sha256=sha256, bytes=len(model.data), inputs=model.inputs, as_is=model.as_is)
 
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:

@@ -13,6 +13,7 @@ import zipfile
 import zlib
 from typing import TYPE_CHECKING
 
+from hwnas.arrays import Port
 from hwnas.errors import KitError, ModelError
 from hwnas.profiling.run import Model
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-KIT_SCHEMA = "hwnas-kit/2"
+KIT_SCHEMA = "hwnas-kit/3"
 DESCRIPTION, SEAL = "kit.json", "kit.sha256"
 _NAME = re.compile(r"kit\.(json|sha256)|models/[0-9]{4,6}\.bin|[A-Za-z_]\w*(/[A-Za-z_]\w*)*\.py", re.ASCII)
 _MOST_FILES = 100_000
@@ -78,7 +79,8 @@ class KitFile:
         described = self.content["models"][entry]
         if "failed" in described:
             raise ModelError(described["failed"])
-        return Model(self._verified(described["file"], described["sha256"]), tuple(described["input_chw"]))
+        inputs = tuple(Port(name, dtype, tuple(shape)) for name, dtype, shape in described["inputs"])
+        return Model(self._verified(described["file"], described["sha256"]), inputs, described["as_is"])
 
     def model_bytes(self) -> int:
         """Of the models of all entries, which are loaded side by side."""

@@ -115,13 +115,15 @@ def _runtime(kit: KitFile) -> Runtime:
 def _check(kit: KitFile, runtime: Runtime) -> None:
     import numpy
 
+    from hwnas.onnx.stand_in import stand_in
+
     print(f"Python {sys.version.split()[0]}, numpy {numpy.__version__}, {runtime.name} {runtime.version()}")
     plan = kit.content["plan"]
     first = next(index for index, model in enumerate(kit.content["models"]) if "failed" not in model)
     model = kit.model(first)
     asked = plan["conditions"]
-    session = runtime.load(model.data, threads=asked["threads"], precision=asked["precision"])
-    session.bind(numpy.zeros((asked["batch"], *model.input_chw), dtype=numpy.float32))()
+    session = runtime.load(model.data, threads=asked["threads"], precision=asked["precision"], as_is=model.as_is)
+    session.bind([stand_in(port) for port in model.inputs])()
     count, at_most_s = len(kit.content["models"]), plan["effort"]["at_most_s"]
     print(f"a first model runs; {count} are to be measured, in about {at_most_s:.0f} s once all are loaded")
 

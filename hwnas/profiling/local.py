@@ -47,7 +47,7 @@ def measure_models(
     effort: Effort | None = None,
     progress: Progress | None = None,
 ) -> Latencies[_Key]:
-    """Latency of each prepared model, all in the same interleaved rounds, with random inputs.
+    """Latency of each prepared model, all in the same interleaved rounds, with stand-in inputs.
 
     Each of ``readers`` is called when its model is loaded, so that one at a time is in memory as a file. ``runtime`` is
     that of the conditions.
@@ -60,7 +60,7 @@ def measure_models(
     check_threads(conditions.threads)
     measured = measure_loaded(
         list(readers.values()), runtime, threads=conditions.threads, precision=conditions.precision,
-        batch=conditions.batch, effort=effort or Effort(), rng=rng, progress=progress,
+        effort=effort or Effort(), rng=rng, progress=progress,
     )  # fmt: skip
     keys, found = list(readers), measured.measurement
     ran = [key for index, key in enumerate(keys) if index not in measured.failed]

@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import NonNegativeInt, WrapValidator, model_validator
 
+from hwnas.arrays import Port
 from hwnas.errors import ConfigError, ModelError
 from hwnas.graph.graph import Graph, Op, expanded
 from hwnas.graph.primitives import Norm, Primitive
-from hwnas.onnx.write import to_onnx
+from hwnas.onnx.write import INPUT, to_onnx
 from hwnas.profiling.run import Model
 from hwnas.profiling.timer import Effort
 from hwnas.progress import Progress
@@ -102,18 +103,19 @@ def _distinct(space: Space, archs: npt.ArrayLike) -> tuple[tuple[int, ...], ...]
     return tuple(dict.fromkeys(map(tuple, space.check(archs).tolist()))) if np.size(archs) else ()
 
 
-def op_model(op: Op) -> Model:
+def op_model(op: Op, batch: int = 1) -> Model:
     """``op`` alone as an fp32 ONNX model: latency doesn't depend on the weights' values."""
-    return _model(expanded(op))
+    return _model(expanded(op), batch)
 
 
-def network_model(space: Space, arch: Sequence[int]) -> Model:
+def network_model(space: Space, arch: Sequence[int], batch: int = 1) -> Model:
     """``arch``'s network as an fp32 ONNX model."""
-    return _model(space.graph(arch))
+    return _model(space.graph(arch), batch)
 
 
-def _model(graph: Graph) -> Model:
-    return Model(to_onnx(graph, _stand_in_weights(graph)), graph.in_shapes[0])
+def _model(graph: Graph, batch: int) -> Model:
+    images = Port(INPUT, "float32", (batch, *graph.in_shapes[0]))
+    return Model(to_onnx(graph, _stand_in_weights(graph)), (images,))
 
 
 def _stand_in_weights(graph: Graph) -> dict[str, npt.NDArray[np.float32]]:
@@ -152,7 +154,8 @@ def models(
     different, reasons = plan.entries[: len(plan.entries) - len(plan.held_out)], list[str]()
     kept: list[_Kept] = []
     for entry in different:
-        plain = op_model(entry) if isinstance(entry, Op) else network_model(space, entry)
+        batch = plan.conditions.batch
+        plain = op_model(entry, batch) if isinstance(entry, Op) else network_model(space, entry, batch)
         model = prepared(plain, runtime, plan.conditions.precision)
         reasons += [model] if isinstance(model, str) else []
         kept.append(keep(model))
@@ -166,7 +169,7 @@ def models(
 def prepared(plain: Model, runtime: Runtime, precision: str) -> Model | str:
     """An fp32 model in the form that ``runtime`` loads, or why it can't have that."""
     try:
-        return Model(runtime.prepare(plain.data, precision), plain.input_chw)
+        return plain._replace(data=runtime.prepare(plain.data, precision))
     except ModelError as error:
         return str(error)
 

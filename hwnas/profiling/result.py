@@ -10,6 +10,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt
 
+from hwnas.arrays import Port
 from hwnas.errors import KitError, SpaceError, shown
 from hwnas.files import read_json
 from hwnas.graph.graph import Op
@@ -68,12 +69,13 @@ class Result(FileRecord):
 
 
 class KitModel(Record):
-    """A file of a kit: the model of one entry or more."""
+    """A file of a kit: the model of one entry or more; see :class:`hwnas.profiling.run.Model`."""
 
     file: str
     sha256: str
     bytes: NonNegativeInt
-    input_chw: tuple[int, ...]
+    inputs: tuple[Port, ...]
+    as_is: bool
 
 
 class KitRuntime(Record):

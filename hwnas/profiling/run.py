@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hwnas.errors import DeviceError, KitError, ModelError
+from hwnas.onnx.stand_in import stand_in
 from hwnas.profiling import machine
 from hwnas.profiling.timer import ClockError, Effort, Measurement, measure, round_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from hwnas.arrays import Port
     from hwnas.profiling.journal import FileJournal
     from hwnas.progress import Progress
     from hwnas.runtimes.base import Runtime
@@ -30,10 +32,17 @@ _OUT_OF_MEMORY = ("bad_alloc", "bad allocation", "allocate memory", "out of memo
 
 
 class Model(NamedTuple):
-    """A model as a runtime's ``prepare`` gave it, and the (C, H, W) of its input."""
+    """What is loaded and measured.
+
+    Attributes:
+        data: as a runtime's ``prepare`` gave it.
+        inputs: what it takes, in its order.
+        as_is: see :meth:`hwnas.runtimes.base.Runtime.load`.
+    """
 
     data: bytes
-    input_chw: tuple[int, ...]
+    inputs: tuple[Port, ...]
+    as_is: bool = False
 
 
 class Measured(NamedTuple):
@@ -56,13 +65,12 @@ def measure_loaded(
     *,
     threads: int,
     precision: str,
-    batch: int,
     effort: Effort,
     rng: np.random.Generator,
     journal: FileJournal | None = None,
     progress: Progress | None = None,
 ) -> Measured:
-    """Load all models, then time them with random inputs, all in the same rounds.
+    """Load all models, then time them with stand-in inputs, all in the same rounds.
 
     Raises:
         ModelError: the runtime can run none of them, or the clock is unusable.
@@ -74,8 +82,8 @@ def measure_loaded(
     for index, read in enumerate(models):
         try:
             model = read()
-            session = runtime.load(model.data, threads=threads, precision=precision)
-            call = session.bind(rng.standard_normal((batch, *model.input_chw), dtype=np.float32))
+            session = runtime.load(model.data, threads=threads, precision=precision, as_is=model.as_is)
+            call = session.bind([stand_in(port, rng) for port in model.inputs])
             call()
         except KitError:
             raise
@@ -133,7 +141,7 @@ def run_plan(
     before = machine.state()
     asked = plan["conditions"]
     measured = measure_loaded(
-        models, runtime, threads=asked["threads"], precision=asked["precision"], batch=asked["batch"],
+        models, runtime, threads=asked["threads"], precision=asked["precision"],
         effort=Effort(**plan["effort"]), rng=np.random.default_rng(plan["seed"]), journal=journal, progress=progress,
     )  # fmt: skip
     found = measured.measurement

@@ -1,7 +1,7 @@
 """What every runtime offers; profiling and benching use nothing else, so that both measure alike.
 
 This file, ``onnxruntime.py`` and ``openvino.py`` go into profiling kits: Python ≥ 3.8, and at run time nothing but
-numpy, the runtime itself, ``hwnas.arrays``, ``hwnas.errors`` and ``hwnas.onnx.wire``.
+numpy, the runtime itself, ``hwnas.arrays``, ``hwnas.errors``, ``hwnas.onnx.stand_in`` and ``hwnas.onnx.wire``.
 """
 
 from __future__ import annotations
@@ -10,21 +10,25 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING, Protocol
 
-from hwnas.arrays import Images
 from hwnas.errors import ConfigError, ModelError, RuntimeMissingError, first_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
+
+    from hwnas.arrays import Array
 
 
 class Session(Protocol):
-    """One loaded model."""
+    """One loaded model. It takes an array for each of its inputs, in their order, of its dtype and shape."""
 
-    def run(self, images: Images) -> Images:
-        """Inference: images (N, C, H, W) -> the model's one output, logits (N, classes) for a network."""
+    def run(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
+        """Inference: an array for each of the model's outputs, in their order.
 
-    def bind(self, images: Images) -> Callable[[], float | None]:
-        """A call that does one inference of ``images``, waits for its end and does nothing else: what gets timed.
+        A network of hwnas takes images (N, C, H, W) and gives logits (N, classes).
+        """
+
+    def bind(self, inputs: Sequence[Array]) -> Callable[[], float | None]:
+        """A call that does one inference of ``inputs``, waits for its end and does nothing else: what gets timed.
 
         It returns the nanoseconds that the device's own clock counted (as CUDA events do), or None where the host's
         clock around the call is the measure.
@@ -59,8 +63,12 @@ class Runtime(Protocol):
             ModelError: the runtime has no such precision, or can't convert the model.
         """
 
-    def load(self, model: bytes, *, threads: int, precision: str) -> Session:
+    def load(self, model: bytes, *, threads: int, precision: str, as_is: bool = False) -> Session:
         """A session of a prepared model. Done on the device.
+
+        ``as_is`` runs the graph node by node, without the runtime's own optimizations of the graph: for kernels, which
+        were cut from a graph that it had optimized. ONNX Runtime does; the others, whose kernels aren't cut out so,
+        take no notice of it.
 
         Raises:
             ModelError: the runtime can't read the model.

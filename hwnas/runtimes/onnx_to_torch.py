@@ -13,19 +13,21 @@ from torch import fx, nn
 from torch.nn import functional
 
 from hwnas.errors import ModelError
+from hwnas.onnx.read import entries_of
 
 _Attributes = dict[str, Any]
 
 
 def onnx_to_torch(proto: ModelProto) -> nn.Module:
-    """A module with the graph's weights and Python code of its own: images (N, C, H, W) -> the model's output.
+    """A module with the graph's weights and Python code of its own: the model's inputs -> a tuple of its outputs.
 
     Raises:
         ModelError: a node isn't one of the known layers, or has an attribute that they don't.
     """
     root = nn.Module()
     graph = fx.Graph()
-    values: dict[str, fx.Node] = {proto.graph.input[0].name: graph.placeholder("images")}
+    entries = [entry.name for entry in entries_of(proto)]
+    values: dict[str, fx.Node] = {name: graph.placeholder(f"input_{index}") for index, name in enumerate(entries)}
     constants = {
         weight.name: torch.from_numpy(numpy_helper.to_array(weight).copy()) for weight in proto.graph.initializer
     }
@@ -43,10 +45,10 @@ def onnx_to_torch(proto: ModelProto) -> nn.Module:
             else:
                 raise ModelError(f"node {node.name or index} reads {name!r}, which nothing before it gives")
         values[node.output[0]] = _layer(graph, node, inputs)
-    result = proto.graph.output[0].name
-    if result not in values:
-        raise ModelError(f"nothing gives the model's output {result!r}")
-    graph.output(values[result])
+    results = [output.name for output in proto.graph.output]
+    if lost := [name for name in results if name not in values]:
+        raise ModelError(f"nothing gives the model's output {lost[0]!r}")
+    graph.output(tuple(values[name] for name in results))
     return fx.GraphModule(root, graph).eval()
 
 

@@ -18,9 +18,9 @@ except Exception as error:
     raise missing("onnxruntime", "pip install onnxruntime", error) from None
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
-    from hwnas.arrays import Images
+    from hwnas.arrays import Array
     from hwnas.graph.kernel import Launch
 
 _PROVIDERS = {  # option: (ONNX Runtime's name, package that has it)
@@ -91,25 +91,26 @@ class OnnxRuntime:
         check_precision(self, precision)
         check_self_contained(model)
         with TemporaryDirectory() as folder:
-            options = self._session_options(threads=1)
+            options = self._session_options(1, self.options["optimization"])
             options.optimized_model_filepath = os.path.join(folder, "optimized.onnx")
             self._session(model, options)
             proto = onnx.load(options.optimized_model_filepath)
         parts = [(node.name or node.output[0], [node]) for node in proto.graph.node]
         return launches(proto, parts, values_of(proto))
 
-    def load(self, model: bytes, *, threads: int, precision: str) -> OnnxRuntimeSession:
+    def load(self, model: bytes, *, threads: int, precision: str, as_is: bool = False) -> OnnxRuntimeSession:
         check_precision(self, precision)
         check_self_contained(model)
-        session = self._session(model, self._session_options(threads))
+        optimization = "disable" if as_is else self.options["optimization"]
+        session = self._session(model, self._session_options(threads, optimization))
         return OnnxRuntimeSession(session, "cuda" if self._on_gpu else "cpu")
 
-    def _session_options(self, threads: int) -> ort.SessionOptions:
+    def _session_options(self, threads: int, optimization: str) -> ort.SessionOptions:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        options.graph_optimization_level = _LEVELS[self.options["optimization"]]
+        options.graph_optimization_level = _LEVELS[optimization]
         # many sessions take turns when a table is measured: idle threads of one mustn't spin beside another
         options.add_session_config_entry("session.force_spinning_stop", "1")
         if self.options["provider"] != "cpu":  # else what the provider can't do would quietly run on the CPU
@@ -145,28 +146,29 @@ class OnnxRuntimeSession:
     def __init__(self, session: ort.InferenceSession, device: str) -> None:
         self._session = session
         self._device = device
-        self._input = session.get_inputs()[0].name
-        self._output = session.get_outputs()[0].name
+        self._inputs = [port.name for port in session.get_inputs()]
+        self._outputs = [port.name for port in session.get_outputs()]
 
     @property
     def on_cpu(self) -> bool:
         """Whether ONNX Runtime's own CPU kernels run it, not another provider's."""
         return bool(self._session.get_providers()[0] == "CPUExecutionProvider")
 
-    def run(self, images: Images) -> Images:
-        return np.asarray(self._session.run([self._output], {self._input: images})[0])
+    def run(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
+        return tuple(map(np.asarray, self._session.run(self._outputs, dict(zip(self._inputs, inputs)))))  # noqa: B905
 
-    def bind(self, images: Images) -> Callable[[], None]:
-        # bound buffers where the network runs: no allocation or copy of input and output is timed, at least of ours
+    def bind(self, inputs: Sequence[Array]) -> Callable[[], None]:
+        # bound buffers where the network runs: no allocation or copy of inputs and outputs is timed, at least of ours
         binding = self._session.io_binding()
-        images = np.ascontiguousarray(images)
-        entry = ort.OrtValue.ortvalue_from_numpy(images, self._device, 0)
-        binding.bind_ortvalue_input(self._input, entry)
-        shape = list(self.run(images).shape)
-        output = ort.OrtValue.ortvalue_from_shape_and_type(shape, np.float32, self._device, 0)
-        binding.bind_ortvalue_output(self._output, output)
+        entries = [ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(x), self._device, 0) for x in inputs]
+        for name, entry in zip(self._inputs, entries):  # noqa: B905  (Python 3.8)
+            binding.bind_ortvalue_input(name, entry)
+        # an output whose shape depends on the data has, for the same data, the same shape again
+        for name, given in zip(self._outputs, self.run(inputs)):  # noqa: B905  (Python 3.8)
+            output = ort.OrtValue.ortvalue_from_shape_and_type(given.shape, given.dtype, self._device, 0)
+            binding.bind_ortvalue_output(name, output)
 
-        def call(kept: ort.OrtValue = entry) -> None:  # its memory is numpy's; ONNX Runtime 1.19's binding frees it
+        def call(kept: list[ort.OrtValue] = entries) -> None:  # memory of numpy's; ONNX Runtime 1.19's binding frees it
             self._session.run_with_iobinding(binding)  # which waits for the device
 
         return call

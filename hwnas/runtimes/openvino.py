@@ -24,14 +24,17 @@ finally:
         sys.modules["openvino_telemetry"] = _telemetry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
-    from hwnas.arrays import Images
+    from hwnas.arrays import Array
 
 _HINTS = {"fp32": "f32", "bf16": "bf16"}  # without one, some processors would get bf16 where fp32 was asked
 _COMPUTED = {"fp32": ("f32",), "bf16": ("bf16",), "int8": ("i8", "u8")}
 _OURS = {"f32": "fp32", "i8": "int8", "u8": "int8"}
 _WEIGHTED = ("Convolution", "FullyConnected")
+
+if TYPE_CHECKING:
+    _Shapes = tuple[tuple[int, ...], ...]
 
 
 class OpenVino:
@@ -68,7 +71,7 @@ class OpenVino:
 
         return quantize(model, random_images(model), OPENVINO)
 
-    def load(self, model: bytes, *, threads: int, precision: str) -> OpenVinoSession:
+    def load(self, model: bytes, *, threads: int, precision: str, as_is: bool = False) -> OpenVinoSession:
         check_self_contained(model)
         return self._load(lambda: self._core.read_model(model), threads, precision)
 
@@ -104,10 +107,10 @@ class OpenVino:
 class OpenVinoSession:
     """See :class:`hwnas.runtimes.base.Session`.
 
-    OpenVINO is faster where it knows all shapes, so there is a compiled network for each batch that was asked for.
+    OpenVINO is faster where it knows all shapes, so there is a compiled network for the shapes of each call.
 
     Raises:
-        ModelError: the model doesn't take images alone, or isn't computed in the precision.
+        ModelError: the model isn't computed in the precision.
     """
 
     def __init__(self, core: ov.Core, model: ov.Model, settings: dict[str, Any], precision: str) -> None:
@@ -115,23 +118,20 @@ class OpenVinoSession:
         self._model = model
         self._settings = settings
         self._precision = precision
-        self._compiled: dict[tuple[int, ...], ov.CompiledModel] = {}
-        if len(model.inputs) != 1 or len(model.outputs) != 1:
-            raise ModelError(f"a model has one input and one output, not {len(model.inputs)} and {len(model.outputs)}")
-        self._takes = model.input(0).get_partial_shape()
-        batch, *chw = list(self._takes)
-        self._compile((1 if batch.is_dynamic else batch.get_length(), *(side.get_length() for side in chw)))
+        self._compiled: dict[_Shapes, ov.CompiledModel] = {}
+        self._takes = [port.get_partial_shape() for port in model.inputs]
+        self._compile(tuple(tuple(1 if n.is_dynamic else n.get_length() for n in shape) for shape in self._takes))
 
-    def run(self, images: Images) -> Images:
-        request = self._request(images)
+    def run(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
+        request = self._request(inputs)
         request.infer()
-        return np.array(request.get_output_tensor(0).data)
+        return tuple(np.array(output.data) for output in request.output_tensors)
 
-    def bind(self, images: Images) -> Callable[[], None]:
-        request = self._request(images)
+    def bind(self, inputs: Sequence[Array]) -> Callable[[], None]:
+        request = self._request(inputs)
 
         def call() -> None:
-            request.infer(share_outputs=True)  # no copy of the output
+            request.infer(share_outputs=True)  # no copy of the outputs
 
         return call
 
@@ -140,22 +140,25 @@ class OpenVinoSession:
         told = [p for compiled in list(self._compiled.values())[-1:] for p in _weighted_precisions(compiled)]
         return {_OURS.get(name, name): told.count(name) for name in sorted(set(told))}
 
-    def _request(self, images: Images) -> ov.InferRequest:
-        if images.shape not in self._compiled:
-            self._compile(images.shape)
-        request = self._compiled[images.shape].create_infer_request()
-        request.set_input_tensor(ov.Tensor(np.ascontiguousarray(images), shared_memory=True))
+    def _request(self, inputs: Sequence[Array]) -> ov.InferRequest:
+        shapes = tuple(each.shape for each in inputs)
+        if shapes not in self._compiled:
+            self._compile(shapes)
+        request = self._compiled[shapes].create_infer_request()
+        for index, each in enumerate(inputs):
+            request.set_input_tensor(index, ov.Tensor(np.ascontiguousarray(each), shared_memory=True))
         return request
 
-    def _compile(self, shape: tuple[int, ...]) -> None:
-        if not self._takes.compatible(ov.PartialShape(shape)):
-            raise ModelError(f"the model takes images of {self._takes}, not {list(shape)}")
-        self._model.reshape(shape)
+    def _compile(self, shapes: _Shapes) -> None:
+        for takes, shape in zip(self._takes, shapes):  # noqa: B905  (Python 3.8)
+            if not takes.compatible(ov.PartialShape(shape)):
+                raise ModelError(f"the model takes an input of {takes}, not {list(shape)}")
+        self._model.reshape(dict(zip(self._model.inputs, map(ov.PartialShape, shapes))))  # noqa: B905
         compiled = self._core.compile_model(self._model, "CPU", self._settings)
         computed = set(_weighted_precisions(compiled))
         if computed and computed.isdisjoint(_COMPUTED[self._precision]):
             raise ModelError(f"OpenVINO computes this model in {', '.join(computed)} where {self._precision} was asked")
-        self._compiled[shape] = compiled
+        self._compiled[shapes] = compiled
 
 
 def _weighted_precisions(compiled: ov.CompiledModel) -> list[str]:

@@ -122,10 +122,10 @@ class TensorRt:
         if not parser.parse(graph):
             raise ModelError(f"{self.name} can't read the model: {parse_error(parser) or log.last()}")
         config = self._config(builder, capability)
-        entry = network.get_input(0)
-        least, best, most = ((images, *tuple(entry.shape)[1:]) for images in (batch.min, batch.opt, batch.max))
+        shapes = dict(_shapes(network.get_input(index), batch) for index in range(network.num_inputs))
         profile = builder.create_optimization_profile()
-        profile.set_shape(entry.name, least, best, most)
+        for name, each in shapes.items():
+            profile.set_shape(name, each.min, each.opt, each.max)
         if config.add_optimization_profile(profile) < 0 or log.errors:  # it logs what it refuses, and goes on
             raise ModelError(f"{self.name} refuses the settings of the build: {log.last()}")
         config.progress_monitor = monitor = monitor_of(trt, progress)
@@ -137,8 +137,7 @@ class TensorRt:
             raise ModelError(f"{self.name} can't build the model{target}: {log.last()}")
         if self._timings is not None:
             self._timings.keep(bytes(config.get_timing_cache().serialize()))
-        shapes = Shapes(min=least, opt=best, max=most)
-        return Built(engine=bytes(engine), profile={entry.name: shapes}, layers=layers_of(network))
+        return Built(engine=bytes(engine), profile=shapes, layers=layers_of(network))
 
     def _config(self, builder: Any, capability: str) -> Any:
         trt, config = self._trt, builder.create_builder_config()
@@ -156,11 +155,19 @@ class TensorRt:
             config.set_compute_capability(getattr(trt.ComputeCapability, f"SM{capability}"), 0)
         return config
 
-    def load(self, model: bytes, *, threads: int, precision: str) -> TensorRtSession:
+    def load(self, model: bytes, *, threads: int, precision: str, as_is: bool = False) -> TensorRtSession:
         check_precision(self, precision)
         if gpu_here() is None:
             raise RuntimeMissingError(f"runtime {self.name} runs on an NVIDIA GPU and there is none here")
         return TensorRtSession(self._trt, model, self.name, self._kernels)
+
+
+def _shapes(entry: Any, batch: Batch) -> tuple[str, Shapes]:
+    """An input's name and shapes; the one size that it may leave open is the batch."""
+    least, best, most = (
+        tuple(images if side < 0 else side for side in entry.shape) for images in (batch.min, batch.opt, batch.max)
+    )
+    return entry.name, Shapes(min=least, opt=best, max=most)
 
 
 tensorrt = partial(TensorRt, "tensorrt")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hwnas.arrays import Images
+from hwnas.arrays import Array
 from hwnas.errors import ModelError, RuntimeMissingError
 from hwnas.runtimes.cuda import CudaGraph, timed_by_events
 from hwnas.runtimes.tensorrt_build import logger
@@ -52,15 +52,15 @@ class TensorRtSession:
         inspector = self._engine.create_engine_inspector()
         return weight_precisions(inspector.get_engine_information(self._trt.LayerInformationFormat.JSON))
 
-    def run(self, images: Images) -> Images:
-        inference = _Inference(self._trt, self._engine, images, self._kernels)
+    def run(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
+        inference = _Inference(self._trt, self._engine, inputs, self._kernels)
         inference()
         torch.cuda.synchronize()
         inference.keep_kernels()
-        return np.asarray(inference.result.cpu().numpy())
+        return tuple(np.asarray(result.cpu().numpy()) for result in inference.results)
 
-    def bind(self, images: Images) -> Callable[[], float]:
-        inference = _Inference(self._trt, self._engine, images, self._kernels)
+    def bind(self, inputs: Sequence[Array]) -> Callable[[], float]:
+        inference = _Inference(self._trt, self._engine, inputs, self._kernels)
         graph = CudaGraph(inference)
         inference.keep_kernels()
         return timed_by_events(graph)
@@ -69,19 +69,28 @@ class TensorRtSession:
 class _Inference:
     """A call that starts one inference on PyTorch's current stream; it owns the memory that takes part."""
 
-    def __init__(self, trt: Any, engine: Any, images: Images, kernels: Cache | None) -> None:
-        entry, result = (engine.get_tensor_name(i) for i in range(2))
-        least, _, most = engine.get_tensor_profile_shape(entry, 0)
-        check_images(images, trt.nptype(engine.get_tensor_dtype(entry)), tuple(least), tuple(most))
+    def __init__(self, trt: Any, engine: Any, inputs: Sequence[Array], kernels: Cache | None) -> None:
+        names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
+        entries = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
+        for name, given in zip(entries, inputs, strict=True):
+            least, _, most = engine.get_tensor_profile_shape(name, 0)
+            check_input(name, given, trt.nptype(engine.get_tensor_dtype(name)), tuple(least), tuple(most))
         self._stream = torch.cuda.current_stream
         self._log = logger(trt)
         self._kernels = kernels
         self._context, self._compiled = _context(trt, engine, kernels)
-        self._images = torch.from_numpy(np.ascontiguousarray(images)).cuda()
-        self._context.set_input_shape(entry, tuple(images.shape))
-        self.result = torch.empty(tuple(self._context.get_tensor_shape(result)), device="cuda")
-        self._context.set_tensor_address(entry, self._images.data_ptr())
-        self._context.set_tensor_address(result, self.result.data_ptr())
+        self._inputs = [torch.from_numpy(np.ascontiguousarray(given)).cuda() for given in inputs]
+        for name, entry in zip(entries, self._inputs, strict=True):
+            self._context.set_input_shape(name, tuple(entry.shape))
+            self._context.set_tensor_address(name, entry.data_ptr())
+        self.results: list[torch.Tensor] = []
+        for name in (name for name in names if name not in entries):
+            shape = tuple(self._context.get_tensor_shape(name))
+            if min(shape, default=0) < 0:
+                raise ModelError(f"the size of the engine's output {name} depends on the data; hwnas runs fixed sizes")
+            empty = np.empty(shape, trt.nptype(engine.get_tensor_dtype(name)))
+            self.results.append(torch.from_numpy(empty).cuda())
+            self._context.set_tensor_address(name, self.results[-1].data_ptr())
 
     def __call__(self) -> None:
         if not self._context.execute_async_v3(self._stream().cuda_stream):
@@ -105,18 +114,18 @@ def _context(trt: Any, engine: Any, kernels: Cache | None) -> tuple[Any, Any]:
     return engine.create_execution_context(config), compiled
 
 
-def check_images(images: Images, dtype: Any, least: Sequence[int], most: Sequence[int]) -> None:
+def check_input(name: str, given: Array, dtype: Any, least: Sequence[int], most: Sequence[int]) -> None:
     """Before TensorRT reads the memory; ``least`` and ``most`` are the ends of the engine's profile.
 
     Raises:
         ModelError: of another type, or a shape outside the profile.
     """
-    shape = images.shape
+    shape = given.shape
     fits = len(shape) == len(least) and all(a <= s <= b for a, s, b in zip(least, shape, most, strict=True))
-    if not fits or images.dtype != dtype:
+    if not fits or given.dtype != dtype:
         takes = ", ".join(f"{a} to {b}" if a < b else str(a) for a, b in zip(least, most, strict=True))
         raise ModelError(
-            f"the engine takes {np.dtype(dtype).name} ({takes}), not {images.dtype} {shape}; "
+            f"the engine takes {np.dtype(dtype).name} ({takes}) as {name}, not {given.dtype} {shape}; "
             "another batch needs an engine whose target has it"
         )
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from hwnas.arrays import Images
+from hwnas.arrays import Array, Port
 from hwnas.errors import ModelError, RuntimeMissingError, first_line
-from hwnas.onnx.read import input_chw, parsed
+from hwnas.onnx.model import port_of
+from hwnas.onnx.read import entries_of, parsed
+from hwnas.onnx.stand_in import stand_in
 from hwnas.runtimes.base import check_precision, options_in_force
 from hwnas.runtimes.cuda import CudaGraph, timed_by_events
 from hwnas.runtimes.onnx_to_torch import onnx_to_torch
 
+_IMAGES_NDIM = 4
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -54,7 +57,7 @@ class Torch:
         check_precision(self, precision)
         return model
 
-    def load(self, model: bytes, *, threads: int, precision: str) -> TorchSession:
+    def load(self, model: bytes, *, threads: int, precision: str, as_is: bool = False) -> TorchSession:
         check_precision(self, precision)
         if precision == "bf16" and self._device.type == "cpu" and not _has_bf16():
             raise ModelError("this processor has no bf16 arithmetic, PyTorch would imitate it; use fp32")
@@ -69,7 +72,7 @@ class Torch:
             graph=self.options.get("graph") == "yes",
         )
         try:
-            session.run(np.zeros((1, *input_chw(proto)), np.float32))
+            session.run([stand_in(_of_one_image(port_of(entry))) for entry in entries_of(proto)])
         except Exception as error:  # whatever PyTorch or its compiler raise
             raise ModelError(f"PyTorch can't run the model: {first_line(error)}") from None
         return session
@@ -79,29 +82,41 @@ class Torch:
 class TorchSession:
     """See :class:`hwnas.runtimes.base.Session`."""
 
-    module: Callable[..., torch.Tensor]
+    module: Callable[..., tuple[torch.Tensor, ...]]
     device: torch.device
     dtype: torch.dtype
     threads: int
     graph: bool
 
-    def run(self, images: Images) -> Images:
+    def run(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
         with _as_asked(self.threads, self.device):
-            return self.module(self._input(images)).float().cpu().numpy()
+            return tuple(map(_array, self.module(*map(self._entry, inputs))))
 
-    def bind(self, images: Images) -> Callable[[], float | None]:
-        entry = self._input(images)
+    def bind(self, inputs: Sequence[Array]) -> Callable[[], float | None]:
+        entries = tuple(map(self._entry, inputs))
 
         def infer() -> None:
             with _as_asked(self.threads, self.device):
-                self.module(entry)
+                self.module(*entries)
 
         if self.device.type == "cpu":
             return infer
         return timed_by_events(CudaGraph(infer) if self.graph else infer)
 
-    def _input(self, images: Images) -> torch.Tensor:
-        return torch.from_numpy(images).to(self.device, self.dtype).contiguous(memory_format=torch.channels_last)
+    def _entry(self, given: Array) -> torch.Tensor:
+        entry = torch.from_numpy(np.ascontiguousarray(given)).to(self.device)
+        if entry.is_floating_point():
+            entry = entry.to(self.dtype)
+        return entry.contiguous(memory_format=torch.channels_last) if entry.ndim == _IMAGES_NDIM else entry
+
+
+def _array(result: torch.Tensor) -> Array:
+    return np.asarray((result.float() if result.is_floating_point() else result).cpu().numpy())
+
+
+def _of_one_image(port: Port) -> Port:
+    """With 1 for sizes that the model leaves open."""
+    return port._replace(shape=tuple(size or 1 for size in port.shape))
 
 
 def _has_bf16() -> bool:

@@ -71,18 +71,18 @@ class FormatContract:
         for precision in self.precisions:
             session = self._session(kind, precision)
             for count in (1, 3, 2):
-                logits = session.run(images[:count])
+                logits = session.run([images[:count]])[0]
                 assert logits.dtype == np.float32
                 assert logits.shape == (count, 10)
                 assert error(logits, reference(network, images[:count])) <= self.errors[precision], precision
-            call = session.bind(images[:2])
+            call = session.bind([images[:2]])
             call()
-            assert error(session.run(images[:2]), reference(network, images[:2])) <= self.errors[precision]
+            assert error(session.run([images[:2]])[0], reference(network, images[:2])) <= self.errors[precision]
 
     def test_agrees_with_pytorch_for_a_fixed_batch(self, kind: Format) -> None:
         network, _, images = _example()
         for precision in self.precisions:
-            logits = self._session(kind, precision, batch=2).run(images[:2])
+            logits = self._session(kind, precision, batch=2).run([images[:2]])[0]
             assert error(logits, reference(network, images[:2])) <= self.errors[precision], precision
 
     def test_reads_the_precision_back(self, kind: Format) -> None:
@@ -129,7 +129,7 @@ class FormatContract:
         _example()
         before = _surroundings()
         for precision in self.precisions:
-            self._session(kind, precision).run(_example()[2])
+            self._session(kind, precision).run([_example()[2]])
         assert _surroundings() == before
 
     def _target(self, kind: Format, precision: str, batch: int | None = None) -> Target:

@@ -65,7 +65,7 @@ class RuntimeContract:
         module, model, images = _example(name)
         expected = reference(module, images)
         for precision in runtime.precisions:
-            result = _loaded(runtime, model, precision).run(images)
+            result = _loaded(runtime, model, precision).run([images])[0]
             assert result.dtype == np.float32
             assert result.shape == expected.shape
             assert error(result, expected) <= self.errors[precision], precision
@@ -74,26 +74,26 @@ class RuntimeContract:
         _, model, images = _example("gated", batch=3)
         for precision in runtime.precisions:
             session = _loaded(runtime, model, precision)
-            together = session.run(images)
-            single = np.concatenate([session.run(images[i : i + 1]) for i in range(3)])
+            together = session.run([images])[0]
+            single = np.concatenate([session.run([images[i : i + 1]])[0] for i in range(3)])
             assert error(together, single) <= self.errors[precision], precision
 
     def test_a_bound_call_repeats_one_inference(self, runtime: Runtime) -> None:
         module, model, images = _example("gated", batch=2)
         for precision in runtime.precisions:
             session = _loaded(runtime, model, precision)
-            calls = [session.bind(images), session.bind(images[:1])]
+            calls = [session.bind([images]), session.bind([images[:1]])]
             for _ in range(3):
                 for call in calls:
                     ns = call()
                     assert ns is None or ns > 0
-            assert error(session.run(images), reference(module, images)) <= self.errors[precision]
+            assert error(session.run([images])[0], reference(module, images)) <= self.errors[precision]
 
     def test_a_bound_call_ends_when_the_inference_does(self, runtime: Runtime) -> None:
         """Told by processor time, not by the clock: nothing of this process computes once the call is back."""
         _, model, images = _example("gated residual", batch=64)
         for precision in runtime.precisions:
-            call = _loaded(runtime, model, precision).bind(images)
+            call = _loaded(runtime, model, precision).bind([images])
             call()
             shares = []  # of five: what else this process does, falls on some of them
             for _ in range(5):
@@ -110,17 +110,17 @@ class RuntimeContract:
             sessions, alone = [], []
             for _, model, images in examples:
                 sessions.append(_loaded(runtime, model, precision))
-                alone.append(sessions[-1].run(images))
-            calls = [session.bind(images) for session, (_, _, images) in zip(sessions, examples, strict=True)]
+                alone.append(sessions[-1].run([images])[0])
+            calls = [session.bind([images]) for session, (_, _, images) in zip(sessions, examples, strict=True)]
             for call in calls * 2:
                 call()
             for session, (_, _, images), before in zip(sessions, examples, alone, strict=True):
-                np.testing.assert_array_equal(session.run(images), before)
+                np.testing.assert_array_equal(session.run([images])[0], before)
 
     def test_threads_change_no_numbers(self, runtime: Runtime) -> None:
         _, model, images = _example("gated")
         for precision in runtime.precisions:
-            one, two = (_loaded(runtime, model, precision, threads).run(images) for threads in (1, 2))
+            one, two = (_loaded(runtime, model, precision, threads).run([images])[0] for threads in (1, 2))
             assert error(two, one) <= self.errors[precision], precision
 
     def test_leaves_the_process_as_it_was(self, runtime: Runtime) -> None:
@@ -130,8 +130,8 @@ class RuntimeContract:
         before = torch.get_rng_state(), np.random.get_state(legacy=False)
         for precision in runtime.precisions:
             session = _loaded(runtime, model, precision, threads=other)
-            session.run(images)
-            session.bind(images)()
+            session.run([images])
+            session.bind([images])()
         assert torch.get_num_threads() == threads
         assert torch.equal(torch.get_rng_state(), before[0])
         assert np.array_equal(np.random.get_state(legacy=False)["state"]["key"], before[1]["state"]["key"])

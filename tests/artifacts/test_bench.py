@@ -102,15 +102,15 @@ def test_a_file_that_fails_in_the_middle_loses_nothing_of_the_others(
     whole = OnnxRuntimeSession.bind
     calls = iter(range(100))
 
-    def failing(self: OnnxRuntimeSession, images: Any) -> Any:
-        call = whole(self, images)
+    def failing(self: OnnxRuntimeSession, inputs: Any) -> Any:
+        call = whole(self, inputs)
 
         def fails() -> None:
             if next(calls) == 9:
                 raise RuntimeError("bad_alloc\nin a kernel")
             call()
 
-        return fails if len(images) == 1 else call
+        return fails if len(inputs[0]) == 1 else call
 
     monkeypatch.setattr(OnnxRuntimeSession, "bind", failing)
     found = bench([artifact], effort=EFFORT)

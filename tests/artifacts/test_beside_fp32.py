@@ -49,7 +49,7 @@ def made(network: Network, *targets: Any) -> list[Made]:
 def test_each_file_has_its_fp32_form_beside_it(network: Network, timed: list[Any]) -> None:
     fixed = INT8.model_copy(update={"name": "fixed", "batch": INT8.batch.model_copy(update={"min": 4, "opt": 4})})
     found = costs(network, made(network, INT8, fixed))
-    assert [len(images) for _, images in timed] == [1, 4, 1, 4]
+    assert [len(images) for _, (images,) in timed] == [1, 4, 1, 4]
     told = {name: (cost.latency.p50_ms, cost.fp32_ms, cost.memory_mb) for name, cost in found.items()}
     assert told == {"onnx-int8-cpu": (1, 3, 7.0), "fixed": (2, 4, 7.0)}
 

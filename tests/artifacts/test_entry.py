@@ -96,8 +96,8 @@ def test_a_graph_of_any_precision_takes_bytes(network: Network, precision: str) 
     assert entry.elem_type == TensorProto.UINT8
     assert [d.dim_param or d.dim_value for d in entry.shape.dim] == ["batch", 16, 16, 3]
     runtime = get_runtime("onnxruntime")
-    expected = runtime.load(model, threads=1, precision="fp32").run(images)
-    result = runtime.load(inside, threads=1, precision="fp32").run(pixels())
+    expected = runtime.load(model, threads=1, precision="fp32").run([images])[0]
+    result = runtime.load(inside, threads=1, precision="fp32").run([pixels()])[0]
     tolerance = {"fp32": 1e-5, "fp16": 5e-3, "int8": 5e-2}[precision]  # a value beside a step may take the other one
     assert np.abs(result - expected).max() <= tolerance * np.abs(expected).max()
 
@@ -116,10 +116,10 @@ def test_an_exported_file_takes_bytes_and_gives_pytorchs_answers(
     assert file.parity.max_relative < 1e-4
     images = normalised_by_torch(pixels())
     expected = network(images).detach().numpy()
-    np.testing.assert_allclose(artifact.open(file).run(images.numpy()), expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(artifact.open(file).run([images.numpy()])[0], expected, rtol=1e-4, atol=1e-4)
     if format_ == "onnx":  # what somebody without hwnas does
         session = get_runtime("onnxruntime").load(artifact.read(file)[".onnx"], threads=1, precision="fp32")
-        np.testing.assert_allclose(session.run(pixels()), expected, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(session.run([pixels()])[0], expected, rtol=1e-4, atol=1e-4)
 
 
 def test_files_with_and_without_are_held_against_the_same_images(network: Network, tmp_path: Path) -> None:
@@ -172,9 +172,9 @@ def test_a_fixed_batch_is_a_number_in_the_file(network: Network, tmp_path: Path)
     for value in (*graph.input, *graph.output):
         assert value.type.tensor_type.shape.dim[0].dim_value == 4
     session = artifact.open(artifact.manifest.files[0])
-    assert session.run(random_textures(4, (3, 16, 16))).shape == (4, 10)
+    assert session.run([random_textures(4, (3, 16, 16))])[0].shape == (4, 10)
     with pytest.raises(Exception, match="dimensions"):
-        session.run(random_textures(3, (3, 16, 16)))
+        session.run([random_textures(3, (3, 16, 16))])
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def test_the_file_gives_pytorchs_answers(network: Network, tmp_path: Path) -> No
     artifact = export_network(network, ["onnx-fp32"], tmp_path / "artifact", images=images)
     session = artifact.open(artifact.manifest.files[0])
     expected = network(torch.from_numpy(images)).detach().numpy()
-    np.testing.assert_allclose(session.run(images), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(session.run([images])[0], expected, rtol=1e-4, atol=1e-5)
     assert artifact.manifest.files[0].parity.images == 7
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from hwnas.arrays import Images
+from hwnas.arrays import Array, Images
 from hwnas.artifacts.formats.base import get_format
 from hwnas.artifacts.make import Made, make
 from hwnas.artifacts.parity import Evidence, _lost, compare, judge, logits_of, misses, random_textures, sqnr_db
@@ -98,9 +99,10 @@ def verdict(made: Made, logits: Images, evidence: Evidence) -> Verdict:
         def __init__(self) -> None:
             self._at = 0
 
-        def run(self, images: Images) -> Images:
+        def run(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
+            (images,) = inputs
             self._at += len(images)
-            return logits[self._at - len(images) : self._at]
+            return (logits[self._at - len(images) : self._at],)
 
     return judge(Session(), made.target, made.precisions, evidence)  # type: ignore[arg-type]
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 
 import numpy as np
 import pytest
 
-from hwnas.arrays import Images
+from hwnas.arrays import Array
 from hwnas.artifacts.timing import some_images, time_sessions
 from hwnas.errors import ModelError
 from hwnas.profiling.timer import Effort
 
 EFFORT = Effort(rounds=4, runs_per_round=2, warmup_runs=1, at_least_s=0, at_most_s=0)
 IMAGES = some_images((3, 4, 4), batch=2)
+INPUTS = [IMAGES]
 
 
 class Clocked:
@@ -24,10 +25,10 @@ class Clocked:
         self.ms, self.fails_at = ms, fails_at
         self.calls: Iterator[int] = count(1)
 
-    def run(self, images: Images) -> Images:
-        return images
+    def run(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
+        return tuple(inputs)
 
-    def bind(self, images: Images) -> Callable[[], float]:
+    def bind(self, inputs: Sequence[Array]) -> Callable[[], float]:
         if self.fails_at == 0:
             raise RuntimeError("no room\nfor the output")
 
@@ -40,7 +41,7 @@ class Clocked:
 
 
 def test_each_session_takes_what_its_clock_says() -> None:
-    timing = time_sessions({"a": (Clocked(2.0), IMAGES), "b": (Clocked(0.5), IMAGES)}, EFFORT)
+    timing = time_sessions({"a": (Clocked(2.0), INPUTS), "b": (Clocked(0.5), INPUTS)}, EFFORT)
     assert {key: each.p50_ms for key, each in timing.latency.items()} == {"a": 2.0, "b": 0.5}
     assert timing.latency["a"].count == 8
     assert (timing.failed, timing.confidence_95, timing.unsteadiness_90) == ({}, 0.0, 0.0)
@@ -50,14 +51,14 @@ def test_each_session_takes_what_its_clock_says() -> None:
 def test_a_session_that_fails_loses_nothing_of_the_others(fails_at: int) -> None:
     # the shortest session is the reference that all others are divided by: the hardest to lose
     sessions = {"whole": Clocked(2.0), "broken": Clocked(0.3, fails_at), "also": Clocked(1.0)}
-    timing = time_sessions({key: (session, IMAGES) for key, session in sessions.items()}, EFFORT)
+    timing = time_sessions({key: (session, INPUTS) for key, session in sessions.items()}, EFFORT)
     assert {key: each.p50_ms for key, each in timing.latency.items()} == {"whole": 2.0, "also": 1.0}
     assert timing.latency["whole"].count == 8
     assert timing.failed == {"broken": "no room" if fails_at == 0 else "lost the device"}
 
 
 def test_several_may_fail() -> None:
-    sessions = {f: (Clocked(1.0, f), IMAGES) for f in (0, 3, 6, 9)} | {100: (Clocked(4.0), IMAGES)}
+    sessions = {f: (Clocked(1.0, f), INPUTS) for f in (0, 3, 6, 9)} | {100: (Clocked(4.0), INPUTS)}
     timing = time_sessions(sessions, EFFORT)
     assert list(timing.latency) == [100]
     assert set(timing.failed) == {0, 3, 6, 9}
@@ -65,9 +66,9 @@ def test_several_may_fail() -> None:
 
 def test_where_none_runs_there_is_an_error() -> None:
     with pytest.raises(ModelError, match=r"lost the device$"):
-        time_sessions({"a": (Clocked(1.0, 2), IMAGES)}, EFFORT)
+        time_sessions({"a": (Clocked(1.0, 2), INPUTS)}, EFFORT)
     with pytest.raises(ModelError, match="clock"):
-        time_sessions({"a": (Clocked(0.0), IMAGES)}, EFFORT)
+        time_sessions({"a": (Clocked(0.0), INPUTS)}, EFFORT)
 
 
 def test_images_to_time_with_are_the_same_each_time() -> None:

@@ -37,7 +37,7 @@ def written(network: Network) -> bytes:
 
 def run(model: bytes, x: torch.Tensor) -> torch.Tensor:
     session = get_runtime("onnxruntime").load(model, threads=1, precision="fp32")
-    return torch.from_numpy(session.run(x.numpy()))
+    return torch.from_numpy(session.run([x.numpy()])[0])
 
 
 @pytest.mark.parametrize("name", ["small", "scarlet-s2", "macro"])

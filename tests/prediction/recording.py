@@ -21,8 +21,8 @@ class Recording(OnnxRuntime):
         self.convolutions: list[int] = []
         self._broken = broken
 
-    def load(self, model: bytes, *, threads: int, precision: str) -> Session:
+    def load(self, model: bytes, *, threads: int, precision: str, as_is: bool = False) -> Session:
         self.convolutions.append(convolutions(model))
         if len(self.convolutions) - 1 in self._broken:
             raise RuntimeError("no such kernel\nand more words")
-        return super().load(model, threads=threads, precision=precision)
+        return super().load(model, threads=threads, precision=precision, as_is=as_is)

@@ -92,7 +92,7 @@ Edit = Callable[[dict[str, Any]], object]
     [
         (lambda r: r.update(schema="hwnas-result/9"), "schema 'hwnas-result/9'"),
         (lambda r: r.pop("kit"), "was edited"),
-        (lambda r: r["kit"].update(schema="hwnas-kit/1"), "has schema hwnas-kit/1, this hwnas reads hwnas-kit/2"),
+        (lambda r: r["kit"].update(schema="hwnas-kit/1"), "has schema hwnas-kit/1, this hwnas reads hwnas-kit/3"),
         (lambda r: r["kit"]["models"].pop(), "has 48 models for 49 entries"),
         (lambda r: r["entries"].pop(), "has 48 entries, its plan has 49"),
         (lambda r: r["kit"]["plan"]["ops"].append(r["kit"]["plan"]["ops"][0]), "an entry is there twice"),

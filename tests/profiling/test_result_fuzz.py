@@ -175,7 +175,7 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
 
 def test_a_lie_about_the_size(tmp_path: Path) -> None:
     """A small size in the directory, more in the data: what comes out is held against its hash."""
-    content = bytearray(zipped(("kit.json", b'{"schema": "hwnas-kit/2", "sources": {}, "models": []}')))
+    content = bytearray(zipped(("kit.json", b'{"schema": "hwnas-kit/3", "sources": {}, "models": []}')))
     directory = content.rindex(b"PK\x01\x02")
     content[directory + 24 : directory + 28] = (5).to_bytes(4, "little")
     (tmp_path / "kit.pyz").write_bytes(bytes(content))

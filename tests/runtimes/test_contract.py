@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from hwnas.arrays import Images
+from hwnas.arrays import Array
 from hwnas.errors import ModelError
 from hwnas.runtimes.base import Session
 from hwnas.runtimes.onnxruntime import OnnxRuntime
@@ -39,7 +39,7 @@ class Faulty:
     def prepare(self, model: bytes, precision: str) -> bytes:
         return self._sound.prepare(model, precision)
 
-    def load(self, model: bytes, *, threads: int, precision: str) -> Any:
+    def load(self, model: bytes, *, threads: int, precision: str, as_is: bool = False) -> Any:
         return FaultySession(self._sound.load(model, threads=threads, precision=precision))
 
 
@@ -47,11 +47,11 @@ class FaultySession:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def run(self, images: Images) -> Images:
-        return self._session.run(images)
+    def run(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
+        return self._session.run(inputs)
 
-    def bind(self, images: Images) -> Callable[[], float | None]:
-        return self._session.bind(images)
+    def bind(self, inputs: Sequence[Array]) -> Callable[[], float | None]:
+        return self._session.bind(inputs)
 
 
 class NoVersion(Faulty):
@@ -63,44 +63,45 @@ def _with_session(**methods: Any) -> type[Faulty]:
     session = type("Session", (FaultySession,), methods)
 
     class WithSession(Faulty):
-        def load(self, model: bytes, *, threads: int, precision: str) -> Any:
+        def load(self, model: bytes, *, threads: int, precision: str, as_is: bool = False) -> Any:
             return session(self._sound.load(model, threads=threads, precision=precision))
 
     return WithSession
 
 
-def _slightly_off(self: Any, images: Images) -> Images:
-    return self._session.run(images) * np.float32(1.001)
+def _slightly_off(self: Any, inputs: Sequence[Array]) -> tuple[Array, ...]:
+    return tuple(each * np.float32(1.001) for each in self._session.run(inputs))
 
 
-def _first_image_only(self: Any, images: Images) -> Images:
-    return np.repeat(self._session.run(images[:1]), len(images), axis=0)
+def _first_image_only(self: Any, inputs: Sequence[Array]) -> tuple[Array, ...]:
+    (images,) = inputs
+    return tuple(np.repeat(each, len(images), axis=0) for each in self._session.run([images[:1]]))
 
 
-def _asynchronous(self: Any, images: Images) -> Callable[[], None]:
-    call = self._session.bind(images)
+def _asynchronous(self: Any, inputs: Sequence[Array]) -> Callable[[], None]:
+    call = self._session.bind(inputs)
     # It starts when the caller has the processor back: on a busy machine it could else be over before that.
     return lambda: threading.Timer(0.002, call).start()
 
 
-def _no_time(self: Any, images: Images) -> Callable[[], float]:
+def _no_time(self: Any, inputs: Sequence[Array]) -> Callable[[], float]:
     return lambda: 0.0
 
 
 class Shared(Faulty):
     """The session that was loaded last is everyone's."""
 
-    def load(self, model: bytes, *, threads: int, precision: str) -> Any:
+    def load(self, model: bytes, *, threads: int, precision: str, as_is: bool = False) -> Any:
         self.last = super().load(model, threads=threads, precision=precision)
         owner = self
         forwarding = type(
-            "Forwarding", (), {m: lambda _, images, m=m: getattr(owner.last, m)(images) for m in ("run", "bind")}
+            "Forwarding", (), {m: lambda _, inputs, m=m: getattr(owner.last, m)(inputs) for m in ("run", "bind")}
         )
         return forwarding()
 
 
 class ChangesThreads(Faulty):
-    def load(self, model: bytes, *, threads: int, precision: str) -> Any:
+    def load(self, model: bytes, *, threads: int, precision: str, as_is: bool = False) -> Any:
         torch.set_num_threads(threads)
         return super().load(model, threads=threads, precision=precision)
 
@@ -111,14 +112,14 @@ class Obliging(Faulty):
     def prepare(self, model: bytes, precision: str) -> bytes:
         return model
 
-    def load(self, model: bytes, *, threads: int, precision: str) -> Any:
+    def load(self, model: bytes, *, threads: int, precision: str, as_is: bool = False) -> Any:
         return super().load(model, threads=threads, precision="fp32")
 
 
 class Crashing(Faulty):
     """Lets its library's own exceptions through."""
 
-    def load(self, model: bytes, *, threads: int, precision: str) -> Any:
+    def load(self, model: bytes, *, threads: int, precision: str, as_is: bool = False) -> Any:
         try:
             return super().load(model, threads=threads, precision=precision)
         except ModelError as error:
@@ -128,7 +129,7 @@ class Crashing(Faulty):
 class Opens(Faulty):
     """Reads weights from other files."""
 
-    def load(self, model: bytes, *, threads: int, precision: str) -> Any:
+    def load(self, model: bytes, *, threads: int, precision: str, as_is: bool = False) -> Any:
         import onnx
         from onnx.external_data_helper import load_external_data_for_model
 

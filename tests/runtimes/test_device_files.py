@@ -11,15 +11,17 @@ import vermin
 
 import hwnas.arrays
 import hwnas.errors
+import hwnas.onnx.stand_in
 import hwnas.onnx.wire
 import hwnas.runtimes.base
 
 _RUNTIMES = Path(hwnas.runtimes.base.__file__).parent
-FILES = [Path(m.__file__) for m in (hwnas.arrays, hwnas.errors, hwnas.onnx.wire)]
+FILES = [Path(m.__file__) for m in (hwnas.arrays, hwnas.errors, hwnas.onnx.stand_in, hwnas.onnx.wire)]
 FILES += [_RUNTIMES / f"{name}.py" for name in ("base", "onnxruntime", "openvino")]
-_OURS = {"hwnas.arrays", "hwnas.errors", "hwnas.onnx.wire", "hwnas.runtimes.base"}
+_OURS = {"hwnas.arrays", "hwnas.errors", "hwnas.onnx.stand_in", "hwnas.onnx.wire", "hwnas.runtimes.base"}
 _THEIRS = {"numpy", "onnxruntime", "openvino"}
-_ON_THE_HOST = {"hwnas.onnx.precision.half", "hwnas.onnx.precision.int8"}  # imported inside prepare
+_ON_THE_HOST = {"hwnas.onnx.kernels", "hwnas.onnx.precision.half", "hwnas.onnx.precision.int8", "onnx"}
+"""Imported inside ``prepare`` and ``kernels``, which run where hwnas is."""
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

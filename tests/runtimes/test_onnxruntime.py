@@ -57,8 +57,8 @@ def test_a_missing_provider_names_its_package(
 def test_optimizing_changes_no_numbers(network: bytes, optimization: str) -> None:
     images = np.random.default_rng(0).standard_normal((2, 3, 16, 16), dtype=np.float32)
     runtime = OnnxRuntime({"optimization": optimization})
-    result = runtime.load(network, threads=1, precision="fp32").run(images)
-    expected = OnnxRuntime().load(network, threads=1, precision="fp32").run(images)
+    result = runtime.load(network, threads=1, precision="fp32").run([images])[0]
+    expected = OnnxRuntime().load(network, threads=1, precision="fp32").run([images])[0]
     np.testing.assert_allclose(result, expected, atol=1e-5 * np.abs(expected).max())
 
 

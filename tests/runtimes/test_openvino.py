@@ -99,15 +99,15 @@ def test_a_model_of_one_batch_takes_no_other(network: bytes, batch: int) -> None
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = batch
     del model.graph.value_info[:]
     session = OpenVino().load(model.SerializeToString(), threads=1, precision="fp32")
-    assert session.run(np.zeros((batch, 3, 16, 16), np.float32)).shape == (batch, 10)
-    with pytest.raises(ModelError, match=r"the model takes images of \[\d,3,16,16\], not \[2, 3, 16, 16\]"):
-        session.run(np.zeros((2, 3, 16, 16), np.float32))
+    assert session.run([np.zeros((batch, 3, 16, 16), np.float32)])[0].shape == (batch, 10)
+    with pytest.raises(ModelError, match=r"the model takes an input of \[\d,3,16,16\], not \[2, 3, 16, 16\]"):
+        session.run([np.zeros((2, 3, 16, 16), np.float32)])
 
 
 def test_refuses_images_of_another_size(network: bytes) -> None:
     session = OpenVino().load(network, threads=1, precision="fp32")
-    with pytest.raises(ModelError, match=r"the model takes images of \[\?,3,16,16\], not \[1, 3, 8, 8\]"):
-        session.run(np.zeros((1, 3, 8, 8), np.float32))
+    with pytest.raises(ModelError, match=r"the model takes an input of \[\?,3,16,16\], not \[1, 3, 8, 8\]"):
+        session.run([np.zeros((1, 3, 8, 8), np.float32)])
 
 
 def test_what_int8_leaves_in_float_is_computed_as_asked(network: bytes) -> None:

@@ -86,7 +86,7 @@ class Reference:
         check_precision(self, precision)
         return model
 
-    def load(self, model, *, threads, precision):
+    def load(self, model, *, threads, precision, as_is=False):
         check_precision(self, precision)
         check_self_contained(model)
         try:
@@ -101,12 +101,12 @@ class Session:
     def __init__(self, evaluator):
         self._evaluator = evaluator
 
-    def run(self, images):
-        return self._evaluator.run(None, {"images": images})[0]
+    def run(self, inputs):
+        return tuple(self._evaluator.run(None, {"images": inputs[0]}))
 
-    def bind(self, images):
+    def bind(self, inputs):
         def call():
-            self.run(images)
+            self.run(inputs)
         return call
 '''
 

@@ -53,8 +53,10 @@ def test_a_loaded_engine_tells_its_precision_and_its_batches(network: bytes, nam
     session = runtime.load(runtime.prepare(network, precision), threads=1, precision=precision)
     told = session.precisions()
     assert not told or precision in told  # compiled together with others, layers aren't told
-    with pytest.raises(ModelError, match=r"takes float32 \(1 to 64, 3, 16, 16\), not float32 \(65, 3, 16, 16\)"):
-        session.run(np.zeros((65, 3, 16, 16), np.float32))
+    with pytest.raises(
+        ModelError, match=r"takes float32 \(1 to 64, 3, 16, 16\) as images, not float32 \(65, 3, 16, 16\)"
+    ):
+        session.run([np.zeros((65, 3, 16, 16), np.float32)])
 
 
 @needs_gpu
@@ -67,7 +69,7 @@ def test_kernels_kept_on_disk_change_no_numbers(
     found = []
     for _ in range(2):
         runtime = TensorRt("tensorrt-rtx", {"cache": "disk"})
-        found.append(runtime.load(engine, threads=1, precision="fp16").run(images))
+        found.append(runtime.load(engine, threads=1, precision="fp16").run([images])[0])
         assert len(list((tmp_path / "hwnas").iterdir())) == 1
     np.testing.assert_array_equal(*found)
 
@@ -292,7 +294,7 @@ def test_half_computes_in_fp16_between_two_casts(network: bytes) -> None:
 def test_half_is_within_fp16s_rounding(network: bytes) -> None:
     runtime = get_runtime("onnxruntime")
     images = np.random.default_rng(0).standard_normal((4, 3, 16, 16), dtype=np.float32)
-    full, half = (runtime.load(m, threads=1, precision="fp32").run(images) for m in (network, to_half(network)))
+    full, half = (runtime.load(m, threads=1, precision="fp32").run([images])[0] for m in (network, to_half(network)))
     assert 0 < np.linalg.norm(half - full) < 5e-3 * np.linalg.norm(full)
 
 

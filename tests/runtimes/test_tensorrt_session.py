@@ -13,7 +13,7 @@ from hwnas.errors import ModelError
 from hwnas.nn.network import Network
 from hwnas.runtimes.tensorrt import TensorRt
 from hwnas.runtimes.tensorrt_cache import Cache, cache_path
-from hwnas.runtimes.tensorrt_session import check_images, weight_precisions
+from hwnas.runtimes.tensorrt_session import check_input, weight_precisions
 from hwnas.space.chain import ChainSpace
 from tests.onnx_models import onnx_of
 
@@ -22,7 +22,7 @@ LEAST, MOST = (1, 3, 16, 16), (8, 3, 16, 16)
 
 @pytest.mark.parametrize("batch", [1, 5, 8])
 def test_a_batch_of_the_profile_passes(batch: int) -> None:
-    check_images(np.zeros((batch, 3, 16, 16), np.float32), np.float32, LEAST, MOST)
+    check_input("images", np.zeros((batch, 3, 16, 16), np.float32), np.float32, LEAST, MOST)
 
 
 @pytest.mark.parametrize(
@@ -36,8 +36,8 @@ def test_a_batch_of_the_profile_passes(batch: int) -> None:
     ],
 )
 def test_what_the_engine_cant_take_is_told_in_words(shape: tuple[int, ...], dtype: type, told: str) -> None:
-    with pytest.raises(ModelError, match=rf"the engine takes float32 \(1 to 8, 3, 16, 16\), {told}"):
-        check_images(np.zeros(shape, dtype), np.float32, LEAST, MOST)
+    with pytest.raises(ModelError, match=rf"the engine takes float32 \(1 to 8, 3, 16, 16\) as images, {told}"):
+        check_input("images", np.zeros(shape, dtype), np.float32, LEAST, MOST)
 
 
 INSPECTED = {

@@ -5,14 +5,14 @@ from __future__ import annotations
 import itertools
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 
-from hwnas.arrays import Images
+from hwnas.arrays import Array
 from hwnas.artifacts.formats.base import Files
 from hwnas.artifacts.formats.onnx import OnnxFormat
 from hwnas.errors import ModelError
@@ -51,11 +51,12 @@ class OneImage:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def run(self, images: Images) -> Images:
-        return np.repeat(self._session.run(images[:1]), len(images), axis=0)
+    def run(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
+        (images,) = inputs
+        return (np.repeat(self._session.run([images[:1]])[0], len(images), axis=0),)
 
-    def bind(self, images: Images) -> Callable[[], float | None]:
-        return self._session.bind(images)
+    def bind(self, inputs: Sequence[Array]) -> Callable[[], float | None]:
+        return self._session.bind(inputs)
 
 
 class FirstImageOnly(OnnxFormat):

@@ -12,7 +12,7 @@ from hwnas.artifacts.formats.base import Files, complete
 from hwnas.artifacts.structure import Structure, check_written
 from hwnas.errors import ConfigError, ModelError, first_line
 from hwnas.onnx.precision.int8 import OPENVINO, Preset
-from hwnas.onnx.read import parsed
+from hwnas.onnx.read import parsed_network
 from hwnas.progress import Progress
 from hwnas.records.target import Target
 from hwnas.runtimes.base import Runtime, Session
@@ -47,7 +47,7 @@ class OpenVinoFormat:
         import openvino as ov  # the runtime has imported it, without its telemetry
         from openvino.passes import ConstantFolding, Manager  # type: ignore[import-untyped]
 
-        source = parsed(graph).graph
+        source = parsed_network(graph).graph
         try:
             model = ov.Core().read_model(graph)
             if target.batch.fixed:

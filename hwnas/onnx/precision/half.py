@@ -14,7 +14,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from hwnas.arrays import Images
 from hwnas.errors import ModelError
 from hwnas.onnx.precision.ranges import watched
-from hwnas.onnx.read import parsed
+from hwnas.onnx.read import parsed_network
 
 LIMIT = 65504 / 8
 """Largest magnitude trusted to fp16: kernels compute x·relu6(x + 3) before they divide by 6, and images differ."""
@@ -36,7 +36,7 @@ def beyond_half(model: bytes, images: Images) -> list[str]:
     Raises:
         ModelError: not an fp32 ONNX model that runs, or it gives NaN or infinity in fp32 already.
     """
-    proto = parsed(model)
+    proto = parsed_network(model)
     largest = _largest(proto, images)
     for weight in proto.graph.initializer:
         largest[weight.name] = float(np.abs(numpy_helper.to_array(weight)).max(initial=0))
@@ -62,7 +62,7 @@ def _largest(proto: ModelProto, images: Images) -> dict[str, float]:
 
 def lost_weights(model: bytes, half: bytes) -> dict[str, float]:
     """{layer: share of its weights that became zero or nearly so in ``half``, made of ``model``}, where it is much."""
-    before, after = (parsed(each).graph for each in (model, half))
+    before, after = (parsed_network(each).graph for each in (model, half))
     halves = {weight.name: numpy_helper.to_array(weight).astype(np.float64) for weight in after.initializer}
     found = {}
     for weight in before.initializer:
@@ -88,7 +88,7 @@ def to_half(model: bytes, keep: Collection[str] = ()) -> bytes:
     Raises:
         ModelError: not an fp32 ONNX model, or a weight of a node that isn't kept is beyond fp16's range.
     """
-    proto = parsed(model)
+    proto = parsed_network(model)
     halving = _Halving(proto, frozenset(keep))
     graph = proto.graph
     for node in list(graph.node):

@@ -21,7 +21,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from hwnas.arrays import Images
 from hwnas.errors import ModelError
 from hwnas.onnx.precision.ranges import Ranges, calibrate
-from hwnas.onnx.read import WEIGHTED, input_chw, parsed
+from hwnas.onnx.read import WEIGHTED, input_chw, parsed_network
 from hwnas.records.target import RangeRule
 
 _CLAMPS = ("Relu", "Clip")
@@ -72,7 +72,7 @@ def random_images(model: bytes, count: int = 2) -> list[Images]:
     Raises:
         ModelError: not an ONNX model with one image input of a fixed size.
     """
-    chw = input_chw(parsed(model))
+    chw = input_chw(parsed_network(model))
     rng = np.random.default_rng(0)
     return [rng.standard_normal((1, *chw), dtype=np.float32) for _ in range(count)]
 
@@ -93,7 +93,7 @@ def ranges_of(model: bytes, images: Sequence[Images], preset: Preset, rule: Rang
         ModelError: not an ONNX model, or one that ONNX Runtime can't run; no images, not of the model's size, or not
             finite.
     """
-    proto = parsed(model)
+    proto = parsed_network(model)
     names = _activations(proto, preset, _computing(proto, preset))
     return calibrate(proto, names, images, rule, signed=preset.signed)
 
@@ -104,7 +104,7 @@ def quantize_by(ranges: Ranges, model: bytes, preset: Preset, keep: Collection[s
     Raises:
         ModelError: not an ONNX model, or layers share weights.
     """
-    proto = parsed(model)
+    proto = parsed_network(model)
     kept = {name for part in keep for name in nodes_of(proto, part)}
     computing = _computing(proto, preset) - kept
     chosen = {name: ranges[name] for name in _activations(proto, preset, computing)}

@@ -119,9 +119,9 @@ def test_says_nothing_of_this_machine(files: Files) -> None:
 def test_a_fixed_batch_is_all_it_takes(graph: bytes) -> None:
     kind, target = get_format("openvino"), _fixed(4)
     session = kind.open(kind.write(graph, target), target, threads=1)
-    assert session.run(np.zeros((4, 3, 16, 16), np.float32)).shape == (4, 10)
-    with pytest.raises(ModelError, match=r"takes images of \[4,3,16,16\], not \[1, 3, 16, 16\]"):
-        session.run(np.zeros((1, 3, 16, 16), np.float32))
+    assert session.run([np.zeros((4, 3, 16, 16), np.float32)])[0].shape == (4, 10)
+    with pytest.raises(ModelError, match=r"takes an input of \[4,3,16,16\], not \[1, 3, 16, 16\]"):
+        session.run([np.zeros((1, 3, 16, 16), np.float32)])
 
 
 @pytest.mark.parametrize("name", ["openvino-fp32", "openvino-bf16", "openvino-int8"])

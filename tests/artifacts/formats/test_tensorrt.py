@@ -270,9 +270,9 @@ def test_runs_where_a_gpu_is(network: Network, tmp_path: Path, runtime: str) -> 
     session = artifact.open(file)
     images = random_textures(5, (3, 16, 16), seed=3)
     expected = network(torch.from_numpy(images)).detach().numpy()
-    assert np.abs(session.run(images) - expected).max() < 2e-2 * np.abs(expected).max()
+    assert np.abs(session.run([images])[0] - expected).max() < 2e-2 * np.abs(expected).max()
     with pytest.raises(ModelError, match="another batch needs an engine whose target has it"):
-        session.run(images[[0] * 9])
+        session.run([images[[0] * 9]])
 
 
 @needs_gpu

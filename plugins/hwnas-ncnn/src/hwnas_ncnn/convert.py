@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hwnas.artifacts.structure import check_written
 from hwnas.errors import ModelError
-from hwnas.onnx.read import input_chw, parsed
+from hwnas.onnx.read import input_chw, parsed_network
 from hwnas.runtimes.base import missing
 from hwnas_ncnn.param import check_weights, read_param, with_input_shape
 
@@ -26,7 +26,7 @@ def to_ncnn(graph: bytes) -> tuple[bytes, bytes]:
         CountError: what pnnx wrote isn't the graph.
         RuntimeMissingError: pnnx isn't installed, or doesn't start here.
     """
-    proto = parsed(graph)
+    proto = parsed_network(graph)
     proto.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
     del proto.graph.value_info[:]  # of another batch, perhaps
     try:

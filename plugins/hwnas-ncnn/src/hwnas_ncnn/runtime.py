@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from hwnas.arrays import Images
+from hwnas.arrays import Array
 from hwnas.errors import ModelError
 from hwnas.runtimes.base import check_precision, missing, options_in_force
 from hwnas_ncnn.convert import to_ncnn
@@ -48,7 +48,7 @@ class Ncnn:
         check_precision(self, precision)
         return b"\0".join(to_ncnn(model))
 
-    def load(self, model: bytes, *, threads: int, precision: str) -> NcnnSession:
+    def load(self, model: bytes, *, threads: int, precision: str, as_is: bool = False) -> NcnnSession:
         text, _, weights = model.partition(b"\0")
         return self.load_files(text, weights, threads=threads, precision=precision)
 
@@ -79,13 +79,13 @@ class NcnnSession:
         self._net = net
         self._param = param
 
-    def run(self, images: Images) -> Images:
-        return np.stack([np.array(self._inferred(image)) for image in self._taken(images)])
+    def run(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
+        return (np.stack([np.array(self._inferred(image)) for image in self._taken(inputs)]),)
 
-    def bind(self, images: Images) -> Callable[[], None]:
-        taken = self._taken(images)
+    def bind(self, inputs: Sequence[Array]) -> Callable[[], None]:
+        taken = self._taken(inputs)
 
-        def call(kept: Images = images) -> None:  # the tensors' memory is numpy's
+        def call(kept: Sequence[Array] = inputs) -> None:  # the tensors' memory is numpy's
             for image in taken:
                 self._inferred(image)
 
@@ -102,7 +102,8 @@ class NcnnSession:
         bits = [extractor.extract(name, as_computed)[1].elembits() for name in results]
         return dict(Counter(_BITS.get(count, f"{count} bits") for count in bits))
 
-    def _taken(self, images: Images) -> list[ncnn.Mat]:
+    def _taken(self, inputs: Sequence[Array]) -> list[ncnn.Mat]:
+        (images,) = inputs
         if images.shape[1:] != self._param.input_chw:
             raise ModelError(f"the model takes images of {self._param.input_chw}, not {images.shape[1:]}")
         return [ncnn.Mat(image) for image in np.ascontiguousarray(images)]
