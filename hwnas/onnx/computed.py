@@ -6,13 +6,15 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import onnx
 import onnxruntime as ort
-from onnx import ModelProto, TensorProto
+from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from hwnas.errors import ModelError, OutputError, first_line
 from hwnas.onnx.read import WEIGHTED, constants
 from hwnas.onnx.wire import check_self_contained
+from hwnas.records.target import IR_VERSION, OPSET
 
 _INT8 = ("QLinearConv", "QGemm", "QLinearMatMul", "ConvInteger", "MatMulInteger")
 _FLOAT = ("Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul", "FusedMatMul")  # its blocked Conv has this name too
@@ -65,3 +67,17 @@ def computed_precisions(model: bytes) -> dict[str, int]:
         elif node.op_type in _FLOAT:
             found[_NAMES.get(kinds.get(node.input[1], TensorProto.FLOAT), "fp32")] += 1
     return dict(found)
+
+
+def block() -> int:
+    """Channels that ONNX Runtime's CPU provider has in one block of its layout here; 1 where it has none.
+
+    Read from what it makes of a convolution with one output channel.
+    """
+    weight = numpy_helper.from_array(np.ones((1, 64, 1, 1), np.float32), "weight")
+    shapes = [helper.make_tensor_value_info(name, TensorProto.FLOAT, (1, c, 8, 8)) for name, c in (("x", 64), ("y", 1))]
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["x", "weight"], ["y"])], "one", shapes[:1], shapes[1:], [weight]
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+    return int(max(weight.dims[0] for weight in optimized(model.SerializeToString()).graph.initializer))
