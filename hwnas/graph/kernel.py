@@ -7,6 +7,8 @@ Runtime's blocked convolutions). It has shapes and no weights, so two models, or
 
 from __future__ import annotations
 
+from functools import cached_property
+from hashlib import sha256
 from math import prod
 from typing import Annotated, Literal, NamedTuple
 
@@ -86,6 +88,11 @@ class Kernel(Record):
     nodes: Annotated[tuple[KernelNode, ...], Field(min_length=1)]
     values: tuple[Value, ...]
     outputs: tuple[NonNegativeInt, ...]
+
+    @cached_property
+    def key(self) -> str:
+        """Tells it apart from all others, in few letters."""
+        return sha256(self.model_dump_json().encode()).hexdigest()[:16]
 
     @property
     def kind(self) -> str:

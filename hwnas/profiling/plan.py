@@ -31,7 +31,8 @@ _Kept = TypeVar("_Kept")
 _Choices = tuple[NonNegativeInt, ...]
 
 
-def _effort(given: Any, validate: Callable[[Any], Effort]) -> Effort:
+def check_effort(given: Any, validate: Callable[[Any], Effort]) -> Effort:
+    """For plans: all of an effort's fields are there, and it is one that can be made."""
     names = [field.name for field in fields(Effort)]
     if isinstance(given, dict) and given.keys() != set(names):
         raise ValueError(f"needs {', '.join(names)}")
@@ -52,7 +53,7 @@ class Plan(Record):
 
     space: SpaceRef
     conditions: Conditions
-    effort: Annotated[Effort, WrapValidator(_effort)]
+    effort: Annotated[Effort, WrapValidator(check_effort)]
     seed: NonNegativeInt
     hwnas: str
     ops: tuple[OpField, ...]

@@ -17,10 +17,11 @@ from hwnas.graph.graph import Op
 from hwnas.profiling.kit_file import KIT_SCHEMA, canonical, seal
 from hwnas.profiling.plan import Plan
 from hwnas.profiling.run import RESULT_SCHEMA
+from hwnas.profiling.timer import Effort
 from hwnas.record import Factor, FileRecord, Moment, Record, ShortText, Some
 from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
-from hwnas.tables.device import Device
+from hwnas.tables.device import Conditions, Device
 from hwnas.tables.protocol import MachineState, Protocol, Share
 from hwnas.tables.table import Latency, LatencyTable, MeasuredNetwork
 
@@ -193,9 +194,7 @@ def table_of(plan: Plan, data: Any, where: Path | str) -> LatencyTable:
     entries, found = plan.entries, result.entries
     if len(found) != len(entries):
         raise KitError(f"{where} has {len(found)} entries, its plan has {len(entries)}; measure again")
-    asked = plan.conditions
-    if (result.device.runtime, result.device.options) != (asked.runtime, asked.options):
-        raise KitError(f"{where} was measured with {result.device.runtime}, the plan asks for {asked.runtime}")
+    device = device_of_result(result, plan.conditions, where)
     ops = {op: value for op, value in zip(plan.ops, found, strict=False) if isinstance(value, Latency)}
     failed = {op: value.failed for op, value in zip(plan.ops, found, strict=False) if isinstance(value, Failure)}
     networks = [
@@ -205,26 +204,41 @@ def table_of(plan: Plan, data: Any, where: Path | str) -> LatencyTable:
     ]
     to_validate = networks[len(plan.networks) :]
     pairs = zip(to_validate[: len(plan.held_out)], to_validate[len(plan.held_out) :], strict=True)
-    said = Protocol.model_fields.keys() & Result.model_fields.keys() - {"reference"}
     reference = entries[min(result.reference, len(entries) - 1)]
+    named = str(reference) if isinstance(reference, Op) else f"network {','.join(map(str, reference))}"
     if not ops:
         raise KitError(f"{where}: the device could run none of the plan's {len(plan.ops)} ops")
     return LatencyTable(
-        device=Device(
-            **result.device.model_dump(), precision=asked.precision, threads=asked.threads, batch=asked.batch
-        ),
+        device=device,
         space=plan.space,
-        protocol=Protocol(
-            **{name: getattr(result, name) for name in said},
-            runs_per_round=plan.effort.runs_per_round,
-            warmup_runs=plan.effort.warmup_runs,
-            confidence_asked=plan.effort.confidence,
-            reference=str(reference) if isinstance(reference, Op) else f"network {','.join(map(str, reference))}",
-            seed=plan.seed,
-            hwnas=plan.hwnas,
-        ),
+        protocol=protocol_of(result, plan.effort, plan.seed, plan.hwnas, named),
         ops=ops,
         failed=failed,
         networks=tuple(network for network in networks[: len(plan.networks)] if network),
         held_out=tuple((first, again) for first, again in pairs if first and again),
+    )
+
+
+def device_of_result(result: Result, asked: Conditions, where: Path | str) -> Device:
+    """The device that a result was measured on.
+
+    Raises:
+        KitError: the runtime isn't the one that was asked for.
+    """
+    if (result.device.runtime, result.device.options) != (asked.runtime, asked.options):
+        raise KitError(f"{where} was measured with {result.device.runtime}, the plan asks for {asked.runtime}")
+    return Device(**result.device.model_dump(), precision=asked.precision, threads=asked.threads, batch=asked.batch)
+
+
+def protocol_of(result: Result, effort: Effort, seed: int, version: str, reference: str) -> Protocol:
+    """How a result was measured: what it tells, and what its plan asked for."""
+    said = Protocol.model_fields.keys() & Result.model_fields.keys() - {"reference"}
+    return Protocol(
+        **{name: getattr(result, name) for name in said},
+        runs_per_round=effort.runs_per_round,
+        warmup_runs=effort.warmup_runs,
+        confidence_asked=effort.confidence,
+        reference=reference,
+        seed=seed,
+        hwnas=version,
     )

@@ -1,0 +1,178 @@
+"""`KernelTable`: latency of kernels on one `Device`, and of whole models made of them; what prices anyone's network.
+
+A file of JSON with an entry a line (schema 1; every time in milliseconds)::
+
+    {"schema": "hwnas-kernel-table/1",
+     "device": {"hardware": …, "runtime": "onnxruntime", …},
+     "measured": [{"rounds": 40, …, "hwnas": "0.1.0"}],
+     "calibration": {"scale": 0.98, "per_op_ms": {"op": -0.003}, "fixed_ms": 0.02, "error_90": 0.05, …},
+     "kernels": [
+      {"kernel": {"opset": 17, "nodes": […], "values": […], "outputs": [3]}, "p50_ms": 0.61, …}],
+     "failed": [
+      {"kernel": {…}, "reason": "why the runtime can't run it alone"}],
+     "models": [
+      {"name": "resnet50.onnx", "sha256": …, "launches": [{"name": "conv1", "kernel": "9f3c…"}, …], "p50_ms": 30.2, …}]}
+
+``launches`` are the nodes of the graph that the runtime made of a model, in order, by the key of each one's kernel.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from hwnas.errors import TableError
+from hwnas.files import read_text, write_atomic
+from hwnas.graph.kernel import Kernel
+from hwnas.parse import parse_json
+from hwnas.record import FileRecord, Record, Sha256, ShortText
+from hwnas.tables.device import Device
+from hwnas.tables.protocol import Protocol
+from hwnas.tables.table import Calibration, Latency
+
+KernelKey = Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
+
+
+class MeasuredKernel(Latency):
+    """One kernel, timed alone."""
+
+    kernel: Kernel
+
+
+class FailedKernel(Record):
+    """A kernel that the runtime can't run alone."""
+
+    kernel: Kernel
+    reason: Annotated[str, Field(min_length=1, max_length=300)]
+
+
+class Launched(Record):
+    """A node of the graph that a runtime made of a model.
+
+    Attributes:
+        name: of the model's own node, or nodes.
+        kernel: the key of its kernel; None where it can't be cut out alone.
+        uncut: why it can't.
+    """
+
+    name: str
+    kernel: KernelKey | None = None
+    uncut: str = ""
+
+
+class MeasuredModel(Latency):
+    """A whole model, timed beside its kernels.
+
+    Attributes:
+        name: its file, or whatever else it was asked for as.
+        sha256: of the model, its shapes fixed.
+    """
+
+    name: ShortText
+    sha256: Sha256
+    launches: Annotated[tuple[Launched, ...], Field(min_length=1)]
+
+
+class KernelTable(FileRecord):
+    """Latencies of kernels, and of models, on one device; see the module's docstring for the file.
+
+    Attributes:
+        device: its ``batch`` is 1; kernels and models have theirs in their shapes.
+        measured: how, once for each measuring that went into the table.
+        calibration: what models say about the sum of their kernels; None while there are too few.
+    """
+
+    SCHEMA = "hwnas-kernel-table/1"
+    REMEDY = "profile again"
+    ERROR = TableError
+
+    device: Device
+    measured: Annotated[tuple[Protocol, ...], Field(min_length=1)]
+    calibration: Calibration | None = None
+    kernels: tuple[MeasuredKernel, ...]
+    failed: tuple[FailedKernel, ...] = ()
+    models: tuple[MeasuredModel, ...] = ()
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        keys = [entry.kernel.key for entry in (*self.kernels, *self.failed)]
+        if len(set(keys)) < len(keys):
+            raise ValueError("a kernel is there twice")
+        known = set(keys)
+        for model in self.models:
+            if lost := [each.name for each in model.launches if each.kernel and each.kernel not in known]:
+                raise ValueError(f"{model.name} launches a kernel that isn't there, as {lost[0]}")
+        if len({model.sha256 for model in self.models}) < len(self.models):
+            raise ValueError("a model is there twice")
+        return self
+
+    @cached_property
+    def by_key(self) -> Mapping[str, MeasuredKernel]:
+        """Of the kernels that were measured."""
+        return {entry.kernel.key: entry for entry in self.kernels}
+
+    @cached_property
+    def why_failed(self) -> Mapping[str, str]:
+        """Key of a kernel -> why the runtime can't run it alone."""
+        return {entry.kernel.key: entry.reason for entry in self.failed}
+
+    @classmethod
+    def read(cls, path: Path | str) -> KernelTable:
+        path = Path(path)
+        return cls.of_plain(parse_json(read_text(path, TableError), path, TableError), path)
+
+    def to_text(self) -> str:
+        """The file: JSON, one line per entry, so that two tables can be compared line by line."""
+        parts = []
+        for name, value in self.plain().items():
+            if isinstance(value, list):
+                rows = ",\n".join(f" {json.dumps(row, ensure_ascii=False)}" for row in value)
+                parts.append(f"{json.dumps(name)}: [\n{rows}]" if value else f"{json.dumps(name)}: []")
+            else:
+                parts.append(f"{json.dumps(name)}: {json.dumps(value, ensure_ascii=False)}")
+        return "{" + ",\n".join(parts) + "}\n"
+
+    def save(self, path: Path | str) -> None:
+        """Write the table, whole or not at all.
+
+        Raises:
+            OutputError: the file can't be written.
+        """
+        write_atomic(Path(path), self.to_text())
+
+
+def is_kernel_table(path: Path) -> bool:
+    """Whether a file says that it is one, by its first line."""
+    with open(path, "rb") as opened:
+        return KernelTable.SCHEMA.partition("/")[0].encode() in opened.readline(200)
+
+
+def merged(tables: Sequence[KernelTable]) -> KernelTable:
+    """One table of several of one device; of what is in two of them, the first's entry. It isn't calibrated.
+
+    Raises:
+        TableError: they are of different devices.
+    """
+    first, *others = tables
+    for other in others:
+        if name := first.device.difference(other.device):
+            was, now = getattr(first.device, name), getattr(other.device, name)
+            raise TableError(f"tables of two devices can't be merged: {name} is {was} and {now}")
+    known = {each.kernel.key: each for table in reversed(tables) for each in table.kernels}
+    failed = {each.kernel.key: each for table in reversed(tables) for each in table.failed}
+    return KernelTable(
+        device=first.device,
+        measured=tuple(dict.fromkeys(each for table in tables for each in table.measured)),
+        kernels=tuple(known.values()),
+        failed=tuple(each for key, each in failed.items() if key not in known),
+        models=tuple(_once(tables)),
+    )
+
+
+def _once(tables: Sequence[KernelTable]) -> Iterable[MeasuredModel]:
+    return {model.sha256: model for table in reversed(tables) for model in table.models}.values()
