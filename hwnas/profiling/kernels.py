@@ -19,7 +19,7 @@ from hwnas.profiling.run import Model
 from hwnas.profiling.timer import Effort
 from hwnas.progress import Progress
 from hwnas.record import Record, Sha256, ShortText
-from hwnas.runtimes.base import Runtime
+from hwnas.runtimes.base import Runtime, TellsKernels
 from hwnas.tables.device import Conditions
 from hwnas.tables.kernel_table import FailedKernel, KernelTable, Launched, MeasuredKernel, MeasuredModel
 from hwnas.tables.table import Latency
@@ -71,6 +71,8 @@ def prepare(
     Raises:
         ModelError: the runtime can't read a model, has no such precision, or doesn't tell its kernels.
     """
+    if not isinstance(runtime, TellsKernels):
+        raise ModelError(f"runtime {runtime.name} doesn't tell what it makes of a model; use onnxruntime")
     found = []
     for model in models:
         try:
@@ -92,7 +94,7 @@ def plan_kernels(
     seed: int = 0,
 ) -> KernelPlan:
     """Every distinct kernel of the models that isn't in the table ``known``, and the models that aren't."""
-    had = {each.kernel.key for each in (*known.kernels, *known.failed)} if known else set()
+    had = {*known.by_key, *known.why_failed} if known else set()
     models_had = {model.sha256 for model in known.models} if known else set()
     needed = {launch.kernel.key: launch.kernel for each in models for launch in each.launches if launch.kernel}
     distinct = {each.model.sha256: each for each in models if each.model.sha256 not in models_had}

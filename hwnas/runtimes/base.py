@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from hwnas.errors import ConfigError, ModelError, RuntimeMissingError, first_line
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from hwnas.arrays import Array
+    from hwnas.graph.kernel import Launch
 
 
 class Session(Protocol):
@@ -72,6 +73,18 @@ class Runtime(Protocol):
 
         Raises:
             ModelError: the runtime can't read the model.
+        """
+
+
+@runtime_checkable
+class TellsKernels(Runtime, Protocol):
+    """A runtime that tells what it makes of a model: with it anyone's models can be priced."""
+
+    def kernels(self, model: bytes, precision: str) -> tuple[Launch, ...]:
+        """What it launches for a prepared model of fixed shapes, in order. Done where hwnas is.
+
+        Raises:
+            ModelError: it can't read the model, or doesn't tell under these options.
         """
 
 

@@ -28,7 +28,7 @@ from pydantic import Field, model_validator
 
 from hwnas.errors import TableError
 from hwnas.files import read_text, write_atomic
-from hwnas.graph.kernel import Kernel
+from hwnas.graph.kernel import Kernel, Launch
 from hwnas.parse import parse_json
 from hwnas.record import FileRecord, Record, Sha256, ShortText
 from hwnas.tables.device import Device
@@ -77,6 +77,10 @@ class MeasuredModel(Latency):
     sha256: Sha256
     launches: Annotated[tuple[Launched, ...], Field(min_length=1)]
 
+    def launched(self, kernels: Mapping[str, Kernel]) -> tuple[Launch, ...]:
+        """Its launches with the kernels themselves, which are given by their keys."""
+        return tuple(Launch(e.name, kernels[e.kernel] if e.kernel else None, e.uncut) for e in self.launches)
+
 
 class KernelTable(FileRecord):
     """Latencies of kernels, and of models, on one device; see the module's docstring for the file.
@@ -100,7 +104,7 @@ class KernelTable(FileRecord):
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:
-        keys = [entry.kernel.key for entry in (*self.kernels, *self.failed)]
+        keys = [*(entry.kernel.key for entry in self.kernels), *(entry.kernel.key for entry in self.failed)]
         if len(set(keys)) < len(keys):
             raise ValueError("a kernel is there twice")
         known = set(keys)

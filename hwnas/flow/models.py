@@ -1,0 +1,199 @@
+"""Anyone's models: ``profile`` of them and ``predict`` for them, by the kernels that a runtime makes of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from hwnas.arguments import checked
+from hwnas.brief import Brief
+from hwnas.errors import ConfigError, TableError
+from hwnas.files import refuse_existing
+from hwnas.flow.open import of_file
+from hwnas.onnx.model import OnnxModel, Shapes, read_model
+from hwnas.prediction.kernels import KernelPredictor, ModelPrediction, calibrated
+from hwnas.profiling.kernels import kernel_table_of, plan_kernels, prepare, readers
+from hwnas.profiling.local import check_threads, conditions_of, device_of
+from hwnas.profiling.run import run_plan
+from hwnas.profiling.timer import Effort
+from hwnas.progress import Progress
+from hwnas.runtimes.registry import get_runtime
+from hwnas.tables.device import Device
+from hwnas.tables.kernel_table import KernelTable, merged
+
+_Item = TypeVar("_Item", OnnxModel, KernelTable)
+
+ModelLike = OnnxModel | Path | str
+"""A network: an ONNX file, or what :func:`hwnas.onnx.model.read_model` made of one."""
+
+KernelTableLike = KernelTable | Path | str
+"""A table of kernels, or its file."""
+
+
+@checked
+def profile_models(
+    models: ModelLike | Sequence[ModelLike],
+    *,
+    runtime: str = "onnxruntime",
+    options: Mapping[str, str] | None = None,
+    threads: int = 1,
+    precision: str = "fp32",
+    shapes: Shapes | None = None,
+    known: KernelTableLike | Sequence[KernelTableLike] = (),
+    confidence: float = 0.02,
+    seconds: float = 60.0,
+    seed: int = 0,
+    output: Path | str | None = None,
+    progress: Progress | None = None,
+) -> KernelTable:
+    """Measure the distinct kernels of some models, and the models themselves, which calibrate the kernels' sum.
+
+    Give it the machine alone: other work is measured, too.
+
+    Args:
+        models: ONNX files.
+        runtime: what runs them, and tells what it makes of them.
+        options: of the runtime.
+        threads: of one inference.
+        precision: of the arithmetic, as the runtime has it.
+        shapes: of inputs whose sizes a file leaves open, by their names.
+        known: tables of this device; what they have isn't measured again, and goes into the new one.
+        confidence: know each median to ± this share (95 %).
+        seconds: end after so many, known or not.
+        seed: of everything random.
+        output: a file to write the table to.
+        progress: called while it works.
+
+    Raises:
+        ModelError: a model can't be read, or the runtime can't run it or doesn't tell its kernels.
+        TableError: a known table can't be read, or is of another device.
+        ConfigError, RuntimeMissingError: it can't be measured as asked.
+        OutputError: the output exists already or can't be written.
+    """
+    path = Path(output) if output is not None else None
+    if path:
+        refuse_existing(path)
+    for name, value, most in (("confidence", confidence, 1), ("seconds", seconds, 1e9)):
+        if not 0 < value <= most:
+            raise ConfigError(f"{name} must be more than 0 and at most {most:g}, got {value}")
+    found = get_runtime(runtime, options)
+    conditions = conditions_of(found, threads=threads, precision=precision)
+    check_threads(threads)
+    had = [open_kernel_table(each) for each in _several(known)]
+    device = device_of(found, conditions)
+    for table in had:
+        if differs := table.device.difference(device):
+            was, here = getattr(table.device, differs), getattr(device, differs)
+            raise TableError(f"a known table is of another device: {differs} is {was} there and {here} here")
+    opened = [open_model(each, shapes) for each in _several(models)]
+    if not opened:
+        raise ConfigError("give a model or more to profile")
+    prepared = prepare(opened, found, precision, progress)
+    before = merged(had) if had else None
+    plan = plan_kernels(
+        prepared, conditions, known=before, effort=Effort(confidence=confidence, at_most_s=seconds), seed=seed
+    )
+    if not plan.entries and before:
+        table = before
+    else:
+        data = run_plan(plan.plain(), list(readers(plan, prepared)), found, progress=progress)
+        table = merged([*had, kernel_table_of(plan, data, "what was measured")])
+    table = calibrated(table)
+    if path:
+        table.save(path)
+    return table
+
+
+@dataclass(frozen=True, repr=False)
+class ModelPredictions(Brief):
+    """What a table says of models.
+
+    Attributes:
+        device: that it is about.
+        models: by their names, in the order in which they were asked about.
+    """
+
+    device: Device
+    models: Mapping[str, ModelPrediction]
+
+
+@checked
+def predict_models(
+    table: KernelTableLike | Sequence[KernelTableLike],
+    models: ModelLike | Sequence[ModelLike],
+    *,
+    shapes: Shapes | None = None,
+    strict: bool = False,
+    progress: Progress | None = None,
+) -> ModelPredictions:
+    """Latency of models: measured kernels exactly, others by a model of their kind.
+
+    The runtime of the table is asked what it makes of each model, so it is needed here too.
+
+    Args:
+        table: of the device, or its file; several of one device are merged.
+        models: ONNX files.
+        shapes: of inputs whose sizes a file leaves open, by their names.
+        strict: a kernel that nothing is known about is an error, and no lower bound.
+        progress: called while models are read.
+
+    Raises:
+        TableError: a table can't be read, or they are of several devices.
+        ModelError: a model can't be read.
+        RuntimeMissingError: the table's runtime isn't installed here.
+        MissingOpError: nothing is known of a kernel, and it is ``strict``.
+    """
+    tables = [open_kernel_table(each) for each in _several(table)]
+    whole = tables[0] if len(tables) == 1 else calibrated(merged(tables))
+    conditions = whole.device.conditions
+    runtime = get_runtime(conditions.runtime, conditions.options)
+    opened = [open_model(each, shapes) for each in _several(models)]
+    predictor = KernelPredictor(whole)
+    found = {}
+    for each in prepare(opened, runtime, conditions.precision, progress):
+        with of_file(each.model.name):
+            found[each.model.name] = predictor(each.launches, each.model.sha256, strict=strict)
+    return ModelPredictions(whole.device, found)
+
+
+def per_layer(table: KernelTable, model: ModelLike, shapes: Shapes | None = None) -> ModelPrediction:
+    """What each launch of a model adds; of one that the table has measured, without its runtime.
+
+    Args:
+        table: of the device.
+        model: an ONNX file, or the name of one of the table's own models.
+        shapes: of inputs whose sizes a file leaves open, by their names.
+
+    Raises:
+        ModelError, RuntimeMissingError: as :func:`predict_models`.
+    """
+    kernels = {entry.kernel.key: entry.kernel for entry in table.kernels}
+    kernels |= {entry.kernel.key: entry.kernel for entry in table.failed}
+    for known in table.models:
+        if str(model) == known.name and not Path(known.name).exists():
+            return KernelPredictor(table)(known.launched(kernels), known.sha256)
+    return next(iter(predict_models(table, model, shapes=shapes).models.values()))
+
+
+def _several(given: _Item | Path | str | Sequence[_Item | Path | str]) -> Sequence[_Item | Path | str]:
+    return given if isinstance(given, Sequence) and not isinstance(given, str) else [given]
+
+
+def open_model(model: ModelLike, shapes: Shapes | None = None) -> OnnxModel:
+    """A model, by its file.
+
+    Raises:
+        ModelError: it can't be read.
+    """
+    return read_model(model, shapes) if isinstance(model, str | Path) else model
+
+
+def open_kernel_table(table: KernelTableLike) -> KernelTable:
+    """A table, by its file.
+
+    Raises:
+        TableError: it can't be read.
+    """
+    return KernelTable.read(table) if isinstance(table, str | Path) else table
