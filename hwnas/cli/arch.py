@@ -49,7 +49,13 @@ def count(
 
 
 def predict(
-    archs: Annotated[list[str], typer.Argument(help="Released names, arch.json files, front.json:N, or SPACE:i,j,k,…")],
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODEL...",
+            help="For a table of kernels ONNX files; else released names, arch.json files, front.json:N, SPACE:i,j,k,…",
+        ),
+    ],
     table: Annotated[
         list[Path], typer.Option(help="Latency table of the device; several (as of other resolutions) are merged.")
     ],
@@ -57,15 +63,30 @@ def predict(
     quantile: Annotated[
         Literal["p50", "p90"], typer.Option(help="Of a network's runs: their median, or what nine of ten stay within.")
     ] = "p50",
+    budget_ms: Annotated[
+        float | None, typer.Option("--budget", min=0, help="Of a network in ms; says who fits.")
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="A kernel that nothing is known about is an error, and no lower bound.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Latency of archs in ms, with the interval that should hold 90 % of networks.
+    """Latency of networks in ms, with the interval that should hold 90 % of them.
 
-    An op that isn't in the table is interpolated from those that are; the output says so.
+    An op or a kernel that isn't in the table is interpolated from those that are; the output says so.
     """
+    from hwnas.tables.kernel_table import is_kernel_table
+
+    if any(is_kernel_table(path) for path in table):
+        from hwnas.cli.kernels import of_predictions
+        from hwnas.flow.kernels import predict_models
+
+        told, rows = of_predictions(predict_models(table, models, strict=strict), budget_ms)
+        print_result(told, as_json, *rows)
+        return
     from hwnas.flow.predict import predict as predict_archs
 
-    found = predict_archs(table, archs, resolution=resolution, quantile=quantile)
+    found = predict_archs(table, models, resolution=resolution, quantile=quantile)
     low_ms, high_ms = (end.tolist() for end in found.interval_ms) if found.interval_ms else (None, None)
     result = {
         "archs": [str(arch) for arch in found.archs],
@@ -76,13 +97,18 @@ def predict(
         "model_mb": found.model_mb.tolist(),
         "peak_activation_mb": found.peak_activation_mb.tolist(),
         "interpolated": [[op.to_dict() for op in ops] for ops in found.interpolated],
+        "fits": None if budget_ms is None else (found.latency_ms <= budget_ms).tolist(),
         "device": found.device.plain(),
     }
     lines = []
     for index, arch in enumerate(found.archs):
         interval = f"{low_ms[index]:.3f} to {high_ms[index]:.3f} ms" if low_ms and high_ms else "not calibrated"
         guessed = f", {len(ops)} of its ops interpolated" if (ops := found.interpolated[index]) else ""
-        lines.append(f"{found.latency_ms[index]:>9.3f} ms  ({interval}{guessed})  {arch}")
+        fits = ""
+        if budget_ms is not None:
+            within = found.latency_ms[index] <= budget_ms
+            fits = f": {'fits' if within else 'does not fit'} {budget_ms:g} ms"
+        lines.append(f"{found.latency_ms[index]:>9.3f} ms  ({interval}{guessed})  {arch}{fits}")
     print_result(result, as_json, *lines, f"on {found.device}")
 
 

@@ -48,10 +48,16 @@ SecondsOption = Annotated[float, typer.Option("--seconds", min=0.0, max=1e9, hel
 
 
 def profile(
-    space: SpaceOption,
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="The table to write (YAML); of several devices the folder for them.")
+        Path, typer.Option("-o", "--output", help="The table to write; of several devices the folder for them.")
     ],
+    models: Annotated[
+        list[str] | None, typer.Argument(metavar="[MODEL]...", help="ONNX files, in place of --space.")
+    ] = None,
+    space: Annotated[
+        str | None,
+        typer.Option("--space", help="Name of a space, or its .yaml file.", autocompletion=space_names),
+    ] = None,
     runtime: RuntimeOption = "onnxruntime",
     option: OptionsOption = None,
     threads: ThreadsOption = 1,
@@ -78,10 +84,37 @@ def profile(
     ssh_config: Annotated[
         Path | None, typer.Option("--ssh-config", help="For --on: in place of ~/.ssh/config, as ssh -F.")
     ] = None,
+    known: Annotated[
+        list[Path] | None, typer.Option("--with", help="Of models: what this table has isn't measured again.")
+    ] = None,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure every op of a space, here or --on other machines. Give it the machine alone: other work counts too."""
+    """Measure every op of a space, here or --on other machines; or the kernels that a runtime makes of models.
+
+    Give it the machine alone: other work counts too.
+    """
+    if bool(models) == bool(space):
+        raise ConfigError(
+            "give --space, or models to profile, not both" if space else "give --space, or models to profile"
+        )
+    if models:
+        if on or workers or batch != 1:
+            raise ConfigError(
+                "models are profiled here, in batches of their own shapes; leave out --on, --workers and --batch"
+            )
+        _profile_models(
+            models,
+            output,
+            _conditions(runtime, option, threads, precision, 1),
+            known,
+            confidence,
+            seconds,
+            seed,
+            as_json,
+        )
+        return
+    assert space
     from hwnas.flow.carry_out import DeviceTables, check_folder, profile_at, profile_cluster, profile_each
     from hwnas.flow.profile import plan
     from hwnas.profiling.timer import Effort
@@ -111,6 +144,22 @@ def profile(
     else:
         result, lines = summary(made, output)
         print_result(result, as_json, *lines)
+
+
+def _profile_models(
+    models: list[str], output: Path, asked: Conditions, known: list[Path] | None, confidence: float, seconds: float,
+    seed: int, as_json: bool,
+) -> None:  # fmt: skip
+    from hwnas.cli.kernels import of_table
+    from hwnas.flow.kernels import profile_models
+
+    with ProgressBars() as progress:
+        table = profile_models(
+            models, runtime=asked.runtime, options=asked.options, threads=asked.threads, precision=asked.precision,
+            known=known or (), confidence=confidence, seconds=seconds, seed=seed, output=output, progress=progress,
+        )  # fmt: skip
+    result, lines = of_table(table, output)
+    print_result(result, as_json, *lines)
 
 
 def _print_all(tables: DeviceTables, as_json: bool) -> None:

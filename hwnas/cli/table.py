@@ -10,7 +10,7 @@ import typer
 
 from hwnas.cli.console import JsonOption, SeedOption, print_result
 from hwnas.cli.profile import summary
-from hwnas.errors import counted
+from hwnas.errors import ConfigError, counted
 from hwnas.progress import ProgressBars, say
 
 if TYPE_CHECKING:
@@ -25,8 +25,31 @@ TableArgument = Annotated[Path, typer.Argument(help="A latency table (YAML).")]
 
 
 @app.command("show")
-def show(table: TableArgument, as_json: JsonOption = False) -> None:
+def show(
+    table: TableArgument,
+    layers_of: Annotated[
+        str | None,
+        typer.Option("--per-layer", metavar="MODEL", help="What each kernel of a model adds, costliest first."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
     """What a table says: device, origin, calibration, entries; and whether its networks were really measured."""
+    from hwnas.tables.kernel_table import KernelTable, is_kernel_table
+
+    if is_kernel_table(table):
+        from hwnas.cli import kernels
+        from hwnas.flow.kernels import per_layer
+
+        found = KernelTable.read(table)
+        told, lines = (
+            kernels.per_layer(layers_of, per_layer(found, layers_of)) if layers_of else kernels.of_table(found, table)
+        )
+        print_result(told, as_json, *lines)
+        return
+    if layers_of:
+        raise ConfigError(
+            f"{table} is a table of a space's ops; hwnas profile {layers_of} -o TABLE makes one of kernels"
+        )
     from hwnas.tables.sum_check import check_networks
     from hwnas.tables.table import LatencyTable
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Self
@@ -27,7 +28,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from hwnas.errors import TableError
-from hwnas.files import read_text, write_atomic
+from hwnas.files import plain_file, read_text, write_atomic
 from hwnas.graph.kernel import Kernel, Launch
 from hwnas.parse import parse_json
 from hwnas.record import FileRecord, Record, Sha256, ShortText
@@ -151,9 +152,10 @@ class KernelTable(FileRecord):
 
 
 def is_kernel_table(path: Path) -> bool:
-    """Whether a file says that it is one, by its first line."""
-    with open(path, "rb") as opened:
+    """Whether a file says that it is one, by its first line; what can't be read is none."""
+    with suppress(OSError, TableError), open(plain_file(path, TableError), "rb") as opened:
         return KernelTable.SCHEMA.partition("/")[0].encode() in opened.readline(200)
+    return False
 
 
 def merged(tables: Sequence[KernelTable]) -> KernelTable:
