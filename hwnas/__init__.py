@@ -19,6 +19,7 @@ _HOME = {  # public name -> module that defines it
     "Front": "hwnas.optimize.front",
     "Graph": "hwnas.graph.graph",
     "HwnasError": "hwnas.errors",
+    "KernelTable": "hwnas.tables.kernel_table",
     "LatencyPredictor": "hwnas.prediction.latency",
     "LatencyTable": "hwnas.tables.table",
     "Network": "hwnas.nn.network",
@@ -92,6 +93,7 @@ if TYPE_CHECKING:  # so that type checkers know each name, and that there are no
     from hwnas.space.registry import get_space as get_space
     from hwnas.space.space import Space as Space
     from hwnas.tables.device import Conditions as Conditions
+    from hwnas.tables.kernel_table import KernelTable as KernelTable
     from hwnas.tables.table import LatencyTable as LatencyTable
     from hwnas.training.config import TrainConfig as TrainConfig
     from hwnas.training.learners.network import NetworkConfig as NetworkConfig

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
 from torch import nn
 
 from hwnas.graph.graph import Shape, chain
@@ -24,6 +29,15 @@ def onnx_of(module: nn.Module, chw: Shape = (), *, opset: int = 20, ir_version: 
         parts.append((place, _primitive(layer, parts[-1][1].out_shape if parts else chw)))
         weights |= {f"{place}.{name}": value for name, value in weights_of(layer).items()}
     return to_onnx(chain(chw, tuple(parts)), weights, opset=opset, ir_version=ir_version)
+
+
+def exported(module: nn.Module, *inputs: torch.Tensor) -> bytes:
+    """Anyone's network, as PyTorch's own exporter writes it."""
+    with TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        path = Path(folder) / "network.onnx"
+        torch.onnx.export(module.eval(), inputs, str(path), dynamo=False, opset_version=17, input_names=["images"])
+        return path.read_bytes()
 
 
 def _primitive(layer: nn.Module, shape: Shape) -> Primitive:

@@ -22,6 +22,8 @@ ArchArgument = Annotated[
     ),
 ]
 
+_FITS = {True: "fits", False: "doesn't fit"}
+
 
 def count(
     arch: ArchArgument,
@@ -106,8 +108,8 @@ def predict(
         guessed = f", {len(ops)} of its ops interpolated" if (ops := found.interpolated[index]) else ""
         fits = ""
         if budget_ms is not None:
-            within = found.latency_ms[index] <= budget_ms
-            fits = f": {'fits' if within else 'does not fit'} {budget_ms:g} ms"
+            within = bool(found.latency_ms[index] <= budget_ms)
+            fits = f": {_FITS[within]} {budget_ms:g} ms"
         lines.append(f"{found.latency_ms[index]:>9.3f} ms  ({interval}{guessed})  {arch}{fits}")
     print_result(result, as_json, *lines, f"on {found.device}")
 

@@ -55,8 +55,7 @@ def of_predictions(found: ModelPredictions, budget_ms: float | None) -> tuple[di
         "device": found.device.plain(),
     }
     lines = [_line(name, each, budget_ms) for name, each in ranked]
-    for name, each in ranked:
-        lines += [f"{name}: nothing is known of {lost.name}: {lost.why_unknown}" for lost in each.unknown[:_TOLD]]
+    lines += [line for name, each in ranked for line in _unknown(name, each)]
     if len(ranked) == 1:
         lines += ["the kernels that take most of it:", *_rows(ranked[0][1], _TOLD)]
     return result, [*lines, f"on {found.device}"]
@@ -103,9 +102,19 @@ def _fits(found: ModelPrediction, budget_ms: float | None) -> str:
     if budget_ms is None:
         return ""
     if found.latency_ms > budget_ms:
-        return f": does not fit {budget_ms:g} ms"
+        return f": doesn't fit {budget_ms:g} ms"
     sure = not found.unknown and found.interval_ms is not None and found.interval_ms[1] <= budget_ms
     return f": fits {budget_ms:g} ms" if sure or found.measured else f": may fit {budget_ms:g} ms, measure it"
+
+
+def _unknown(name: str, found: ModelPrediction) -> Iterator[str]:
+    """Each reason once, with the first launch that it is about."""
+    first: dict[str, Priced] = {}
+    for each in found.unknown:
+        first.setdefault(each.why_unknown, each)
+    for why, each in list(first.items())[:_TOLD]:
+        same = sum(other.why_unknown == why for other in found.unknown)
+        yield f"{name}: nothing is known of {each.name}{f' and {same - 1} more' if same > 1 else ''}: {why}"
 
 
 def _rows(found: ModelPrediction, most: int) -> Iterator[str]:

@@ -69,6 +69,15 @@ class KernelNode(Record):
     inputs: tuple[Annotated[int, Field(ge=ABSENT)], ...]
     outputs: Annotated[tuple[Annotated[int, Field(ge=ABSENT)], ...], Field(min_length=1)]
 
+    @property
+    def details(self) -> str:
+        """What a person asks of it beside its shapes, such as `` 3×3 /2 g96``."""
+        window, strides, groups = (self.attribute(name, ()) for name in ("kernel_shape", "strides", "group"))
+        told = f" {'×'.join(map(str, window))}" if isinstance(window, tuple) and window else ""
+        if isinstance(strides, tuple) and set(strides) - {1}:
+            told += f" /{'×'.join(map(str, dict.fromkeys(strides)))}"
+        return told + (f" g{groups}" if isinstance(groups, int) and groups > 1 else "")
+
     def attribute(self, name: str, default: Attribute) -> Attribute:
         """What the node says, or ONNX's default."""
         return dict(self.attributes).get(name, default)
@@ -108,7 +117,8 @@ class Kernel(Record):
 
     def __str__(self) -> str:
         shapes = ", ".join(str(self.values[index]) for index in self.inputs) or "nothing"
-        return f"{self.kind} of {shapes} -> {', '.join(str(self.values[index]) for index in self.outputs)}"
+        told = "".join(node.details for node in self.nodes)
+        return f"{self.kind}{told} of {shapes} -> {', '.join(str(self.values[index]) for index in self.outputs)}"
 
 
 class Launch(NamedTuple):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 import onnxruntime as ort
 import pytest
@@ -15,12 +13,11 @@ from hwnas.onnx.kernels import kernel_model
 from hwnas.onnx.model import model_of
 from hwnas.onnx.stand_in import stand_in
 from hwnas.runtimes.onnxruntime import OnnxRuntime
+from tests import onnx_models
 
 
 def exported(module: nn.Module, *inputs: torch.Tensor) -> bytes:
-    data = io.BytesIO()
-    torch.onnx.export(module.eval(), inputs, data, dynamo=False, opset_version=17, input_names=["images"])
-    return model_of(data.getvalue(), "net.onnx").data
+    return model_of(onnx_models.exported(module, *inputs), "net.onnx").data
 
 
 def plain(model: bytes) -> ort.InferenceSession:
