@@ -60,7 +60,7 @@ def costs(network: Network, made: Sequence[Made], progress: Progress | None = No
 
 
 def _as_fp32(target: Target) -> Target:
-    return target.model_copy(update={"precision": "fp32"})
+    return target.model_copy(update={"precision": "fp32", "optimize": "none"})
 
 
 def _form(target: Target) -> str:

@@ -140,7 +140,9 @@ def _made(manifest: ArtifactRecord) -> Iterator[str]:
     if found := manifest.searched:
         yield f"- found by {literal(found.strategy)} among {found.evaluations} archs, seed {found.seed}"
     yield from (f"- stabilizer of layer {each.layer}: {literal(each)}" for each in manifest.stabilizers)
-    yield from (f"- {literal(file.target + ':')} {literal(note)}" for file in manifest.files for note in file.notes)
+    for file in manifest.files:
+        told = (*(file.optimized.rewrites if file.optimized else ()), *file.notes)
+        yield from (f"- {literal(file.target + ':')} {literal(each)}" for each in told)
 
 
 def _images(preprocessing: Preprocessing | None, labels: Sequence[str] | None) -> Iterator[str]:

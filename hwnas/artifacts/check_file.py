@@ -24,7 +24,7 @@ from hwnas.artifacts.reference import REFERENCE, read_reference
 from hwnas.artifacts.structure import check_structure
 from hwnas.errors import HwnasError, ModelError, RuntimeMissingError, first_line
 from hwnas.records.artifact import ExportedFile, Finding, Parity
-from hwnas.records.target import WIDEST, Tolerance, get_target, target_names
+from hwnas.records.target import WIDEST, Target, Tolerance, get_target, target_names
 from hwnas.runtimes.base import Session
 from hwnas.version import __version__
 
@@ -123,13 +123,23 @@ def _structure(artifact: Artifact, file: ExportedFile) -> str:
             f"opset {facts.opset}, IR version {facts.ir_version} and input {facts.input}, the manifest says "
             f"{file.opset}, {file.ir_version} and {file.input}"
         )
-    check_structure(files[".onnx"], artifact.graph)
-    return f"the arch's multiply-adds and weights; opset {facts.opset}, IR version {facts.ir_version}"
+    zeros = check_structure(files[".onnx"], artifact.graph, file.optimized)
+    beside = f" and {zeros:,} declared zeros" if zeros else ""
+    return f"the arch's multiply-adds and weights{beside}; opset {facts.opset}, IR version {facts.ir_version}"
+
+
+def _as_shipped(target: Target) -> Target:
+    """Whether it was optimized changes nothing in what a target is held to."""
+    return target.model_copy(update={"optimize": "none"})
 
 
 def _parity(artifact: Artifact, file: ExportedFile, trusted: bool, opened: list[Session]) -> str:
     target = file.settings
-    if artifact.manifest.hwnas == __version__ and target.name in target_names() and target != get_target(target.name):
+    if (
+        artifact.manifest.hwnas == __version__
+        and target.name in target_names()
+        and _as_shipped(target) != _as_shipped(get_target(target.name))
+    ):
         raise ModelError(f"the manifest's settings aren't those of the target {target.name} of hwnas")
     if missed := misses(file.parity, target.tolerance, learnt=False):
         raise ModelError(f"by the manifest itself, it {missed[0]}")

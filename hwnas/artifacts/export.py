@@ -29,7 +29,7 @@ from hwnas.profiling.local import conditions_of, device_of
 from hwnas.progress import Progress, say
 from hwnas.records.artifact import ArtifactRecord, ExportedFile, FailedExport, Verdict
 from hwnas.records.model import ModelInfo
-from hwnas.records.target import Target, get_target
+from hwnas.records.target import Target, get_target, optimizing
 from hwnas.runtimes.registry import RUNTIMES
 from hwnas.version import __version__
 
@@ -59,6 +59,7 @@ def export_network(
     images_of: str | None = None,
     labels: npt.NDArray[np.int64] | None = None,
     calibration: Images | None = None,
+    optimize: bool = False,
     all_or_nothing: bool = False,
     progress: Progress | None = None,
 ) -> Exported:
@@ -72,6 +73,7 @@ def export_network(
         images_of: the data set they are of; the network's own when None.
         labels: their classes (N,), for accuracy before and after.
         calibration: normalised inputs that int8 takes its ranges from; other random textures when None.
+        optimize: whether every target is as if it said ``optimize: timed``.
         all_or_nothing: whether a target that fails keeps the others from being shipped.
         progress: called with (what, done, total).
 
@@ -86,7 +88,7 @@ def export_network(
     """
     output = Path(output)
     refuse_existing(output)
-    chosen = get_targets(targets)
+    chosen = get_targets(targets, optimize=optimize)
     info = network.info
     chw = network.graph.in_shapes[0]
     source = images_of or info.data
@@ -195,13 +197,14 @@ def _without_paths(words: str) -> str:
     return re.sub(r"(?<![\w.])(?:/|[A-Za-z]:\\)(?:[^\s'\"():]*[/\\])?", "", words)
 
 
-def get_targets(names: Sequence[str]) -> list[Target]:
+def get_targets(names: Sequence[str], *, optimize: bool = False) -> list[Target]:
     """Targets that one artifact can hold, by the names of shipped ones or the paths of YAML files.
 
     Raises:
-        ConfigError: no target, one twice, an unknown one, or one whose name can't be used.
+        ConfigError: no target, one twice, an unknown one, or one whose name can't be used; or, to ``optimize``, one of
+            a precision that can't be optimized.
     """
-    chosen = [get_target(name) for name in names]
+    chosen = [optimizing(get_target(name)) if optimize else get_target(name) for name in names]
     own = [target.name for target in chosen]
     if not own or len(set(own)) < len(own):
         raise ConfigError(f"name one target or more, each once; got {', '.join(own) or 'none'}")
@@ -264,5 +267,5 @@ def _entry(one: Made, found: Verdict, cost: Cost | None, reference: Reference) -
         accuracy_before=found.accuracy_before, accuracy_after=found.accuracy_after,
         lacks=one.lacks and _without_paths(one.lacks),
         latency=cost.latency if cost else None, fp32_ms=cost.fp32_ms if cost else None,
-        memory_mb=cost.memory_mb if cost else None, device=device,
+        memory_mb=cost.memory_mb if cost else None, device=device, optimized=one.optimized,
     )  # fmt: skip

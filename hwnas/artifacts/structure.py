@@ -12,7 +12,7 @@ from math import prod
 from typing import NamedTuple
 
 import onnx
-from onnx import GraphProto, NodeProto, helper
+from onnx import GraphProto, ModelProto, NodeProto, helper
 
 from hwnas.artifacts.entry import PREFIX
 from hwnas.errors import CountError
@@ -20,8 +20,11 @@ from hwnas.graph.count import cost
 from hwnas.graph.foldable import norm_behind
 from hwnas.graph.graph import Graph, Op, expanded
 from hwnas.graph.primitives import Conv, Linear, Primitive
+from hwnas.onnx.optimize.gates import gather_gates
+from hwnas.onnx.optimize.padding import without_padding
 from hwnas.onnx.read import WEIGHTED, constants
 from hwnas.onnx.write import onnx_kind
+from hwnas.records.optimized import OptimizedRecord
 from hwnas.records.target import Target
 
 _CONVERSIONS = ("Cast", "QuantizeLinear", "DequantizeLinear")
@@ -81,8 +84,10 @@ def check_written(found: Structure, graph: bytes) -> None:
             )
 
 
-def check_structure(model: bytes, arch: Graph) -> None:
-    """Hold an ONNX graph in any precision against the arch's.
+def check_structure(model: bytes, arch: Graph, optimized: OptimizedRecord | None = None) -> int:
+    """Hold an ONNX graph in any precision against the arch's; returns how many declared zeros it has beside.
+
+    What rewrites add is taken away first: zeros that ``optimized`` declares, and are, and what spreads a gate.
 
     Raises:
         CountError: a layer is missing, too many or of another size; a constant or a node serves nothing; parameters or
@@ -91,8 +96,8 @@ def check_structure(model: bytes, arch: Graph) -> None:
     proto = onnx.load_from_string(model)
     if proto.metadata_props or proto.functions or proto.training_info:  # ONNX Runtime may take session options from it
         raise CountError("the exported graph holds metadata, functions or training parts, which hwnas doesn't write")
-    graph = _with_shapes(model)
-    _check_alive(graph)
+    _check_alive(_with_shapes(model))
+    graph = _with_shapes(_plain(proto, optimized) if optimized else model)
     found = Counter(_layers(graph))
     expected = Counter(layer for op in arch.ops for layer in layers_of(op))
     differences = [f"{n} × {layer} missing" for layer, n in (expected - found).items()]
@@ -106,6 +111,14 @@ def check_structure(model: bytes, arch: Graph) -> None:
     ):
         if there != due:
             raise CountError(f"the exported graph {does} {there:,} {what}, the arch {due:,}")
+    return _parameters(proto.graph) - _parameters(graph)
+
+
+def _plain(proto: ModelProto, optimized: OptimizedRecord) -> bytes:
+    """The graph before it was padded with zeros and its gates were spread."""
+    plain = without_padding(proto, optimized.padded)
+    gathered = gather_gates(plain)
+    return bytes((gathered.model if gathered else plain).SerializeToString())
 
 
 def check_versions(model: bytes, target: Target) -> None:
@@ -170,7 +183,7 @@ def _check_alive(graph: GraphProto) -> None:
     layers = {name for node in graph.node if node.op_type in WEIGHTED for name in node.input}
     behind = {node.input[0] for node in graph.node if node.op_type == "DequantizeLinear" and node.output[0] in layers}
     scales = {name for node in graph.node if node.op_type in _CONVERSIONS for name in node.input[1:]}
-    scales |= {name for node in graph.node if _normalises(node) for name in node.input}
+    scales |= {name for node in graph.node if _normalises(node) or node.op_type == "Resize" for name in node.input}
     read = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
     for weight in graph.initializer:
         numbers = prod(weight.dims)

@@ -34,6 +34,9 @@ def export(
     data: Annotated[
         str | None, typer.Option(help="Images to check and calibrate with, or `none`; the model's own when absent.")
     ] = None,
+    optimize: Annotated[
+        bool, typer.Option("--optimize", help="Keep rewrites of the graph that are faster on this machine.")
+    ] = False,
     all_or_nothing: Annotated[
         bool, typer.Option("--all-or-nothing", help="Ship nothing where a target fails.")
     ] = False,
@@ -45,7 +48,14 @@ def export(
 
     with ProgressBars() as progress:
         artifact = export_model(
-            model, target, output, data=data, seed=seed, all_or_nothing=all_or_nothing, progress=progress
+            model,
+            target,
+            output,
+            data=data,
+            seed=seed,
+            optimize=optimize,
+            all_or_nothing=all_or_nothing,
+            progress=progress,
         )
     files = artifact.manifest.files
     result = {
@@ -54,6 +64,7 @@ def export(
         "parity": {f.target: f.parity.model_dump() for f in files},
         "precision": {f.target: f.precisions for f in files},
         "latency_ms": {f.target: f.latency.p50_ms if f.latency else None for f in files},
+        "optimized": {f.target: f.optimized.plain() for f in files if f.optimized},
         "pointless": [f.target for f in files if f.pointless],
         "notes": {f.target: f.notes for f in files},
         "failed": artifact.failed,
@@ -94,7 +105,10 @@ def _lines(file: ExportedFile) -> list[str]:
     if file.latency and file.fp32_ms is not None and file.settings.precision != "fp32":
         line += f", fp32 {file.fp32_ms:.3f} ms"
         line += ": POINTLESS here, slower than what it replaces" if file.pointless else ""
-    return [line, *(f"  {note}" for note in file.notes)]
+    rewrites = file.optimized.rewrites if file.optimized else ()
+    if file.optimized and file.settings.precision == "fp32" and file.latency and file.fp32_ms is not None:
+        line += f", {file.fp32_ms:.3f} ms without the rewrites"
+    return [line, *(f"  {rewrite}" for rewrite in rewrites), *(f"  {note}" for note in file.notes)]
 
 
 @app.command("check")

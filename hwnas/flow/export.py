@@ -38,6 +38,7 @@ def export(
     *,
     data: str | None = None,
     seed: int = 0,
+    optimize: bool = False,
     all_or_nothing: bool = False,
     progress: Progress | None = None,
 ) -> Exported:
@@ -50,6 +51,7 @@ def export(
         data: the data set whose images check and calibrate; the network's own when None, random textures where that
             isn't known either, or for ``none``.
         seed: of random weights.
+        optimize: whether every target is as if it said ``optimize: timed``.
         all_or_nothing: whether a target that fails keeps the others from being shipped; else ``failed`` of what is
             returned says which did, and why.
         progress: called with (what, done, total, note).
@@ -61,13 +63,13 @@ def export(
             :func:`hwnas.artifacts.export.export_network`.
     """
     names = [targets] if isinstance(targets, str) else targets
-    get_targets(names)  # what can't be made is told before images are decoded
+    get_targets(names, optimize=optimize)  # what can't be made is told before images are decoded
     refuse_existing(Path(output))
     network = model if isinstance(model, Network) else open_model(model, seed)
     real = real_images(network, data)
     return export_network(
         network, names, output,
-        all_or_nothing=all_or_nothing, progress=progress,
+        optimize=optimize, all_or_nothing=all_or_nothing, progress=progress,
         images=real.images if real else None,
         images_of=data,
         labels=real.labels if real else None,

@@ -8,6 +8,7 @@ from pydantic import Field, NonNegativeFloat, model_validator
 
 from hwnas.record import FileRecord, Fraction, Record, Sha256
 from hwnas.records.model import Count, ImageCount, Pixels, Searched, SizedArch
+from hwnas.records.optimized import OptimizedRecord
 from hwnas.records.target import PlainName, Target
 from hwnas.tables.device import Device
 from hwnas.tables.table import Latency, Milliseconds
@@ -63,7 +64,8 @@ class ExportedFile(Record):
         accuracy_before, accuracy_after: of PyTorch's network and of the file on the same images; None without labels.
         lacks: why the target's runtime couldn't run where it was exported; None where it did.
         latency: one thread, the target's smallest batch, when it was exported; None where ``lacks`` says why.
-        fp32_ms: median of the same format in fp32, timed in the same rounds.
+        fp32_ms: median of the same format in fp32 and not optimized, timed in the same rounds.
+        optimized: which rewrites its graph went through; None where the target asks for none.
         memory_mb: peak of what loading it and one inference add to a process; None where the system doesn't tell.
     """
 
@@ -85,6 +87,7 @@ class ExportedFile(Record):
     fp32_ms: Milliseconds | None
     memory_mb: Annotated[float, Field(ge=0, le=1e7)] | None
     device: Device | None
+    optimized: OptimizedRecord | None = None
 
     @property
     def file(self) -> str:
@@ -94,7 +97,9 @@ class ExportedFile(Record):
     @property
     def pointless(self) -> bool:
         """Whether it was slower than the fp32 it replaces."""
-        return self.latency is not None and self.fp32_ms is not None and self.latency.p50_ms > self.fp32_ms
+        if self.latency is None or self.fp32_ms is None or self.settings.precision == "fp32":
+            return False
+        return self.latency.p50_ms > self.fp32_ms
 
 
 class ArtifactRecord(FileRecord, SizedArch):

@@ -21,6 +21,8 @@ RangeRule = Literal["minmax", "mse"]
 """``minmax``: nothing is clipped. ``mse``: the least mean square error of clipping and rounding together."""
 
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
+OPTIMIZED = ("fp32", "bf16")
+"""Precisions whose graph can be optimized: that of fp32, which bf16 is computed in too."""
 _FOR_WINDOWS = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
 
 
@@ -109,6 +111,8 @@ class Target(FileRecord):
         preprocessing: ``outside``: the graph takes normalised floats (batch, C, H, W); ``inside``: it takes bytes
             (batch, H, W, C), RGB, and normalises them itself.
         runtime: that runs the file: it checks and times it where it can.
+        optimize: ``timed``: rewrites of the graph that keep its function are tried, and those that are faster on the
+            target's runtime here are kept.
         tolerance: a miss fails the export.
     """
 
@@ -125,6 +129,7 @@ class Target(FileRecord):
     preprocessing: Literal["outside", "inside"] = "outside"
     runtime: str
     options: Mapping[str, str] = {}
+    optimize: Literal["none", "timed"] = "none"
     quantization: Quantization = Quantization()
     tolerance: Tolerance
 
@@ -134,6 +139,12 @@ class Target(FileRecord):
         return "bf16" in (self.precision, self.options.get("floats"))
 
     @model_validator(mode="after")
+    def _floats_are_optimized(self) -> Target:
+        if self.optimize != "none" and self.precision not in OPTIMIZED:
+            raise ValueError(f"optimize goes with {' and '.join(OPTIMIZED)}, not with {self.precision}")
+        return self
+
+    @model_validator(mode="after")
     def _tolerance_is_one(self) -> Target:
         widest = WIDEST[self.precision]
         if self.tolerance.relative > widest:
@@ -141,6 +152,19 @@ class Target(FileRecord):
                 f"tolerance.relative of {self.precision} is at most {widest}: more tells no networks apart"
             )
         return self
+
+
+def optimizing(target: Target) -> Target:
+    """``target`` with ``optimize: timed``.
+
+    Raises:
+        ConfigError: it is of a precision that can't be optimized.
+    """
+    if target.precision not in OPTIMIZED:
+        raise ConfigError(
+            f"target {target.name} is {target.precision}; only {' and '.join(OPTIMIZED)} can be optimized"
+        )
+    return target.model_copy(update={"optimize": "timed"})
 
 
 def target_names() -> tuple[str, ...]:

@@ -42,7 +42,13 @@ def gather_gates(model: ModelProto) -> Rewritten | None:
     edit = Edit(model)
     for node in of_kind(edit, "Resize"):
         shape, readers = edit.shape(node.input[0]), edit.readers(node.output[0])
-        pixel = shape is not None and shape[2:] == (1, 1) and attribute(node, "mode", b"nearest") == b"nearest"
-        if pixel and [reader.op_type for reader in readers] == ["Mul"]:
+        pixel = shape is not None and shape[2:] == (1, 1) and not node.input[1]
+        as_spread = {name: attribute(node, name, b"").decode() for name in _RESIZE} == _RESIZE
+        if (
+            pixel
+            and as_spread
+            and len(node.attribute) == len(_RESIZE)
+            and [reader.op_type for reader in readers] == ["Mul"]
+        ):
             edit.drop(node, node.input[0])
     return edit.done()

@@ -56,6 +56,22 @@ def pad_channels(model: ModelProto, block: int) -> Rewritten | None:
     return edit.done()
 
 
+def shapes_before(model: ModelProto, padded: ModelProto) -> dict[str, tuple[int, ...]]:
+    """Of the weights and biases of convolutions that :func:`pad_channels` made larger: the shapes that they had.
+
+    Convolutions are the same where they give a value of the same name.
+    """
+    given = {node.output[0]: node for node in model.graph.node if node.op_type == "Conv"}
+    dims = [{weight.name: tuple(weight.dims) for weight in each.graph.initializer} for each in (model, padded)]
+    found = {}
+    for node in padded.graph.node:
+        old = given.get(node.output[0]) if node.op_type == "Conv" else None
+        for before, after in zip(old.input[1:], node.input[1:], strict=False) if old else ():
+            if before in dims[0] and after in dims[1] and dims[0][before] != dims[1][after]:
+                found[after] = dims[0][before]
+    return found
+
+
 def without_padding(model: ModelProto, shapes: Mapping[str, tuple[int, ...]]) -> ModelProto:
     """What :func:`pad_channels` did, undone: constants cut to ``shapes``, which are those they had, by their names.
 
