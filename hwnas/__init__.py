@@ -35,7 +35,7 @@ _HOME = {  # public name -> module that defines it
     "SupernetConfig": "hwnas.training.learners.supernet",
     "TrainConfig": "hwnas.training.config",
     "bench": "hwnas.flow.bench",
-    "count": "hwnas.flow.predict",
+    "count": "hwnas.flow.count",
     "demo": "hwnas.flow.demo",
     "derive": "hwnas.flow.derive",
     "export": "hwnas.flow.export",
@@ -61,11 +61,11 @@ if TYPE_CHECKING:  # so that type checkers know each name, and that there are no
     from hwnas.artifacts.bundle import load_artifact as load_artifact
     from hwnas.errors import HwnasError as HwnasError
     from hwnas.flow.bench import bench as bench
+    from hwnas.flow.count import count as count
     from hwnas.flow.demo import demo as demo
     from hwnas.flow.derive import derive as derive
     from hwnas.flow.export import export as export
     from hwnas.flow.feasible import feasible as feasible
-    from hwnas.flow.predict import count as count
     from hwnas.flow.predict import predict as predict
     from hwnas.flow.profile import profile as profile
     from hwnas.flow.rank import rank as rank

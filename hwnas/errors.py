@@ -162,7 +162,7 @@ def unknown(what: str, name: str, known: "Collection[str]", otherwise: str = "")
     return f"no {what} {shown(name)};{hint} known: {', '.join([*known, *filter(None, [otherwise])])}"
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """Of an error's text, as far as a message can hold it; without the places in C++ that OpenVINO begins with."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     told = [line for line in lines if not line.startswith("Exception from src/")]

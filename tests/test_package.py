@@ -35,9 +35,9 @@ import hwnas
 space = hwnas.get_space("scarlet-tiny")
 latency: float = hwnas.predict("table.yaml", ["scarlet-a", space.sample(8, seed=0)]).latency_ms[0]
 run: str = hwnas.train("supernet.yaml", seed=3).run.name
-madds: int = hwnas.count("scarlet-a").count.madds
+madds: int = hwnas.count("scarlet-a").madds
 hwnas.seach(space)
-madds = hwnas.count("scarlet-a").arch
+madds = hwnas.count("scarlet-a").peak_activation_mb
 """
 
 

@@ -18,11 +18,11 @@ from pydantic import TypeAdapter
 from hwnas.artifacts.bundle import Artifact, checked_bytes, read_manifest
 from hwnas.artifacts.entry import facts_of, taking_images
 from hwnas.artifacts.formats.base import check_fits, get_format, open_here
-from hwnas.artifacts.own_process import ending, started
 from hwnas.artifacts.parity import compare, misses, run_session, shortfall
 from hwnas.artifacts.reference import REFERENCE, read_reference
 from hwnas.artifacts.structure import check_structure
 from hwnas.errors import HwnasError, ModelError, RuntimeMissingError, first_line
+from hwnas.own_process import ending, started
 from hwnas.records.artifact import ExportedFile, Finding, Parity
 from hwnas.records.target import WIDEST, Target, Tolerance, get_target, target_names
 from hwnas.runtimes.base import Session

@@ -18,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.artifacts.formats.base import Files, get_format
-from hwnas.artifacts.own_process import ending, started
 from hwnas.artifacts.timing import some_images
 from hwnas.errors import ModelError
 from hwnas.files import read_json, to_json
+from hwnas.own_process import ending, started
 from hwnas.records.target import Target
 
 _STATUS = Path("/proc/self/status")

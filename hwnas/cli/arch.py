@@ -9,10 +9,21 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 import yaml
 
-from hwnas.cli.console import ClassesOption, JsonOption, ResolutionOption, SeedOption, command, print_result
+from hwnas.cli.console import (
+    ClassesOption,
+    JsonOption,
+    ResolutionOption,
+    SeedOption,
+    ShapeOption,
+    command,
+    parse_shapes,
+    print_result,
+)
 from hwnas.errors import ConfigError
 
 if TYPE_CHECKING:
+    from hwnas.flow.count import ArchCount
+    from hwnas.onnx.count import ModelCount
     from hwnas.records.model import ModelInfo
 
 ArchArgument = Annotated[
@@ -26,15 +37,30 @@ _FITS = {True: "fits", False: "doesn't fit"}
 
 
 def count(
-    arch: ArchArgument,
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="An ONNX file, module:callable (your own code, which is run), or an arch: a search's folder (its "
+            "winner), front.json:N, an arch.json, a released name, or SPACE:i,j,k,…"
+        ),
+    ],
+    shape: ShapeOption = None,
     resolution: ResolutionOption = None,
     classes: ClassesOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Multiply-adds (1 = 2 FLOPs; batch 1), parameters, and memory in fp32 of an arch, stabilizers dropped."""
-    from hwnas.flow.predict import count as count_arch
+    """Multiply-adds (1 = 2 FLOPs), parameters, and memory of an arch (batch 1, stabilizers dropped) or of any model."""
+    from hwnas.flow.count import ArchCount
+    from hwnas.flow.count import count as count_any
 
-    found = count_arch(arch, resolution=resolution, classes=classes)
+    found = count_any(model, resolution=resolution, classes=classes, shapes=parse_shapes(shape))
+    if isinstance(found, ArchCount):
+        _print_arch(found, as_json)
+    else:
+        _print_model(found, as_json)
+
+
+def _print_arch(found: ArchCount, as_json: bool) -> None:
     counted = found.count
     result = {
         "arch": str(found.arch),
@@ -48,6 +74,38 @@ def count(
     total = f"{counted.madds / 1e6:>10.3f} M multiply-adds, {counted.params:,} parameters: {found.arch}"
     peak = f"at most {found.peak_activation_mb:.2f} MB of activations at one time"
     print_result(result, as_json, *rows, total, f"{found.model_mb:.2f} MB of weights, {peak}, in fp32")
+
+
+def _print_model(found: ModelCount, as_json: bool) -> None:
+    model = found.model
+    result = {
+        "model": model.name,
+        "inputs": {port.name: list(port.shape) for port in model.inputs},
+        "madds": found.madds,
+        "params": found.params,
+        "model_mb": found.model_mb,
+        "peak_activation_mb": found.peak_activation_mb,
+        "ops": [{"name": n.name, "op": n.op, "madds": n.madds, "params": n.params} for n in found.nodes],
+        "uncounted": [{"name": node.name, "op": node.op, "why": node.uncounted} for node in found.uncounted],
+    }
+    rows = [
+        f"{'?' if n.madds is None else format(n.madds / 1e6, '.3f'):>10} M  {n.params:>9,}  {n.op} {n.name}"
+        for n in found.nodes
+        if n.madds != 0 or n.params
+    ]
+    least = "at least " if found.uncounted else ""
+    taken = ", ".join(f"{port.name} {'x'.join(map(str, port.shape))}" for port in model.inputs)
+    total = f"{found.madds / 1e6:>10.3f} M multiply-adds, {found.params:,} parameters: {model.name} for {taken}"
+    known = found.peak_activation_mb is not None
+    peak = f"at most {found.peak_activation_mb:.2f} MB of activations at one time" if known else "activations unknown"
+    print_result(
+        result,
+        as_json,
+        *rows,
+        f"{least}{total.lstrip() if least else total}",
+        f"{found.model_mb:.2f} MB of weights, {peak}",
+        *(f"not counted: {node.op} {node.name}: {node.uncounted}" for node in found.uncounted),
+    )
 
 
 def predict(

@@ -15,7 +15,7 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
-from hwnas.errors import LARGEST, OutputError, StoppedError, printable
+from hwnas.errors import LARGEST, ConfigError, OutputError, StoppedError, printable
 
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON object instead of text; an error is a line on standard error.")
@@ -38,6 +38,10 @@ ClassesOption = Annotated[int | None, typer.Option("--classes", help="Outputs of
 TablesOption = Annotated[
     list[str], typer.Option("--table", help="TABLE or TABLE:BUDGET_MS; give it again for another device.")
 ]
+ShapeOption = Annotated[
+    list[str] | None,
+    typer.Option("--shape", help="NAME=1x3x224x224 of an input of MODEL, the batch included; again for another input."),
+]
 TrustOption = Annotated[bool, typer.Option("--trust", help="Load engines that nothing vouches for: native code.")]
 
 _REPLACED = {
@@ -58,6 +62,24 @@ _REPLACED = {
 def command(*words: object) -> str:
     """Words of ``hwnas`` as a shell takes them: a verb's last line says what comes next."""
     return shlex.join(["hwnas", *map(str, words)])
+
+
+def parse_shapes(words: Sequence[str] | None) -> dict[str, tuple[int, ...]]:
+    """What ``--shape`` says.
+
+    Raises:
+        ConfigError: it isn't NAME=SIZExSIZE…, or names an input twice.
+    """
+    found: dict[str, tuple[int, ...]] = {}
+    for word in words or ():
+        name, _, sizes = word.rpartition("=")
+        parts = sizes.replace("×", "x").split("x")
+        if not name or not all(part.isdecimal() and len(part) < 10 and int(part) for part in parts):
+            raise ConfigError(f"--shape {word!r} isn't NAME=SIZExSIZE…; write it as --shape images=1x3x224x224")
+        if name in found:
+            raise ConfigError(f"--shape names the input {name} twice; give one shape for each")
+        found[name] = tuple(map(int, parts))
+    return found
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""``count`` and ``predict``: what is known of archs before there is a network."""
+"""``predict``: what a table says of archs before there is a network."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ from hwnas.arrays import Archs, Values
 from hwnas.brief import Brief
 from hwnas.errors import ArchError, SpaceError
 from hwnas.flow.open import of_file, open_table
-from hwnas.graph.count import Count
-from hwnas.graph.count import count as count_ops
 from hwnas.graph.graph import Op
 from hwnas.prediction.costs import model_mb, peak_activation_mb
 from hwnas.prediction.latency import LatencyPredictor
@@ -30,41 +28,6 @@ from hwnas.space.registry import get_space
 from hwnas.space.space import Space
 from hwnas.tables.device import Device
 from hwnas.tables.table import LatencyTable, Quantile
-
-
-@dataclass(frozen=True, repr=False)
-class ArchCount(Brief):
-    """Of an arch with its stabilizers dropped, in fp32.
-
-    Attributes:
-        arch: what was counted.
-        count: multiply-adds (batch 1) and parameters, in all and of each op.
-        model_mb: weights.
-        peak_activation_mb: most activations at one time.
-    """
-
-    arch: Arch
-    count: Count
-    model_mb: float
-    peak_activation_mb: float
-
-
-@checked
-def count(arch: Arch | str | Path, *, resolution: int | None = None, classes: int | None = None) -> ArchCount:
-    """Count an arch, or what a person types for one (see :func:`hwnas.space.arch.parse_arch`).
-
-    Args:
-        arch: which.
-        resolution: of its input in pixels; the space's own, unless given. An `Arch` has its own.
-        classes: outputs, likewise.
-
-    Raises:
-        ArchError, SpaceError: no such arch.
-    """
-    found = arch if isinstance(arch, Arch) else parse_arch(str(arch), resolution, classes)
-    size_mb, peak_mb = (float(cost(found.space)(found.choices)[0]) for cost in (model_mb, peak_activation_mb))
-    return ArchCount(found, count_ops(found.space.graph(found.choices)), size_mb, peak_mb)
-
 
 Asked = Arch | str | Path | npt.NDArray[np.integer]
 """An arch, or what a person types for one (see :func:`hwnas.space.arch.parse_arch`), or choices (L,) or (N, L)."""

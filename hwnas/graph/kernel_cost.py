@@ -58,8 +58,13 @@ def madds(kernel: Kernel) -> int:
     return sum(_of_node(kernel, node) for node in kernel.nodes)
 
 
+def is_free(domain: str, op: str) -> bool:
+    """Whether an operator has no multiply-adds, whatever its shapes are."""
+    return op in _FREE.get("" if domain == "ai.onnx" else domain, ())
+
+
 def _of_node(kernel: Kernel, node: KernelNode) -> int:
-    if node.op in _FREE.get(node.domain, ()):
+    if is_free(node.domain, node.op):
         return 0
     formula = _FORMULAS.get((node.domain, node.op))
     if formula is None:

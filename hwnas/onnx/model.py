@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import onnx
-from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto, helper
+from onnx import ModelProto, ValueInfoProto, helper
 
 from hwnas.arrays import Port
 from hwnas.brief import Brief
 from hwnas.errors import ModelError, first_line, unknown
-from hwnas.files import read_bytes
+from hwnas.files import plain_file, read_bytes
+from hwnas.onnx.beside import take_in
+from hwnas.onnx.infer import with_shapes
+from hwnas.onnx.refused import check_graph, check_numbers, check_opset, check_types, something_else
 
 Shapes = Mapping[str, tuple[int, ...]]
 """{name of an input: its shape, the batch included}."""
 
-_DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
-_BRANCHES = ("If", "Loop", "Scan")
-_MOST_BYTES = 2**31 - 1
+MOST_BYTES = 2**31 - 1
+"""Of a serialized model, which is one protobuf message."""
+
+_IR_VERSIONS = (8, 10)
+"""Written by tools of 2020 and of today; what every ONNX Runtime that hwnas takes reads, and the same graph in each."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -56,15 +61,18 @@ def read_model(path: Path | str, shapes: Shapes | None = None) -> OnnxModel:
 
     Raises:
         ModelError: it isn't an ONNX model, or one that hwnas doesn't take: a size of an input that nobody gave, control
-            flow, sequences, operators that no runtime has, weights elsewhere than beside the file.
+            flow, sequences, operators that no runtime has, weights elsewhere than beside the file or that are no
+            numbers, more than 2 GB.
     """
     path = Path(path)
+    if (size := plain_file(path, ModelError).stat().st_size) > MOST_BYTES:
+        raise ModelError(f"{path} has {size / 1e9:.1f} GB; a model of more than 2 GB isn't taken")
     return model_of(read_bytes(path, ModelError), str(path), shapes, folder=path.parent)
 
 
 def model_of(data: bytes, name: str, shapes: Shapes | None = None, *, folder: Path | None = None) -> OnnxModel:
     """A model from what its file holds; ``folder`` is where its weights may lie beside it. Raises as `read_model`."""
-    if kind := _something_else(data):
+    if kind := something_else(data):
         raise ModelError(f"{name} is {kind}, not an ONNX model; export the network to ONNX first")
     try:
         proto = onnx.load_from_string(data)
@@ -72,57 +80,37 @@ def model_of(data: bytes, name: str, shapes: Shapes | None = None, *, folder: Pa
         raise ModelError(f"{name} is not an ONNX model: {first_line(error)}") from None
     if not proto.graph.node or not proto.graph.output:
         raise ModelError(f"{name} is not an ONNX model, or one without nodes")
-    _check_kinds(proto, name)
-    weights = {weight.name for weight in proto.graph.initializer}
-    entries = [entry for entry in proto.graph.input if entry.name not in weights]
-    del proto.graph.input[:]
-    proto.graph.input.extend(entries)
+    check_opset(proto, name)
+    check_types(proto, name)
+    take_in(proto, name, folder, MOST_BYTES - len(data))
+    _tidy(proto)
+    check_graph(proto, name)
+    check_numbers(proto, name)
     _fix_shapes(proto, shapes or {}, name)
-    try:
-        proto = onnx.shape_inference.infer_shapes(proto, data_prop=True)
-    except Exception as error:  # its exceptions share no public base
-        raise ModelError(f"{name}: its shapes don't fit each other: {first_line(error)}") from None
+    proto = with_shapes(proto, name)
     inputs, outputs = (tuple(map(port_of, values)) for values in (proto.graph.input, proto.graph.output))
-    return OnnxModel(name, proto.SerializeToString(deterministic=True), inputs, outputs)
+    return OnnxModel(name, proto.SerializeToString(), inputs, outputs)
 
 
-def _something_else(data: bytes) -> str | None:
-    """What a file is that people take for a model."""
-    head = data[:64].lstrip().lower()
-    if data[4:8] == b"TFL3":
-        return "a TFLite model"
-    if data[:4] == b"PK\x03\x04":
-        return "a zip archive (as PyTorch's .pt files are)"
-    if data[:2] == b"\x80\x02" or (data[:1] == b"\x80" and data[1:2] in b"\x03\x04\x05"):
-        return "a Python pickle"
-    if head.startswith((b"<!doctype", b"<html")):
-        return "an HTML page"
-    if head.startswith(b"<?xml"):
-        return "XML (of OpenVINO, perhaps)"
-    return "empty" if not data else None
-
-
-def _check_kinds(proto: ModelProto, name: str) -> None:
-    for node in _nodes(proto.graph):
-        what = f"{name}: node {node.name or node.output[0]} ({node.op_type})"
-        if node.op_type in _BRANCHES:
-            raise ModelError(f"{what} is control flow, whose latency depends on the data; export without it")
-        local = {(each.domain, each.name) for each in proto.functions}
-        if node.domain not in _DOMAINS and (node.domain, node.op_type) not in local:
-            raise ModelError(f"{what} is a custom operator of {node.domain}, which no runtime here has")
-    for value in (*proto.graph.input, *proto.graph.output):
-        if not value.type.HasField("tensor_type"):
-            raise ModelError(f"{name}: {value.name} is a {value.type.WhichOneof('value')}, hwnas takes tensors only")
-        if value.type.tensor_type.elem_type in (TensorProto.UNDEFINED, TensorProto.STRING):
-            raise ModelError(f"{name}: {value.name} holds text or values of no type, hwnas takes numbers")
-
-
-def _nodes(graph: GraphProto) -> Iterator[onnx.NodeProto]:
+def _tidy(proto: ModelProto) -> None:
+    """What files say in several ways is said in one: a weight is an initializer, and neither input nor node."""
+    graph = proto.graph
+    proto.ir_version = min(max(proto.ir_version, _IR_VERSIONS[0]), _IR_VERSIONS[1])
+    nodes = []
     for node in graph.node:
-        yield node
-        for attribute in node.attribute:
-            if attribute.HasField("g"):
-                yield from _nodes(attribute.g)
+        if node.op_type == "Constant" and len(node.attribute) == 1 and node.attribute[0].name == "value":
+            graph.initializer.append(node.attribute[0].t)
+            graph.initializer[-1].name = node.output[0]
+        else:
+            nodes.append(node)
+    weights = {weight.name for weight in graph.initializer}
+    entries = [entry for entry in graph.input if entry.name not in weights]
+    for kept, field_ in ((nodes, graph.node), (entries, graph.input)):
+        if len(kept) != len(field_):
+            del field_[:]
+            field_.extend(kept)
+    said = {each.domain for each in proto.opset_import}
+    proto.opset_import.extend(helper.make_opsetid(domain, 1) for domain in {n.domain for n in nodes} - said - {""})
 
 
 def _fix_shapes(proto: ModelProto, shapes: Shapes, name: str) -> None:
@@ -135,12 +123,14 @@ def _fix_shapes(proto: ModelProto, shapes: Shapes, name: str) -> None:
         if (wanted := shapes.get(entry.name)) is not None:
             said = [dim.dim_value if dim.HasField("dim_value") else None for dim in dims]
             fits = len(wanted) == len(dims) and all(old in (None, new) for old, new in zip(said, wanted, strict=False))
-            if not fits or not all(size > 0 for size in wanted):
+            if not fits or not all(0 < size < 2**31 for size in wanted):
                 raise ModelError(f"{name}: its input {entry.name} is {_shape(entry)}, not {'x'.join(map(str, wanted))}")
             for dim, size in zip(dims, wanted, strict=True):
                 dim.dim_value = size
-        elif dims and not dims[0].dim_value and not dims[0].HasField("dim_value"):
+        elif dims and not dims[0].HasField("dim_value"):
             dims[0].dim_value = 1
+        if any(dim.HasField("dim_value") and dim.dim_value <= 0 for dim in dims):
+            raise ModelError(f"{name}: its input {entry.name} is {_shape(entry)}, which holds nothing")
         if any(not dim.dim_value for dim in dims) or not entry.type.tensor_type.HasField("shape"):
             like = "x".join(str(dim.dim_value or 224) for dim in dims)
             raise ModelError(
@@ -152,7 +142,9 @@ def _fix_shapes(proto: ModelProto, shapes: Shapes, name: str) -> None:
 
 
 def _shape(entry: ValueInfoProto) -> str:
-    return "x".join(str(d.dim_value or d.dim_param or "?") for d in entry.type.tensor_type.shape.dim) or "of no shape"
+    dims = entry.type.tensor_type.shape.dim
+    sizes = (dim.dim_param or (str(dim.dim_value) if dim.HasField("dim_value") else "?") for dim in dims)
+    return "x".join(sizes) or "of no shape"
 
 
 def port_of(value: ValueInfoProto) -> Port:

@@ -163,7 +163,7 @@ def test_what_has_no_resume_says_that_it_was_interrupted(hwnas: Shell, monkeypat
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("hwnas.flow.predict.count", stop)
+    monkeypatch.setattr("hwnas.flow.count.count", stop)
     assert hwnas("count", "scarlet-a") == Outcome(130, "", "hwnas: interrupted\n")
 
 

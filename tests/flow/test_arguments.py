@@ -138,7 +138,7 @@ def _raising(archs: Any) -> Any:
         (lambda: hwnas.predict([TABLE, None], [ARCH]), "table must be a LatencyTable, .* or a list of these"),
         (lambda: hwnas.predict(TABLE, None), "archs must be an Arch, .*got None"),
         (lambda: hwnas.predict(TABLE, np.zeros((1, 8))), "is 8 integers, got an array of float64"),
-        (lambda: hwnas.count([6] * 8), "arch must be an Arch"),
+        (lambda: hwnas.count([6] * 8), "a model is an ONNX file, module:callable, an nn.Module or an OnnxModel, got"),
         (lambda: hwnas.profile("macro", held_out=-1), "held_out must be an integer from 0"),
         (lambda: hwnas.profile("macro", confidence=0), "confidence must be more than 0"),
         (lambda: hwnas.profile("macro", seconds=-1), "seconds must be more than 0"),

@@ -14,14 +14,14 @@ import hwnas
 
 
 @contextmanager
-def started(module: str, *words: object) -> Iterator[subprocess.Popen[bytes]]:
+def started(module: str, *words: object, stdin: int = subprocess.DEVNULL) -> Iterator[subprocess.Popen[bytes]]:
     """``python -m module words`` with the hwnas that this is; its output is to be read, and it ends with the block.
 
     Nothing is imported from the folder one is in: it may be the one whose files are held to mean harm.
     """
     paths = [str(Path(hwnas.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     with subprocess.Popen(
-        [sys.executable, "-P", "-m", module, *map(str, words)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        [sys.executable, "-P", "-m", module, *map(str, words)], stdin=stdin, stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
     ) as process:  # fmt: skip
         try:

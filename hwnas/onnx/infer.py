@@ -1,0 +1,94 @@
+"""Shapes of all values of a graph, inferred in a process of its own.
+
+ONNX's shape inference is native code. It also computes the shapes that a graph computes, and a few dozen nodes that
+double each other's outputs keep it busy for years. There it can crash, and has so much time and memory.
+It is sent the graph without weights, which takes about 0.3 s, nearly all of it to start Python.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from contextlib import suppress
+
+import onnx
+from onnx import ModelProto, helper
+
+from hwnas.errors import ModelError, first_line
+from hwnas.own_process import ending, started
+
+LIMIT_S = 30
+_MOST_MEMORY = 4 << 30
+_SMALL_BYTES = 4096
+_REFUSED = 3
+"""Exit status: what it printed is why."""
+
+
+def with_shapes(proto: ModelProto, name: str, limit_s: float = LIMIT_S) -> ModelProto:
+    """``proto`` with the shapes of its values, and its functions written out where they are called.
+
+    Raises:
+        ModelError: they don't fit each other, or nobody can tell within ``limit_s``.
+    """
+    weights = [weight for weight in proto.graph.initializer if weight.ByteSize() > _SMALL_BYTES]
+    large = {weight.name for weight in weights}
+    bare = ModelProto()
+    for field, value in proto.ListFields():
+        if field.name != "graph":
+            _copy(bare, field.name, value)
+    for field, value in proto.graph.ListFields():
+        if field.name != "initializer":
+            _copy(bare.graph, field.name, value)
+    bare.graph.initializer.extend(each for each in proto.graph.initializer if each.name not in large)
+    bare.graph.input.extend(helper.make_tensor_value_info(w.name, w.data_type, w.dims) for w in weights)
+    with started(__name__, stdin=subprocess.PIPE) as process:
+        try:
+            told, _ = process.communicate(bare.SerializeToString(), timeout=limit_s)
+        except subprocess.TimeoutExpired:
+            raise ModelError(f"{name}: to infer its shapes takes longer than {limit_s:g} s; it isn't taken") from None
+    if process.returncode == _REFUSED:
+        raise ModelError(f"{name}: its shapes don't fit each other: {told.decode(errors='replace')}")
+    if process.returncode:
+        raise ModelError(f"{name}: a process that infers its shapes ends with {ending(process.returncode)}")
+    shaped = onnx.load_from_string(told)
+    entries = [entry for entry in shaped.graph.input if entry.name not in large]
+    del shaped.graph.input[:]
+    shaped.graph.input.extend(entries)
+    shaped.graph.initializer.extend(weights)
+    return shaped
+
+
+def _copy(message: ModelProto | onnx.GraphProto, field: str, value: object) -> None:
+    """A field of a protobuf message, whether it holds one value, one message or a list."""
+    if isinstance(value, str | bytes | int):
+        setattr(message, field, value)
+    else:
+        getattr(message, field).MergeFrom(value)
+
+
+def _inferred(data: bytes) -> bytes:
+    proto = onnx.load_from_string(data)
+    if proto.functions:
+        from onnx import inliner
+
+        proto = inliner.inline_local_functions(proto)
+    return bytes(onnx.shape_inference.infer_shapes(proto, data_prop=True).SerializeToString())
+
+
+def _within_limits() -> None:
+    with suppress(ImportError, OSError, ValueError):  # not every system has them
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+if __name__ == "__main__":
+    _within_limits()
+    try:
+        told, status = _inferred(sys.stdin.buffer.read()), 0
+    except Exception as error:  # ONNX's exceptions share no public base
+        told, status = first_line(error).encode(), _REFUSED
+    sys.stdout.buffer.write(told)
+    sys.stdout.buffer.flush()
+    sys.exit(status)
