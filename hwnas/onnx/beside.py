@@ -66,10 +66,9 @@ def _place(tensor: TensorProto, what: str, folder: Path) -> tuple[Path, int, int
         raise ModelError(f"{what} doesn't say how many bytes it has in {path}") from None
     if length != size:
         raise ModelError(f"{what} has {size:,} bytes, and {length:,} of {path} are said to be it")
-    if offset < 0 or offset + size > (whole := path.stat().st_size):
-        raise ModelError(
-            f"{what} is said to end at byte {offset + size:,} of {path}, which has {whole:,}; fetch it anew"
-        )
+    whole = path.stat().st_size
+    if not 0 <= offset <= whole - size:
+        raise ModelError(f"{what} is said to be bytes {offset:,} to {offset + size:,} of {path}, which has {whole:,}")
     return path, offset, size
 
 

@@ -47,7 +47,7 @@ def with_shapes(proto: ModelProto, name: str, limit_s: float = LIMIT_S) -> Model
         except subprocess.TimeoutExpired:
             raise ModelError(f"{name}: to infer its shapes takes longer than {limit_s:g} s; it isn't taken") from None
     if process.returncode == _REFUSED:
-        raise ModelError(f"{name}: its shapes don't fit each other: {told.decode(errors='replace')}")
+        raise ModelError(f"{name}: its types and shapes don't fit each other: {told.decode(errors='replace')}")
     if process.returncode:
         raise ModelError(f"{name}: a process that infers its shapes ends with {ending(process.returncode)}")
     shaped = onnx.load_from_string(told)

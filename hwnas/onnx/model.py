@@ -17,7 +17,15 @@ from hwnas.errors import ModelError, first_line, unknown
 from hwnas.files import plain_file, read_bytes
 from hwnas.onnx.beside import take_in
 from hwnas.onnx.infer import with_shapes
-from hwnas.onnx.refused import check_graph, check_numbers, check_opset, check_types, something_else
+from hwnas.onnx.refused import (
+    check_dtype,
+    check_graph,
+    check_names,
+    check_numbers,
+    check_opset,
+    check_types,
+    something_else,
+)
 
 Shapes = Mapping[str, tuple[int, ...]]
 """{name of an input: its shape, the batch included}."""
@@ -80,6 +88,7 @@ def model_of(data: bytes, name: str, shapes: Shapes | None = None, *, folder: Pa
         raise ModelError(f"{name} is not an ONNX model: {first_line(error)}") from None
     if not proto.graph.node or not proto.graph.output:
         raise ModelError(f"{name} is not an ONNX model, or one without nodes")
+    check_names(proto, name)
     check_opset(proto, name)
     check_types(proto, name)
     take_in(proto, name, folder, MOST_BYTES - len(data))
@@ -88,6 +97,8 @@ def model_of(data: bytes, name: str, shapes: Shapes | None = None, *, folder: Pa
     check_numbers(proto, name)
     _fix_shapes(proto, shapes or {}, name)
     proto = with_shapes(proto, name)
+    for value in proto.graph.output:
+        check_dtype(value, name)
     inputs, outputs = (tuple(map(port_of, values)) for values in (proto.graph.input, proto.graph.output))
     return OnnxModel(name, proto.SerializeToString(), inputs, outputs)
 

@@ -27,6 +27,11 @@ _BRANCHES = ("If", "Loop", "Scan", "SequenceMap")
 _ALWAYS_READ = 21
 """Opset that every ONNX Runtime reads which hwnas takes."""
 
+_KINDS = {
+    "sequence_type": "a sequence", "map_type": "a map", "optional_type": "an optional value",
+    "sparse_tensor_type": "a sparse tensor", "opaque_type": "of a type of its own",
+}  # fmt: skip
+
 _MULTIPLYING = ("Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU", "RNN", "Einsum", "BatchNormalization")
 
 
@@ -62,6 +67,29 @@ def nodes_of(graph: GraphProto | FunctionProto) -> Iterator[NodeProto]:
 
 def _what(name: str, node: NodeProto) -> str:
     return f"{name}: node {node.name or next(iter(node.output), '')} ({node.op_type})"
+
+
+def check_names(proto: ModelProto, name: str) -> None:
+    """Raises a ModelError where one isn't text: protobuf gives bytes then, or raises, wherever it is asked for."""
+    try:
+        told = all(isinstance(each, str) for each in _names(proto))
+    except UnicodeDecodeError:
+        told = False
+    if not told:
+        raise ModelError(f"{name} is not an ONNX model, or a damaged one: a name in it isn't UTF-8 text")
+
+
+def _names(proto: ModelProto) -> Iterator[str]:
+    graph = proto.graph
+    yield from (each.domain for each in proto.opset_import)
+    yield from (each.name for each in (*graph.initializer, *graph.input, *graph.output))
+    yield from (dim.dim_param for value in graph.input for dim in value.type.tensor_type.shape.dim)
+    for part in (graph, *proto.functions):
+        for node in nodes_of(part):
+            yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+            yield from (attribute.name for attribute in node.attribute)
+    for function in proto.functions:
+        yield from (function.domain, function.name, *function.input, *function.output)
 
 
 def check_opset(proto: ModelProto, name: str) -> None:
@@ -106,10 +134,10 @@ def check_types(proto: ModelProto, name: str) -> None:
         raise ModelError(f"{name} has sparse weights, which no runtime computes as such; save it with dense ones")
     for value in (*proto.graph.input, *proto.graph.output):
         if (kind := value.type.WhichOneof("value")) != "tensor_type":
-            told = f"a {kind.removesuffix('_type')}" if kind else "of no type"
+            told = _KINDS.get(kind or "", "of no type")
             raise ModelError(f"{name}: {value.name} is {told}, hwnas takes tensors only")
     for value in proto.graph.input:
-        _check_dtype(value, name)
+        check_dtype(value, name)
 
 
 def _check_node(node: NodeProto, name: str, local: set[tuple[str, str]]) -> None:
@@ -146,7 +174,8 @@ def _no_numbers(kind: str) -> bool:
     return not kind.startswith("tensor(") or kind == "tensor(string)"
 
 
-def _check_dtype(value: ValueInfoProto, name: str) -> None:
+def check_dtype(value: ValueInfoProto, name: str) -> None:
+    """Raises a ModelError where an input or output isn't of numbers."""
     try:
         dtype = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).name
     except KeyError:
