@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -14,7 +14,7 @@ from hwnas.files import refuse_existing
 from hwnas.flow.open import of_file
 from hwnas.onnx.model import OnnxModel, Shapes, read_model
 from hwnas.prediction.kernels import KernelPredictor, ModelPrediction, calibrated
-from hwnas.profiling.kernels import kernel_table_of, plan_kernels, prepare, readers
+from hwnas.profiling.kernels import Prepared, kernel_table_of, plan_kernels, prepare, readers
 from hwnas.profiling.local import check_threads, conditions_of, device_of
 from hwnas.profiling.run import run_plan
 from hwnas.profiling.timer import Effort
@@ -24,6 +24,9 @@ from hwnas.tables.device import Device
 from hwnas.tables.kernel_table import KernelTable, merged
 
 _Item = TypeVar("_Item", OnnxModel, KernelTable)
+
+_MOST_BYTES = 1 << 30
+"""Of models that are measured at a time: each is in memory as a file, loaded, and once more in its kernels."""
 
 ModelLike = OnnxModel | Path | str
 """A network: an ONNX file, or what :func:`hwnas.onnx.model.read_model` made of one."""
@@ -91,19 +94,32 @@ def profile_models(
     if not opened:
         raise ConfigError("give a model or more to profile")
     prepared = prepare(opened, found, precision, progress)
-    before = merged(had) if had else None
-    plan = plan_kernels(
-        prepared, conditions, known=before, effort=Effort(confidence=confidence, at_most_s=seconds), seed=seed
-    )
-    if not plan.entries and before:
-        table = before
-    else:
-        data = run_plan(plan.plain(), list(readers(plan, prepared)), found, progress=progress)
-        table = merged([*had, kernel_table_of(plan, data, "what was measured")])
-    table = calibrated(table)
+    made = merged(had) if had else None
+    for part in _parts(prepared):
+        share_s = seconds * len(part) / len(prepared)
+        effort = Effort(confidence=confidence, at_most_s=share_s, at_least_s=min(share_s, Effort.at_least_s))
+        plan = plan_kernels(part, conditions, known=made, effort=effort, seed=seed)
+        if not plan.kernels and not plan.models and made:
+            continue
+        data = run_plan(plan.plain(), list(readers(plan, part)), found, progress=progress)
+        new = kernel_table_of(plan, data, "what was measured", made)
+        made = merged([made, new]) if made else new
+    assert made
+    table = calibrated(made)
     if path:
         table.save(path)
     return table
+
+
+def _parts(models: Sequence[Prepared]) -> Iterator[Sequence[Prepared]]:
+    """Models that are measured in the same rounds: as many as memory holds with their kernels."""
+    part: list[Prepared] = []
+    for each in models:
+        if part and sum(len(one.data) for one in (*part, each)) > _MOST_BYTES:
+            yield part
+            part = []
+        part.append(each)
+    yield part
 
 
 @dataclass(frozen=True, repr=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import NonNegativeInt, WrapValidator
@@ -21,9 +22,12 @@ from hwnas.progress import Progress
 from hwnas.record import Record, Sha256, ShortText
 from hwnas.runtimes.base import Runtime, TellsKernels
 from hwnas.tables.device import Conditions
-from hwnas.tables.kernel_table import FailedKernel, KernelTable, Launched, MeasuredKernel, MeasuredModel
+from hwnas.tables.kernel_table import FailedKernel, KernelTable, Launched, MeasuredKernel, MeasuredModel, Measuring
 from hwnas.tables.table import Latency
 from hwnas.version import __version__
+
+_ANCHORS = 16
+_LASTING_MS = 0.02, 20.0
 
 
 class PlannedModel(Record):
@@ -35,10 +39,11 @@ class PlannedModel(Record):
 
 
 class KernelPlan(Record):
-    """A request to measure. Its entries are its kernels, then its models.
+    """A request to measure. Its entries are its anchors, its kernels, and its models.
 
     Attributes:
         seed: of orders.
+        anchors: kernels that were measured before, measured again: they tell how much slower the machine is now.
         kernels: those of the models that nobody has measured yet.
     """
 
@@ -46,13 +51,14 @@ class KernelPlan(Record):
     effort: Annotated[Effort, WrapValidator(check_effort)]
     seed: NonNegativeInt
     hwnas: str
+    anchors: tuple[Kernel, ...]
     kernels: tuple[Kernel, ...]
     models: tuple[PlannedModel, ...]
 
     @property
     def entries(self) -> tuple[Kernel | PlannedModel, ...]:
         """What is measured, in order."""
-        return (*self.kernels, *self.models)
+        return (*self.anchors, *self.kernels, *self.models)
 
 
 class Prepared(NamedTuple):
@@ -103,12 +109,24 @@ def plan_kernels(
         effort=effort or Effort(),
         seed=seed,
         hwnas=__version__,
+        anchors=_anchors(known) if known else (),
         kernels=tuple(kernel for key, kernel in needed.items() if key not in had),
         models=tuple(
             PlannedModel(name=each.model.name[-200:], sha256=sha256, launches=tuple(map(launched, each.launches)))
             for sha256, each in distinct.items()
         ),
     )
+
+
+def _anchors(known: KernelTable) -> tuple[Kernel, ...]:
+    """Some of a table's kernels, fast and slow ones, of those that take long enough to be timed well."""
+    lasting = sorted((each for each in known.kernels if _LASTING_MS[0] <= each.p50_ms <= _LASTING_MS[1]), key=_p50_ms)
+    every = max(len(lasting) // _ANCHORS, 1)
+    return tuple(each.kernel for each in lasting[every // 2 :: every][:_ANCHORS])
+
+
+def _p50_ms(entry: Latency) -> float:
+    return entry.p50_ms
 
 
 def launched(launch: Launch) -> Launched:
@@ -119,7 +137,7 @@ def launched(launch: Launch) -> Launched:
 def readers(plan: KernelPlan, models: Sequence[Prepared]) -> Iterator[Callable[[], Model]]:
     """What gives each entry's model when it is to be loaded."""
     by_sha256 = {each.model.sha256: each for each in models}
-    for kernel in plan.kernels:
+    for kernel in (*plan.anchors, *plan.kernels):
         yield partial(_alone, kernel)
     for planned in plan.models:
         whole = by_sha256[planned.sha256]
@@ -130,8 +148,10 @@ def _alone(kernel: Kernel) -> Model:
     return Model(*kernel_model(kernel), as_is=True)
 
 
-def kernel_table_of(plan: KernelPlan, data: Any, where: Path | str) -> KernelTable:
+def kernel_table_of(plan: KernelPlan, data: Any, where: Path | str, known: KernelTable | None = None) -> KernelTable:
     """The table that a result of ``plan`` makes, not calibrated; models that the runtime can't run aren't in it.
+
+    ``known`` is the table that the plan's anchors are of.
 
     Raises:
         KitError: a field is missing, unknown or out of range, the number of entries isn't the plan's, or the runtime
@@ -141,21 +161,35 @@ def kernel_table_of(plan: KernelPlan, data: Any, where: Path | str) -> KernelTab
     entries, found = plan.entries, result.entries
     if len(found) != len(entries):
         raise KitError(f"{where} has {len(found)} entries, its plan has {len(entries)}; measure again")
-    kernels, failed, models = [], [], []
-    for entry, value in zip(entries, found, strict=True):
-        if isinstance(entry, PlannedModel):
-            if isinstance(value, Latency):
-                models.append(MeasuredModel(**dict(entry), **value.model_dump()))
-        elif isinstance(value, Failure):
-            failed.append(FailedKernel(kernel=entry, reason=value.failed))
-        else:
-            kernels.append(MeasuredKernel(kernel=entry, **value.model_dump()))
     reference = entries[min(result.reference, len(entries) - 1)]
     named = f"model {reference.name}" if isinstance(reference, PlannedModel) else str(reference)
+    slowdown = _slowdown(plan.anchors, found, known)
+    kernels, failed, models = [], [], []
+    for entry, value in list(zip(entries, found, strict=True))[len(plan.anchors) :]:
+        if isinstance(value, Failure):
+            if isinstance(entry, Kernel):
+                failed.append(FailedKernel(kernel=entry, reason=value.failed))
+        elif isinstance(entry, Kernel):
+            kernels.append(MeasuredKernel(kernel=entry, **_at_that_speed(value, slowdown)))
+        else:
+            models.append(MeasuredModel(**dict(entry), **_at_that_speed(value, slowdown)))
+    protocol = protocol_of(result, plan.effort, plan.seed, plan.hwnas, named)
     return KernelTable(
         device=device_of_result(result, plan.conditions, where),
-        measured=(protocol_of(result, plan.effort, plan.seed, plan.hwnas, named),),
+        measured=(Measuring(**dict(protocol), slowdown=slowdown),),
         kernels=tuple(kernels),
         failed=tuple(failed),
         models=tuple(models),
     )
+
+
+def _slowdown(anchors: Sequence[Kernel], now: Sequence[Latency | Failure], known: KernelTable | None) -> float:
+    """Of the machine since a table was made: the median ratio of its kernels' times now to those in it."""
+    pairs = zip(anchors, now, strict=False)
+    ratios = [each.p50_ms / known.by_key[k.key].p50_ms for k, each in pairs if known and isinstance(each, Latency)]
+    return median(ratios) if ratios else 1.0
+
+
+def _at_that_speed(latency: Latency, slowdown: float) -> dict[str, Any]:
+    times = {name: getattr(latency, name) / slowdown for name in ("p50_ms", "p10_ms", "p90_ms")}
+    return {**latency.model_dump(), **times}

@@ -31,12 +31,23 @@ from hwnas.errors import TableError
 from hwnas.files import plain_file, read_text, write_atomic
 from hwnas.graph.kernel import Kernel, Launch
 from hwnas.parse import parse_json
-from hwnas.record import FileRecord, Record, Sha256, ShortText
+from hwnas.record import Factor, FileRecord, Record, Sha256, ShortText
 from hwnas.tables.device import Device
 from hwnas.tables.protocol import Protocol
 from hwnas.tables.table import Calibration, Latency
 
 KernelKey = Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
+
+
+class Measuring(Protocol):
+    """How part of a table was measured.
+
+    Attributes:
+        slowdown: how much longer kernels of earlier parts took than when they were measured (ratio, median); the times
+            of this part are divided by it, so that all of a table are of one speed of the machine.
+    """
+
+    slowdown: Factor = 1.0
 
 
 class MeasuredKernel(Latency):
@@ -97,7 +108,7 @@ class KernelTable(FileRecord):
     ERROR = TableError
 
     device: Device
-    measured: Annotated[tuple[Protocol, ...], Field(min_length=1)]
+    measured: Annotated[tuple[Measuring, ...], Field(min_length=1)]
     calibration: Calibration | None = None
     kernels: tuple[MeasuredKernel, ...]
     failed: tuple[FailedKernel, ...] = ()

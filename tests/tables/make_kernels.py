@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from hwnas.graph.kernel import Kernel, KernelNode, Launch, Value
 from hwnas.tables.device import Device
-from hwnas.tables.kernel_table import FailedKernel, KernelTable, Launched, MeasuredKernel, MeasuredModel
-from hwnas.tables.protocol import MachineState, Protocol
+from hwnas.tables.kernel_table import FailedKernel, KernelTable, Launched, MeasuredKernel, MeasuredModel, Measuring
+from hwnas.tables.protocol import MachineState
 
 
 def kernel(op: str, size: int = 8) -> Kernel:
@@ -46,7 +46,7 @@ def table(
             clocks="unknown",
         ),
         measured=(
-            Protocol(
+            Measuring(
                 rounds=8, runs_per_round=2, warmup_runs=3, confidence_asked=0.02, confidence_95=0.01,
                 unsteadiness_90=0.05, drift=1.0, clock_steps=0, reference="model a.onnx", affinity=(0, 1),
                 before=MachineState(), after=MachineState(), seconds=9.0, seed=0,
