@@ -7,7 +7,7 @@ What is expected comes from the arch's Ops: their expansions give the layers, an
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from math import prod
 from typing import NamedTuple
 
@@ -19,25 +19,37 @@ from hwnas.errors import CountError
 from hwnas.graph.count import cost
 from hwnas.graph.foldable import norm_behind
 from hwnas.graph.graph import Graph, Op, expanded
-from hwnas.graph.primitives import Conv, Linear, Primitive
+from hwnas.graph.primitives import Conv, Linear, Matmul, Primitive
 from hwnas.onnx.optimize.gates import gather_gates
 from hwnas.onnx.optimize.padding import without_padding
-from hwnas.onnx.read import WEIGHTED, constants
-from hwnas.onnx.write import onnx_kind
+from hwnas.onnx.read import constants, is_layer
+from hwnas.onnx.write import onnx_kinds
 from hwnas.records.optimized import OptimizedRecord
 from hwnas.records.target import Target
 
 _CONVERSIONS = ("Cast", "QuantizeLinear", "DequantizeLinear")
 """What precisions add to a graph; they hold scales and zero points, no parameters."""
 
+_TAKE_SHAPES = ("Reshape", "Pad")
+"""Nodes whose other inputs are an integer for each dimension, which the checks of their results' shapes know."""
+
 
 class Layer(NamedTuple):
-    """A node; for those with weights also their shape, the groups and the pixels it computes."""
+    """A node; for those that multiply also what by.
+
+    Attributes:
+        kind: its operator.
+        weight: shape of its weight, or of the second of two values that it multiplies.
+        groups: of a convolution.
+        pixels: how many of an image's pixels, tokens or rows it computes.
+        learned: whether ``weight`` is one.
+    """
 
     kind: str
     weight: tuple[int, ...] = ()
     groups: int = 1
     pixels: int = 1
+    learned: bool = True
 
     @property
     def madds(self) -> int:
@@ -48,7 +60,8 @@ class Layer(NamedTuple):
         if not self.weight:
             return self.kind
         groups = f" in {self.groups} groups" if self.groups > 1 else ""
-        return f"{self.kind} {'×'.join(map(str, self.weight))}{groups} at {self.pixels} pixels"
+        values = "" if self.learned else "a value of "
+        return f"{self.kind} {values}{'×'.join(map(str, self.weight))}{groups} at {self.pixels} pixels"
 
 
 class Structure(NamedTuple):
@@ -57,7 +70,7 @@ class Structure(NamedTuple):
     Attributes:
         layers: how many.
         weights: of all of them, without biases.
-        madds: multiply-adds of one image.
+        madds: multiply-adds of one image, those of attention's products of values included.
     """
 
     layers: int
@@ -68,7 +81,8 @@ class Structure(NamedTuple):
 def graph_structure(graph: bytes) -> Structure:
     """Counted in a serialized ONNX graph, weights behind a DequantizeLinear included."""
     layers = [layer for layer in _layers(_with_shapes(graph)) if layer.weight]
-    return Structure(len(layers), sum(prod(layer.weight) for layer in layers), sum(layer.madds for layer in layers))
+    weights = [prod(layer.weight) for layer in layers if layer.learned]
+    return Structure(len(weights), sum(weights), sum(layer.madds for layer in layers))
 
 
 def check_written(found: Structure, graph: bytes) -> None:
@@ -139,14 +153,23 @@ def layers_of(op: Op) -> list[Layer]:
     """The nodes that an Op's graph has, BN folded."""
     graph = expanded(op)
     folded = {norm.place for node in graph if (norm := norm_behind(graph, node))}
-    return [_layer(node.op) for node in graph if node.place not in folded]
+    return [layer for node in graph if node.place not in folded for layer in _nodes(node.op)]
 
 
-def _layer(op: Op) -> Layer:
+def _nodes(op: Op) -> list[Layer]:
     assert isinstance(op, Primitive)
-    if isinstance(op, Conv):
-        return Layer(onnx_kind(op), op.parameters["weight"], op.groups, prod(op.out_shape[1:]))
-    return Layer(onnx_kind(op), op.parameters["weight"] if isinstance(op, Linear) else ())
+    kind, *others = onnx_kinds(op)
+    match op:
+        case Conv():
+            layer = Layer(kind, op.parameters["weight"], op.groups, prod(op.out_shape[1:]))
+        case Linear():
+            weight = op.parameters["weight"]
+            layer = Layer(kind, weight[::-1] if kind == "MatMul" else weight, pixels=prod(op.shape[:-1]))
+        case Matmul():
+            layer = Layer(kind, op.in_shapes[1], pixels=op.shape[-2], learned=False)
+        case _:
+            layer = Layer(kind)
+    return [layer, *map(Layer, others)]
 
 
 def _with_shapes(model: bytes) -> GraphProto:
@@ -155,32 +178,46 @@ def _with_shapes(model: bytes) -> GraphProto:
 
 def _layers(graph: GraphProto) -> Iterable[Layer]:
     weights = {name: tuple(weight.dims) for name, weight in constants(graph).items()}
-    shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in (*graph.value_info, *graph.output)}
+    values = (*graph.input, *graph.value_info, *graph.output)
+    shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in values}
     for node in graph.node:
-        if node.op_type in WEIGHTED:
+        if is_layer(node, weights):
             shape = weights.get(node.input[1])
             if shape is None:
                 raise CountError(f"{node.op_type} {node.name} of the exported graph has no constant weight")
             if node.op_type == "Gemm":
                 transposed = _attribute(node, "transB", 0)
                 yield Layer("Gemm", shape if transposed else shape[::-1])
+            elif node.op_type == "MatMul":
+                yield Layer("MatMul", shape, pixels=prod(shapes[node.output[0]][1:-1]))
             else:
                 _, _, height, width = shapes[node.output[0]]
                 yield Layer("Conv", shape, _attribute(node, "group", 1), height * width)
+        elif node.op_type == "MatMul":
+            first, second = (tuple(shapes[name][1:]) for name in node.input)
+            yield Layer("MatMul", second, pixels=first[-2], learned=False)
         elif node.op_type not in _CONVERSIONS and not _normalises(node):
             yield Layer(node.op_type)
 
 
 def _parameters(graph: GraphProto) -> int:
-    """Numbers in weights and biases."""
+    """Numbers that the network has learnt."""
     known = constants(graph)
-    names = [name for node in graph.node if node.op_type in WEIGHTED for name in node.input[1:] if name in known]
-    return sum(prod(known[name].dims) for name in names)
+    return sum(prod(known[name].dims) for node in graph.node for name in _learned(node, known))
+
+
+def _learned(node: NodeProto, known: Container[str]) -> list[str]:
+    """Those of its inputs that the network has learnt: weights, biases, layer norm's, what is added to tokens."""
+    if is_layer(node, known) or node.op_type in ("LayerNormalization", "Add"):
+        return [name for name in node.input if name in known and not _normalises(node)]
+    return []
 
 
 def _check_alive(graph: GraphProto) -> None:
     """Every constant and every node's result is read, and constants outside of layers are small."""
-    layers = {name for node in graph.node if node.op_type in WEIGHTED for name in node.input}
+    known = constants(graph)
+    layers = {name for node in graph.node for name in _learned(node, known)}
+    layers |= {name for node in graph.node if node.op_type in _TAKE_SHAPES for name in node.input[1:]}
     behind = {node.input[0] for node in graph.node if node.op_type == "DequantizeLinear" and node.output[0] in layers}
     scales = {name for node in graph.node if node.op_type in _CONVERSIONS for name in node.input[1:]}
     scales |= {name for node in graph.node if _normalises(node) or node.op_type == "Resize" for name in node.input}

@@ -1,7 +1,8 @@
 """Multiply-adds, parameters and activations by formula. 1 multiply-add = 2 FLOPs.
 
-Counted: convolutions and linear layers, SE's included (the field's convention, and fvcore's). Not counted as
-multiply-adds: BN, activations, pooling, the residual's addition and SE's product.
+Counted: convolutions and linear layers, SE's included, and products of matrices as attention has them (the field's
+convention, and fvcore's). Not counted as multiply-adds: BN, layer norm, activations, softmax, pooling, the residual's
+addition, positions' and SE's product.
 """
 
 from __future__ import annotations
@@ -14,7 +15,29 @@ from typing import NamedTuple
 from hwnas.brief import Brief
 from hwnas.graph.foldable import norm_behind
 from hwnas.graph.graph import Graph, Op, expanded
-from hwnas.graph.primitives import Activation, Add, Conv, Flatten, Linear, Multiply, Norm, Pool, Primitive
+from hwnas.graph.primitives import (
+    Activation,
+    Add,
+    Conv,
+    Flatten,
+    LayerNorm,
+    Linear,
+    Matmul,
+    Multiply,
+    Norm,
+    Pool,
+    Position,
+    Primitive,
+    Reshape,
+    Scale,
+    Softmax,
+    TokenPool,
+    Transpose,
+)
+
+_NO_MADDS = (
+    Activation, Add, Flatten, LayerNorm, Multiply, Norm, Pool, Position, Reshape, Scale, Softmax, TokenPool, Transpose,
+)  # fmt: skip
 
 
 class Cost(NamedTuple):
@@ -23,8 +46,9 @@ class Cost(NamedTuple):
     Attributes:
         madds: multiply-adds.
         params: BN's scale and shift included.
-        weights, biases: what a deployed network stores of it: BN is folded into the convolution in front of it, which
-            then has a bias for each channel.
+        weights: of convolutions and linear layers, as a deployed network stores them.
+        biases: all else that it stores: BN is folded into the convolution in front of it, which then has a bias for
+            each channel; what layer norm and positions have learnt stays as it is.
     """
 
     madds: int
@@ -57,12 +81,14 @@ def cost(op: Op) -> Cost:
     """What one Op costs; raises what :func:`count` does."""
     graph = expanded(op)
     folded = {norm.place for node in graph if (norm := norm_behind(graph, node))}
-    costs = []
+    costs = [Cost(0, 0, 0, 0)]
     for node in graph:
         assert isinstance(node.op, Primitive)
         sizes = {name: prod(shape) for name, shape in node.op.parameters.items()}
         params = sum(sizes.values())
         weights, biases = (0, 0) if node.place in folded else (sizes.get("weight", 0), sizes.get("bias", 0))
+        if isinstance(node.op, LayerNorm | Position):
+            weights, biases = 0, weights + biases
         if norm_behind(graph, node):
             biases = node.op.out_shape[0]
         costs.append(Cost(_madds(node.op), params, weights, biases))
@@ -73,8 +99,10 @@ def _madds(op: Primitive) -> int:
     if isinstance(op, Conv):
         return prod(op.parameters["weight"]) * prod(op.out_shape[1:])
     if isinstance(op, Linear):
-        return prod(op.parameters["weight"])
-    if isinstance(op, Norm | Activation | Pool | Flatten | Add | Multiply):
+        return prod(op.shape) * op.c_out
+    if isinstance(op, Matmul):
+        return prod(op.shape) * op.columns
+    if isinstance(op, _NO_MADDS):
         return 0
     raise TypeError(f"no formula is known for {op.kind!r}; add one to hwnas.graph.count")
 
@@ -84,7 +112,7 @@ def peak_elements(op: Op) -> int:
     """Elements alive at one time while ``op`` computes, its input included.
 
     The peak is that of an execution primitive by primitive at batch 1 which frees a tensor after its last use, computes
-    BN, activation functions, SE's product and the residual's addition in place, and needs no scratch space. A runtime's
+    what goes element by element, normalises or only changes the shape in place, and needs no scratch space. A runtime's
     own arena is larger; what it adds is its own matter (fragmentation, layouts, im2col).
     """
     graph = expanded(op)

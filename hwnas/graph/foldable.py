@@ -58,6 +58,11 @@ def residual_norm_of(op: Op) -> str | None:
     return next((node.place for node in makers if node and isinstance(node.op, Norm)), None)
 
 
+def is_identity(op: Op) -> bool:
+    """Whether it passes on what comes in, with nothing to compute or to learn."""
+    return not expanded(op).nodes
+
+
 def is_linear(op: Op) -> bool:
     """Whether it adds no depth: a skip, or what only changes the shape."""
     return not any(isinstance(node.op, Activation) for node in expanded(op))

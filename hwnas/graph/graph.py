@@ -16,14 +16,14 @@ from hwnas.errors import SpaceError, shown
 from hwnas.registry import import_all
 
 Shape = tuple[int, ...]
-"""Of one image's values, without the batch: (C, H, W), or (C,) for a vector."""
+"""Of one image's values, without the batch: (C, H, W), (N, C) for tokens, or (C,) for a vector."""
 
 INPUT = "input"
 """What nodes call the value that goes into a graph; graphs of several have ``input``, ``input.1``, …"""
 
 _LARGEST = 2**31  # of a number in an op
 _KINDS: dict[str, type[Op]] = {}
-_TOLD_BY_SHAPES = ("shape", "c_in", "h_in", "w_in", "c_out")
+_TOLD_BY_SHAPES = ("shape", "c_in", "h_in", "w_in", "c_out", "tokens")
 _FIELD_TYPES: dict[str, tuple[type, ...]] = {
     "int": (int,), "float": (int, float), "bool": (bool,), "str": (str,), "Shape": (list, tuple),
 }  # fmt: skip
@@ -80,6 +80,15 @@ class Op:
     def expand(self) -> Graph:
         """The primitives that compute it; a primitive is its own. :func:`expanded` remembers it."""
         raise NotImplementedError
+
+    @classmethod
+    def taking(cls, shape: Shape) -> dict[str, Any]:
+        """Those of its fields that say that a value of ``shape`` goes in.
+
+        Raises:
+            SpaceError: it takes no such value.
+        """
+        raise SpaceError(f"{cls.kind} can't stand in a chain: it doesn't say what it takes")
 
     def to_dict(self) -> dict[str, Any]:
         """A flat mapping of plain values, ``kind`` first: what files hold."""
@@ -152,6 +161,11 @@ def field_types(op: type[Op]) -> dict[str, str]:
 
 def input_names(in_shapes: tuple[Shape, ...]) -> tuple[str, ...]:
     return tuple(f"{INPUT}.{index}" if index else INPUT for index in range(len(in_shapes)))
+
+
+def channels(shape: Shape) -> int:
+    """C of a shape."""
+    return shape[-1] if len(shape) == 2 else shape[0]
 
 
 class Node(NamedTuple):

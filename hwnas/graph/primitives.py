@@ -1,7 +1,5 @@
 """Primitives: what all ops are made of. Three tables know them, and nothing else has to: what each costs
 (:mod:`hwnas.graph.count`), its torch layer (:mod:`hwnas.nn.layers`) and its ONNX node (:mod:`hwnas.onnx.write`).
-
-`Draft` writes a block's expansion down in the order in which it computes.
 """
 
 from __future__ import annotations
@@ -9,15 +7,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from hwnas.graph.graph import INPUT, Graph, Node, Op, Shape, input_names
+from hwnas.errors import SpaceError
+from hwnas.graph.graph import Graph, Node, Op, Shape, input_names
 
-ACTIVATIONS = ("relu", "relu6", "hswish", "hsigmoid")
-"""Of `Activation`: ReLU, min(ReLU, 6), and MobileNetV3's x·hsigmoid(x) and hsigmoid(x) = ReLU6(x + 3) / 6."""
+ACTIVATIONS = ("relu", "relu6", "hswish", "hsigmoid", "gelu")
+"""Of `Activation`: ReLU, min(ReLU, 6), MobileNetV3's x·hsigmoid(x) and hsigmoid(x) = ReLU6(x + 3) / 6, and GELU in its
+exact form, x·Φ(x) with the normal distribution's Φ (Hendrycks & Gimpel, arXiv 1606.08415, §2)."""
 
 EPSILON = 1e-5
-"""That batch normalisation adds to a variance."""
+"""That batch and layer normalisation add to a variance."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +31,10 @@ class Primitive(Op):
 
     in_place: ClassVar[bool] = False
     shape: Shape
+
+    @classmethod
+    def taking(cls, shape: Shape) -> dict[str, Any]:
+        return {"shape": shape}
 
     @property
     def in_shapes(self) -> tuple[Shape, ...]:
@@ -51,7 +55,11 @@ class Primitive(Op):
 
 @dataclass(frozen=True, kw_only=True)
 class Conv(Primitive):
-    """A square convolution, padded so that the output's size is the input's over the stride, rounded up."""
+    """A square convolution.
+
+    Padded, its output's size is the input's over the stride, rounded up (kernels are odd there). Otherwise it sees
+    whole windows only, as where an image is cut into patches.
+    """
 
     kind: ClassVar[str] = "conv"
     c_out: int
@@ -59,11 +67,18 @@ class Conv(Primitive):
     stride: int
     groups: int
     bias: bool
+    padded: bool = True
+
+    @property
+    def padding(self) -> int:
+        """Pixels of zeros on each side."""
+        return self.kernel // 2 if self.padded else 0
 
     @property
     def out_shape(self) -> Shape:
+        around = self.kernel // 2 * 2 if self.padded else 0
         _, height, width = self.shape
-        return self.c_out, -(-height // self.stride), -(-width // self.stride)
+        return self.c_out, *((size + around - self.kernel) // self.stride + 1 for size in (height, width))
 
     @property
     def parameters(self) -> Mapping[str, Shape]:
@@ -77,23 +92,24 @@ class Conv(Primitive):
 
     def _details(self) -> str:
         groups = f" in {self.groups} groups" if self.groups > 1 else ""
-        return f" k{self.kernel} s{self.stride}{groups}{' bias' if self.bias else ''}"
+        words = f"{groups}{' bias' if self.bias else ''}{'' if self.padded else ' unpadded'}"
+        return f" k{self.kernel} s{self.stride}{words}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Linear(Primitive):
-    """A matrix product and a bias: (C,) -> (c_out,)."""
+    """A matrix product and a bias, of a vector or of each token alike: (C,) -> (c_out,), (N, C) -> (N, c_out)."""
 
     kind: ClassVar[str] = "linear"
     c_out: int
 
     @property
     def out_shape(self) -> Shape:
-        return (self.c_out,)
+        return (*self.shape[:-1], self.c_out)
 
     @property
     def parameters(self) -> Mapping[str, Shape]:
-        return {"weight": (self.c_out, *self.shape), "bias": (self.c_out,)}
+        return {"weight": (self.c_out, self.shape[-1]), "bias": (self.c_out,)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +122,18 @@ class Norm(Primitive):
     @property
     def parameters(self) -> Mapping[str, Shape]:
         return {"weight": self.shape[:1], "bias": self.shape[:1]}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerNorm(Primitive):
+    """Layer normalisation over the channels of each token (Ba et al., arXiv 1607.06450): (N, C) or (C,)."""
+
+    kind: ClassVar[str] = "layer-norm"
+    in_place: ClassVar[bool] = True
+
+    @property
+    def parameters(self) -> Mapping[str, Shape]:
+        return {"weight": self.shape[-1:], "bias": self.shape[-1:]}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,54 +195,118 @@ class Multiply(Primitive):
         return self.shape, (self.shape[0], 1, 1)
 
 
-class Draft:
-    """A graph being written: each method adds a node at a place, the primitive of its name, and returns its name.
+@dataclass(frozen=True, kw_only=True)
+class Scale(Primitive):
+    """Product with a fixed number."""
 
-    Args:
-        in_shape: of what goes in.
+    kind: ClassVar[str] = "scale"
+    in_place: ClassVar[bool] = True
+    factor: float
+
+    def _details(self) -> str:
+        return f" {self.factor:.4g}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Softmax(Primitive):
+    """Over the last dimension."""
+
+    kind: ClassVar[str] = "softmax"
+    in_place: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matmul(Primitive):
+    """The matrix product of two values, one for each of their first dimensions: (…, N, K) and (…, K, M) -> (…, N, M).
 
     Attributes:
-        input: name of what goes in.
+        columns: M.
     """
 
-    def __init__(self, in_shape: Shape) -> None:
-        self.input = INPUT
-        self._in_shape = in_shape
-        self._nodes: list[Node] = []
-        self._shapes: dict[str, Shape] = {INPUT: in_shape}
+    kind: ClassVar[str] = "matmul"
+    columns: int
 
-    def conv(
-        self, place: str, x: str, c_out: int, kernel: int = 1, stride: int = 1, groups: int = 1, bias: bool = False
-    ) -> str:
-        conv = Conv(shape=self._shapes[x], c_out=c_out, kernel=kernel, stride=stride, groups=groups, bias=bias)
-        return self._add(place, conv, x)
+    @property
+    def in_shapes(self) -> tuple[Shape, ...]:
+        return self.shape, (*self.shape[:-2], self.shape[-1], self.columns)
 
-    def norm(self, place: str, x: str) -> str:
-        return self._add(place, Norm(shape=self._shapes[x]), x)
+    @property
+    def out_shape(self) -> Shape:
+        return (*self.shape[:-1], self.columns)
 
-    def act(self, place: str, x: str, act: str) -> str:
-        return self._add(place, Activation(shape=self._shapes[x], act=act), x)
 
-    def pool(self, place: str, x: str) -> str:
-        return self._add(place, Pool(shape=self._shapes[x]), x)
+@dataclass(frozen=True, kw_only=True)
+class Reshape(Primitive):
+    """The same numbers in the same order, in another shape."""
 
-    def flatten(self, place: str, x: str) -> str:
-        return self._add(place, Flatten(shape=self._shapes[x]), x)
+    kind: ClassVar[str] = "reshape"
+    in_place: ClassVar[bool] = True
+    to: Shape
 
-    def linear(self, place: str, x: str, c_out: int) -> str:
-        return self._add(place, Linear(shape=self._shapes[x], c_out=c_out), x)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if prod(self.to) != prod(self.shape):
+            raise SpaceError(f"op {self.kind}: {self.shape} holds other numbers than {self.to}")
 
-    def add(self, place: str, x: str, y: str) -> str:
-        return self._add(place, Add(shape=self._shapes[x]), x, y)
+    @property
+    def out_shape(self) -> Shape:
+        return self.to
 
-    def multiply(self, place: str, x: str, gate: str) -> str:
-        return self._add(place, Multiply(shape=self._shapes[x]), x, gate)
 
-    def graph(self, output: str) -> Graph:
-        """The whole, which gives ``output``."""
-        return Graph((self._in_shape,), tuple(self._nodes), (output,))
+@dataclass(frozen=True, kw_only=True)
+class Transpose(Primitive):
+    """Dimensions in another order, counted from 1: (N, H, D) in order (2, 1, 3) becomes (H, N, D)."""
 
-    def _add(self, place: str, op: Primitive, *inputs: str) -> str:
-        self._nodes.append(Node(place, op, inputs))
-        self._shapes[place] = op.out_shape
-        return place
+    kind: ClassVar[str] = "transpose"
+    order: Shape
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if sorted(self.order) != list(range(1, len(self.shape) + 1)):
+            raise SpaceError(f"op {self.kind}: {self.order} isn't an order of {len(self.shape)} dimensions")
+
+    @property
+    def out_shape(self) -> Shape:
+        return tuple(self.shape[place - 1] for place in self.order)
+
+    def _details(self) -> str:
+        return f" order {','.join(map(str, self.order))}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Position(Primitive):
+    """What a transformer learns of where its tokens are: an array (N, C) that is added to them.
+
+    Attributes:
+        token: a learned class token goes in front of them first (Dosovitskiy et al., arXiv 2010.11929, §3.1), so that
+            one more comes out. A deployed network holds the sum of that token and its position.
+    """
+
+    kind: ClassVar[str] = "position"
+    token: bool
+
+    @property
+    def out_shape(self) -> Shape:
+        return self.shape[0] + self.token, self.shape[1]
+
+    @property
+    def parameters(self) -> Mapping[str, Shape]:
+        return {"weight": self.out_shape} | ({"token": self.shape[1:]} if self.token else {})
+
+    def _details(self) -> str:
+        return " with a class token" if self.token else ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenPool(Primitive):
+    """(N, C) -> (C,): the first token, where it is a class ``token``, else the mean of all."""
+
+    kind: ClassVar[str] = "token-pool"
+    token: bool
+
+    @property
+    def out_shape(self) -> Shape:
+        return self.shape[1:]
+
+    def _details(self) -> str:
+        return " first" if self.token else " mean"

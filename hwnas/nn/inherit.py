@@ -8,7 +8,7 @@ from itertools import groupby
 import torch
 from torch import nn
 
-from hwnas.graph.foldable import entry_of, exit_of
+from hwnas.graph.foldable import entry_of, exit_of, is_identity
 from hwnas.nn.fold import fold_after, fold_before, matrix
 from hwnas.nn.network import Network
 from hwnas.nn.supernet import Supernet
@@ -34,8 +34,9 @@ def inherit(supernet: Supernet, arch: Arch | Sequence[int]) -> Network:
     for node in network.graph:
         network.get_submodule(node.place).load_state_dict(blocks[node.place].state_dict())
     if space.inherits:
-        skips = [space.layers[layer][choice].skips for layer, choice in enumerate(network.choices)]
-        runs = [list(run) for skipped, run in groupby(range(space.num_layers), skips.__getitem__) if skipped]
+        taken = [space.layers[layer][choice] for layer, choice in enumerate(network.choices)]
+        stabilized = [op.skips and not is_identity(op) for op in taken]
+        runs = [list(run) for here, run in groupby(range(space.num_layers), stabilized.__getitem__) if here]
         network.stabilizers = tuple(_resolve(network, supernet, run) for run in runs)
     return network
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -11,11 +12,30 @@ import torch
 from torch import nn
 
 from hwnas.graph.foldable import residual_norm_of
-from hwnas.graph.graph import Graph, Node, Op, expanded
-from hwnas.graph.primitives import EPSILON, Activation, Add, Conv, Flatten, Linear, Multiply, Norm, Pool, Primitive
+from hwnas.graph.graph import Graph, Node, Op, Shape, expanded
+from hwnas.graph.primitives import (
+    EPSILON,
+    Activation,
+    Add,
+    Conv,
+    Flatten,
+    LayerNorm,
+    Linear,
+    Matmul,
+    Multiply,
+    Norm,
+    Pool,
+    Position,
+    Primitive,
+    Reshape,
+    Scale,
+    Softmax,
+    TokenPool,
+    Transpose,
+)
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "relu": nn.ReLU, "relu6": nn.ReLU6, "hswish": nn.Hardswish, "hsigmoid": nn.Hardsigmoid,
+    "relu": nn.ReLU, "relu6": nn.ReLU6, "hswish": nn.Hardswish, "hsigmoid": nn.Hardsigmoid, "gelu": nn.GELU,
 }  # fmt: skip
 
 Function = Callable[..., torch.Tensor]
@@ -28,9 +48,9 @@ def layer(op: Primitive) -> nn.Module | Function:
         TypeError: nobody says how.
     """
     if isinstance(op, Conv):
-        return nn.Conv2d(op.shape[0], op.c_out, op.kernel, op.stride, op.kernel // 2, groups=op.groups, bias=op.bias)
+        return nn.Conv2d(op.shape[0], op.c_out, op.kernel, op.stride, op.padding, groups=op.groups, bias=op.bias)
     if isinstance(op, Linear):
-        return nn.Linear(op.shape[0], op.c_out)
+        return nn.Linear(op.shape[-1], op.c_out)
     if isinstance(op, Norm):
         return nn.BatchNorm2d(op.shape[0], eps=EPSILON)
     if isinstance(op, Activation):
@@ -43,7 +63,41 @@ def layer(op: Primitive) -> nn.Module | Function:
         return torch.add
     if isinstance(op, Multiply):
         return torch.mul
+    if isinstance(op, LayerNorm):
+        return nn.LayerNorm(op.shape[-1], eps=EPSILON)
+    if isinstance(op, Scale):
+        return partial(torch.mul, other=op.factor)
+    if isinstance(op, Softmax):
+        return nn.Softmax(-1)
+    if isinstance(op, Matmul):
+        return torch.matmul
+    if isinstance(op, Reshape):
+        return partial(_reshaped, to=op.to)
+    if isinstance(op, Transpose):
+        return partial(torch.permute, dims=(0, *op.order))
+    if isinstance(op, Position):
+        return _Position(op)
+    if isinstance(op, TokenPool):
+        return partial(torch.select, dim=1, index=0) if op.token else partial(torch.mean, dim=1)
     raise TypeError(f"no layer is known for {op.kind!r}; add one to hwnas.nn.layers")
+
+
+def _reshaped(x: torch.Tensor, to: Shape) -> torch.Tensor:
+    return x.reshape(-1, *to)
+
+
+class _Position(nn.Module):
+    """See :class:`hwnas.graph.primitives.Position`: tokens (B, N, C) -> (B, N or N + 1, C)."""
+
+    def __init__(self, op: Position) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(op.parameters["weight"]))
+        self.token = nn.Parameter(torch.empty(op.parameters["token"])) if op.token else None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.token is not None:
+            x = torch.cat([self.token.expand(len(x), 1, -1), x], dim=1)
+        return x + self.weight
 
 
 def build(op: Op) -> nn.Module:
@@ -131,10 +185,15 @@ def quiet_residuals(module: nn.Module, op: Op) -> None:
 def initialize(module: nn.Module, op: Op, generator: torch.Generator) -> None:
     """Fresh weights from ``generator`` for every layer of ``op``'s module, built on the meta device.
 
-    Convolutions: He normal, fan out within a group (He et al. 2015, §2.2). Linear: normal, σ 0.01. What starts as the
-    identity does.
+    Convolutions: He normal, fan out within a group (He et al. 2015, §2.2). Linear: normal, σ 0.01; over tokens as ViT
+    has it, normal with the mean of fan in and fan out (Glorot & Bengio 2010, eq. 12). Positions: normal, σ 0.02. What
+    starts as the identity does.
     """
-    for part in module.modules():
+    for node in expanded(op):
+        assert isinstance(node.op, Primitive)
+        if not node.op.parameters:
+            continue
+        part = module.get_submodule(node.place)
         if isinstance(part, nn.Conv2d):
             if op.starts_as_identity:
                 nn.init.dirac_(part.weight)
@@ -143,8 +202,13 @@ def initialize(module: nn.Module, op: Op, generator: torch.Generator) -> None:
             part.weight.normal_(0, (2 / fan_out) ** 0.5, generator=generator)
             if part.bias is not None:
                 part.bias.zero_()
-        elif isinstance(part, nn.BatchNorm2d):
+        elif isinstance(part, nn.BatchNorm2d | nn.LayerNorm):
             part.reset_parameters()
         elif isinstance(part, nn.Linear):
-            part.weight.normal_(0, 0.01, generator=generator)
+            over_tokens = len(node.op.out_shape) > 1
+            deviation = (2 / (part.in_features + part.out_features)) ** 0.5 if over_tokens else 0.01
+            part.weight.normal_(0, deviation, generator=generator)
             part.bias.zero_()
+        elif isinstance(part, _Position):
+            for tensor in part.parameters():
+                tensor.normal_(0, 0.02, generator=generator)

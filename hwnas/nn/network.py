@@ -74,7 +74,7 @@ def choices_of(space: ChainSpace, arch: Arch | Sequence[int]) -> tuple[int, ...]
 
 
 def traced_madds(network: Network) -> int:
-    """Multiply-adds at batch 1 of all convolutions and linear layers, by fvcore's trace of what really runs.
+    """Multiply-adds at batch 1 of convolutions, linear layers and products of matrices, by fvcore's trace of what runs.
 
     A second count, slow and independent of :mod:`hwnas.graph.count`.
     """
@@ -87,7 +87,7 @@ def traced_madds(network: Network) -> int:
         analysis = FlopCountAnalysis(network.eval(), images)
         by_operator = analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).by_operator()
     network.train(training)
-    return int(by_operator["conv"] + by_operator["linear"])
+    return int(by_operator["conv"] + by_operator["linear"] + by_operator["matmul"])
 
 
 def save_weights(module: nn.Module, path: Path, header: dict[str, str] | None = None) -> str:

@@ -12,11 +12,11 @@ import onnxruntime as ort
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from hwnas.errors import ModelError, OutputError, first_line
-from hwnas.onnx.read import WEIGHTED, constants
+from hwnas.onnx.read import constants, is_layer
 from hwnas.onnx.wire import check_self_contained
 from hwnas.records.target import IR_VERSION, OPSET
 
-_INT8 = ("QLinearConv", "QGemm", "QLinearMatMul", "ConvInteger", "MatMulInteger")
+_INT8 = ("QLinearConv", "QGemm", "QLinearMatMul", "ConvInteger", "MatMulInteger", "MatMulIntegerToFloat")
 _FLOAT = ("Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul", "FusedMatMul")  # its blocked Conv has this name too
 _NAMES: dict[int, str] = {
     TensorProto.FLOAT: "fp32",
@@ -30,7 +30,7 @@ def weight_precisions(model: bytes) -> dict[str, int]:
     """{precision: layers whose weights have it}."""
     graph = onnx.load_from_string(model).graph
     kinds = {name: weight.data_type for name, weight in constants(graph).items()}
-    layers = [kinds.get(node.input[1], 0) for node in graph.node if node.op_type in WEIGHTED]
+    layers = [kinds.get(node.input[1], 0) for node in graph.node if is_layer(node, kinds)]
     return dict(Counter(_NAMES.get(kind, "unknown") for kind in layers))
 
 
@@ -60,11 +60,12 @@ def computed_precisions(model: bytes) -> dict[str, int]:
     """{precision: layers with weights that are computed in it}: int8 layers that didn't fuse count as fp32."""
     graph = optimized(model).graph
     kinds = {weight.name: weight.data_type for weight in graph.initializer}
+    known = constants(graph)
     found: Counter[str] = Counter()
     for node in graph.node:
         if node.op_type in _INT8:
             found["int8"] += 1
-        elif node.op_type in _FLOAT:
+        elif node.op_type in _FLOAT and (node.input[1] in known or "MatMul" not in node.op_type):
             found[_NAMES.get(kinds.get(node.input[1], TensorProto.FLOAT), "fp32")] += 1
     return dict(found)
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 import onnx
-from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 
 from hwnas.errors import ModelError, first_line
 from hwnas.onnx.wire import check_self_contained
 
-WEIGHTED = ("Conv", "Gemm")
-"""Kinds of nodes whose second input is a weight: the layers that precisions and costs are told of."""
+_WEIGHTED = ("Conv", "Gemm")
+_KINDS = ("images (batch, channels, height, width)", "tokens (batch, tokens, channels)")
 
 
 def parsed(model: bytes) -> ModelProto:
@@ -29,7 +31,7 @@ def parsed(model: bytes) -> ModelProto:
 
 
 def parsed_network(model: bytes) -> ModelProto:
-    """A serialized model with one image input, one output, and its weights inside.
+    """A serialized model with one input, of images or of tokens, one output, and its weights inside.
 
     Raises:
         ModelError: it isn't that.
@@ -49,15 +51,25 @@ def entries_of(proto: ModelProto) -> list[ValueInfoProto]:
 
 
 def input_chw(proto: ModelProto) -> tuple[int, ...]:
-    """Channels, height and width of the model's input.
+    """Channels, height and width of the model's input; of a part that takes tokens, their number and channels.
 
     Raises:
         ModelError: they aren't fixed.
     """
     dims = [dim.dim_value for dim in proto.graph.input[0].type.tensor_type.shape.dim]
-    if len(dims) != 4 or not all(dims[1:]):
-        raise ModelError(f"a model takes (batch, channels, height, width) of fixed size, not {dims}")
-    return dims[1], dims[2], dims[3]
+    if len(dims) not in (3, 4) or not all(dims[1:]):
+        raise ModelError(f"a model takes {' or '.join(_KINDS)} of fixed size, not {dims}")
+    return tuple(dims[1:])
+
+
+def is_layer(node: NodeProto, known: Container[str]) -> bool:
+    """Whether a node's second input is a weight: the layers that precisions and costs are told of.
+
+    Args:
+        node: any.
+        known: names of the graph's :func:`constants`: attention multiplies two values.
+    """
+    return node.op_type in _WEIGHTED or (node.op_type == "MatMul" and node.input[1] in known)
 
 
 def constants(graph: GraphProto) -> dict[str, TensorProto]:

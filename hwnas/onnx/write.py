@@ -2,8 +2,9 @@
 
 Why not ``torch.onnx.export``: profiling turns hundreds of Ops into ONNX, at 3 to 8 s each there; and it writes
 ReduceMean for global average pooling (which keeps ONNX Runtime from its blocked layouts), absolute source paths,
-and the opset it likes. Here a network takes milliseconds, BN is folded into its convolution, and each node is one
-primitive under the name of its place. A primitive without an ONNX node is an error, never left out.
+and the opset it likes. Here a network takes milliseconds, BN is folded into its convolution, and each primitive is a
+node under the name of its place, or two where ONNX has none that adds a bias. A primitive without an ONNX node is an
+error, never left out.
 """
 
 from __future__ import annotations
@@ -19,7 +20,26 @@ from onnx import TensorProto, helper, numpy_helper
 from hwnas.errors import ModelError
 from hwnas.graph.foldable import norm_behind
 from hwnas.graph.graph import Graph, Node
-from hwnas.graph.primitives import EPSILON, Activation, Add, Conv, Flatten, Linear, Multiply, Norm, Pool, Primitive
+from hwnas.graph.primitives import (
+    EPSILON,
+    Activation,
+    Add,
+    Conv,
+    Flatten,
+    LayerNorm,
+    Linear,
+    Matmul,
+    Multiply,
+    Norm,
+    Pool,
+    Position,
+    Primitive,
+    Reshape,
+    Scale,
+    Softmax,
+    TokenPool,
+    Transpose,
+)
 from hwnas.records.target import IR_VERSION, OPSET
 
 INPUT = "images"
@@ -54,16 +74,23 @@ def to_onnx(graph: Graph, weights: Weights, *, opset: int = OPSET, ir_version: i
     return writer.model(names[primitives.outputs[0]], graph.in_shapes[0], ir_version)
 
 
-def onnx_kind(op: Primitive) -> str:
-    """The operator that a primitive becomes (a BN only where no convolution takes it in).
+def onnx_kinds(op: Primitive) -> tuple[str, ...]:
+    """The operators that a primitive becomes, one behind the other (a BN only where no convolution takes it in).
 
     Raises:
         ModelError: none.
     """
+    match op:
+        case Linear() if len(op.shape) > 1:
+            return "MatMul", "Add"
+        case Position():
+            return ("Pad", "Add") if op.token else ("Add",)
+        case TokenPool():
+            return ("Gather" if op.token else "ReduceMean",)
     kind = _ACTIVATIONS.get(op.act) if isinstance(op, Activation) else _KINDS.get(type(op))
     if kind is None:
         raise ModelError(f"can't write {op} to ONNX; add it to hwnas.onnx.write")
-    return kind
+    return (kind,)
 
 
 def check_versions(opset: int, ir_version: int) -> None:
@@ -90,19 +117,26 @@ class _Writer:
         """Write a node, with the BN at ``norm`` folded into it; returns the name of what it gives."""
         op, name = node.op, node.place or node.op.kind
         assert isinstance(op, Primitive)
-        kind = onnx_kind(op)
-        if not onnx.defs.has(kind, max_inclusive_version=self._opset):
-            schemas = onnx.defs.get_all_schemas_with_history()
-            first = min(schema.since_version for schema in schemas if schema.name == kind)
-            raise ModelError(f"opset {self._opset} has no {kind}, which {name} needs; use opset {first} or later")
-        arrays, attributes = _parts(op, self._parameters(node, norm))
-        for suffix, array in arrays.items():
-            inputs = [*inputs, f"{name}.{suffix}"]
-            self._weights.append(numpy_helper.from_array(np.asarray(array, np.float32, order="C"), inputs[-1]))
-        self._nodes.append(helper.make_node(kind, inputs, [name], name=name, **attributes))
+        kinds = onnx_kinds(op)
+        for kind, (arrays, attributes) in zip(kinds, _parts(op, self._parameters(node, norm)), strict=True):
+            self._check_opset(kind, name)
+            part = name if kind == kinds[-1] else f"{name}.{kind.lower()}"
+            for suffix, array in arrays.items():
+                inputs = [*inputs, f"{name}.{suffix}"]
+                self._weights.append(numpy_helper.from_array(_as_stored(array), inputs[-1]))
+            self._nodes.append(helper.make_node(kind, inputs, [part], name=part, **attributes))
+            inputs = [part]
         return name
 
-    def _parameters(self, node: Node, norm: str | None) -> dict[str, npt.NDArray[np.floating]]:
+    def _check_opset(self, kind: str, name: str) -> None:
+        first = _AS_WRITTEN_SINCE.get(kind, 1)
+        if self._opset >= first and onnx.defs.has(kind, max_inclusive_version=self._opset):
+            return
+        schemas = onnx.defs.get_all_schemas_with_history()
+        first = max(first, min(schema.since_version for schema in schemas if schema.name == kind))
+        raise ModelError(f"opset {self._opset} has no {kind}, which {name} needs; use opset {first} or later")
+
+    def _parameters(self, node: Node, norm: str | None) -> _Arrays:
         found = self._at(node.place)
         if norm is None:
             return found
@@ -111,7 +145,7 @@ class _Writer:
         bias = found.get("bias", 0.0) - bn["running_mean"]
         return {"weight": found["weight"] * scale[:, None, None, None], "bias": bias * scale + bn["bias"]}
 
-    def _at(self, place: str) -> dict[str, npt.NDArray[np.floating]]:
+    def _at(self, place: str) -> _Arrays:
         prefix = f"{place}." if place else ""
         return {name: self._given[prefix + name] for name in _AT_A_PLACE if prefix + name in self._given}
 
@@ -138,33 +172,65 @@ class _Writer:
         return data
 
 
-_AT_A_PLACE = ("weight", "bias", "running_mean", "running_var")
-_Arrays = dict[str, npt.NDArray[np.floating]]
+_STATISTICS = ("weight", "bias", "running_mean", "running_var")
+_AT_A_PLACE = (*_STATISTICS, "token")
+_AS_WRITTEN_SINCE = {"ReduceMean": 18}  # opsets: its axes were no input before
+_Arrays = dict[str, npt.NDArray[Any]]
 
 
-def _parts(op: Primitive, given: _Arrays) -> tuple[_Arrays, dict[str, Any]]:
-    """Constants behind a node's inputs, in order, and its attributes."""
+def _as_stored(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Integers, which shapes and indices are, as ONNX wants them; all else is float32."""
+    return np.asarray(array, np.int64 if array.dtype.kind == "i" else np.float32, order="C")
+
+
+def _parts(op: Primitive, given: _Arrays) -> list[tuple[_Arrays, dict[str, Any]]]:
+    """Of each operator that a primitive becomes: constants behind its inputs, in order, and its attributes."""
     match op:
         case Conv():
-            return given, {
-                "kernel_shape": [op.kernel] * 2, "strides": [op.stride] * 2, "pads": [op.kernel // 2] * 4,
+            attributes = {
+                "kernel_shape": [op.kernel] * 2, "strides": [op.stride] * 2, "pads": [op.padding] * 4,
                 "dilations": [1, 1], "group": op.groups,
             }  # fmt: skip
+            return [(given, attributes)]
+        case Linear() if len(op.shape) > 1:
+            return [({"weight": given["weight"].T}, {}), ({"bias": given["bias"]}, {})]
         case Linear():
-            return given, {"transB": 1}
+            return [(given, {"transB": 1})]
         case Norm():
-            return {name: given[name] for name in _AT_A_PLACE}, {"epsilon": EPSILON}
+            return [({name: given[name] for name in _STATISTICS}, {"epsilon": EPSILON})]
+        case LayerNorm():
+            return [({name: given[name] for name in ("weight", "bias")}, {"axis": -1, "epsilon": EPSILON})]
         case Flatten():
-            return {}, {"axis": 1}
+            return [({}, {"axis": 1})]
         case Activation(act="relu6"):
-            return {"min": np.array(0, np.float32), "max": np.array(6, np.float32)}, {}
+            return [({"min": np.array(0, np.float32), "max": np.array(6, np.float32)}, {})]
         case Activation(act="hsigmoid"):
-            return {}, {"alpha": 1 / 6, "beta": 0.5}
-    return {}, {}
+            return [({}, {"alpha": 1 / 6, "beta": 0.5})]
+        case Softmax():
+            return [({}, {"axis": -1})]
+        case Scale():
+            return [({"factor": np.array(op.factor, np.float32)}, {})]
+        case Reshape():
+            return [({"shape": np.array([0, *op.to])}, {})]  # 0 is the batch, as it comes
+        case Transpose():
+            return [({}, {"perm": [0, *op.order]})]
+        case Position(token=True):
+            rows = np.concatenate([given["weight"][:1] + given["token"], given["weight"][1:]])
+            return [({"pads": np.array([0, 1, 0, 0, 0, 0])}, {}), ({"weight": rows}, {})]
+        case Position():
+            return [({"weight": given["weight"]}, {})]
+        case TokenPool(token=True):
+            return [({"index": np.array(0)}, {"axis": 1})]
+        case TokenPool():
+            return [({"axes": np.array([1])}, {"keepdims": 0})]
+    return [({}, {})]
 
 
 _KINDS: dict[type[Primitive], str] = {
     Conv: "Conv", Linear: "Gemm", Norm: "BatchNormalization", Pool: "GlobalAveragePool", Flatten: "Flatten",
-    Add: "Add", Multiply: "Mul",
+    Add: "Add", Multiply: "Mul", LayerNorm: "LayerNormalization", Scale: "Mul", Softmax: "Softmax", Matmul: "MatMul",
+    Reshape: "Reshape", Transpose: "Transpose",
 }  # fmt: skip
-_ACTIVATIONS = {"relu": "Relu", "relu6": "Clip", "hswish": "HardSwish", "hsigmoid": "HardSigmoid"}
+_ACTIVATIONS = {
+    "relu": "Relu", "relu6": "Clip", "hswish": "HardSwish", "hsigmoid": "HardSigmoid", "gelu": "Gelu",
+}  # fmt: skip

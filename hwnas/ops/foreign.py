@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from hwnas.graph.graph import Graph
+from hwnas.errors import SpaceError
+from hwnas.graph.graph import Graph, Shape
 from hwnas.ops.block import Block
 
 
@@ -19,6 +20,10 @@ class ForeignOp(Block):
 
     kind: ClassVar[str] = "foreign"
     text: str
+
+    @classmethod
+    def taking(cls, shape: Shape) -> dict[str, Any]:
+        raise SpaceError(f"{cls.kind} can't stand in a chain: nothing is known of what it computes")
 
     def expand(self) -> Graph:
         raise TypeError(f"nothing is known of what [{self}] computes")

@@ -16,7 +16,7 @@ import numpy as np
 from hwnas.arrays import Values
 from hwnas.errors import MissingOpError, TableError, counted
 from hwnas.graph.count import cost
-from hwnas.graph.graph import Op, field_types
+from hwnas.graph.graph import Op, channels, field_types
 from hwnas.ops.mbconv import MBConv
 from hwnas.prediction.regression import MINIMUM_ENTRIES, LatencyRegression
 
@@ -49,7 +49,7 @@ class KernelModel:
         self._models: dict[tuple[str, ...], LatencyRegression] = {}
         for key, ops in by_key.items():
             if len(ops) >= MINIMUM_ENTRIES:
-                widths = np.array([(op.in_shapes[0][0], op.out_shape[0]) for op in ops])
+                widths = np.array([(channels(op.in_shapes[0]), channels(op.out_shape)) for op in ops])
                 same = np.unique(widths, axis=0, return_inverse=True)[1].ravel()
                 measured_ms = np.array([latency_ms[op] for op in ops])
                 self._models[key] = LatencyRegression.fit(*_arrays(ops), measured_ms, groups=same)

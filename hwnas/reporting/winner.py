@@ -13,7 +13,7 @@ from hwnas.errors import counted
 from hwnas.evaluation.metrics import wilson
 from hwnas.graph.count import cost
 from hwnas.graph.foldable import is_linear
-from hwnas.graph.graph import Op, expanded
+from hwnas.graph.graph import Op, channels, expanded
 from hwnas.graph.primitives import Conv, Multiply
 from hwnas.reporting.markup import Html, card, code, details, escape, facts, join, lead, table
 from hwnas.reporting.units import are, large, milliseconds, percent
@@ -109,7 +109,7 @@ def _shape(op: Op) -> tuple[str, str]:
 
 def _stride(op: Op) -> int:
     """By what its images are divided."""
-    return 1 if _is_last(op) else round(op.in_shapes[0][1] / op.out_shape[1])
+    return round(op.in_shapes[0][1] / op.out_shape[1]) if len(op.out_shape) == 3 else 1
 
 
 def _is_last(op: Op) -> bool:
@@ -118,8 +118,8 @@ def _is_last(op: Op) -> bool:
 
 
 def _kernel(op: Op) -> int:
-    """The largest of its convolutions."""
-    return max((node.op.kernel for node in expanded(op) if isinstance(node.op, Conv)), default=1)
+    """The largest of its convolutions; 0 without any."""
+    return max((node.op.kernel for node in expanded(op) if isinstance(node.op, Conv)), default=0)
 
 
 def _gates(op: Op) -> bool:
@@ -128,8 +128,8 @@ def _gates(op: Op) -> bool:
 
 
 def _height_scale(winner: Winner) -> Callable[[int], float]:
-    channels = [op.out_shape[0] for _, op in winner.walk if not _is_last(op)] or [1]
-    low, high = log(min(channels)), log(max(channels))
+    widths = [channels(op.out_shape) for _, op in winner.walk if not _is_last(op)] or [1]
+    low, high = log(min(widths)), log(max(widths))
 
     def height(count: int) -> float:
         part = (log(count) - low) / (high - low) if high > low else 0.5
@@ -158,8 +158,8 @@ def _text(x: float, y: float, text: str, kind: str) -> str:
 def _block(op: Op, chosen: bool, height_of: Callable[[int], float]) -> str:
     width = _width(op)
     left, right, middle = 8, width - 8, width / 2
-    channels = op.in_shapes[0][0], (op.in_shapes[0] if _is_last(op) else op.out_shape)[0]
-    into, out = map(height_of, channels)
+    shapes = op.in_shapes[0], op.in_shapes[0] if _is_last(op) else op.out_shape
+    into, out = (height_of(channels(shape)) for shape in shapes)
     kind, big, small = _labels(op, chosen)
     outline = (
         f"M{left} {_AXIS - into / 2:.1f}L{right} {_AXIS - out / 2:.1f}V{_AXIS + out / 2:.1f}"
@@ -184,7 +184,7 @@ def _block(op: Op, chosen: bool, height_of: Callable[[int], float]) -> str:
 
 def _labels(op: Op, chosen: bool) -> tuple[str, str, str]:
     """CSS class, big label and small label of a block."""
-    size = f"{_kernel(op)}×{_kernel(op)}"
+    size = f"{_kernel(op)}×{_kernel(op)}" if _kernel(op) else op.short
     if op.skips:
         return "fixed narrow", size, ""
     if _is_last(op):
@@ -222,7 +222,7 @@ def _share(part: float) -> str:
 def _legend(winner: Winner) -> str:
     ops = [op for _, op in winner.walk]
     layers = [op for place, op in winner.walk if place.startswith("layers.")]
-    kernels = sorted({_kernel(op) for op in layers if not is_linear(op)})
+    kernels = sorted({_kernel(op) for op in layers if not is_linear(op)} - {0})
     items = [f'<span><i class="swatch {_kernel_shade(k)}"></i>{k}×{k} kernel</span>' for k in kernels]
     if any(map(_gates, ops)):
         items.append('<span><i class="pill se">SE</i>squeeze-and-excitation</span>')

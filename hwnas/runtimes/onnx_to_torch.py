@@ -32,12 +32,12 @@ def onnx_to_torch(proto: ModelProto) -> nn.Module:
         weight.name: torch.from_numpy(numpy_helper.to_array(weight).copy()) for weight in proto.graph.initializer
     }
     for index, node in enumerate(proto.graph.node):
-        inputs: list[fx.Node | float] = []
+        inputs: list[fx.Node | float | list[int]] = []
         for position, name in enumerate(node.input):
             if name in values:
                 inputs.append(values[name])
-            elif name in constants and node.op_type == "Clip":
-                inputs.append(constants[name].item())  # PyTorch takes its bounds as numbers
+            elif name in constants and node.op_type in _TAKE_NUMBERS:
+                inputs.append(constants[name].tolist())
             elif name in constants:
                 target = f"weight_{index}_{position}"
                 root.register_buffer(target, constants[name])
@@ -104,6 +104,46 @@ def _flatten(attributes: _Attributes, inputs: list[Any]) -> _Call:
     return torch.flatten, [*inputs, attributes.pop("axis", 1)], {}
 
 
+def _reshape(attributes: _Attributes, inputs: list[Any]) -> _Call:
+    x, shape = inputs
+    if shape[0] != 0 or min(shape[1:]) < 1:
+        raise ModelError(f"runtime torch reshapes each image alike, not to {shape}")
+    return torch.reshape, [x, (-1, *shape[1:])], {}
+
+
+def _pad(attributes: _Attributes, inputs: list[Any]) -> _Call:
+    x, pads = inputs
+    first, last = pads[: len(pads) // 2], pads[len(pads) // 2 :]
+    around = [size for ends in zip(reversed(first), reversed(last), strict=True) for size in ends]  # from the last axis
+    return functional.pad, [x, around], {}
+
+
+def _layer_norm(attributes: _Attributes, inputs: list[Any]) -> _Call:
+    _require(attributes, "axis", -1, -1)
+    return _layer_normalised, inputs, {"epsilon": attributes.pop("epsilon", 1e-5)}
+
+
+def _layer_normalised(x: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor, epsilon: float) -> torch.Tensor:
+    return functional.layer_norm(x, scale.shape, scale, shift, epsilon)
+
+
+def _mean(attributes: _Attributes, inputs: list[Any]) -> _Call:
+    return torch.mean, inputs, {"keepdim": bool(attributes.pop("keepdims", 1))}
+
+
+def _gather(attributes: _Attributes, inputs: list[Any]) -> _Call:
+    x, index = inputs
+    return torch.select, [x, attributes.pop("axis", 0), index], {}
+
+
+def _softmax(attributes: _Attributes, inputs: list[Any]) -> _Call:
+    return torch.softmax, inputs, {"dim": attributes.pop("axis", -1)}
+
+
+def _transpose(attributes: _Attributes, inputs: list[Any]) -> _Call:
+    return torch.permute, [*inputs, tuple(attributes.pop("perm"))], {}
+
+
 def _simple(function: Callable[..., Any], *more: Any) -> Callable[[_Attributes, list[Any]], _Call]:
     return lambda attributes, inputs: (function, [*inputs, *more], {})
 
@@ -114,9 +154,20 @@ _LAYERS: dict[str, Callable[[_Attributes, list[Any]], _Call]] = {
     "Conv": _conv,
     "Flatten": _flatten,
     "Gemm": _gemm,
+    "Gather": _gather,
+    "Gelu": _simple(functional.gelu),
     "GlobalAveragePool": _simple(functional.adaptive_avg_pool2d, 1),
     "HardSigmoid": _hard_sigmoid,
     "HardSwish": _simple(functional.hardswish),
+    "LayerNormalization": _layer_norm,
+    "MatMul": _simple(torch.matmul),
     "Mul": _simple(operator.mul),
+    "Pad": _pad,
+    "ReduceMean": _mean,
     "Relu": _simple(functional.relu),
+    "Reshape": _reshape,
+    "Softmax": _softmax,
+    "Transpose": _transpose,
 }
+_TAKE_NUMBERS = ("Clip", "Gather", "Pad", "ReduceMean", "Reshape")
+"""Their constants are arguments of PyTorch's functions; others are weights."""

@@ -23,6 +23,7 @@ _PRECISIONS = {"FLOAT": "fp32", "HALF": "fp16", "BF16": "bf16", "INT8": "int8"}
 WEIGHTED = ("convolution", "matrix_multiply")
 """Types of layers that a network's precision is told by."""
 _NO_WORK = ("constant", "quantize", "dequantize")
+_STORED = ("constant", "dequantize")
 
 _Shape = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1, max_length=8)]
 
@@ -42,11 +43,13 @@ class Layer(Record):
         name: of the graph's node that it came from.
         type: as TensorRT calls it, such as convolution.
         precision: fp32, fp16, bf16 or int8.
+        of_values: whether it multiplies two values, as attention does, and so has no weights.
     """
 
     name: str
     type: str
     precision: str
+    of_values: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,18 +98,27 @@ def parse_error(parser: Any) -> str:
 def layers_of(network: Any) -> tuple[Layer, ...]:
     """Of a parsed network, strongly typed."""
     every = [network.get_layer(index) for index in range(network.num_layers)]
-    from_int8 = {layer.get_output(0).name for layer in every if _type(layer) == "dequantize"}
+    makers = {layer.get_output(0).name: layer for layer in every}
     found = []
     for layer in every:
         precision = _PRECISIONS.get(layer.get_output(0).dtype.name)
         if precision is None or _type(layer) in _NO_WORK:  # no precision: the arithmetic of shapes
             continue
+        of_values = False
         if _type(layer) in WEIGHTED and layer.num_inputs > 1:
-            taken = {layer.get_input(index).name for index in range(2)}
+            factors = [_source(layer.get_input(index).name, makers) for index in range(2)]
+            of_values = factors[1] not in _STORED
             # between conversions to float and back, TensorRT computes in int8
-            precision = "int8" if taken <= from_int8 else precision
-        found.append(Layer(name=layer.name, type=_type(layer), precision=precision))
+            precision = "int8" if factors == ["dequantize", "dequantize"] else precision
+        found.append(Layer(name=layer.name, type=_type(layer), precision=precision, of_values=of_values))
     return tuple(found)
+
+
+def _source(name: str, makers: dict[str, Any]) -> str | None:
+    """Type of the layer that makes a value; what only shapes it, as a parser does to weights, is passed over."""
+    while (layer := makers.get(name)) is not None and _type(layer) == "shuffle":
+        name = layer.get_input(0).name
+    return None if layer is None else _type(layer)
 
 
 def _type(layer: Any) -> str:

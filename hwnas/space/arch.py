@@ -11,7 +11,7 @@ from hwnas.errors import ArchError, shown
 from hwnas.files import no_folder, read_json, validated
 from hwnas.record import Record
 from hwnas.space.chain import ChainSpace
-from hwnas.space.ref import SpaceDefinition, SpaceRef
+from hwnas.space.ref import Definition, SpaceRef
 from hwnas.space.registry import get_space, made
 from hwnas.space.scarlet import released_archs
 from hwnas.space.space import Space
@@ -22,7 +22,7 @@ class _ArchFile(Record):
     choices: tuple[int, ...]
     resolution: int | None = None
     classes: int | None = None
-    definition: SpaceDefinition | None = None
+    definition: Definition | None = None
 
 
 @dataclass(frozen=True, repr=False)

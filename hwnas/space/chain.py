@@ -14,11 +14,11 @@ import numpy.typing as npt
 
 from hwnas.arrays import Archs, Flags
 from hwnas.errors import SpaceError
-from hwnas.graph.foldable import entry_of, exit_of, is_linear
+from hwnas.graph.foldable import entry_of, exit_of, is_identity, is_linear
 from hwnas.graph.graph import Graph, Op, Shape, chain
 from hwnas.ops.head import Head
 from hwnas.ops.stem import Stem
-from hwnas.space.ref import SpaceDefinition, SpaceRef
+from hwnas.space.ref import Definition, SpaceRef
 from hwnas.space.space import Decision, Encoding, Space
 from hwnas.space.transitions import Bundle, Transitions
 
@@ -53,17 +53,18 @@ class ChainSpace(Space):
         name: what people call it.
         source: what ``get_space`` takes to make it again: a name, or the path of a YAML file.
         stem, head: the fixed Ops around the choice layers.
-        layers: for each choice layer its Ops, by choice index. A skip is an Op that ``skips``.
+        layers: for each choice layer its Ops, by choice index. A skip is an Op that ``skips``; one that is an identity
+            has no weights, and so nothing that a network would keep.
         definition: what its YAML file said; None where the name says everything.
         inherits: whether networks keep the stabilizers that don't fold, as those with inherited weights do.
     """
 
     name: str
     source: str
-    stem: Stem
+    stem: Op
     layers: tuple[tuple[Op, ...], ...]
-    head: Head
-    definition: SpaceDefinition | None = field(default=None, compare=False)
+    head: Op
+    definition: Definition | None = field(default=None, compare=False)
     inherits: bool = False
 
     @cached_property
@@ -88,16 +89,17 @@ class ChainSpace(Space):
 
     @property
     def resolution(self) -> int:
-        return self.stem.h_in
+        return self.in_shape[1]
 
     @property
     def classes(self) -> int:
-        return self.head.c_out
+        return self.head.out_shape[0]
 
     @cached_property
     def distinct_ops(self) -> tuple[Op, ...]:
         """Every Op of the space, once each, in order; stabilizers are among them also where networks keep none."""
-        return tuple(dict.fromkeys((self.stem, *(op for choices in self.layers for op in choices), self.head)))
+        chosen = (op for choices in self.layers for op in choices if not is_identity(op))
+        return tuple(dict.fromkeys((self.stem, *chosen, self.head)))
 
     def graph(self, arch: npt.ArrayLike) -> Graph:
         """The network of ``arch``; places are ``stem``, ``layers.3`` and ``head``, and skipped layers aren't there."""
@@ -113,6 +115,10 @@ class ChainSpace(Space):
     def plain(self) -> ChainSpace:
         """The same space with networks that keep no stabilizers."""
         return replace(self, inherits=False)
+
+    def with_classes(self, classes: int) -> ChainSpace:
+        """The same space with another number of outputs."""
+        return replace(self, head=Op.from_dict({**self.head.to_dict(), "c_out": classes}))
 
     def encode(self, archs: Archs) -> Encoding:
         return super().encode(archs)._replace(numbers=self.depth(archs)[:, None].astype(np.float64))
@@ -139,7 +145,9 @@ class ChainSpace(Space):
             of_choices: list[tuple[Bundle | None, ...]] = []
             for index, op in enumerate(ops):
                 here: list[Bundle] = [() if op.skips else ((f"layers.{layer}", op),)] * states
-                if self.inherits and op.skips:
+                if is_identity(op):
+                    following[layer, index] = np.arange(states)  # what lies behind it lies behind what is before it
+                elif self.inherits and op.skips:
                     following[layer, index] = _FOLDS, _RUN, _RUN
                 elif self.inherits:
                     following[layer, index] = _FOLDS if entry_of(op) is not None else _BLOCK
@@ -156,7 +164,7 @@ class ChainSpace(Space):
         """The stabilizer that stays where a run of skips begins behind ``op``; none folds into what lies behind it."""
         if exit_of(op) is not None or layer + 1 == self.num_layers:
             return ()
-        skips = [choice for choice in self.layers[layer + 1] if choice.skips]
+        skips = [choice for choice in self.layers[layer + 1] if choice.skips and not is_identity(choice)]
         return tuple((f"layers.{layer + 1}", skip) for skip in skips)
 
     def _out_of_range(self, decision: int, choice: int) -> str:
@@ -179,7 +187,7 @@ def assemble(
     head_width: int,
     classes: int,
     act: str,
-    definition: SpaceDefinition | None = None,
+    definition: Definition | None = None,
 ) -> ChainSpace:
     """Chain stem, stages and head into a space.
 

@@ -17,14 +17,16 @@ channels)::
       - {c_out: 40, layers: 4, stride: 2}
     head: {width: 1280, act: relu6}
 
-It travels with everything that is made of the space, so the YAML file may be edited, moved or removed afterwards.
+One whose stem names its ``kind`` is a `BlocksDefinition`: any blocks, with values of their fields to choose among.
+
+Either travels with everything that is made of the space, so the YAML file may be edited, moved or removed afterwards.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from hwnas.record import Record
 
@@ -83,6 +85,52 @@ class SpaceDefinition(Record):
         return self
 
 
+_Value = bool | Annotated[int, Field(le=LARGEST_SIZE)] | float | Annotated[str, Field(max_length=100)]
+_Fields = dict[str, _Value | Annotated[tuple[_Value, ...], Field(min_length=1, max_length=256)]]
+"""Of a block: its kind and its fields, but for those of the shape that goes in. A field of a stage's block may have
+several values to choose among."""
+
+
+class StageOfBlocks(Record):
+    """``layers`` choice layers, one behind the other.
+
+    Attributes:
+        block: what they choose among: each of its fields' values with each of the others'.
+        skip: offered, as the last choice, where a layer keeps its shape.
+    """
+
+    layers: Annotated[int, Field(ge=1, le=256)]
+    block: _Fields
+    skip: bool = False
+
+
+class BlocksDefinition(Record):
+    """A chain of any blocks: see docs/spaces.md, and :func:`hwnas.space.blocks.blocks_space`."""
+
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    resolution: Size
+    classes: Size
+    stem: _Fields
+    stages: Annotated[tuple[StageOfBlocks, ...], Field(min_length=1, max_length=256)]
+    head: _Fields
+
+
+def definition_of(data: Any) -> type[SpaceDefinition] | type[BlocksDefinition]:
+    """Which of the two a YAML file's content is."""
+    stem = data.get("stem") if isinstance(data, dict) else None
+    return BlocksDefinition if isinstance(stem, dict) and "kind" in stem else SpaceDefinition
+
+
+def _tag(value: Any) -> str:
+    return (type(value) if isinstance(value, Record) else definition_of(value)).__name__
+
+
+Definition = Annotated[
+    Annotated[SpaceDefinition, Tag("SpaceDefinition")] | Annotated[BlocksDefinition, Tag("BlocksDefinition")],
+    Discriminator(_tag),
+]
+
+
 class SpaceRef(Record):
     """Which space, at which size; :func:`hwnas.space.registry.get_space` makes it again.
 
@@ -98,7 +146,7 @@ class SpaceRef(Record):
     resolution: Annotated[int, Field(gt=0)]
     classes: Annotated[int, Field(gt=0)]
     fingerprint: str
-    definition: SpaceDefinition | None = None
+    definition: Definition | None = None
 
     @property
     def name(self) -> str:

@@ -8,15 +8,22 @@ from pathlib import Path
 from hwnas.errors import SpaceError, shown, whole
 from hwnas.files import read_yaml, validated
 from hwnas.registry import Registry
+from hwnas.space.blocks import blocks_space, vit_tiny
 from hwnas.space.chain import ChainSpace
 from hwnas.space.macro import macro, narrower_macro
-from hwnas.space.ref import LARGEST_SIZE, SpaceDefinition, SpaceRef
+from hwnas.space.ref import LARGEST_SIZE, Definition, SpaceDefinition, SpaceRef, definition_of
 from hwnas.space.scarlet import mbconv_space, scarlet_s1, scarlet_s2, scarlet_tiny
 
 SPACES = Registry[Callable[[int | None, int | None], ChainSpace]](
     "hwnas.spaces",
     "space",
-    {"scarlet-s1": scarlet_s1, "scarlet-s2": scarlet_s2, "scarlet-tiny": scarlet_tiny, "macro": macro},
+    {
+        "scarlet-s1": scarlet_s1,
+        "scarlet-s2": scarlet_s2,
+        "scarlet-tiny": scarlet_tiny,
+        "macro": macro,
+        "vit-tiny": vit_tiny,
+    },
     SpaceError,
     "or the path of a .yaml file",
 )
@@ -54,14 +61,17 @@ def get_space(source: str | Path | SpaceRef, resolution: int | None = None, clas
     source = str(source)
     if source.endswith((".yaml", ".yml")):
         path = Path(source)
-        definition = validated(SpaceDefinition, read_yaml(path, SpaceError), path, SpaceError)
+        said = read_yaml(path, SpaceError)
+        definition: Definition = validated(definition_of(said), said, path, SpaceError)
         return made(source, definition, resolution, classes)
     return made(source, None, resolution, classes)
 
 
-def made(source: str, definition: SpaceDefinition | None, resolution: int | None, classes: int | None) -> ChainSpace:
+def made(source: str, definition: Definition | None, resolution: int | None, classes: int | None) -> ChainSpace:
     """The space of a name, or of a definition that came from the path ``source``."""
     if definition is None:
         make = narrower_macro(source) or SPACES.get(source)
         return make(resolution, classes)
-    return mbconv_space(definition, resolution, classes, source=source)
+    if isinstance(definition, SpaceDefinition):
+        return mbconv_space(definition, resolution, classes, source=source)
+    return blocks_space(definition, resolution, classes, source=source)

@@ -150,7 +150,12 @@ def _large_constant(proto: ModelProto) -> None:
     classes = proto.graph.output[0].type.tensor_type.shape.dim[1].dim_value
     proto.graph.initializer.append(numpy_helper.from_array(np.zeros((1, classes), np.float32), "large"))
     proto.graph.node[-1].output[0] = "x"
-    proto.graph.node.append(helper.make_node("Add", ["x", "large"], [proto.graph.output[0].name], "shift"))
+    proto.graph.node.append(helper.make_node("Mul", ["x", "large"], [proto.graph.output[0].name], "scale"))
+
+
+def _shifted(proto: ModelProto) -> None:
+    _large_constant(proto)
+    proto.graph.node[-1].op_type = "Add"
 
 
 def _metadata_added(proto: ModelProto) -> None:
@@ -181,6 +186,7 @@ def _bias_dropped(proto: ModelProto) -> None:
         (_unread_weight, "supernet.weight, 368,640 numbers that nothing reads"),
         (_dead_node, "nothing reads what Relu dead"),
         (_large_constant, r"large, \d+ numbers that are no layer's weights"),
+        (_shifted, "1 × Add too many"),
         (_metadata_added, "holds metadata"),
         (_function_added, "holds metadata, functions"),
         (_bias_dropped, r"has [\d,]+ parameters, the arch [\d,]+"),

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from hwnas.errors import SpaceError
+from hwnas.graph.draft import Draft
 from hwnas.graph.foldable import Exit, entry_of, exit_of, is_linear, norm_behind, residual_norm_of
 from hwnas.graph.graph import Graph, Node, Op, chain, expanded
-from hwnas.graph.primitives import Activation, Add, Conv, Draft, Multiply, Norm, Pool
+from hwnas.graph.primitives import Activation, Add, Conv, Multiply, Norm, Pool
 from hwnas.ops import Downsample, Head, MBConv, Stabilizer, Stem
 from hwnas.space.registry import SPACES, get_space
 

@@ -26,6 +26,7 @@ SIZES = {
     "scarlet-s2": 12**6 * 13**13,
     "scarlet-tiny": 6**2 * 7**6,
     "macro": 3**8,
+    "vit-tiny": 4**2 * 5**6,
 }
 
 
@@ -80,9 +81,9 @@ def test_shapes_chain(name: str, resolution: int) -> None:
     space = get_space(name, resolution)
     for arch in space.sample(20, seed=0):
         ops = space.graph(arch).ops
-        assert (ops[0].c_in, ops[0].h_in, ops[0].w_in) == (3, resolution, resolution)
+        assert ops[0].in_shapes == ((3, resolution, resolution),)
         for first, second in itertools.pairwise(ops):
-            assert first.out_shape == (second.c_in, second.h_in, second.w_in)
+            assert (first.out_shape,) == second.in_shapes
 
 
 def test_resolution_must_fit() -> None:

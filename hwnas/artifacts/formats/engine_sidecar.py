@@ -51,7 +51,8 @@ class Sidecar(FileRecord):
 
     def precisions(self) -> dict[str, int]:
         """{precision: layers with weights that compute in it}."""
-        return dict(Counter(layer.precision for layer in self.layers if layer.type in WEIGHTED))
+        layers = [layer for layer in self.layers if layer.type in WEIGHTED and not layer.of_values]
+        return dict(Counter(layer.precision for layer in layers))
 
 
 def this_platform() -> str:

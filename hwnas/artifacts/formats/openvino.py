@@ -89,10 +89,23 @@ class OpenVinoFormat:
         model.reshape([1, *list(model.input(0).get_partial_shape())[1:]])
         weights, madds = [], 0
         for op in model.get_ordered_ops():
-            if op.get_type_name() in _WEIGHTED:
-                weights.append(math.prod(op.input_value(1).get_shape()))
-                madds += weights[-1] * math.prod(op.get_output_shape(0)[2:])
+            if op.get_type_name() not in _WEIGHTED:
+                continue
+            second, sides = op.input_value(1), list(op.get_output_shape(0))
+            numbers, learned = math.prod(second.get_shape()), _is_constant(second.get_node())
+            if learned:
+                weights.append(numbers)
+            if op.get_type_name() == "MatMul":  # of two values, whose second shape has all but the rows
+                madds += numbers * math.prod(sides[1:-1] if learned else sides[-2:-1])
+            else:
+                madds += numbers * math.prod(sides[2:])
         return Structure(len(weights), sum(weights), madds)
+
+
+def _is_constant(node: ov.Node) -> bool:
+    """Whether nothing that goes into the network goes into it: a weight, as it is stored or behind conversions."""
+    inputs = [value.get_node() for value in node.input_values()]
+    return node.get_type_name() == "Constant" or (bool(inputs) and all(map(_is_constant, inputs)))
 
 
 def _name_alike(model: ov.Model, known: set[str]) -> None:

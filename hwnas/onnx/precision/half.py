@@ -39,6 +39,8 @@ def beyond_half(model: bytes, images: Images) -> list[str]:
     proto = parsed_network(model)
     largest = _largest(proto, images)
     for weight in proto.graph.initializer:
+        if weight.data_type != TensorProto.FLOAT:  # a shape, which stays as it is
+            continue
         largest[weight.name] = float(np.abs(numpy_helper.to_array(weight)).max(initial=0))
     for name, value in largest.items():
         if not np.isfinite(value):

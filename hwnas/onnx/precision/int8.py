@@ -21,7 +21,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from hwnas.arrays import Images
 from hwnas.errors import ModelError
 from hwnas.onnx.precision.ranges import Ranges, calibrate
-from hwnas.onnx.read import WEIGHTED, input_chw, parsed_network
+from hwnas.onnx.read import input_chw, is_layer, parsed_network
 from hwnas.records.target import RangeRule
 
 _CLAMPS = ("Relu", "Clip")
@@ -49,17 +49,17 @@ class Preset:
     bias: bool = True
 
 
-ONNXRUNTIME = Preset(("Conv", "Gemm", "Add", "Mul", "GlobalAveragePool"), outputs=True)
+ONNXRUNTIME = Preset(("Conv", "Gemm", "MatMul", "Add", "Mul", "GlobalAveragePool"), outputs=True)
 """On CPUs. QLinearConv writes int8 only, so whatever stands between two of them is worth having in int8 as well.
 
 x86 processors without VNNI add up products of these types in 16 bits, which can saturate: ONNX Runtime's documentation
 of quantization, "when to use reduce-range". Latency isn't touched by it; check accuracy on the device.
 """
 
-OPENVINO = Preset(("Conv", "Gemm"))
+OPENVINO = Preset(("Conv", "Gemm", "MatMul"))
 """On CPUs. Activations and residuals are computed in the kernel of the convolution before them, on its float result."""
 
-TENSORRT = Preset(("Conv", "Gemm"), signed=True, bias=False)
+TENSORRT = Preset(("Conv", "Gemm", "MatMul"), signed=True, bias=False)
 """Its parser takes int8 around zero only, and no int32 bias."""
 
 OF_PROVIDER = {"cpu": ONNXRUNTIME, "openvino": OPENVINO, "cuda": TENSORRT, "tensorrt": TENSORRT}
@@ -125,7 +125,8 @@ def nodes_of(proto: ModelProto, part: str) -> set[str]:
         return {name for node in nodes if node.op_type == "Mul" for name in _gated(node, givers)}
     if part == "depthwise":
         return {node.name for node in nodes if any(a.name == "group" and a.i > 1 for a in node.attribute)}
-    weighted = [node.name for node in nodes if node.op_type in WEIGHTED]
+    constants = {weight.name for weight in proto.graph.initializer}
+    weighted = [node.name for node in nodes if is_layer(node, constants)]
     return set(weighted[:1] if part == "first" else weighted[-1:])
 
 
@@ -143,8 +144,20 @@ def _gated(product: NodeProto, givers: dict[str, NodeProto]) -> set[str]:
 
 
 def _computing(proto: ModelProto, preset: Preset) -> set[str]:
-    """Names of the nodes that compute in int8."""
-    return {node.name for node in proto.graph.node if node.op_type in preset.ops}
+    """Names of the nodes that compute in int8.
+
+    A transformer's are its layers alone. What attention multiplies, and what is added to tokens, stays float, since
+    layer norm, softmax and GELU around it are.
+    """
+    weights = {weight.name for weight in proto.graph.initializer}
+    floats: set[str] = set(weights)
+    computing = set()
+    for node in proto.graph.node:
+        if node.op_type in ("Add", "Mul") and not floats.isdisjoint(node.input):
+            floats.add(node.output[0])
+        elif node.op_type in preset.ops and (node.op_type != "MatMul" or is_layer(node, weights)):
+            computing.add(node.name)
+    return computing
 
 
 def _activations(proto: ModelProto, preset: Preset, computing: set[str]) -> list[str]:
@@ -158,9 +171,9 @@ def _activations(proto: ModelProto, preset: Preset, computing: set[str]) -> list
     for node in proto.graph.node:
         if node.name not in computing:
             continue
-        taken = node.input[:1] if node.op_type in WEIGHTED else node.input
+        taken = node.input[:1] if is_layer(node, weights) else node.input
         names.update(dict.fromkeys(name for name in taken if name not in weights))
-        if preset.outputs:
+        if preset.outputs and node.op_type != "MatMul":
             result = node.output[0]
             # a clamp that only cuts off what the pair behind it can't hold anyway costs nothing there
             while len(readers[result]) == 1 and readers[result][0].op_type in _CLAMPS:
@@ -199,9 +212,10 @@ class _Quantizer:
         return bytes(self._proto.SerializeToString(deterministic=True))
 
     def _node(self, node: NodeProto) -> None:
-        if node.op_type in WEIGHTED and node.name in self._computing:
+        layer = is_layer(node, self._floats)
+        if layer and node.name in self._computing:
             node.input[1:] = self._parameters(node)
-        elif node.op_type in WEIGHTED and node.input[0] in self._scales and node.input[1] in self._floats:
+        elif layer and node.input[0] in self._scales and node.input[1] in self._floats:
             node.input[0] = self._apart(node)
         node.input[:] = [f"{name}.dequantized" if name in self._scales else name for name in node.input]
         self._nodes.append(node)
@@ -252,8 +266,9 @@ class _Quantizer:
                 self._weight(f"{result}.scale", np.full(channels, scale)),
                 self._weight(f"{result}.zero_point", np.full(channels, zero, kind)),
             ]
-            inputs = [f"{name}.quantized", *parameters]
-            self._nodes.append(helper.make_node("DequantizeLinear", inputs, [result], f"{result}.dequantize", axis=1))
+            inputs, axis = [f"{name}.quantized", *parameters], -1 if node.op_type == "MatMul" else 1
+            pair = helper.make_node("DequantizeLinear", inputs, [result], f"{result}.dequantize", axis=axis)
+            self._nodes.append(pair)
         return result
 
     def _parameters(self, node: NodeProto) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -141,7 +140,7 @@ def _with_outputs(network: Network, outputs: int, seed: int) -> Network:
     space = network.space
     if space.classes == outputs:
         return network
-    space = replace(space, head=replace(space.head, c_out=outputs))
+    space = space.with_classes(outputs)
     fresh = Network(space, network.choices, seed=seed)
     kept = {k: v for k, v in network.state_dict().items() if not k.startswith("head.classifier.")}
     fresh.load_state_dict(kept, strict=False)
