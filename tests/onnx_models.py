@@ -1,4 +1,4 @@
-"""ONNX models of networks and of single layers with weights of one's own."""
+"""ONNX models: of networks and of single layers with weights of one's own, and of any nodes."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import warnings
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import onnx
 import torch
+from onnx import helper, numpy_helper
 from torch import nn
 
+from hwnas.arrays import Array
 from hwnas.graph.graph import Shape, chain
 from hwnas.graph.primitives import Activation, Conv, Flatten, Pool, Primitive
 from hwnas.nn.layers import GraphModule, weights_of
@@ -38,6 +41,20 @@ def exported(module: nn.Module, *inputs: torch.Tensor) -> bytes:
         path = Path(folder) / "network.onnx"
         torch.onnx.export(module.eval(), inputs, str(path), dynamo=False, opset_version=17, input_names=["images"])
         return path.read_bytes()
+
+
+def graph_model(nodes: list[onnx.NodeProto], inputs: dict[str, Array], outputs: list[str], **weights: Array) -> bytes:
+    """Of inputs like these arrays, the batch left open."""
+    entries = [
+        helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(x.dtype), ["batch", *x.shape[1:]])
+        for name, x in inputs.items()
+    ]
+    results = [helper.make_value_info(name, helper.make_tensor_type_proto(0, None)) for name in outputs]
+    constants = [numpy_helper.from_array(value, name) for name, value in weights.items()]
+    graph = helper.make_graph(nodes, "graph", entries, results, constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    inferred = onnx.shape_inference.infer_shapes(model)
+    return bytes(inferred.SerializeToString())
 
 
 def _primitive(layer: nn.Module, shape: Shape) -> Primitive:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hwnas.arrays import Images
+from hwnas.arrays import Array
 from hwnas.artifacts.bundle import Artifact
 from hwnas.artifacts.entry import taking_images
 from hwnas.artifacts.formats.base import get_format
@@ -15,6 +15,7 @@ from hwnas.artifacts.process_memory import peak_memory_mb
 from hwnas.artifacts.timing import some_images
 from hwnas.errors import ConfigError, HwnasError, RuntimeMissingError
 from hwnas.records.artifact import ExportedFile, Parity
+from hwnas.records.bench import BenchCell
 from hwnas.runtimes.base import Session
 
 TAKE_ONNX = ("onnxruntime", "openvino", "torch")
@@ -34,6 +35,21 @@ class Cell:
     @property
     def runtime(self) -> str:
         return self.file.settings.runtime
+
+    @property
+    def named(self) -> BenchCell:
+        return BenchCell(
+            artifact=str(self.artifact.path), target=self.file.target, runtime=self.runtime, threads=self.threads,
+            batch=self.batch,
+        )  # fmt: skip
+
+    @property
+    def precision(self) -> str:
+        return self.file.settings.precision
+
+    @property
+    def bytes(self) -> int:
+        return self.file.bytes
 
     @property
     def as_exported(self) -> ExportedFile:
@@ -63,17 +79,17 @@ def _on(runtime: str, file: ExportedFile) -> ExportedFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Loaded:
-    """A cell's session and the images that it is timed with.
+    """A cell's session and what it is timed with, an array for each input.
 
     Attributes:
-        parity: to PyTorch, as exported; on another runtime than the target's own to that one; None where that can't
-            run here.
+        parity: to PyTorch, as exported; on another runtime than the target's own to that one; of somebody's model to
+            its graph as it is; None where that can't run here.
         precisions: {precision: layers with weights that compute in it}, read back here.
         memory_mb: see :func:`hwnas.artifacts.process_memory.peak_memory_mb`.
     """
 
     session: Session
-    images: Images
+    feed: tuple[Array, ...]
     parity: Parity | None
     precisions: dict[str, int]
     memory_mb: float | None
@@ -114,7 +130,7 @@ class Loader:
         session = taking_images(as_is, cell.artifact.normalization(cell.file))
         return Loaded(
             session=session,
-            images=some_images(chw, cell.batch),
+            feed=(some_images(chw, cell.batch),),
             parity=cell.file.parity if cell.file == cell.as_exported else _parity_to_own(cell, session),
             precisions=get_format(target.format).precisions(files, as_is),
             memory_mb=self._peaks_mb[key],

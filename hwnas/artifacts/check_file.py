@@ -187,7 +187,7 @@ def _as_near(fresh: Parity, then: Parity) -> bool:
     return (
         fresh.max_relative <= _SLACK * then.max_relative
         and 1 - fresh.cosine <= _SLACK * (1 - then.cosine) + 1e-6
-        and fresh.top1_agreement >= then.top1_agreement
+        and (fresh.top1_agreement or 0) >= (then.top1_agreement or 0)
     )
 
 

@@ -80,7 +80,8 @@ def misses(parity: Parity, tolerance: Tolerance, *, learnt: bool = True) -> list
             found.append("can't be judged: PyTorch's logits are the same for all inputs")
         elif parity.sqnr_db < tolerance.sqnr_db:
             found.append(f"has a signal {parity.sqnr_db:.1f} dB above its noise (needed {tolerance.sqnr_db:g})")
-    if (learnt or tolerance.sqnr_db is None) and parity.top1_agreement < tolerance.top1:
+    same, asked = parity.top1_agreement, learnt or tolerance.sqnr_db is None
+    if asked and same is not None and same < tolerance.top1:
         found.append(
             f"same first class on {parity.top1_agreement:.2%} of {parity.images} inputs (needed {tolerance.top1:.2%})"
         )

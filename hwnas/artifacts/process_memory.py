@@ -10,6 +10,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -69,11 +70,19 @@ def _measure(folder: Path) -> float:
     images: npt.NDArray[Any] = some_images(tuple(input_chw), batch)
     if target.preprocessing == "inside":
         images = np.ascontiguousarray(images.transpose(0, 2, 3, 1).astype(np.uint8))
+    return added_mb(lambda: kind.open(files, target, threads=1, trusted=asked["trusted"]).bind([images])())
+
+
+def added_mb(work: Callable[[], object]) -> float:
+    """What ``work`` adds to this process's memory at its peak, in MB (10⁶ bytes). Linux tells.
+
+    Raises:
+        OSError: this system doesn't.
+    """
     with suppress(OSError):
         _PEAK_STARTS_ANEW.write_text("5")
     before_kib = _status_kib("VmRSS")
-    session = kind.open(files, target, threads=1, trusted=asked["trusted"])
-    session.bind([images])()
+    work()
     return (_status_kib("VmHWM") - before_kib) * 1024 / 1e6
 
 

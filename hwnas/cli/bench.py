@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hwnas.cli.console import JsonOption, SeedOption, TrustOption, print_result
+from hwnas.cli.console import JsonOption, SeedOption, ShapeOption, TrustOption, parse_shapes, print_result
 from hwnas.errors import counted, printable
 from hwnas.progress import ProgressBars
 
@@ -27,11 +27,15 @@ _KEYS = ("target", "runtime", "batch", "threads")
 
 
 def bench(
-    artifacts: Annotated[list[Path], typer.Argument(help="Folders that `hwnas export` made.")],
+    artifacts: Annotated[
+        list[Path],
+        typer.Argument(metavar="ARTIFACT|MODEL...", help="Folders that `hwnas export` made, anyone's ONNX files, module:callable."),
+    ],
+    shape: ShapeOption = None,
     threads: Annotated[list[int], typer.Option(help="Of one inference; may be given again.")] = [1],  # noqa: B006
     batch: Annotated[list[int], typer.Option(help="Images per inference; may be given again.")] = [1],  # noqa: B006
     runtime: Annotated[
-        list[str] | None, typer.Option(help="Run files on this, not on their own; may be given again.")
+        list[str] | None, typer.Option(help="Run files on this, not on their own or on all; may be given again.")
     ] = None,
     all_runtimes: Annotated[
         bool, typer.Option("--all-runtimes", help="Run ONNX on every runtime that takes it.")
@@ -41,13 +45,16 @@ def bench(
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Time all files of all artifacts on this machine, in turn in random order, and name the fastest."""
+    """Time all files of all artifacts on this machine, in turn in random order, and name the fastest.
+
+    A MODEL is anyone's. It is timed on every runtime that is installed, and held against its own graph.
+    """
     from hwnas.flow.bench import bench as bench_artifacts
 
     with ProgressBars() as progress:
         found = bench_artifacts(
-            artifacts, table=table, batches=batch, threads=threads, runtimes=runtime or (), all_runtimes=all_runtimes,
-            trusted=trust, seed=seed, progress=progress,
+            artifacts, shapes=parse_shapes(shape), table=table, batches=batch, threads=threads, runtimes=runtime or (),
+            all_runtimes=all_runtimes, trusted=trust, seed=seed, progress=progress,
         )  # fmt: skip
     print_result(found.plain(), as_json, *([] if as_json else lines(found, sys.stdout)), styled=True)
 
@@ -105,7 +112,8 @@ def _cells(row: BenchRow, predicted: bool) -> Iterator[str]:
     yield "–" if row.confidence_95 is None else f"{row.confidence_95:.1%}"
     yield from (f"{row.p10_ms:.3f}", f"{row.p90_ms:.3f}", f"{row.images_per_s:.1f}")
     yield from (f"{row.bytes / 1e6:.2f}", "–" if row.memory_mb is None else f"{row.memory_mb:.0f}")
-    yield from (f"{row.parity.max_relative:.1e}", f"{row.parity.top1_agreement:.1%}") if row.parity else ("–", "–")
+    yield f"{row.parity.max_relative:.1e}" if row.parity else "–"
+    yield "–" if row.parity is None or row.parity.top1_agreement is None else f"{row.parity.top1_agreement:.1%}"
     yield ", ".join(f"{name} {count}" for name, count in row.precisions.items()) or "–"
     if predicted:
         yield f"{row.predicted_ms:.3f}" if row.predicted_ms else "–"

@@ -1,20 +1,23 @@
-"""`bench`: all files of artifacts, timed side by side on this machine."""
+"""`bench`: all files of artifacts, and anyone's models, timed side by side on this machine."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hwnas.arguments import checked
 from hwnas.arrays import Array
 from hwnas.artifacts.bundle import Artifact, load_artifact
 from hwnas.artifacts.cells import TAKE_ONNX, Cell, Loaded, Loader, cells_of
+from hwnas.artifacts.model_cells import ModelCell, ModelLoader, model_cells
 from hwnas.artifacts.timing import time_sessions
 from hwnas.errors import ConfigError, RuntimeMissingError, first_line, whole
+from hwnas.flow.model import ModelLike, names_model, open_model
 from hwnas.flow.open import open_table
 from hwnas.flow.predict import predicted_interval_ms
+from hwnas.onnx.model import OnnxModel, Shapes
 from hwnas.onnx.stand_in import stand_in
 from hwnas.profiling.local import another_device, check_threads
 from hwnas.profiling.plan import network_model, prepared
@@ -29,8 +32,9 @@ from hwnas.tables.table import Latency, LatencyTable
 
 @checked
 def bench(
-    artifacts: Artifact | Path | str | Sequence[Artifact | Path | str],
+    artifacts: Artifact | ModelLike | Sequence[Artifact | ModelLike],
     *,
+    shapes: Shapes | None = None,
     table: LatencyTable | Path | str | None = None,
     batches: Sequence[int] = (1,),
     threads: Sequence[int] = (1,),
@@ -41,18 +45,20 @@ def bench(
     effort: Effort | None = None,
     progress: Progress | None = None,
 ) -> BenchRecord:
-    """Time every file of every artifact that can run here, all in the same interleaved rounds.
+    """Time every file of every artifact, and every model, that can run here, all in the same interleaved rounds.
 
     A file that fails, in whatever way, doesn't keep the others from being timed.
 
     Args:
-        artifacts: whose files; one or several.
+        artifacts: whose files; one or several. Or models of anyone's: each runs on all runtimes that are installed,
+            in every precision that needs no images, and is held against what its graph gives as it is.
+        shapes: {input: shape, the batch included} of models that leave sizes open.
         table: of this machine, whose prediction is set beside. Some of its own networks are timed in the same rounds,
             because a prediction holds for the machine as it was then, and shared machines change their speed.
-        batches: images of one inference; a file with a fixed batch is timed with that.
+        batches: images of one inference; a file with a fixed batch is timed with that, a model with that of its shapes.
         threads: of one inference.
         runtimes: to run files on, where they take them (:data:`hwnas.artifacts.cells.TAKE_ONNX` take ONNX). None named:
-            each file runs on its target's own.
+            each file runs on its target's own, a model on all.
         all_runtimes: run ONNX on every runtime that takes it.
         trusted: whether engines that nothing vouches for may be loaded.
         seed: of inputs and orders.
@@ -60,19 +66,26 @@ def bench(
         progress: called with (what, done, total, note).
 
     Raises:
-        ConfigError: a batch below 1, a number of threads this machine doesn't have, or no file for these runtimes.
-        RuntimeMissingError: no file can be timed here.
-        ModelError: an artifact can't be read, or the clock is unusable.
+        ConfigError: a batch below 1, a number of threads this machine doesn't have, no file for these runtimes, or
+            shapes, batches or a table for what has no use for them.
+        RuntimeMissingError: no file can be timed here, or a model is to run on what isn't installed.
+        ModelError: an artifact or a model can't be read, or the clock is unusable.
         TableError, MissingOpError: the table can't be read, or isn't of an artifact's space.
     """
     seed = whole("seed", seed)
-    given = [artifacts] if isinstance(artifacts, Artifact | Path | str) else artifacts
+    given = cast(Sequence[Artifact | ModelLike], artifacts if _several(artifacts) else [artifacts])
     if not given:
-        raise ConfigError("there is nothing to time; give an artifact or more")
-    opened = [each if isinstance(each, Artifact) else load_artifact(Path(each)) for each in given]
+        raise ConfigError("there is nothing to time; give an artifact or a model")
+    named = [_opened(each, shapes) for each in given]
+    opened = [each for each in named if isinstance(each, Artifact)]
+    models = [each for each in named if isinstance(each, OnnxModel)]
+    if not opened:
+        _check_models_alone(table is not None, batches)
+    elif shapes and not models:
+        raise ConfigError("shapes are of models, and none is given; an artifact's batch is its own option")
     beside = open_table(table) if table is not None else None
     predicted_ms = {
-        each.path: predicted_interval_ms(beside, each.manifest.space_of_network(), each.arch.choices)[0]
+        str(each.path): predicted_interval_ms(beside, each.manifest.space_of_network(), each.arch.choices)[0]
         for each in opened
         if beside
     }
@@ -83,25 +96,28 @@ def bench(
             raise ConfigError(f"batch must be at least 1, got {batch}")
     for number in threads:
         check_threads(number)
-    cells = list(cells_of(opened, dict.fromkeys(batches), dict.fromkeys(threads), runtimes))
+    cells: list[Cell | ModelCell] = [
+        *cells_of(opened, dict.fromkeys(batches), dict.fromkeys(threads), runtimes),
+        *model_cells(models, dict.fromkeys(threads), () if all_runtimes else tuple(dict.fromkeys(runtimes))),
+    ]
     if not cells:
         raise ConfigError(f"no file of these artifacts runs on {', '.join(runtimes)}")
-    loader = Loader(trusted)
+    loader, model_loader = Loader(trusted), ModelLoader()
     loaded: dict[Any, Loaded] = {}
-    lacking: list[tuple[Cell, str]] = []
+    lacking: list[tuple[BenchCell, str]] = []
     for index, cell in enumerate(cells):
         try:
-            loaded[index] = loader.load(cell)
+            loaded[index] = model_loader.load(cell) if isinstance(cell, ModelCell) else loader.load(cell)
         except Exception as error:  # whatever a runtime raises: the rest goes on
-            lacking.append((cell, first_line(error)))
+            lacking.append((cell.named, first_line(error)))
         if progress:
             progress("loading", index + 1, len(cells), f"{len(lacking)} can't run here" if lacking else "")
     if not loaded:
         raise _nothing_ran(lacking)
     references = _references(beside, [cells[index] for index in loaded]) if beside else {}
-    sessions = {index: (one.session, [one.images]) for index, one in loaded.items()}
+    sessions = {index: (one.session, one.feed) for index, one in loaded.items()}
     timing = time_sessions(sessions | references, effort or Effort(), seed, progress)
-    lacking += [(cells[index], reason) for index, reason in timing.failed.items() if index in loaded]
+    lacking += [(cells[index].named, reason) for index, reason in timing.failed.items() if index in loaded]
     rows = [
         _row(cells[index], one, timing.latency[index], predicted_ms, beside)
         for index, one in loaded.items()
@@ -115,7 +131,7 @@ def bench(
     return BenchRecord(
         results=tuple(rows),
         fastest=tuple(fastest(rows)),
-        lacking=tuple(Lacking(**_named(cell).plain(), lacks=reason) for cell, reason in lacking),
+        lacking=tuple(Lacking(**cell.plain(), lacks=reason) for cell, reason in lacking),
         drift=drift.ratio if drift else None,
         drift_error_90=drift.error_90 if drift else None,
         confidence_95=timing.confidence_95,
@@ -135,35 +151,56 @@ def fastest(rows: Sequence[BenchRow]) -> Iterator[Fastest]:
 
 
 def _row(
-    cell: Cell, loaded: Loaded, latency: Latency, predicted_ms: Mapping[Path, float], beside: LatencyTable | None
+    cell: Cell | ModelCell,
+    loaded: Loaded,
+    latency: Latency,
+    predicted_ms: Mapping[str, float],
+    beside: LatencyTable | None,
 ) -> BenchRow:
+    named = cell.named
     return BenchRow(
-        **_named(cell).plain(), **latency.plain(), precision=cell.file.settings.precision,
-        images_per_s=cell.batch / latency.p50_ms * 1000, bytes=cell.file.bytes, parity=loaded.parity,
+        **named.plain(), **latency.plain(), precision=cell.precision,
+        images_per_s=named.batch / latency.p50_ms * 1000, bytes=cell.bytes, parity=loaded.parity,
         precisions=loaded.precisions, memory_mb=loaded.memory_mb,
-        predicted_ms=predicted_ms[cell.artifact.path] if beside and _comparable(cell, beside) else None,
+        predicted_ms=predicted_ms[named.artifact] if beside and _comparable(cell, beside) else None,
     )  # fmt: skip
 
 
-def _named(cell: Cell) -> BenchCell:
-    return BenchCell(
-        artifact=str(cell.artifact.path), target=cell.file.target, runtime=cell.runtime, threads=cell.threads,
-        batch=cell.batch,
-    )  # fmt: skip
+def _several(given: object) -> bool:
+    """Whether it is a list of artifacts and models; a tuple may also be one module and the inputs that it takes."""
+    one = isinstance(given, tuple) and len(given) == 2 and hasattr(given[0], "forward")
+    return isinstance(given, list | tuple) and not (one and not hasattr(given[1], "forward"))
 
 
-def _comparable(cell: Cell, table: LatencyTable) -> bool:
-    device, precision = table.device, cell.file.settings.precision
+def _opened(given: Artifact | ModelLike, shapes: Shapes | None) -> Artifact | OnnxModel:
+    if isinstance(given, Artifact):
+        return given
+    if isinstance(given, str | Path) and not names_model(given):
+        return load_artifact(given)
+    return open_model(given, shapes)
+
+
+def _check_models_alone(with_table: bool, batches: Sequence[int]) -> None:
+    """What only files of artifacts have a use for is refused."""
+    if with_table:
+        raise ConfigError("a table is of a space's networks, and only models are given; an artifact has a prediction")
+    if tuple(batches) != (1,):
+        raise ConfigError("a model's batch is in its shapes, such as --shape images=8x3x224x224")
+
+
+def _comparable(cell: Cell | ModelCell, table: LatencyTable) -> bool:
+    """Whether it is of an artifact, under the table's conditions."""
+    device = table.device
     conditions = device.runtime, device.precision, device.threads, device.batch
-    return conditions == (cell.runtime, precision, cell.threads, cell.batch)
+    return isinstance(cell, Cell) and conditions == (cell.runtime, cell.precision, cell.threads, cell.batch)
 
 
-def _nothing_ran(lacking: Sequence[tuple[Cell, str]]) -> RuntimeMissingError:
+def _nothing_ran(lacking: Sequence[tuple[BenchCell, str]]) -> RuntimeMissingError:
     cell, reason = lacking[0]
-    return RuntimeMissingError(f"no file can be timed here; {cell.file.target}: {reason}")
+    return RuntimeMissingError(f"no file can be timed here; {cell.target} on {cell.runtime}: {reason}")
 
 
-def _references(table: LatencyTable, cells: Collection[Cell]) -> dict[Any, tuple[Session, Sequence[Array]]]:
+def _references(table: LatencyTable, cells: Collection[Cell | ModelCell]) -> dict[Any, tuple[Session, Sequence[Array]]]:
     """Some of the table's own networks, by their choices, where a cell is of the table's conditions."""
     device = table.device
     if table.space is None or not any(_comparable(cell, table) for cell in cells):

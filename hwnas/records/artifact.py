@@ -26,14 +26,14 @@ class Parity(Record):
         max_relative: the same, over the largest absolute logit.
         cosine: least cosine between an input's logits and PyTorch's.
         sqnr_db: see :func:`hwnas.artifacts.parity.sqnr_db`.
-        top1_agreement: share of inputs with the same first class.
+        top1_agreement: share of inputs with the same first class; None where the outputs aren't classes.
     """
 
     max_abs: NonNegativeFloat
     max_relative: NonNegativeFloat
     cosine: Annotated[float, Field(ge=-1.001, le=1.001)]  # of floats that were rounded
     sqnr_db: float | None
-    top1_agreement: Fraction
+    top1_agreement: Fraction | None
     images: Count
     inputs: str
 

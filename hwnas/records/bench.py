@@ -16,7 +16,10 @@ PredictedMs = tuple[float, float | None, float | None]
 
 
 class BenchCell(Record):
-    """One file on one runtime, with some threads and images per inference."""
+    """One file on one runtime, with some threads and images per inference.
+
+    Of somebody's own model ``artifact`` is its name, and ``target`` the precision that was asked for.
+    """
 
     artifact: str
     target: str
@@ -36,10 +39,10 @@ class BenchRow(Latency, BenchCell):
     Attributes:
         precision: that its target asked for.
         images_per_s: throughput of one stream at the median.
-        parity: to PyTorch, as exported; on another runtime than the target's own to that one; None where that can't
-            run here.
+        parity: to PyTorch, as exported; on another runtime than the target's own to that one; of somebody's own model
+            to its graph as it is, which ONNX Runtime runs node by node; None where that can't run here.
         precisions: {precision: layers with weights that compute in it}, read back here.
-        memory_mb: see :func:`hwnas.artifacts.process_memory.peak_memory_mb`.
+        memory_mb: see :mod:`hwnas.artifacts.process_memory`.
         predicted_ms: by the table; None without one, or where it is of other conditions.
     """
 

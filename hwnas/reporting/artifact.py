@@ -59,7 +59,8 @@ def _parity(files: Sequence[ExportedFile]) -> Html:
     rows = []
     for file in files:
         parity, tolerance = file.parity, file.settings.tolerance.relative
-        errors = f"{parity.max_relative:.2g}", f"{tolerance:.2g}", percent(parity.top1_agreement), f"{parity.images:,}"
+        same = _known(percent, parity.top1_agreement)
+        errors = f"{parity.max_relative:.2g}", f"{tolerance:.2g}", same, f"{parity.images:,}"
         accuracies = [_known(percent, accuracy) for accuracy in (file.accuracy_before, file.accuracy_after)]
         kept = _strong("yes") if parity.max_relative <= tolerance else _strong("no", "bad")
         rows.append([code(file.file), *errors, *(accuracies if labelled else []), kept])

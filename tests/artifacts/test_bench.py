@@ -138,7 +138,7 @@ def test_wrong_requests(artifact: Artifact, space: ChainSpace, tmp_path: Path) -
     found = bench([artifact], batches=(1, 65), effort=EFFORT)
     assert ("onnx-fp32", "it takes 1 to 64 images, not 65") in [(each.target, each.lacks) for each in found.lacking]
     gpu = export_network(Network(space, [0] * 6).eval(), ["tensorrt-rtx-fp16"], tmp_path / "gpu")
-    with pytest.raises(RuntimeMissingError, match=r"tensorrt-rtx-fp16: .*GPU"):
+    with pytest.raises(RuntimeMissingError, match=r"tensorrt-rtx-fp16 on tensorrt-rtx: .*GPU"):
         bench([gpu])
 
 

@@ -154,7 +154,7 @@ def _raising(archs: Any) -> Any:
         (lambda: hwnas.get_space(Path("mine.yaml")), "can't read mine.yaml"),
         (lambda: hwnas.export(ARCH, None, "x"), "targets must be a str or a list of these"),
         (lambda: hwnas.bench("artifact", threads=1), "threads must be a list, each of it an integer, got 1"),
-        (lambda: hwnas.bench([]), "give an artifact or more"),
+        (lambda: hwnas.bench([]), "give an artifact or a model"),
         (lambda: hwnas.bench("nowhere"), "there is no folder nowhere; give one that hwnas export made"),
         (lambda: hwnas.report(None, output="x"), "shown must be a SearchRecord"),
         (lambda: hwnas.train("nowhere"), r"there is no file nowhere; .* configuration, a \.yaml file"),

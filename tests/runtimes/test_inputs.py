@@ -3,34 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
-from hwnas.arrays import Array
 from hwnas.onnx.model import model_of
 from hwnas.onnx.stand_in import stand_in
 from hwnas.runtimes.onnxruntime import OnnxRuntime
 from hwnas.runtimes.registry import get_runtime
+from tests.onnx_models import graph_model
 
 WORDS = np.random.default_rng(0).standard_normal((7, 4)).astype(np.float32)
 FLOATS = np.random.default_rng(1).standard_normal((2, 3, 4)).astype(np.float32)
 IDS = np.array([[0, 6, 3], [2, 2, 5]])
 BYTES = np.arange(8, dtype=np.uint8).reshape(2, 4)
-
-
-def graph_model(nodes: list[onnx.NodeProto], inputs: dict[str, Array], outputs: list[str], **weights: Array) -> bytes:
-    """Of inputs like these arrays, the batch left open."""
-    entries = [
-        helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(x.dtype), ["batch", *x.shape[1:]])
-        for name, x in inputs.items()
-    ]
-    results = [helper.make_value_info(name, helper.make_tensor_type_proto(0, None)) for name in outputs]
-    constants = [numpy_helper.from_array(value, name) for name, value in weights.items()]
-    graph = helper.make_graph(nodes, "graph", entries, results, constants)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    inferred = onnx.shape_inference.infer_shapes(model)
-    return bytes(inferred.SerializeToString())
 
 
 def embedded() -> bytes:

@@ -129,4 +129,4 @@ def test_refuses_what_it_doesnt_have() -> None:
     with pytest.raises(ConfigError, match="format ncnn runs on runtime ncnn, not onnxruntime"):
         kind.runtime(fp32.model_copy(update={"runtime": "onnxruntime"}))
     with pytest.raises(ModelError, match=r"the model takes images of \(3, 32, 32\), not \(3, 8, 8\)"):
-        Ncnn().load_files(*_files(), threads=1, precision="fp32").run(np.zeros((1, 3, 8, 8), np.float32))
+        Ncnn().load_files(*_files(), threads=1, precision="fp32").run([np.zeros((1, 3, 8, 8), np.float32)])
