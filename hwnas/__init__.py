@@ -47,6 +47,7 @@ _HOME = {  # public name -> module that defines it
     "parse_arch": "hwnas.space.arch",
     "predict": "hwnas.flow.predict",
     "profile": "hwnas.flow.profile",
+    "profile_models": "hwnas.flow.kernels",
     "rank": "hwnas.flow.rank",
     "report": "hwnas.flow.report",
     "search": "hwnas.flow.search",
@@ -66,6 +67,7 @@ if TYPE_CHECKING:  # so that type checkers know each name, and that there are no
     from hwnas.flow.derive import derive as derive
     from hwnas.flow.export import export as export
     from hwnas.flow.feasible import feasible as feasible
+    from hwnas.flow.kernels import profile_models as profile_models
     from hwnas.flow.predict import predict as predict
     from hwnas.flow.profile import profile as profile
     from hwnas.flow.rank import rank as rank

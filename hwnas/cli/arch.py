@@ -20,9 +20,11 @@ from hwnas.cli.console import (
     print_result,
 )
 from hwnas.errors import ConfigError
+from hwnas.progress import ProgressBars
 
 if TYPE_CHECKING:
     from hwnas.flow.count import ArchCount
+    from hwnas.flow.predict import ArchPredictions
     from hwnas.onnx.count import ModelCount
     from hwnas.records.model import ModelInfo
 
@@ -113,13 +115,17 @@ def predict(
         list[str],
         typer.Argument(
             metavar="MODEL...",
-            help="For a table of kernels ONNX files; else released names, arch.json files, front.json:N, SPACE:i,j,k,…",
+            help="Released names, arch.json files, front.json:N, SPACE:i,j,k,…; for a table of kernels also ONNX files "
+            "and module:callable.",
         ),
     ],
     table: Annotated[
         list[Path], typer.Option(help="Latency table of the device; several (as of other resolutions) are merged.")
     ],
-    resolution: Annotated[int | None, typer.Option(help="Of the input in pixels; the table's, unless given.")] = None,
+    shape: ShapeOption = None,
+    resolution: Annotated[
+        int | None, typer.Option(help="Of an arch's input in pixels; the table's, unless given.")
+    ] = None,
     quantile: Annotated[
         Literal["p50", "p90"], typer.Option(help="Of a network's runs: their median, or what nine of ten stay within.")
     ] = "p50",
@@ -135,22 +141,30 @@ def predict(
 
     An op or a kernel that isn't in the table is interpolated from those that are; the output says so.
     """
-    from hwnas.tables.kernel_table import is_kernel_table
+    from hwnas.flow.predict import ArchPredictions
+    from hwnas.flow.predict import predict as predict_any
 
-    if any(is_kernel_table(path) for path in table):
+    with ProgressBars() as progress:
+        found = predict_any(
+            table, models, resolution=resolution, quantile=quantile, shapes=parse_shapes(shape), strict=strict,
+            progress=progress,
+        )  # fmt: skip
+    if isinstance(found, ArchPredictions):
+        _print_archs(found, budget_ms, as_json)
+    else:
         from hwnas.cli.kernels import of_predictions
-        from hwnas.flow.kernels import predict_models
+        from hwnas.flow.kernels import ModelPredictions
 
-        told, rows = of_predictions(predict_models(table, models, strict=strict), budget_ms)
-        print_result(told, as_json, *rows)
-        return
-    from hwnas.flow.predict import predict as predict_archs
+        assert isinstance(found, ModelPredictions)
+        result, lines = of_predictions(found, budget_ms)
+        print_result(result, as_json, *lines)
 
-    found = predict_archs(table, models, resolution=resolution, quantile=quantile)
+
+def _print_archs(found: ArchPredictions, budget_ms: float | None, as_json: bool) -> None:
     low_ms, high_ms = (end.tolist() for end in found.interval_ms) if found.interval_ms else (None, None)
     result = {
         "archs": [str(arch) for arch in found.archs],
-        "quantile": quantile,
+        "quantile": found.quantile,
         "latency_ms": found.latency_ms.tolist(),
         "low_ms": low_ms,
         "high_ms": high_ms,

@@ -48,28 +48,28 @@ def of_table(table: KernelTable, output: object) -> tuple[dict[str, Any], list[s
 
 def of_predictions(found: ModelPredictions, budget_ms: float | None) -> tuple[dict[str, Any], list[str]]:
     """The same of predictions, the fastest first."""
-    ranked = sorted(found.models.items(), key=lambda pair: pair[1].latency_ms)
+    ranked = sorted(found.models, key=lambda each: each.latency_ms)
     result = {
-        "models": [_plain(name, each, budget_ms) for name, each in ranked],
+        "models": [_plain(each, budget_ms) for each in ranked],
         "budget_ms": budget_ms,
         "device": found.device.plain(),
     }
-    lines = [_line(name, each, budget_ms) for name, each in ranked]
-    lines += [line for name, each in ranked for line in _unknown(name, each)]
+    lines = [_line(each, budget_ms) for each in ranked]
+    lines += [line for each in ranked for line in _unknown(each)]
     if len(ranked) == 1:
-        lines += ["the kernels that take most of it:", *_rows(ranked[0][1], _TOLD)]
+        lines += ["the kernels that take most of it:", *_rows(ranked[0], _TOLD)]
     return result, [*lines, f"on {found.device}"]
 
 
-def per_layer(name: str, found: ModelPrediction) -> tuple[dict[str, Any], list[str]]:
+def per_layer(found: ModelPrediction) -> tuple[dict[str, Any], list[str]]:
     """The same of each launch of a model, the costliest first."""
-    return _plain(name, found, None), [f"{found.latency_ms:.3f} ms: {name}", *_rows(found, len(found.launches))]
+    return _plain(found, None), [f"{found.latency_ms:.3f} ms: {found.name}", *_rows(found, len(found.launches))]
 
 
-def _plain(name: str, found: ModelPrediction, budget_ms: float | None) -> dict[str, Any]:
+def _plain(found: ModelPrediction, budget_ms: float | None) -> dict[str, Any]:
     low_ms, high_ms = found.interval_ms or (None, None)
     return {
-        "name": name,
+        "name": found.name,
         "latency_ms": found.latency_ms,
         "low_ms": low_ms,
         "high_ms": high_ms,
@@ -85,7 +85,7 @@ def _plain(name: str, found: ModelPrediction, budget_ms: float | None) -> dict[s
     }  # fmt: skip
 
 
-def _line(name: str, found: ModelPrediction, budget_ms: float | None) -> str:
+def _line(found: ModelPrediction, budget_ms: float | None) -> str:
     how = "not calibrated"
     if found.interval_ms:
         how = "{:.3f} to {:.3f} ms".format(*found.interval_ms)
@@ -95,7 +95,7 @@ def _line(name: str, found: ModelPrediction, budget_ms: float | None) -> str:
         how = f"at least: nothing is known of {counted(len(found.unknown), 'kernel')}"
     if found.guessed:
         how += f", {len(found.guessed)} of {counted(len(found.launches), 'kernel')} guessed"
-    return f"{found.latency_ms:>9.3f} ms  ({how})  {name}{_fits(found, budget_ms)}"
+    return f"{found.latency_ms:>9.3f} ms  ({how})  {found.name}{_fits(found, budget_ms)}"
 
 
 def _fits(found: ModelPrediction, budget_ms: float | None) -> str:
@@ -107,14 +107,14 @@ def _fits(found: ModelPrediction, budget_ms: float | None) -> str:
     return f": fits {budget_ms:g} ms" if sure or found.measured else f": may fit {budget_ms:g} ms, measure it"
 
 
-def _unknown(name: str, found: ModelPrediction) -> Iterator[str]:
+def _unknown(found: ModelPrediction) -> Iterator[str]:
     """Each reason once, with the first launch that it is about."""
     first: dict[str, Priced] = {}
     for each in found.unknown:
         first.setdefault(each.why_unknown, each)
     for why, each in list(first.items())[:_TOLD]:
         same = sum(other.why_unknown == why for other in found.unknown)
-        yield f"{name}: nothing is known of {each.name}{f' and {same - 1} more' if same > 1 else ''}: {why}"
+        yield f"{found.name}: nothing is known of {each.name}{f' and {same - 1} more' if same > 1 else ''}: {why}"
 
 
 def _rows(found: ModelPrediction, most: int) -> Iterator[str]:

@@ -12,7 +12,9 @@ from hwnas.cli.console import (
     JsonOption,
     ResolutionOption,
     SeedOption,
+    ShapeOption,
     command,
+    parse_shapes,
     print_result,
     space_names,
 )
@@ -52,7 +54,8 @@ def profile(
         Path, typer.Option("-o", "--output", help="The table to write; of several devices the folder for them.")
     ],
     models: Annotated[
-        list[str] | None, typer.Argument(metavar="[MODEL]...", help="ONNX files, in place of --space.")
+        list[str] | None,
+        typer.Argument(metavar="[MODEL]...", help="In place of --space: ONNX files, module:callable, archs."),
     ] = None,
     space: Annotated[
         str | None,
@@ -84,6 +87,7 @@ def profile(
     ssh_config: Annotated[
         Path | None, typer.Option("--ssh-config", help="For --on: in place of ~/.ssh/config, as ssh -F.")
     ] = None,
+    shape: ShapeOption = None,
     known: Annotated[
         list[Path] | None, typer.Option("--with", help="Of models: what this table has isn't measured again.")
     ] = None,
@@ -99,20 +103,22 @@ def profile(
             "give --space, or models to profile, not both" if space else "give --space, or models to profile"
         )
     if models:
+        from hwnas.cli.kernels import of_table
+        from hwnas.flow.kernels import profile_models
+
         if on or workers or batch != 1:
             raise ConfigError(
                 "models are profiled here, in batches of their own shapes; leave out --on, --workers and --batch"
             )
-        _profile_models(
-            models,
-            output,
-            _conditions(runtime, option, threads, precision, 1),
-            known,
-            confidence,
-            seconds,
-            seed,
-            as_json,
-        )
+        asked_for = _conditions(runtime, option, threads, precision, batch)
+        with ProgressBars() as progress:
+            table = profile_models(
+                models, runtime=runtime, options=asked_for.options, threads=threads, precision=precision,
+                shapes=parse_shapes(shape), known=known, confidence=confidence, seconds=seconds, seed=seed,
+                output=output, progress=progress,
+            )  # fmt: skip
+        told, rows = of_table(table, output)
+        print_result(told, as_json, *rows)
         return
     assert space
     from hwnas.flow.carry_out import DeviceTables, check_folder, profile_at, profile_cluster, profile_each
@@ -144,22 +150,6 @@ def profile(
     else:
         result, lines = summary(made, output)
         print_result(result, as_json, *lines)
-
-
-def _profile_models(
-    models: list[str], output: Path, asked: Conditions, known: list[Path] | None, confidence: float, seconds: float,
-    seed: int, as_json: bool,
-) -> None:  # fmt: skip
-    from hwnas.cli.kernels import of_table
-    from hwnas.flow.kernels import profile_models
-
-    with ProgressBars() as progress:
-        table = profile_models(
-            models, runtime=asked.runtime, options=asked.options, threads=asked.threads, precision=asked.precision,
-            known=known or (), confidence=confidence, seconds=seconds, seed=seed, output=output, progress=progress,
-        )  # fmt: skip
-    result, lines = of_table(table, output)
-    print_result(result, as_json, *lines)
 
 
 def _print_all(tables: DeviceTables, as_json: bool) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from hwnas.cli.console import JsonOption, SeedOption, print_result
+from hwnas.cli.console import JsonOption, SeedOption, ShapeOption, parse_shapes, print_result
 from hwnas.cli.profile import summary
 from hwnas.errors import ConfigError, counted
 from hwnas.progress import ProgressBars, say
@@ -31,6 +31,7 @@ def show(
         str | None,
         typer.Option("--per-layer", metavar="MODEL", help="What each kernel of a model adds, costliest first."),
     ] = None,
+    shape: ShapeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """What a table says: device, origin, calibration, entries; and whether its networks were really measured."""
@@ -41,9 +42,10 @@ def show(
         from hwnas.flow.kernels import per_layer
 
         found = KernelTable.read(table)
-        told, lines = (
-            kernels.per_layer(layers_of, per_layer(found, layers_of)) if layers_of else kernels.of_table(found, table)
-        )
+        if layers_of:
+            told, lines = kernels.per_layer(per_layer(found, layers_of, parse_shapes(shape)))
+        else:
+            told, lines = kernels.of_table(found, table)
         print_result(told, as_json, *lines)
         return
     if layers_of:

@@ -5,31 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
+
+import numpy as np
 
 from hwnas.arguments import checked
-from hwnas.brief import Brief
 from hwnas.errors import ConfigError, TableError
 from hwnas.files import refuse_existing
-from hwnas.flow.open import of_file
-from hwnas.onnx.model import OnnxModel, Shapes, read_model
+from hwnas.flow.model import ModelLike, names_model, open_model
+from hwnas.flow.predict import Predictions
+from hwnas.onnx.model import OnnxModel, Shapes, model_of
 from hwnas.prediction.kernels import KernelPredictor, ModelPrediction, calibrated
 from hwnas.profiling.kernels import Prepared, kernel_table_of, plan_kernels, prepare, readers
 from hwnas.profiling.local import check_threads, conditions_of, device_of
+from hwnas.profiling.plan import network_model
 from hwnas.profiling.run import run_plan
 from hwnas.profiling.timer import Effort
 from hwnas.progress import Progress
 from hwnas.runtimes.registry import get_runtime
-from hwnas.tables.device import Device
+from hwnas.space.arch import Arch, parse_arch
 from hwnas.tables.kernel_table import KernelTable, merged
-
-_Item = TypeVar("_Item", OnnxModel, KernelTable)
 
 _MOST_BYTES = 1 << 30
 """Of models that are measured at a time: each is in memory as a file, loaded, and once more in its kernels."""
-
-ModelLike = OnnxModel | Path | str
-"""A network: an ONNX file, or what :func:`hwnas.onnx.model.read_model` made of one."""
 
 KernelTableLike = KernelTable | Path | str
 """A table of kernels, or its file."""
@@ -37,14 +35,14 @@ KernelTableLike = KernelTable | Path | str
 
 @checked
 def profile_models(
-    models: ModelLike | Sequence[ModelLike],
+    models: Arch | ModelLike | Sequence[Arch | ModelLike],
     *,
     runtime: str = "onnxruntime",
     options: Mapping[str, str] | None = None,
     threads: int = 1,
     precision: str = "fp32",
     shapes: Shapes | None = None,
-    known: KernelTableLike | Sequence[KernelTableLike] = (),
+    known: KernelTableLike | Sequence[KernelTableLike] | None = None,
     confidence: float = 0.02,
     seconds: float = 60.0,
     seed: int = 0,
@@ -56,7 +54,7 @@ def profile_models(
     Give it the machine alone: other work is measured, too.
 
     Args:
-        models: ONNX files.
+        models: ONNX files, and all else that :func:`hwnas.flow.model.open_model` takes; or archs.
         runtime: what runs them, and tells what it makes of them.
         options: of the runtime.
         threads: of one inference.
@@ -84,13 +82,13 @@ def profile_models(
     found = get_runtime(runtime, options)
     conditions = conditions_of(found, threads=threads, precision=precision)
     check_threads(threads)
-    had = [open_kernel_table(each) for each in _several(known)]
+    had = [open_kernel_table(each) for each in ([] if known is None else _several(known))]
     device = device_of(found, conditions)
     for table in had:
         if differs := table.device.difference(device):
             was, here = getattr(table.device, differs), getattr(device, differs)
             raise TableError(f"a known table is of another device: {differs} is {was} there and {here} here")
-    opened = [open_model(each, shapes) for each in _several(models)]
+    opened = [_open(each, shapes) for each in _several(models)]
     if not opened:
         raise ConfigError("give a model or more to profile")
     prepared = prepare(opened, found, precision, progress)
@@ -122,23 +120,21 @@ def _parts(models: Sequence[Prepared]) -> Iterator[Sequence[Prepared]]:
     yield part
 
 
-@dataclass(frozen=True, repr=False)
-class ModelPredictions(Brief):
-    """What a table says of models.
+@dataclass(frozen=True, repr=False, kw_only=True)
+class ModelPredictions(Predictions):
+    """What a table of kernels says of N models.
 
     Attributes:
-        device: that it is about.
-        models: by their names, in the order in which they were asked about.
+        models: of each also its kernels, in the order in which they were asked about.
     """
 
-    device: Device
-    models: Mapping[str, ModelPrediction]
+    models: tuple[ModelPrediction, ...]
 
 
 @checked
 def predict_models(
     table: KernelTableLike | Sequence[KernelTableLike],
-    models: ModelLike | Sequence[ModelLike],
+    models: Arch | ModelLike | Sequence[Arch | ModelLike],
     *,
     shapes: Shapes | None = None,
     strict: bool = False,
@@ -150,7 +146,7 @@ def predict_models(
 
     Args:
         table: of the device, or its file; several of one device are merged.
-        models: ONNX files.
+        models: ONNX files, and all else that :func:`hwnas.flow.model.open_model` takes; or archs.
         shapes: of inputs whose sizes a file leaves open, by their names.
         strict: a kernel that nothing is known about is an error, and no lower bound.
         progress: called while models are read.
@@ -165,21 +161,30 @@ def predict_models(
     whole = tables[0] if len(tables) == 1 else calibrated(merged(tables))
     conditions = whole.device.conditions
     runtime = get_runtime(conditions.runtime, conditions.options)
-    opened = [open_model(each, shapes) for each in _several(models)]
+    opened = [_open(each, shapes) for each in _several(models)]
+    if not opened:
+        raise ConfigError("give a model or more to predict")
     predictor = KernelPredictor(whole)
-    found = {}
-    for each in prepare(opened, runtime, conditions.precision, progress):
-        with of_file(each.model.name):
-            found[each.model.name] = predictor(each.launches, each.model.sha256, strict=strict)
-    return ModelPredictions(whole.device, found)
+    found = tuple(
+        predictor(each.model.name, each.launches, each.model.sha256, strict=strict)
+        for each in prepare(opened, runtime, conditions.precision, progress)
+    )
+    ends_ms = np.array([each.interval_ms or (np.nan, np.nan) for each in found])
+    return ModelPredictions(
+        device=whole.device,
+        quantile="p50",
+        latency_ms=np.array([each.latency_ms for each in found]),
+        interval_ms=(ends_ms[:, 0], ends_ms[:, 1]) if whole.calibration else None,
+        models=found,
+    )
 
 
-def per_layer(table: KernelTable, model: ModelLike, shapes: Shapes | None = None) -> ModelPrediction:
+def per_layer(table: KernelTable, model: Arch | ModelLike, shapes: Shapes | None = None) -> ModelPrediction:
     """What each launch of a model adds; of one that the table has measured, without its runtime.
 
     Args:
         table: of the device.
-        model: an ONNX file, or the name of one of the table's own models.
+        model: as :func:`predict_models` takes it, or the name of one of the table's own models.
         shapes: of inputs whose sizes a file leaves open, by their names.
 
     Raises:
@@ -189,21 +194,30 @@ def per_layer(table: KernelTable, model: ModelLike, shapes: Shapes | None = None
     kernels |= {entry.kernel.key: entry.kernel for entry in table.failed}
     for known in table.models:
         if str(model) == known.name and not Path(known.name).exists():
-            return KernelPredictor(table)(known.launched(kernels), known.sha256)
-    return next(iter(predict_models(table, model, shapes=shapes).models.values()))
+            return KernelPredictor(table)(known.name, known.launched(kernels), known.sha256)
+    return predict_models(table, model, shapes=shapes).models[0]
 
 
-def _several(given: _Item | Path | str | Sequence[_Item | Path | str]) -> Sequence[_Item | Path | str]:
-    return given if isinstance(given, Sequence) and not isinstance(given, str) else [given]
+def _several(given: Any) -> list[Any]:
+    """A list as it is, and of anything else a list of that; a module with its inputs is a tuple, and one thing."""
+    return [*given] if isinstance(given, Sequence) and not isinstance(given, str | tuple) else [given]
 
 
-def open_model(model: ModelLike, shapes: Shapes | None = None) -> OnnxModel:
-    """A model, by its file.
+def _open(given: Arch | ModelLike, shapes: Shapes | None) -> OnnxModel:
+    """A model, or the network of an arch with weights to stand in for its own.
 
     Raises:
         ModelError: it can't be read.
+        ArchError: what stands there names neither.
     """
-    return read_model(model, shapes) if isinstance(model, str | Path) else model
+    if isinstance(given, Arch):
+        arch = given
+    elif isinstance(given, str | Path) and not names_model(given):
+        arch = parse_arch(str(given))
+    else:
+        return open_model(given, shapes)
+    network = network_model(arch.space, arch.choices)
+    return model_of(network.data, str(arch), {port.name: port.shape for port in network.inputs})
 
 
 def open_kernel_table(table: KernelTableLike) -> KernelTable:

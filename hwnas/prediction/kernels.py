@@ -61,6 +61,7 @@ class ModelPrediction(Brief):
     """What a table says of a model.
 
     Attributes:
+        name: the model's.
         latency_ms: of the whole, its median run.
         interval_ms: low and high end of the interval that should hold 90 % of models; None where the table isn't
             calibrated, or something is unknown.
@@ -69,6 +70,7 @@ class ModelPrediction(Brief):
         measured: the model itself was measured when the table was made, and that is the latency.
     """
 
+    name: str
     latency_ms: float
     interval_ms: tuple[float, float] | None
     fixed_ms: float
@@ -94,10 +96,13 @@ class KernelPredictor:
         self._models: dict[tuple[str, ...], _KindModel | None] = {}
         self._measured = {model.sha256: model for model in table.models}
 
-    def __call__(self, launches: Sequence[Launch], sha256: str = "", *, strict: bool = False) -> ModelPrediction:
+    def __call__(
+        self, name: str, launches: Sequence[Launch], sha256: str = "", *, strict: bool = False
+    ) -> ModelPrediction:
         """Latency of a model.
 
         Args:
+            name: the model's.
             launches: what the runtime makes of it.
             sha256: of the model, by which it is known whether it was measured itself.
             strict: a kernel that nothing is known about is an error.
@@ -109,17 +114,17 @@ class KernelPredictor:
         priced = tuple(self._price(each) for each in launches)
         unknown = [each for each in priced if each.source == "unknown"]
         if unknown and strict:
-            raise MissingOpError(f"nothing is known of {unknown[0].name}: {unknown[0].why_unknown}")
+            raise MissingOpError(f"{name}: nothing is known of {unknown[0].name}: {unknown[0].why_unknown}")
         fixed_ms = calibration.fixed_ms if calibration else 0.0
         latency_ms = fixed_ms + sum(each.latency_ms for each in priced)
         if model := self._measured.get(sha256):
-            return ModelPrediction(model.p50_ms, _around(model), fixed_ms, priced, measured=True)
+            return ModelPrediction(name, model.p50_ms, _around(model), fixed_ms, priced, measured=True)
         interval_ms = None
         if calibration and not unknown:
             guessed_ms = sum(each.latency_ms * each.error_90 for each in priced)
             half_ms = float(np.hypot(calibration.error_90 * latency_ms, guessed_ms))
             interval_ms = max(latency_ms - half_ms, 0.0), latency_ms + half_ms
-        return ModelPrediction(latency_ms, interval_ms, fixed_ms, priced)
+        return ModelPrediction(name, latency_ms, interval_ms, fixed_ms, priced)
 
     def _price(self, launch: Launch) -> Priced:
         kernel = launch.kernel

@@ -162,9 +162,11 @@ class KernelTable(FileRecord):
         write_atomic(Path(path), self.to_text())
 
 
-def is_kernel_table(path: Path) -> bool:
-    """Whether a file says that it is one, by its first line; what can't be read is none."""
-    with suppress(OSError, TableError), open(plain_file(path, TableError), "rb") as opened:
+def is_kernel_table(given: object) -> bool:
+    """Whether it is the path of a file that says so in its first line; what can't be read is none."""
+    if not isinstance(given, Path | str):
+        return False
+    with suppress(OSError, TableError), open(plain_file(Path(given), TableError), "rb") as opened:
         return KernelTable.SCHEMA.partition("/")[0].encode() in opened.readline(200)
     return False
 

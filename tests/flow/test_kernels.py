@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import nn
 
+import hwnas
 from hwnas.errors import ConfigError, ModelError, OutputError, TableError
-from hwnas.flow.kernels import per_layer, predict_models, profile_models
+from hwnas.flow.kernels import ModelPredictions, per_layer, predict_models, profile_models
 from hwnas.tables.kernel_table import KernelTable
 from tests.onnx_models import exported
 
@@ -62,9 +63,9 @@ def test_what_a_table_knows_is_not_measured_again(table: Path, files: list[Path]
 def test_measured_models_are_told_as_measured_and_others_are_predicted(table: Path, files: list[Path]) -> None:
     found = predict_models(table, files).models
     made = KernelTable.read(table)
-    assert [found[str(path)].measured for path in files] == [True, True, True, False]
-    assert found[str(files[0])].latency_ms == made.models[0].p50_ms
-    other = found[str(files[3])]
+    assert [each.measured for each in found] == [True, True, True, False]
+    assert found[0].latency_ms == made.models[0].p50_ms
+    other = found[3]
     assert other.latency_ms > 0
     assert {each.source for each in other.launches} == {"guessed", "unknown"} or not other.unknown
 
@@ -89,3 +90,13 @@ def test_bad_requests_end_in_one_line(table: Path, files: list[Path], tmp_path: 
     assert not (tmp_path / "new.json").exists()
     with pytest.raises(ConfigError, match="a model or more"):
         profile_models([])
+
+
+def test_predict_takes_either_kind_of_table_and_archs_with_files(table: Path, files: list[Path]) -> None:
+    found = hwnas.predict(table, [files[0], "macro:0,0,0,0,0,0,0,0", net(16, 1)], shapes=None)
+    assert isinstance(found, ModelPredictions)
+    assert found.latency_ms.shape == (3,)
+    assert [each.measured for each in found.models] == [True, False, False]
+    assert found.models[1].name == "macro:0,0,0,0,0,0,0,0"
+    with pytest.raises(hwnas.HwnasError, match=r"no arch 'nonsense'"):
+        hwnas.predict(table, "nonsense")

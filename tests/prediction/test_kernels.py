@@ -16,7 +16,7 @@ OPS = {"Relu": 0.1, "Tanh": 0.25, "Conv": 2.0}
 
 @given(st.lists(st.sampled_from(sorted(OPS)), min_size=1, max_size=30))
 def test_without_a_calibration_a_model_takes_the_sum_of_its_kernels(ops: list[str]) -> None:
-    found = KernelPredictor(table(OPS))([launch(op) for op in ops])
+    found = KernelPredictor(table(OPS))("net", [launch(op) for op in ops])
     assert found.latency_ms == pytest.approx(sum(OPS[op] for op in ops))
     assert [each.latency_ms for each in found.launches] == [OPS[op] for op in ops]
     assert found.interval_ms is None
@@ -32,7 +32,7 @@ def test_a_calibration_finds_the_scale_of_models_that_are_a_scaled_sum(scale: fl
     models = {f"{n}.onnx": draw.choices(sorted(OPS), k=draw.randint(1, 20)) for n in range(6)}
     measured = {name: (ops, scale * sum(OPS[op] for op in ops)) for name, ops in models.items()}
     made = calibrated(table(OPS, models=measured))
-    found = KernelPredictor(made)([launch("Conv"), launch("Relu")])
+    found = KernelPredictor(made)("net", [launch("Conv"), launch("Relu")])
     assert found.latency_ms == pytest.approx(scale * 2.1)
     assert found.interval_ms == pytest.approx((scale * 2.1, scale * 2.1))
 
@@ -48,7 +48,7 @@ def test_a_model_with_a_kernel_that_could_not_be_run_calibrates_nothing() -> Non
 
 def test_a_model_that_was_measured_is_told_as_measured() -> None:
     made = table(OPS, models={"a.onnx": (["Relu", "Conv"], 1.9)})
-    found = KernelPredictor(made)([launch("Relu"), launch("Conv")], made.models[0].sha256)
+    found = KernelPredictor(made)("net", [launch("Relu"), launch("Conv")], made.models[0].sha256)
     assert found.measured
     assert found.latency_ms == 1.9
     assert found.interval_ms == pytest.approx((1.9 * 0.99, 1.9 * 1.01))
@@ -56,18 +56,18 @@ def test_a_model_that_was_measured_is_told_as_measured() -> None:
 
 def test_a_kernel_between_two_measured_ones_is_guessed_between_them() -> None:
     sizes = {("Conv", size): 1e-6 * size**2 for size in (32, 64, 128, 256, 1024, 2048)}
-    found = KernelPredictor(table({}, sized=sizes))([launch("Conv", 512)])
+    found = KernelPredictor(table({}, sized=sizes))("net", [launch("Conv", 512)])
     assert [each.source for each in found.launches] == ["guessed"]
     assert found.latency_ms == pytest.approx(1e-6 * 512**2, rel=0.05)
 
 
 def test_what_nothing_is_known_of_makes_a_lower_bound_and_is_named() -> None:
     launches = [launch("Relu"), launch("Erf"), Launch("loop", None, "it holds another graph")]
-    found = KernelPredictor(table(OPS, failed={"Erf": "not implemented"}))(launches)
+    found = KernelPredictor(table(OPS, failed={"Erf": "not implemented"}))("net", launches)
     assert found.latency_ms == pytest.approx(0.1)
     assert found.interval_ms is None
     assert [each.name for each in found.unknown] == ["erf8", "loop"]
     assert "not implemented" in found.unknown[0].why_unknown
     assert "another graph" in found.unknown[1].why_unknown
     with pytest.raises(MissingOpError, match="nothing is known of erf8"):
-        KernelPredictor(table(OPS))(launches, strict=True)
+        KernelPredictor(table(OPS))("net", launches, strict=True)
