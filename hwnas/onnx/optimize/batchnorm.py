@@ -24,8 +24,8 @@ def fold_batchnorm(model: ModelProto) -> Rewritten | None:
         folded = bias * scale + shift
         edit.set_constant(layer, 1, _scaled(layer, weight, scale).astype(np.float32))
         edit.set_constant(layer, 2, folded.astype(np.float32), like=f"{layer.input[1]}.bias")
-        for beta in [each for each in layer.attribute if each.name == "beta"]:
-            layer.attribute.remove(beta)
+        if layer.op_type == "Gemm":
+            edit.set_attribute(layer, "beta", 1.0)
         edit.drop(norm, norm.input[0])
     return edit.done()
 

@@ -137,6 +137,12 @@ class Edit:
         node.CopyFrom(new)
         self._connect(node)
 
+    def set_attribute(self, node: NodeProto, name: str, value: Any) -> None:
+        for each in [each for each in node.attribute if each.name == name]:
+            node.attribute.remove(each)
+        node.attribute.append(helper.make_attribute(name, value))
+        self.places.append(node.name or node.output[0])
+
     def drop(self, node: NodeProto, instead: str) -> bool:
         """Whoever reads the first output of ``node`` reads ``instead``; returns whether that could be done."""
         name = node.output[0]

@@ -26,13 +26,14 @@ _PAIRS = ("Add", "Mul", "Sub")
 
 @dataclass
 class _Set:
-    """Values that share their channels, and the convolutions around them."""
+    """Values that share their channels, and the convolutions around them; ``widths``: of groups of those within."""
 
     channels: int | None = None
     fixed: bool = False
     names: list[str] = field(default_factory=list)
     gives: list[NodeProto] = field(default_factory=list)
     within: list[NodeProto] = field(default_factory=list)
+    widths: list[int] = field(default_factory=list)
     reads: list[NodeProto] = field(default_factory=list)
 
 
@@ -43,14 +44,16 @@ def pad_channels(model: ModelProto, block: int) -> Rewritten | None:
         if each.fixed or not each.channels or not each.gives or each.channels % block == 0:
             continue
         more = -each.channels % block
+        if any(more % width for width in each.widths):
+            continue
         for node in (*each.gives, *each.within):
             _pad(edit, node, 1, 0, more)
             if len(node.input) > 2:
                 _pad(edit, node, 2, 0, more)
         for name in each.names:
             edit.widen(name, each.channels + more)
-        for node in each.within:
-            next(a for a in node.attribute if a.name == "group").i += more
+        for node, width in zip(each.within, each.widths, strict=True):
+            edit.set_attribute(node, "group", (each.channels + more) // width)
         for node in each.reads:
             _pad(edit, node, 1, 1, more)
     return edit.done()
@@ -66,7 +69,9 @@ def shapes_before(model: ModelProto, padded: ModelProto) -> dict[str, tuple[int,
     found = {}
     for node in padded.graph.node:
         old = given.get(node.output[0]) if node.op_type == "Conv" else None
-        for before, after in zip(old.input[1:], node.input[1:], strict=False) if old else ():
+        if old is None or (attribute(old, "group", 1) > 1 and dims[0][old.input[1]][1] != dims[1][node.input[1]][1]):
+            continue  # no convolution, or one whose groups were merged
+        for before, after in zip(old.input[1:], node.input[1:], strict=False):
             if before in dims[0] and after in dims[1] and dims[0][before] != dims[1][after]:
                 found[after] = dims[0][before]
     return found
@@ -94,7 +99,8 @@ def without_padding(model: ModelProto, shapes: Mapping[str, tuple[int, ...]]) ->
         weights[name].CopyFrom(numpy_helper.from_array(np.ascontiguousarray(kept), name))
     for node in graph.node:
         if node.op_type == "Conv" and node.input[1] in shapes and attribute(node, "group", 1) > 1:
-            next(each for each in node.attribute if each.name == "group").i = shapes[node.input[1]][0]
+            outputs, width = shapes[node.input[1]][:2]
+            next(each for each in node.attribute if each.name == "group").i = outputs // width
     del graph.value_info[:]  # whose shapes are the padded ones
     return plain
 
@@ -120,12 +126,12 @@ def _sets(edit: Edit) -> list[_Set]:
     gives, within, reads = [], [], []
     for node in edit.nodes:
         kind = node.op_type if node.domain in ("", "ai.onnx") else ""
-        if kind == "Conv" and (groups := _groups(edit, node)):
-            if groups == 1:
+        if kind == "Conv" and (width := _width(edit, node)) is not None:
+            if width == 0:
                 gives.append(node)
                 reads.append(node)
             else:
-                within.append(node)
+                within.append((node, width))
                 parents[root(node.input[0])] = root(node.output[0])
         elif kind in _EACH or (kind in _PAIRS and _alike(edit, node)) or (kind == "Resize" and _in_plane(edit, node)):
             for name in node.input:
@@ -145,19 +151,22 @@ def _sets(edit: Edit) -> list[_Set]:
     for node in gives:
         sets[root(node.output[0])].gives.append(node)
         sets[root(node.input[0])].reads.append(node)
-    for node in within:
+    for node, width in within:
         sets[root(node.output[0])].within.append(node)
+        sets[root(node.output[0])].widths.append(width)
     return list(sets.values())
 
 
-def _groups(edit: Edit, node: NodeProto) -> int | None:
-    """1 for a dense convolution, C for a depthwise one, None for any other."""
+def _width(edit: Edit, node: NodeProto) -> int | None:
+    """Channels in a group that takes and gives as many: 1 of a depthwise one, 0 of a dense one, None of any other."""
     weight = edit.constant(node.input[1])
     biases = [edit.constant(name) for name in node.input[2:] if name]
     if weight is None or weight.dtype != np.float32 or any(bias is None for bias in biases):
         return None
     groups = int(attribute(node, "group", 1))
-    return groups if groups == 1 or (groups == weight.shape[0] and weight.shape[1] == 1) else None
+    if groups == 1:
+        return 0
+    return int(weight.shape[1]) if weight.shape[0] == groups * weight.shape[1] else None
 
 
 def _alike(edit: Edit, node: NodeProto) -> bool:

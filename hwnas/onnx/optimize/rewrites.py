@@ -12,7 +12,9 @@ from hwnas.onnx.optimize.activations import hard_sigmoid, hard_swish, one_clamp
 from hwnas.onnx.optimize.batchnorm import fold_batchnorm
 from hwnas.onnx.optimize.edit import Rewritten
 from hwnas.onnx.optimize.gates import spread_gates
+from hwnas.onnx.optimize.groups import merge_groups
 from hwnas.onnx.optimize.padding import pad_channels
+from hwnas.onnx.optimize.pads import pads_into_convolutions
 from hwnas.onnx.optimize.pooling import global_average_pool
 from hwnas.onnx.optimize.tidy import fold_constants, leave_out_unread, pass_idle
 
@@ -38,6 +40,10 @@ def timed(block: int) -> tuple[tuple[Rewrite, ...], ...]:
 
     ``block``: channels that the runtime has in one block of its layout, 1 where it has no such layout.
     """
+    groups = (
+        Rewrite(f"groups merged to blocks of {block}", partial(merge_groups, block=block)),
+        Rewrite(f"channels padded, groups merged to blocks of {block}", partial(_padded_and_merged, block=block)),
+    )
     blocked = (
         Rewrite("gates spread over the pixels", spread_gates),
         Rewrite(f"channels padded to blocks of {block}", partial(pad_channels, block=block)),
@@ -48,12 +54,21 @@ def timed(block: int) -> tuple[tuple[Rewrite, ...], ...]:
         (Rewrite("clip(a·x + b, 0, 1) as HardSigmoid", hard_sigmoid),),
         (Rewrite("a clamp of a clamp as one Clip", one_clamp),),
         (Rewrite("means over all pixels as GlobalAveragePool", global_average_pool),),
-        *((blocked,) if block > 1 else ()),
+        (Rewrite("zeros around a convolution as its own padding", pads_into_convolutions),),
+        *((groups, blocked) if block > 1 else ()),
     )
 
 
 def _spread_and_padded(model: ModelProto, block: int) -> Rewritten | None:
     """One may pay only beside the other: a set of channels leaves the blocked layout by either."""
-    spread = spread_gates(model)
-    padded = pad_channels(spread.model, block) if spread else None
-    return Rewritten(padded.model, (*spread.places, *padded.places)) if spread and padded else None
+    return _both(spread_gates(model), partial(pad_channels, block=block))
+
+
+def _padded_and_merged(model: ModelProto, block: int) -> Rewritten | None:
+    """Where the number of groups can't be divided until channels are padded."""
+    return _both(pad_channels(model, block), partial(merge_groups, block=block))
+
+
+def _both(first: Rewritten | None, then: Callable[[ModelProto], Rewritten | None]) -> Rewritten | None:
+    second = then(first.model) if first else None
+    return Rewritten(second.model, (*first.places, *second.places)) if first and second else None

@@ -21,7 +21,15 @@ _OF_TEXT = ("value_string", "value_strings", "sparse_value")
 
 
 def fold_constants(model: ModelProto) -> Rewritten | None:
-    """Whatever follows from constants and fixed shapes is computed now."""
+    """Whatever follows from constants and fixed shapes is computed now; what is computed may fix further shapes."""
+    places: dict[str, None] = {}
+    while found := _folded_once(model):
+        model = found.model
+        places |= dict.fromkeys(found.places)
+    return Rewritten(model, tuple(places)) if places else None
+
+
+def _folded_once(model: ModelProto) -> Rewritten | None:
     edit = Edit(model)
     for node in list(edit.nodes):
         if node.domain in ("", "ai.onnx") and len(node.output) == 1 and node.output[0] not in edit.outputs:

@@ -13,7 +13,9 @@ from onnx import numpy_helper
 from hwnas.errors import CountError
 from hwnas.onnx.optimize.batchnorm import fold_batchnorm
 from hwnas.onnx.optimize.gates import gather_gates, spread_gates
-from hwnas.onnx.optimize.padding import pad_channels, without_padding
+from hwnas.onnx.optimize.groups import merge_groups
+from hwnas.onnx.optimize.padding import pad_channels, shapes_before, without_padding
+from hwnas.onnx.optimize.pads import pads_into_convolutions
 from hwnas.onnx.optimize.pooling import global_average_pool
 from tests.onnx.optimize.graphs import check, images, kinds, model_of, run
 
@@ -137,10 +139,77 @@ def test_padding_keeps_the_function_and_can_be_undone(width: int, squeeze: int, 
     np.testing.assert_array_equal(run(plain, X), run(model, X))
 
 
+@given(width=st.sampled_from([2, 3, 4, 8]), groups=st.integers(2, 6), bias=st.booleans(), seed=st.integers(0, 9))
+def test_groups_are_merged_to_blocks(width: int, groups: int, bias: bool, seed: int) -> None:
+    channels = width * groups
+    constants = {"w": images(channels, 6, 1, 1, seed=seed), "v": images(channels, width, 3, 3, seed=seed + 1)}
+    constants |= {"u": images(4, channels, 1, 1, seed=seed + 2)} | ({"b": images(channels)} if bias else {})
+    parts: Any = [
+        ("Conv", ["x", "w"], "c", {}), ("Relu", ["c"], "ca", {}),
+        ("Conv", ["ca", "v", *(["b"] if bias else [])], "d", {"group": groups, "pads": [1] * 4}),
+        ("Relu", ["d"], "da", {}), ("Conv", ["da", "u"], "y", {}),
+    ]  # fmt: skip
+    model = model_of(parts, constants, X.shape)
+    merged, padded = merge_groups(model, 8), pad_channels(model, 8)
+    fits = width < 8 and any(groups % n == 0 and n * width % 8 == 0 for n in range(1, groups + 1))
+    assert bool(merged) == fits
+    if merged:
+        check(lambda each: merge_groups(each, 8), model, X)
+        assert all(w.dims[1] % 8 == 0 for w in merged.model.graph.initializer if w.name == "v")
+    if padded and width in (2, 4):  # a block is whole groups
+        check(lambda each: pad_channels(each, 8), model, X)
+        check(lambda each: merge_groups(each, 8), padded.model, X)
+        plain = without_padding(padded.model, shapes_before(model, padded.model))
+        np.testing.assert_array_equal(run(plain, X), run(model, X))
+        both = merge_groups(padded.model, 8)
+        assert both
+        assert "v" not in shapes_before(model, both.model)
+    assert (padded is None) == (channels % 8 == 0 or -channels % 8 % width != 0)
+
+
+def test_depthwise_convolutions_are_no_groups_to_merge() -> None:
+    model = model_of([("Conv", ["x", "w"], "y", {"group": 6})], {"w": images(6, 1, 3, 3)}, X.shape)
+    assert merge_groups(model, 2) is None
+
+
+@pytest.mark.parametrize("own", [{}, {"pads": [1, 0, 0, 2]}])
+@pytest.mark.parametrize("value", [[], [np.float32(0)]])
+def test_zeros_around_a_convolution(own: dict[str, Any], value: list[Any]) -> None:
+    constants = {"p": np.array([0, 0, 0, 1, 0, 0, 2, 1], np.int64), "w": images(3, 6, 3, 3)}
+    constants |= {"v": value[0]} if value else {}
+    parts: Any = [("Pad", ["x", "p", *(["v"] if value else [])], "a", {}), ("Conv", ["a", "w"], "y", own)]
+    assert check(pads_into_convolutions, model_of(parts, constants, X.shape), X) == {"Conv": 1}
+
+
+@pytest.mark.parametrize(
+    ("pads", "attributes", "conv", "value"),
+    [
+        ([0, 1, 0, 0, 0, 0, 0, 0], {}, {}, 0),  # channels
+        ([0, 0, -1, 0, 0, 0, 0, 0], {}, {}, 0),
+        ([0, 0, 1, 1, 0, 0, 1, 1], {"mode": "reflect"}, {}, 0),
+        ([0, 0, 1, 1, 0, 0, 1, 1], {}, {"auto_pad": "SAME_UPPER"}, 0),
+        ([0, 0, 1, 1, 0, 0, 1, 1], {}, {}, 1),
+    ],
+)
+def test_other_pads_stay(pads: list[int], attributes: dict[str, Any], conv: dict[str, Any], value: int) -> None:
+    constants = {"p": np.array(pads, np.int64), "w": images(3, 6 + pads[1], 1, 1), "v": np.float32(value)}
+    parts: Any = [("Pad", ["x", "p", "v"], "a", attributes), ("Conv", ["a", "w"], "y", conv)]
+    assert pads_into_convolutions(model_of(parts, constants, X.shape)) is None
+
+
+def test_a_pad_that_a_pooling_reads_stays() -> None:
+    constants = {"p": np.array([0, 0, 1, 1, 0, 0, 1, 1], np.int64), "w": images(3, 6, 1, 1)}
+    parts: Any = [
+        ("Pad", ["x", "p"], "a", {}), ("MaxPool", ["a"], "m", {"kernel_shape": [3, 3], "pads": [1] * 4}),
+        ("Conv", ["a", "w"], "c", {}), ("Conv", ["m", "w"], "d", {}), ("Add", ["c", "d"], "y", {}),
+    ]  # fmt: skip
+    assert pads_into_convolutions(model_of(parts, constants, X.shape)) is None
+
+
 def test_what_ends_in_something_else_is_not_padded() -> None:
     parts: Any = [("Conv", ["x", "w"], "c", {}), ("Flatten", ["c"], "y", {})]
     assert pad_channels(model_of(parts, {"w": images(5, 6, 1, 1)}, X.shape), 8) is None
-    grouped: Any = [("Conv", ["x", "w"], "c", {}), ("Conv", ["c", "v"], "y", {"group": 3})]
+    grouped: Any = [("Conv", ["x", "w"], "c", {}), ("Conv", ["c", "v"], "y", {"group": 3})]  # 3 to 2 channels
     constants = {"w": images(9, 6, 1, 1), "v": images(6, 3, 1, 1)}
     assert pad_channels(model_of(grouped, constants, X.shape), 8) is None
 

@@ -33,6 +33,25 @@ def test_arithmetic_of_fixed_shapes_is_done() -> None:
     assert set(found) <= {"Reshape", "Transpose", "Mul"}
 
 
+class _Same(nn.Module):
+    """Padding computed from shapes, one after the other: each shape is known once the one before it is."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for stride in (2, 2):
+            right = (stride - x.size(3) % stride) % stride
+            x = nn.functional.max_pool2d(nn.functional.pad(x, (0, right, 0, 1)), 2, stride)
+        return x
+
+
+def test_a_computed_shape_may_fix_the_next() -> None:
+    data = io.BytesIO()
+    x = images(1, 3, 9, 11)
+    torch.onnx.export(torch.jit.script(_Same()), (torch.from_numpy(x),), data, dynamo=False, opset_version=17)
+    folded = fold_constants(load_from_string(data.getvalue()))
+    assert folded
+    assert check(fold_constants, load_from_string(data.getvalue()), x)["Shape"] == 0
+
+
 def test_a_size_that_is_left_open_is_not_computed() -> None:
     parts = [("Shape", ["x"], "s", {}), ("Cast", ["s"], "f", {"to": 1}), ("ReduceSum", ["f"], "y", {})]
     assert fold_constants(model_of(parts, {}, ["batch", 3, 4, 5])) is None
