@@ -38,6 +38,7 @@ _HOME = {  # public name -> module that defines it
     "count": "hwnas.flow.count",
     "demo": "hwnas.flow.demo",
     "derive": "hwnas.flow.derive",
+    "diff": "hwnas.flow.diff",
     "export": "hwnas.flow.export",
     "feasible": "hwnas.flow.feasible",
     "get_runtime": "hwnas.runtimes.registry",
@@ -65,6 +66,7 @@ if TYPE_CHECKING:  # so that type checkers know each name, and that there are no
     from hwnas.flow.count import count as count
     from hwnas.flow.demo import demo as demo
     from hwnas.flow.derive import derive as derive
+    from hwnas.flow.diff import diff as diff
     from hwnas.flow.export import export as export
     from hwnas.flow.feasible import feasible as feasible
     from hwnas.flow.kernels import profile_models as profile_models

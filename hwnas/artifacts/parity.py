@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.arrays import Images
+from hwnas.arrays import Array, Images
 from hwnas.errors import ParityError, counted
 from hwnas.records.artifact import Parity, Verdict
 from hwnas.records.target import Batch, Target, Tolerance
@@ -40,18 +40,35 @@ def compare(reference: Logits, logits: Logits, inputs: str) -> Parity:
         raise ParityError("logits that aren't finite numbers")
     if not np.isfinite(reference).all():
         raise ParityError("PyTorch's logits aren't finite numbers; the weights are broken, or too large")
-    max_abs, largest = float(np.abs(logits - reference).max()), float(np.abs(reference).max())
-    if not largest:
+    if not reference.any():
         raise ParityError("PyTorch's logits are 0 for every input: the network computes nothing; train it first")
-    norms = np.linalg.norm(logits, axis=1) * np.linalg.norm(reference, axis=1)
     return Parity(
-        max_abs=max_abs,
-        max_relative=max_abs / largest,
-        cosine=float(((logits * reference).sum(axis=1) / np.maximum(norms, 1e-30)).min()),
-        sqnr_db=sqnr_db(reference, logits),
+        **nearness(reference, logits)._asdict(),
         top1_agreement=float((logits.argmax(1) == reference.argmax(1)).mean()),
         images=len(reference),
         inputs=inputs,
+    )
+
+
+class Nearness(NamedTuple):
+    """How near an array is to the one it should be; see :class:`hwnas.records.artifact.Parity`."""
+
+    max_abs: float
+    max_relative: float
+    cosine: float
+    sqnr_db: float | None
+
+
+def nearness(reference: Array, found: Array) -> Nearness:
+    """Of finite numbers (N, K) of N inputs; relative to the largest of ``found`` where ``reference`` has only zeros."""
+    max_abs, largest = float(np.abs(found - reference).max()), float(np.abs(reference).max())
+    norms = np.linalg.norm(found, axis=1), np.linalg.norm(reference, axis=1)
+    cosines = (found * reference).sum(axis=1) / np.maximum(norms[0] * norms[1], 1e-30)
+    return Nearness(
+        max_abs=max_abs,
+        max_relative=max_abs / (largest or max_abs or 1.0),
+        cosine=float(np.where((norms[0] == 0) & (norms[1] == 0), 1, cosines).min()),
+        sqnr_db=sqnr_db(reference, found),
     )
 
 

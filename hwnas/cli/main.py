@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from hwnas.cli import arch, artifact, bench, demo, profile, rank, search, space, table, train
+from hwnas.cli import arch, artifact, bench, demo, diff, profile, rank, search, space, table, train
 from hwnas.cli.console import open_streams, silence, write
 from hwnas.errors import HwnasError, HwnasWarning, InputError, printable
 from hwnas.version import __version__
@@ -79,6 +79,7 @@ app.command("search", cls=search.SearchCommand, rich_help_panel=_SEARCH)(search.
 app.command("derive", rich_help_panel=_SHIP)(arch.derive)
 app.command("export", rich_help_panel=_SHIP)(artifact.export)
 app.command("bench", rich_help_panel=_SHIP)(bench.bench)
+app.command("diff", rich_help_panel=_SHIP)(diff.diff)
 app.add_typer(artifact.app, name="artifact", cls=_StepsGroup, rich_help_panel=_SHIP)
 
 _warning = warnings.formatwarning

@@ -14,7 +14,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from hwnas.errors import ModelError, OutputError, first_line
 from hwnas.onnx.read import constants, is_layer
 from hwnas.onnx.wire import check_self_contained
-from hwnas.records.target import IR_VERSION, OPSET
+from hwnas.records.target import IR_VERSION, OPSET, Precision
 
 _INT8 = ("QLinearConv", "QGemm", "QLinearMatMul", "ConvInteger", "MatMulInteger", "MatMulIntegerToFloat")
 _FLOAT = ("Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul", "FusedMatMul")  # its blocked Conv has this name too
@@ -32,6 +32,16 @@ def weight_precisions(model: bytes) -> dict[str, int]:
     kinds = {name: weight.data_type for name, weight in constants(graph).items()}
     layers = [kinds.get(node.input[1], 0) for node in graph.node if is_layer(node, kinds)]
     return dict(Counter(_NAMES.get(kind, "unknown") for kind in layers))
+
+
+def coarsest(proto: ModelProto) -> Precision:
+    """The coarsest precision that a graph holds weights, or quantizes values, in."""
+    kinds = {weight.data_type for weight in proto.graph.initializer}
+    if any(node.op_type in (*_INT8, "QuantizeLinear", "DynamicQuantizeLinear") for node in proto.graph.node):
+        return "int8"
+    if TensorProto.BFLOAT16 in kinds:
+        return "bf16"
+    return "fp16" if TensorProto.FLOAT16 in kinds else "fp32"
 
 
 def optimized(model: bytes) -> ModelProto:

@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from hwnas.arrays import Port
-from hwnas.errors import ModelError, first_line
 from hwnas.graph.kernel import ABSENT, Attribute, Kernel, KernelNode, Launch, Value
 from hwnas.onnx.model import port_of
+from hwnas.onnx.observe import node_by_node
 from hwnas.onnx.stand_in import stand_in
 
 _MOST_HELD = 64
@@ -105,22 +104,11 @@ def values_of(proto: ModelProto) -> dict[str, Value]:
     Raises:
         ModelError: ONNX Runtime can't run it.
     """
-    graph, showing = proto.graph, ModelProto()
+    graph = proto.graph
     inputs = [port_of(entry) for entry in graph.input]
-    showing.CopyFrom(proto)
-    shown = {output.name for output in graph.output}
-    names = [name for node in graph.node for name in node.output if name and node.op_type != "Constant"]
-    showing.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names if name not in shown)
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    try:
-        session = ort.InferenceSession(showing.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        given = session.run(names, {port.name: stand_in(port) for port in inputs})
-    except Exception as error:  # its exception classes share no public base
-        raise ModelError(f"can't run the model to see its values: {first_line(error)}") from None
+    (values,) = node_by_node(proto, [{port.name: stand_in(port) for port in inputs}])
     found = {port.name: Value(dtype=port.dtype, shape=port.shape) for port in inputs}  # type: ignore[arg-type]
-    found |= {name: _value(array) for name, array in zip(names, given, strict=True) if isinstance(array, np.ndarray)}
+    found |= {name: _value(array) for name, array in values.items()}
     constants = {weight.name: weight for weight in graph.initializer}
     for node in graph.node:
         if node.op_type == "Constant" and node.attribute and node.attribute[0].HasField("t"):

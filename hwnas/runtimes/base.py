@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from hwnas.arrays import Array
     from hwnas.graph.kernel import Launch
+    from hwnas.onnx.observe import Feed, Observation
 
 
 class Session(Protocol):
@@ -85,6 +86,18 @@ class TellsKernels(Runtime, Protocol):
 
         Raises:
             ModelError: it can't read the model, or doesn't tell under these options.
+        """
+
+
+@runtime_checkable
+class ShowsValues(Runtime, Protocol):
+    """A runtime that shows the values between a model's nodes, as it computes them."""
+
+    def observe(self, model: bytes, feeds: Sequence[Feed], *, precision: str) -> Observation:
+        """What a serialized ONNX model of fixed shapes computes for each feed.
+
+        Raises:
+            ModelError: the runtime can't run the model.
         """
 
 

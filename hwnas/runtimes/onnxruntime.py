@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from hwnas.arrays import Array
     from hwnas.graph.kernel import Launch
+    from hwnas.onnx.observe import Feed, Observation
 
 _PROVIDERS = {  # option: (ONNX Runtime's name, package that has it)
     "cpu": ("CPUExecutionProvider", "onnxruntime"),
@@ -97,6 +98,23 @@ class OnnxRuntime:
             proto = onnx.load(options.optimized_model_filepath)
         parts = [(node.name or node.output[0], [node]) for node in proto.graph.node]
         return launches(proto, parts, values_of(proto))
+
+    def observe(self, model: bytes, feeds: Sequence[Feed], *, precision: str) -> Observation:
+        """See :class:`hwnas.runtimes.base.ShowsValues`: of the graph that ONNX Runtime makes of the model.
+
+        Its blocked layouts, in which a value can't be told from its padding, are left out.
+        """
+        import onnx
+
+        from hwnas.onnx.observe import observe
+
+        check_self_contained(model)
+        level = self.options["optimization"]
+        with TemporaryDirectory() as folder:
+            options = self._session_options(1, "extended" if level == "all" else level)
+            options.optimized_model_filepath = os.path.join(folder, "optimized.onnx")
+            self._session(model, options)
+            return observe(onnx.load(options.optimized_model_filepath), feeds)
 
     def load(self, model: bytes, *, threads: int, precision: str, as_is: bool = False) -> OnnxRuntimeSession:
         check_precision(self, precision)
