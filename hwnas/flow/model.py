@@ -22,6 +22,10 @@ else:
 """An ONNX file, ``module:callable``; in Python also a module, alone or with the inputs that it takes."""
 
 
+_SEED = 0
+"""So that random weights are the same again, and the model has one hash."""
+
+
 def names_model(given: str | Path) -> bool:
     """Whether a text where an arch or a MODEL is taken names somebody's own network, as `open_model` takes it."""
     text = str(given)
@@ -74,9 +78,10 @@ def _of_code(path: str, shapes: Shapes | None) -> OnnxModel:
 
     from hwnas.nn.exported import example_inputs, exported
 
-    found = imported(path, ModelError)
     with own_code(path, "calling it", ModelError), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)  # so that random weights are the same again, and the model has one hash
+        torch.manual_seed(_SEED)
+        found = imported(path, ModelError)
+        torch.manual_seed(_SEED)  # anew: what was imported before draws nothing
         if callable(found) and not isinstance(found, nn.Module):
             found = found()
         if not isinstance(found, nn.Module):
