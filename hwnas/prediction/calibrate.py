@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import t as student_t
+from scipy.special import stdtrit
 
 from hwnas.arrays import Values
 from hwnas.errors import TableError
@@ -153,7 +153,7 @@ def fit(networks: Networks) -> Calibration:
         "scale": found.pop("scale"),
         "fixed_ms": found.pop("fixed", 0.0),
         "per_op_ms": found,
-        "error_90": float(student_t.ppf(0.95, len(measured_ms) - choice) * np.sqrt((best.held_out**2).mean())),
+        "error_90": float(stdtrit(len(measured_ms) - choice, 0.95) * np.sqrt((best.held_out**2).mean())),
         "held_out_mape": best.error,
         "networks": len(measured_ms),
     }

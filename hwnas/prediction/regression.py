@@ -18,7 +18,7 @@ import numpy.typing as npt
 from scipy.linalg import eigh
 from scipy.optimize import nnls
 from scipy.spatial.distance import cdist
-from scipy.stats import t as student_t
+from scipy.special import stdtrit
 
 from hwnas.arrays import Values
 from hwnas.errors import TableError
@@ -102,7 +102,7 @@ class LatencyRegression:
         near = _matern(cdist(coordinates, self._coordinates) / self.length_scale)
         unexplained = 1 + self.noise_share - np.einsum("ij,jk,ik->i", near, self._inverse, near, optimize=True)
         deviation = np.sqrt(self.variance * np.maximum(unexplained, self.noise_share))
-        error_90 = np.expm1(student_t.ppf(0.95, self.freedom) * np.maximum(deviation, LEAST_DEVIATION))
+        error_90 = np.expm1(stdtrit(self.freedom, 0.95) * np.maximum(deviation, LEAST_DEVIATION))
         return (costs @ self.weights) * np.exp(near @ self._alpha), error_90
 
 
