@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from hwnas.graph.graph import Graph, Node, Op, expanded
-from hwnas.graph.primitives import Activation, Add, Conv, Norm
+from hwnas.graph.primitives import Activation, Add, Conv, Linear, Norm
 
 
 def norm_behind(graph: Graph, conv: Node) -> Node | None:
@@ -48,14 +48,19 @@ def exit_of(op: Op) -> Exit | None:
     return Exit(conv.place, norm.place) if norm_behind(graph, conv) == norm else None
 
 
-def residual_norm_of(op: Op) -> str | None:
-    """Place, in an op, of the BN whose output is added to what went in as the last thing that happens; None without."""
+def residual_ends_of(op: Op) -> tuple[str, ...]:
+    """Places, in an op, of the BN or the linear layer that each residual branch ends in: f of all x + f(x)."""
     graph = expanded(op)
-    last = graph.maker(graph.outputs[0])
-    if last is None or not isinstance(last.op, Add) or graph.inputs[0] not in last.inputs:
-        return None
-    makers = [graph.maker(name) for name in last.inputs]
-    return next((node.place for node in makers if node and isinstance(node.op, Norm)), None)
+    seen: dict[str, set[str]] = {name: {name} for name in graph.inputs}  # by each value: the values that it is made of
+    ends = []
+    for node in graph:
+        seen[node.place] = {node.place}.union(*(seen[name] for name in node.inputs))
+        if isinstance(node.op, Add):
+            for end, other in (node.inputs, node.inputs[::-1]):
+                maker = graph.maker(end)
+                if maker and isinstance(maker.op, Norm | Linear) and other in seen[end]:
+                    ends.append(end)
+    return tuple(ends)
 
 
 def is_identity(op: Op) -> bool:

@@ -76,9 +76,9 @@ class Conv(Primitive):
 
     @property
     def out_shape(self) -> Shape:
-        around = self.kernel // 2 * 2 if self.padded else 0
+        unseen = 0 if self.padded else self.kernel - 1
         _, height, width = self.shape
-        return self.c_out, *((size + around - self.kernel) // self.stride + 1 for size in (height, width))
+        return self.c_out, *(-(-(size - unseen) // self.stride) for size in (height, width))
 
     @property
     def parameters(self) -> Mapping[str, Shape]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from hwnas.graph.foldable import residual_norm_of
+from hwnas.graph.foldable import residual_ends_of
 from hwnas.graph.graph import Graph, Node, Op, Shape, expanded
 from hwnas.graph.primitives import (
     EPSILON,
@@ -171,14 +171,15 @@ def weights_of(module: nn.Module) -> dict[str, npt.NDArray[np.float32]]:
 
 @torch.no_grad()
 def quiet_residuals(module: nn.Module, op: Op) -> None:
-    """Let a residual block start as the identity: its last BN's scale becomes 0 (Goyal et al. 2017, §5.1).
+    """Let a residual block start as the identity: what each branch ends in is 0, a BN's scale (Goyal et al. 2017,
+    §5.1) or a linear layer's weights (Fixup, arXiv 1901.09321).
 
     A supernet's paths then start shallow, which is what makes a short training of one possible.
     """
-    if (place := residual_norm_of(op)) is not None:
-        norm = module.get_submodule(place)
-        assert isinstance(norm, nn.BatchNorm2d)
-        norm.weight.zero_()
+    for place in residual_ends_of(op):
+        end = module.get_submodule(place)
+        assert isinstance(end, nn.BatchNorm2d | nn.Linear)
+        end.weight.zero_()
 
 
 @torch.no_grad()

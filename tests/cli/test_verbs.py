@@ -28,7 +28,7 @@ from tests.cli.run import Shell
 
 def test_space_list_and_show(hwnas: Shell, flow: Flow) -> None:
     names = [space["name"] for space in hwnas("space", "list", "--json").json["spaces"]]
-    assert names == ["scarlet-s1", "scarlet-s2", "scarlet-tiny", "macro"]
+    assert names == ["scarlet-s1", "scarlet-s2", "scarlet-tiny", "macro", "vit-tiny"]
     shown = hwnas("space", "show", "scarlet-s2", "--json").json
     assert len(shown["layers"]) == 19
     assert shown["size"] == 12**6 * 13**13

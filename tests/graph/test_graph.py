@@ -6,10 +6,10 @@ import pytest
 
 from hwnas.errors import SpaceError
 from hwnas.graph.draft import Draft
-from hwnas.graph.foldable import Exit, entry_of, exit_of, is_linear, norm_behind, residual_norm_of
+from hwnas.graph.foldable import Exit, entry_of, exit_of, is_linear, norm_behind, residual_ends_of
 from hwnas.graph.graph import Graph, Node, Op, chain, expanded
 from hwnas.graph.primitives import Activation, Add, Conv, Multiply, Norm, Pool
-from hwnas.ops import Downsample, Head, MBConv, Stabilizer, Stem
+from hwnas.ops import Downsample, Head, MBConv, Stabilizer, Stem, Transformer
 from hwnas.space.registry import SPACES, get_space
 
 SHAPE = (8, 4, 4)
@@ -75,8 +75,11 @@ def test_only_the_primitives_that_compute_it_decide_what_folds() -> None:
     assert (entry_of(plain), exit_of(plain)) == ("conv1", Exit("conv3", "bn3"))
     assert (entry_of(residual), exit_of(residual)) == (None, None)
     assert entry_of(mbconv(12, expansion=1)) is None  # begins with the depthwise convolution
-    assert residual_norm_of(residual) == "bn3"
-    assert residual_norm_of(plain) is None
+    assert residual_ends_of(residual) == ("bn3",)
+    assert residual_ends_of(plain) == ()
+    attending = Transformer(tokens=4, c_in=8, heads=2, head_width=4, mlp_ratio=2)
+    assert (entry_of(attending), exit_of(attending)) == (None, None)
+    assert residual_ends_of(attending) == ("attn.proj", "mlp.fc2")
     down = Downsample(c_in=8, h_in=4, w_in=4, c_out=16, stride=2)
     assert (entry_of(down), exit_of(down)) == ("conv", Exit("conv", "bn"))
     head = Head(c_in=8, h_in=4, w_in=4, c_out=10, width=32, act="relu")

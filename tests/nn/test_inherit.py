@@ -25,7 +25,7 @@ def relative_error(a: torch.Tensor, b: torch.Tensor) -> float:
     return float((a - b).abs().max().detach() / b.abs().max().detach())
 
 
-@pytest.mark.parametrize("name", ["small", "scarlet-s2", "scarlet-tiny", "macro"])
+@pytest.mark.parametrize("name", ["small", "scarlet-s2", "scarlet-tiny", "macro", "vit-tiny"])
 def test_derived_equals_the_path(name: str, small_space: ChainSpace) -> None:
     space = small_space if name == "small" else get_space(name, 32)
     supernet = lived_in(Supernet(space.inheriting())).double()  # so that only the algebra is tested, not rounding

@@ -9,14 +9,14 @@ from hwnas.nn.supernet import Supernet
 
 
 def stabilizers_of(supernet: Supernet) -> list[nn.Module]:
-    """The modules of a supernet's skips."""
+    """The modules of a supernet's skips that have weights."""
     layers = zip(supernet.space.layers, supernet.layers, strict=True)
     found = [block for ops, blocks in layers for op, block in zip(ops, blocks.children(), strict=True) if op.skips]
-    return found if supernet.space.inherits else []
+    return [block for block in found if list(block.parameters())] if supernet.space.inherits else []
 
 
 def lived_in(supernet: Supernet, seed: int = 0) -> Supernet:
-    """As after training: BN statistics and affine parameters, and stabilizers, that aren't trivial."""
+    """As after training: BN statistics and affine parameters, stabilizers and ends of branches that aren't trivial."""
     generator = torch.Generator().manual_seed(seed)
     skips = set(stabilizers_of(supernet))
     with torch.no_grad():
@@ -28,6 +28,11 @@ def lived_in(supernet: Supernet, seed: int = 0) -> Supernet:
                 layer.running_var.uniform_(0.3, 3, generator=generator)
                 layer.weight.normal_(1, 0.2, generator=generator)
                 layer.bias.normal_(0, 0.2, generator=generator)
+            elif isinstance(layer, nn.LayerNorm):
+                layer.weight.normal_(1, 0.2, generator=generator)
+                layer.bias.normal_(0, 0.2, generator=generator)
+            elif isinstance(layer, nn.Linear) and not layer.weight.any():
+                layer.weight.normal_(0, 0.1, generator=generator)
             elif layer in skips:
                 assert isinstance(layer, nn.Conv2d)
                 layer.weight += 0.3 * torch.randn(layer.weight.shape, generator=generator)
