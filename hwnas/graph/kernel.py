@@ -7,6 +7,7 @@ Runtime's blocked convolutions). It has shapes and no weights, so two models, or
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from hashlib import sha256
 from math import prod
@@ -41,12 +42,14 @@ class Value(Record):
         shape: the batch included.
         constant: it is in the model, as weights are.
         holds: of a small constant that decides the work, as shapes, axes and exponents do, what is in it.
+        channels_last: (N, C, ...) lies in memory as (N, ..., C), and whoever runs the kernel alone hands it over so.
     """
 
     dtype: DType
     shape: tuple[NonNegativeInt, ...]
     constant: bool = False
     holds: tuple[int, ...] | tuple[float, ...] | None = None
+    channels_last: bool = False
 
     @property
     def elements(self) -> int:
@@ -78,6 +81,11 @@ class KernelNode(Record):
             told += f" /{'×'.join(map(str, dict.fromkeys(strides)))}"
         return told + (f" g{groups}" if isinstance(groups, int) and groups > 1 else "")
 
+    def moved(self, place: Mapping[int, int]) -> KernelNode:
+        """The node in a kernel that has value ``i`` at ``place[i]``."""
+        inputs, outputs = (tuple(place[index] for index in part) for part in (self.inputs, self.outputs))
+        return self.model_copy(update={"inputs": inputs, "outputs": outputs})
+
     def attribute(self, name: str, default: Attribute) -> Attribute:
         """What the node says, or ONNX's default."""
         return dict(self.attributes).get(name, default)
@@ -91,12 +99,36 @@ class Kernel(Record):
         nodes: in topological order.
         values: all tensors of it; those that no node gives and that aren't constant are its inputs.
         outputs: indices of the values that it gives.
+        beside: so many of its first nodes aren't its own. They stand in front so that the others run as they do in a
+            network; its latency is that of the whole less that of its `neighbour`.
     """
 
     opset: Annotated[int, Field(ge=1, le=1000)]
     nodes: Annotated[tuple[KernelNode, ...], Field(min_length=1)]
     values: tuple[Value, ...]
     outputs: tuple[NonNegativeInt, ...]
+    beside: NonNegativeInt = 0
+
+    @property
+    def own(self) -> tuple[KernelNode, ...]:
+        """Its nodes without those that stand in front."""
+        return self.nodes[self.beside :]
+
+    @property
+    def neighbour(self) -> Kernel | None:
+        """What stands in front, if anything does, as a kernel that gives what it gives here."""
+        nodes = self.nodes[: self.beside]
+        if not nodes:
+            return None
+        made = {index for node in nodes for index in node.outputs}
+        used = sorted(made | {index for node in nodes for index in node.inputs if index != ABSENT})
+        place = {index: new for new, index in enumerate(used)} | {ABSENT: ABSENT}
+        return Kernel(
+            opset=self.opset,
+            nodes=tuple(node.moved(place) for node in nodes),
+            values=tuple(self.values[index] for index in used),
+            outputs=tuple(place[index] for index in self.outputs if index in made),
+        )
 
     @cached_property
     def key(self) -> str:
@@ -106,7 +138,7 @@ class Kernel(Record):
     @property
     def kind(self) -> str:
         """What it computes, in a word or several: ``Conv``, ``Conv+Add+Relu``; kernels of one kind are alike."""
-        return "+".join(node.op for node in self.nodes)
+        return "+".join(node.op for node in self.own)
 
     @property
     def inputs(self) -> tuple[int, ...]:
@@ -117,7 +149,7 @@ class Kernel(Record):
 
     def __str__(self) -> str:
         shapes = ", ".join(str(self.values[index]) for index in self.inputs) or "nothing"
-        told = "".join(node.details for node in self.nodes)
+        told = "".join(node.details for node in self.own)
         return f"{self.kind}{told} of {shapes} -> {', '.join(str(self.values[index]) for index in self.outputs)}"
 
 

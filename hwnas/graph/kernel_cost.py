@@ -36,11 +36,11 @@ class Work(NamedTuple):
 
 def work(kernel: Kernel) -> Work:
     """Raises as :func:`madds`."""
-    written = sum(kernel.values[index].bytes for index in kernel.outputs)
-    used = {index for node in kernel.nodes for index in node.inputs if index != ABSENT}
-    made = {index for node in kernel.nodes for index in node.outputs}
+    used = {index for node in kernel.own for index in node.inputs if index != ABSENT}
+    made = {index for node in kernel.own for index in node.outputs}
+    written = sum(kernel.values[index].bytes for index in kernel.outputs if index in made)
     sizes = {index: kernel.values[index].bytes for index in used - made}
-    for node in kernel.nodes:
+    for node in kernel.own:
         if node.op in _TAKING_OUT and node.inputs[0] in sizes:
             sizes[node.inputs[0]] = min(sizes[node.inputs[0]], kernel.values[node.outputs[0]].bytes)
     return Work(madds(kernel), sum(sizes.values()), written)
@@ -50,12 +50,12 @@ _TAKING_OUT = ("Gather", "GatherElements", "GatherND", "Slice")
 
 
 def madds(kernel: Kernel) -> int:
-    """Multiply-adds of all nodes.
+    """Multiply-adds of all its own nodes.
 
     Raises:
         UncountedError: no formula is known for one of them, or its shapes aren't those of its operator.
     """
-    return sum(_of_node(kernel, node) for node in kernel.nodes)
+    return sum(_of_node(kernel, node) for node in kernel.own)
 
 
 def is_free(domain: str, op: str) -> bool:

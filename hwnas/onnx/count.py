@@ -12,7 +12,7 @@ from onnx import GraphProto, TensorProto, helper
 from hwnas.brief import Brief
 from hwnas.graph.kernel import DType, Value
 from hwnas.graph.kernel_cost import UncountedError, is_free, madds
-from hwnas.onnx.kernels import launches, values_of
+from hwnas.onnx.kernels import Part, launches, values_of
 from hwnas.onnx.model import OnnxModel
 
 
@@ -72,7 +72,7 @@ def count_model(model: OnnxModel) -> ModelCount:
     values = inferred_values(graph)
     if any(name and name not in values for node in graph.node for name in node.output):
         values = values_of(model.proto) | values
-    parts = [(node.name or node.output[0], [node]) for node in graph.node]
+    parts = [Part(node.name or node.output[0], [node]) for node in graph.node]
     found = []
     for launch, node, params in zip(launches(model.proto, parts, values), graph.node, _params(graph), strict=True):
         known, why = None, launch.uncut

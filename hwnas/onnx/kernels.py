@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Iterable, Mapping, Sequence
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from hwnas.arrays import Port
+from hwnas.errors import ModelError
 from hwnas.graph.kernel import ABSENT, Attribute, Kernel, KernelNode, Launch, Value
 from hwnas.onnx.model import port_of
 from hwnas.onnx.observe import node_by_node
+from hwnas.onnx.read import entries_of
 from hwnas.onnx.stand_in import stand_in
 
 _MOST_HELD = 64
 _DECIDING_FLOATS = {"Pow": (1,), "Resize": (1, 2), "Upsample": (1,)}
 """{operator: inputs whose numbers decide its work}; those of integers always do."""
+_QUANTIZING = ("QuantizeLinear", "DequantizeLinear")
 
-Part = tuple[str, Sequence[NodeProto]]
-"""What is launched at once: the name to tell it by, and its nodes in topological order."""
+
+class Part(NamedTuple):
+    """What is launched at once.
+
+    Attributes:
+        name: to tell it by.
+        nodes: in topological order.
+        edges: what is otherwise with values that go in or out here than in the model, such as their layout.
+    """
+
+    name: str
+    nodes: Sequence[NodeProto]
+    edges: Mapping[str, Value] = {}
 
 
 class UncutError(Exception):
@@ -31,13 +46,13 @@ class UncutError(Exception):
 def launches(proto: ModelProto, parts: Iterable[Part], values: Mapping[str, Value]) -> tuple[Launch, ...]:
     """The kernels of a model's parts, in order; ``values`` are those of :func:`values_of`."""
     opset = next((each.version for each in proto.opset_import if each.domain in ("", "ai.onnx")), 1)
-    readers = _readers(proto.graph)
+    readers, known = _readers(proto.graph), dict(values)
     found = []
-    for name, nodes in parts:
+    for part in parts:
         try:
-            found.append(Launch(name, _cut(nodes, values, readers, opset)))
+            found.append(Launch(part.name, _cut(part.nodes, ChainMap(dict(part.edges), known), readers, opset)))
         except UncutError as why:
-            found.append(Launch(name, None, str(why)))
+            found.append(Launch(part.name, None, str(why)))
     return tuple(found)
 
 
@@ -63,6 +78,8 @@ def _cut(
             raise UncutError(f"nothing is known of its value {name}")
         value = values[name]
         decides = value.dtype == "int64" or place in _DECIDING_FLOATS.get(node.op_type, ())
+        if len(nodes) > 1 and node.op_type not in _QUANTIZING:  # a hard-swish is known, and fused, by its numbers
+            decides |= value.elements == 1
         if value.holds is not None and not (decides and place is not None):
             value = value.model_copy(update={"holds": None})
         if name not in numbers:
@@ -105,7 +122,9 @@ def values_of(proto: ModelProto) -> dict[str, Value]:
         ModelError: ONNX Runtime can't run it.
     """
     graph = proto.graph
-    inputs = [port_of(entry) for entry in graph.input]
+    inputs = [port_of(entry) for entry in entries_of(proto)]
+    if loose := [port.name for port in inputs if not all(port.shape)]:
+        raise ModelError(f"the sizes of the model's input {loose[0]} aren't fixed; kernels have shapes")
     (values,) = node_by_node(proto, [{port.name: stand_in(port) for port in inputs}])
     found = {port.name: Value(dtype=port.dtype, shape=port.shape) for port in inputs}  # type: ignore[arg-type]
     found |= {name: _value(array) for name, array in values.items()}
@@ -130,28 +149,48 @@ def _constant(tensor: TensorProto) -> Value:
 def kernel_model(kernel: Kernel) -> tuple[bytes, tuple[Port, ...]]:
     """A kernel alone as an ONNX model with weights to stand in for its own, and what it takes.
 
-    Latency doesn't depend on weights' values; those here repeat, so that a kit of hundreds of them packs well.
+    Latency doesn't depend on weights' values; those here repeat, so that a kit of hundreds of them packs well. An input
+    whose channels lie last comes so and is transposed, which is a change of names to a runtime that wants it so. Of an
+    output whose channels lie last the first element is given: all of it would first be laid out anew.
     """
     names = [f"v{index}" for index in range(len(kernel.values))]
-    inputs = tuple(Port(names[i], kernel.values[i].dtype, kernel.values[i].shape) for i in kernel.inputs)
-    nodes = []
-    for node in kernel.nodes:
-        takes, gives = ([names[i] if i != ABSENT else "" for i in part] for part in (node.inputs, node.outputs))
-        made = helper.make_node(node.op, takes, gives, domain=node.domain)
-        made.attribute.extend(helper.make_attribute(name, _plain(value)) for name, value in node.attributes)
-        nodes.append(made)
+    nodes: list[NodeProto] = []
     constants = [
         numpy_helper.from_array(_weights(value), names[index])
         for index, value in enumerate(kernel.values)
         if value.constant
     ]
-    graph = helper.make_graph(
-        nodes,
-        "kernel",
-        [_info(*port) for port in inputs],
-        [_info(names[i], kernel.values[i].dtype, kernel.values[i].shape) for i in kernel.outputs],
-        constants,
-    )
+    ports = {i: _port(names[i], kernel.values[i]) for i in kernel.inputs}
+    last = {i for i in ports if kernel.values[i].channels_last}
+    readers = {i: {node.op for node in kernel.nodes if i in node.inputs} for i in last}
+    for i in last:
+        if readers[i] != {"DequantizeLinear"}:
+            nodes.append(_channels_second(ports[i].name, names[i], len(ports[i].shape)))
+    for node in kernel.nodes:
+        takes, gives = ([names[i] if i != ABSENT else "" for i in part] for part in (node.inputs, node.outputs))
+        made = helper.make_node(node.op, takes, gives, domain=node.domain)
+        made.attribute.extend(helper.make_attribute(name, _plain(value)) for name, value in node.attributes)
+        nodes.append(made)
+        if node.op == "DequantizeLinear" and node.inputs[0] in last:  # int8 is computed in where it stands in front
+            made.input[0], made.output[0] = ports[node.inputs[0]].name, f"{gives[0]}_last"
+            nodes.append(_channels_second(made.output[0], gives[0], len(ports[node.inputs[0]].shape)))
+    kinds = {node.op for node in kernel.nodes}
+    outputs = []
+    for i in kernel.outputs:
+        name, dtype, shape = names[i], kernel.values[i].dtype, kernel.values[i].shape
+        if kernel.values[i].channels_last:
+            node, bounds = _first(name, len(shape), kernel.opset)
+            nodes.append(node)
+            constants += bounds
+            name, shape = node.output[0], (1,) * len(shape)
+            if "DequantizeLinear" in kinds and "QuantizeLinear" not in kinds and dtype == "float32":
+                # OpenVINO doesn't look for int8 where nothing is quantized
+                constants.append(numpy_helper.from_array(np.ones((), np.float32), f"{name}_scale"))
+                nodes.append(helper.make_node("QuantizeLinear", [name, f"{name}_scale"], [f"{name}_quantized"]))
+                name, dtype = f"{name}_quantized", "uint8"
+        outputs.append(_info(name, dtype, shape))
+    inputs = tuple(ports.values())
+    graph = helper.make_graph(nodes, "kernel", [_info(*port) for port in inputs], outputs, constants)
     domains = {"": kernel.opset} | {node.domain: 1 for node in kernel.nodes if node.domain}
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid(*each) for each in domains.items()])
     model.ir_version = _IR_VERSION
@@ -159,7 +198,28 @@ def kernel_model(kernel: Kernel) -> tuple[bytes, tuple[Port, ...]]:
 
 
 _IR_VERSION = 10
+_SLICE_BY_INPUTS = 10
+"""From this opset on a Slice reads where it begins and ends as inputs."""
 _PATTERN = np.random.default_rng(0).standard_normal(4096, dtype=np.float32)
+
+
+def _port(name: str, value: Value) -> Port:
+    if not value.channels_last:
+        return Port(name, value.dtype, value.shape)
+    return Port(f"{name}_last", value.dtype, (*value.shape[:1], *value.shape[2:], *value.shape[1:2]))
+
+
+def _channels_second(taken: str, given: str, rank: int) -> NodeProto:
+    return helper.make_node("Transpose", [taken], [given], perm=[0, rank - 1, *range(1, rank - 1)])
+
+
+def _first(name: str, rank: int, opset: int) -> tuple[NodeProto, list[TensorProto]]:
+    """A node that gives the first element of a value, and the constants that it reads."""
+    starts, ends = [0] * rank, [1] * rank
+    if opset < _SLICE_BY_INPUTS:
+        return helper.make_node("Slice", [name], [f"{name}_first"], starts=starts, ends=ends), []
+    constants = [numpy_helper.from_array(np.array(at), f"{name}_from{at[0]}") for at in (starts, ends)]
+    return helper.make_node("Slice", [name, *(each.name for each in constants)], [f"{name}_first"]), constants
 
 
 def _plain(value: Attribute) -> Any:
@@ -173,8 +233,8 @@ def _info(name: str, dtype: str, shape: tuple[int, ...]) -> Any:
 def _weights(value: Value) -> npt.NDArray[Any]:
     if value.holds is not None:
         return np.array(value.holds, value.dtype).reshape(value.shape)
-    if len(value.shape) < 2:  # scales, biases, statistics of a norm
-        return np.ones(value.shape, value.dtype)
+    if len(value.shape) < 2:  # scales, biases and statistics of a norm are one, zero points zero
+        return np.full(value.shape, value.dtype not in ("int8", "uint8"), value.dtype)
     inputs = max(prod(value.shape[1:]), 1)
     weights = np.resize(_PATTERN, value.elements).reshape(value.shape)
     if np.issubdtype(np.dtype(value.dtype), np.integer):

@@ -77,6 +77,8 @@ def node_by_node(proto: ModelProto, feeds: Sequence[Feed]) -> Iterator[dict[str,
     """
     showing = ModelProto()
     showing.CopyFrom(proto)
+    for node in showing.graph.node:
+        node.name = ""  # ONNX Runtime takes no name that is there twice
     shown = {output.name for output in proto.graph.output}
     names = [name for node in proto.graph.node for name in node.output if name and node.op_type != "Constant"]
     showing.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names if name not in shown)

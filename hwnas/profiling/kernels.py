@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from math import hypot
 from pathlib import Path
 from statistics import median
 from typing import Annotated, Any, NamedTuple
@@ -20,7 +21,7 @@ from hwnas.profiling.run import Model
 from hwnas.profiling.timer import Effort
 from hwnas.progress import Progress
 from hwnas.record import Record, Sha256, ShortText
-from hwnas.runtimes.base import Runtime, TellsKernels
+from hwnas.runtimes.base import Runtime
 from hwnas.tables.device import Conditions
 from hwnas.tables.kernel_table import FailedKernel, KernelTable, Launched, MeasuredKernel, MeasuredModel, Measuring
 from hwnas.tables.table import Latency
@@ -28,6 +29,8 @@ from hwnas.version import __version__
 
 _ANCHORS = 16
 _LASTING_MS = 0.02, 20.0
+_LEAST_MS = 1e-4
+"""Of what is the difference of two latencies, and too little to be told."""
 
 
 class PlannedModel(Record):
@@ -39,12 +42,13 @@ class PlannedModel(Record):
 
 
 class KernelPlan(Record):
-    """A request to measure. Its entries are its anchors, its kernels, and its models.
+    """A request to measure. Its entries are its anchors, its kernels, their neighbours, and its models.
 
     Attributes:
         seed: of orders.
         anchors: kernels that were measured before, measured again: they tell how much slower the machine is now.
         kernels: those of the models that nobody has measured yet.
+        neighbours: of these kernels, whose latency is taken off theirs.
     """
 
     conditions: Conditions
@@ -53,12 +57,13 @@ class KernelPlan(Record):
     hwnas: str
     anchors: tuple[Kernel, ...]
     kernels: tuple[Kernel, ...]
+    neighbours: tuple[Kernel, ...] = ()
     models: tuple[PlannedModel, ...]
 
     @property
     def entries(self) -> tuple[Kernel | PlannedModel, ...]:
         """What is measured, in order."""
-        return (*self.anchors, *self.kernels, *self.models)
+        return (*self.anchors, *self.kernels, *self.neighbours, *self.models)
 
 
 class Prepared(NamedTuple):
@@ -77,8 +82,6 @@ def prepare(
     Raises:
         ModelError: the runtime can't read a model, has no such precision, or doesn't tell its kernels.
     """
-    if not isinstance(runtime, TellsKernels):
-        raise ModelError(f"runtime {runtime.name} doesn't tell what it makes of a model; use onnxruntime")
     found = []
     for model in models:
         try:
@@ -102,7 +105,9 @@ def plan_kernels(
     """Every distinct kernel of the models that isn't in the table ``known``, and the models that aren't."""
     had = {*known.by_key, *known.why_failed} if known else set()
     models_had = {model.sha256 for model in known.models} if known else set()
-    needed = {launch.kernel.key: launch.kernel for each in models for launch in each.launches if launch.kernel}
+    every = {launch.kernel.key: launch.kernel for each in models for launch in each.launches if launch.kernel}
+    needed = [kernel for key, kernel in every.items() if key not in had]
+    neighbours = {each.key: each for kernel in needed if (each := kernel.neighbour)}
     distinct = {each.model.sha256: each for each in models if each.model.sha256 not in models_had}
     return KernelPlan(
         conditions=conditions,
@@ -110,7 +115,8 @@ def plan_kernels(
         seed=seed,
         hwnas=__version__,
         anchors=_anchors(known) if known else (),
-        kernels=tuple(kernel for key, kernel in needed.items() if key not in had),
+        kernels=tuple(needed),
+        neighbours=tuple(neighbours.values()),
         models=tuple(
             PlannedModel(name=each.model.name[-200:], sha256=sha256, launches=tuple(map(launched, each.launches)))
             for sha256, each in distinct.items()
@@ -119,8 +125,9 @@ def plan_kernels(
 
 
 def _anchors(known: KernelTable) -> tuple[Kernel, ...]:
-    """Some of a table's kernels, fast and slow ones, of those that take long enough to be timed well."""
-    lasting = sorted((each for each in known.kernels if _LASTING_MS[0] <= each.p50_ms <= _LASTING_MS[1]), key=_p50_ms)
+    """Some of a table's kernels, fast and slow ones, of those that are timed as they are, and long enough."""
+    alone = [each for each in known.kernels if not each.kernel.beside]
+    lasting = sorted((each for each in alone if _LASTING_MS[0] <= each.p50_ms <= _LASTING_MS[1]), key=_p50_ms)
     every = max(len(lasting) // _ANCHORS, 1)
     return tuple(each.kernel for each in lasting[every // 2 :: every][:_ANCHORS])
 
@@ -137,7 +144,7 @@ def launched(launch: Launch) -> Launched:
 def readers(plan: KernelPlan, models: Sequence[Prepared]) -> Iterator[Callable[[], Model]]:
     """What gives each entry's model when it is to be loaded."""
     by_sha256 = {each.model.sha256: each for each in models}
-    for kernel in (*plan.anchors, *plan.kernels):
+    for kernel in (*plan.anchors, *plan.kernels, *plan.neighbours):
         yield partial(_alone, kernel)
     for planned in plan.models:
         whole = by_sha256[planned.sha256]
@@ -165,14 +172,19 @@ def kernel_table_of(plan: KernelPlan, data: Any, where: Path | str, known: Kerne
     named = f"model {reference.name}" if isinstance(reference, PlannedModel) else str(reference)
     slowdown = _slowdown(plan.anchors, found, known)
     kernels, failed, models = [], [], []
-    for entry, value in list(zip(entries, found, strict=True))[len(plan.anchors) :]:
+    found_of = dict(zip(entries, found, strict=True))
+    for kernel in plan.kernels:
+        value = found_of[kernel]
+        if neighbour := kernel.neighbour:
+            value = _less(value, found_of[neighbour])
         if isinstance(value, Failure):
-            if isinstance(entry, Kernel):
-                failed.append(FailedKernel(kernel=entry, reason=value.failed))
-        elif isinstance(entry, Kernel):
-            kernels.append(MeasuredKernel(kernel=entry, **_at_that_speed(value, slowdown)))
+            failed.append(FailedKernel(kernel=kernel, reason=value.failed))
         else:
-            models.append(MeasuredModel(**dict(entry), **_at_that_speed(value, slowdown)))
+            kernels.append(MeasuredKernel(kernel=kernel, **_at_that_speed(value, slowdown)))
+    for model in plan.models:
+        value = found_of[model]
+        if isinstance(value, Latency):
+            models.append(MeasuredModel(**dict(model), **_at_that_speed(value, slowdown)))
     protocol = protocol_of(result, plan.effort, plan.seed, plan.hwnas, named)
     return KernelTable(
         device=device_of_result(result, plan.conditions, where),
@@ -188,6 +200,16 @@ def _slowdown(anchors: Sequence[Kernel], now: Sequence[Latency | Failure], known
     pairs = zip(anchors, now, strict=False)
     ratios = [each.p50_ms / known.by_key[k.key].p50_ms for k, each in pairs if known and isinstance(each, Latency)]
     return median(ratios) if ratios else 1.0
+
+
+def _less(whole: Latency | Failure, beside: Latency | Failure) -> Latency | Failure:
+    """What is left of a kernel's latency without its neighbour's."""
+    if isinstance(whole, Failure) or isinstance(beside, Failure):
+        return whole if isinstance(whole, Failure) else beside
+    p10_ms, p50_ms, p90_ms = (max(ms - beside.p50_ms, _LEAST_MS) for ms in (whole.p10_ms, whole.p50_ms, whole.p90_ms))
+    parts_ms = [each.p50_ms * each.confidence_95 for each in (whole, beside) if each.confidence_95 is not None]
+    confidence_95 = min(hypot(*parts_ms) / p50_ms, 1.0) if len(parts_ms) == len((whole, beside)) else None
+    return Latency(p50_ms=p50_ms, p10_ms=p10_ms, p90_ms=p90_ms, count=whole.count, confidence_95=confidence_95)
 
 
 def _at_that_speed(latency: Latency, slowdown: float) -> dict[str, Any]:

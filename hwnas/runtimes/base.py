@@ -65,27 +65,25 @@ class Runtime(Protocol):
             ModelError: the runtime has no such precision, or can't convert the model.
         """
 
+    def kernels(self, model: bytes, precision: str) -> tuple[Launch, ...]:
+        """What the runtime launches when it runs an ONNX model, in its order. Done where hwnas is.
+
+        The model has fixed shapes, and its graph is in the precision already. Kernels are timed alone, each as
+        :func:`hwnas.onnx.kernels.kernel_model` writes it; the network's latency is about their sum.
+
+        Raises:
+            ModelError: the runtime can't read the model, or doesn't tell what it launches.
+        """
+
     def load(self, model: bytes, *, threads: int, precision: str, as_is: bool = False) -> Session:
         """A session of a prepared model. Done on the device.
 
         ``as_is`` runs the graph node by node, without the runtime's own optimizations of the graph: for kernels, which
-        were cut from a graph that it had optimized. ONNX Runtime does; the others, whose kernels aren't cut out so,
-        take no notice of it.
+        were cut from a graph that it had optimized, and of which some stay in float where the others are quantized. A
+        runtime whose kernels need nothing of this takes no notice.
 
         Raises:
             ModelError: the runtime can't read the model.
-        """
-
-
-@runtime_checkable
-class TellsKernels(Runtime, Protocol):
-    """A runtime that tells what it makes of a model: with it anyone's models can be priced."""
-
-    def kernels(self, model: bytes, precision: str) -> tuple[Launch, ...]:
-        """What it launches for a prepared model of fixed shapes, in order. Done where hwnas is.
-
-        Raises:
-            ModelError: it can't read the model, or doesn't tell under these options.
         """
 
 

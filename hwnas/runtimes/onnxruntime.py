@@ -87,7 +87,7 @@ class OnnxRuntime:
         """The nodes of the graph that ONNX Runtime makes of a model of fixed shapes."""
         import onnx
 
-        from hwnas.onnx.kernels import launches, values_of
+        from hwnas.onnx.kernels import Part, launches, values_of
 
         check_precision(self, precision)
         check_self_contained(model)
@@ -96,7 +96,7 @@ class OnnxRuntime:
             options.optimized_model_filepath = os.path.join(folder, "optimized.onnx")
             self._session(model, options)
             proto = onnx.load(options.optimized_model_filepath)
-        parts = [(node.name or node.output[0], [node]) for node in proto.graph.node]
+        parts = [Part(node.name or node.output[0], [node]) for node in proto.graph.node]
         return launches(proto, parts, values_of(proto))
 
     def observe(self, model: bytes, feeds: Sequence[Feed], *, precision: str) -> Observation:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from hwnas.arrays import Array
+    from hwnas.graph.kernel import Launch
 
 _HINTS = {"fp32": "f32", "bf16": "bf16"}  # without one, some processors would get bf16 where fp32 was asked
 _COMPUTED = {"fp32": ("f32",), "bf16": ("bf16",), "int8": ("i8", "u8")}
@@ -71,9 +72,22 @@ class OpenVino:
 
         return quantize(model, random_images(model), OPENVINO)
 
+    def kernels(self, model: bytes, precision: str) -> tuple[Launch, ...]:
+        from hwnas.runtimes.openvino_kernels import kernels_of
+
+        settings = self._settings(1, precision)
+
+        def execution_graph(model: bytes) -> ov.Model:
+            try:
+                return self._core.compile_model(self._core.read_model(model), "CPU", settings).get_runtime_model()
+            except RuntimeError as error:
+                raise ModelError(f"OpenVINO can't load the model: {_reason(error)}") from None
+
+        return kernels_of(model, execution_graph)
+
     def load(self, model: bytes, *, threads: int, precision: str, as_is: bool = False) -> OpenVinoSession:
         check_self_contained(model)
-        return self._load(lambda: self._core.read_model(model), threads, precision)
+        return self._load(lambda: self._core.read_model(model), threads, precision, checked=not as_is)
 
     def load_ir(self, xml: bytes, weights: bytes, *, threads: int, precision: str) -> OpenVinoSession:
         """A session of OpenVINO's own format, which takes the batches it was written for.
@@ -85,23 +99,26 @@ class OpenVino:
         # OpenVINO would try its readers of other formats as well, some of which open files that a model names
         if not xml.startswith(b"<?xml") or b"<!" in xml:
             raise ModelError("not OpenVINO's IR: XML without declarations of its own is expected")
-        return self._load(lambda: self._core.read_model(xml, weights), threads, precision)
+        return self._load(lambda: self._core.read_model(xml, weights), threads, precision, checked=True)
 
-    def _load(self, read: Callable[[], ov.Model], threads: int, precision: str) -> OpenVinoSession:
+    def _load(self, read: Callable[[], ov.Model], threads: int, precision: str, *, checked: bool) -> OpenVinoSession:
+        settings = self._settings(threads, precision)
+        try:
+            return OpenVinoSession(self._core, read(), settings, precision, checked=checked)
+        except RuntimeError as error:
+            raise ModelError(f"OpenVINO can't load the model: {_reason(error)}") from None
+
+    def _settings(self, threads: int, precision: str) -> dict[str, Any]:
         check_precision(self, precision)
         floats = self.options.get("floats", "fp32") if precision == "int8" else precision
         if floats == "bf16" and "BF16" not in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             raise RuntimeMissingError("this processor has no bf16 arithmetic that OpenVINO uses; use fp32 or int8")
-        settings: dict[str, Any] = {
+        return {
             "INFERENCE_PRECISION_HINT": _HINTS[floats],
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": int(self.options["streams"]),
             "ENABLE_CPU_PINNING": False,  # a pinned thread waits for its core while another core is free
         }
-        try:
-            return OpenVinoSession(self._core, read(), settings, precision)
-        except RuntimeError as error:
-            raise ModelError(f"OpenVINO can't load the model: {_reason(error)}") from None
 
 
 class OpenVinoSession:
@@ -113,11 +130,14 @@ class OpenVinoSession:
         ModelError: the model isn't computed in the precision.
     """
 
-    def __init__(self, core: ov.Core, model: ov.Model, settings: dict[str, Any], precision: str) -> None:
+    def __init__(
+        self, core: ov.Core, model: ov.Model, settings: dict[str, Any], precision: str, *, checked: bool
+    ) -> None:
         self._core = core
         self._model = model
         self._settings = settings
         self._precision = precision
+        self._checked = checked
         self._compiled: dict[_Shapes, ov.CompiledModel] = {}
         self._takes = [port.get_partial_shape() for port in model.inputs]
         self._compile(tuple(tuple(1 if n.is_dynamic else n.get_length() for n in shape) for shape in self._takes))
@@ -156,7 +176,7 @@ class OpenVinoSession:
         self._model.reshape(dict(zip(self._model.inputs, map(ov.PartialShape, shapes))))  # noqa: B905
         compiled = self._core.compile_model(self._model, "CPU", self._settings)
         computed = set(_weighted_precisions(compiled))
-        if computed and computed.isdisjoint(_COMPUTED[self._precision]):
+        if self._checked and computed and computed.isdisjoint(_COMPUTED[self._precision]):
             raise ModelError(f"OpenVINO computes this model in {', '.join(computed)} where {self._precision} was asked")
         self._compiled[shapes] = compiled
 

@@ -13,6 +13,9 @@ from functools import partial
 from typing import Any
 
 from hwnas.errors import ModelError, RuntimeMissingError
+from hwnas.graph.kernel import Launch
+from hwnas.onnx.numbered import numbered
+from hwnas.onnx.optimize.tidy import fold_constants
 from hwnas.onnx.precision.half import to_half
 from hwnas.onnx.precision.int8 import TENSORRT, quantize, random_images
 from hwnas.onnx.read import parsed
@@ -22,6 +25,7 @@ from hwnas.runtimes.base import check_precision, missing, options_in_force
 from hwnas.runtimes.cuda import gpu_here
 from hwnas.runtimes.tensorrt_build import Built, Shapes, layers_of, logger, monitor_of, parse_error
 from hwnas.runtimes.tensorrt_cache import PLACES, Cache, cache_path
+from hwnas.runtimes.tensorrt_kernels import kernels_of
 from hwnas.runtimes.tensorrt_session import TensorRtSession
 
 _HERE = "here"
@@ -86,6 +90,18 @@ class TensorRt:
             model = to_half(model)
         return self.build(model).engine
 
+    def kernels(self, model: bytes, precision: str) -> tuple[Launch, ...]:
+        """The layers of the parsed network, each with what quantizes around it: what a build begins with.
+
+        A build fuses them further. Only the engine tells how, and an engine can't be read without its GPU.
+        """
+        check_precision(self, precision)
+        proto = parsed(model)
+        if folded := fold_constants(proto):
+            proto = folded.model
+        _, network = self._parse(numbered(proto).SerializeToString())
+        return kernels_of(proto, network)
+
     def capability(self) -> str:
         """Compute capability of the GPU that engines are built for, such as 86.
 
@@ -113,14 +129,8 @@ class TensorRt:
             ModelError: TensorRT can't read the graph (the message names the node), refuses a setting, or can't build.
         """
         trt, capability = self._trt, self.capability()
-        parsed(graph)  # before TensorRT's parser, which would open any file that a weight names
-        log = logger(trt)
-        log.errors.clear()
-        builder = trt.Builder(log)
-        network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-        parser = trt.OnnxParser(network, log)
-        if not parser.parse(graph):
-            raise ModelError(f"{self.name} can't read the model: {parse_error(parser) or log.last()}")
+        builder, network = self._parse(graph)
+        log = builder.logger
         config = self._config(builder, capability)
         shapes = dict(_shapes(network.get_input(index), batch) for index in range(network.num_inputs))
         profile = builder.create_optimization_profile()
@@ -138,6 +148,19 @@ class TensorRt:
         if self._timings is not None:
             self._timings.keep(bytes(config.get_timing_cache().serialize()))
         return Built(engine=bytes(engine), profile=shapes, layers=layers_of(network))
+
+    def _parse(self, graph: bytes) -> tuple[Any, Any]:
+        """A builder, and its network of an ONNX graph."""
+        trt = self._trt
+        parsed(graph)  # before TensorRT's parser, which would open any file that a weight names
+        log = logger(trt)
+        log.errors.clear()
+        builder = trt.Builder(log)
+        network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+        parser = trt.OnnxParser(network, log)
+        if not parser.parse(graph):
+            raise ModelError(f"{self.name} can't read the model: {parse_error(parser) or log.last()}")
+        return builder, network
 
     def _config(self, builder: Any, capability: str) -> Any:
         trt, config = self._trt, builder.create_builder_config()

@@ -106,7 +106,8 @@ def layers_of(network: Any) -> tuple[Layer, ...]:
             continue
         of_values = False
         if _type(layer) in WEIGHTED and layer.num_inputs > 1:
-            factors = [_source(layer.get_input(index).name, makers) for index in range(2)]
+            taken = [layer.get_input(index) for index in range(2)]  # None: the layer holds it itself
+            factors = [_source(each.name, makers) if each else "constant" for each in taken]
             of_values = factors[1] not in _STORED
             # between conversions to float and back, TensorRT computes in int8
             precision = "int8" if factors == ["dequantize", "dequantize"] else precision

@@ -11,6 +11,8 @@ import torch
 
 from hwnas.arrays import Array, Port
 from hwnas.errors import ModelError, RuntimeMissingError, first_line
+from hwnas.graph.kernel import Launch
+from hwnas.onnx.kernels import Part, launches, values_of
 from hwnas.onnx.model import port_of
 from hwnas.onnx.read import entries_of, parsed
 from hwnas.onnx.stand_in import stand_in
@@ -56,6 +58,15 @@ class Torch:
     def prepare(self, model: bytes, precision: str) -> bytes:
         check_precision(self, precision)
         return model
+
+    def kernels(self, model: bytes, precision: str) -> tuple[Launch, ...]:
+        check_precision(self, precision)
+        if self.options["mode"] == "compiled":
+            raise ModelError("PyTorch's compiler writes kernels that can't be cut out of the network; use mode=eager")
+        proto = parsed(model)
+        onnx_to_torch(proto)  # tells what it can't run
+        parts = [Part(node.name or node.output[0], [node]) for node in proto.graph.node]
+        return launches(proto, parts, values_of(proto))
 
     def load(self, model: bytes, *, threads: int, precision: str, as_is: bool = False) -> TorchSession:
         check_precision(self, precision)

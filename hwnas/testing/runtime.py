@@ -18,6 +18,9 @@ from hwnas.arrays import Images
 from hwnas.errors import ModelError
 from hwnas.graph.graph import Graph, Op, chain
 from hwnas.nn.layers import GraphModule, initialize, weights_of
+from hwnas.onnx.kernels import kernel_model
+from hwnas.onnx.model import model_of
+from hwnas.onnx.stand_in import stand_in
 from hwnas.onnx.write import to_onnx
 from hwnas.ops.head import Head
 from hwnas.ops.mbconv import MBConv
@@ -159,6 +162,7 @@ class RuntimeContract:
             for junk in (noise, b"not a model"):
                 refusal(partial(_loaded, runtime, junk, precision))
                 refusal(partial(runtime.load, junk, threads=1, precision=precision))
+                refusal(partial(runtime.kernels, junk, precision))
 
     def test_opens_no_other_file(self, runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A model may name a file that holds its weights; here the file is there, and must not be read."""
@@ -169,6 +173,29 @@ class RuntimeContract:
         model = (tmp_path / "model.onnx").read_bytes()
         for precision in runtime.precisions:
             refusal(partial(_loaded, runtime, model, precision))
+            refusal(partial(runtime.kernels, model, precision))
+
+    def test_tells_its_kernels_or_that_it_does_not(self, runtime: Runtime) -> None:
+        """Each runs alone, or is told by name; a runtime that tells none says so in a line."""
+        precision = runtime.precisions[0]
+        model = model_of(_example("gated")[1], "gated").data
+        try:
+            launches = runtime.kernels(model, precision)
+        except ModelError:
+            refusal(partial(runtime.kernels, model, precision))
+            return
+        assert "fp12" in refusal(partial(runtime.kernels, model, "fp12"))
+        assert any(launch.kernel for launch in launches)
+        for launch in launches:
+            assert launch.name
+            assert bool(launch.uncut) == (launch.kernel is None), launch
+            if launch.kernel:
+                data, ports = kernel_model(launch.kernel)
+                prepared = runtime.prepare(data, precision)
+                session = runtime.load(prepared, threads=1, precision=precision, as_is=True)
+                given = session.run([stand_in(port) for port in ports])
+                assert len(given) == len(launch.kernel.outputs)
+                assert all(np.isfinite(each).all() for each in given)
 
 
 def _example(name: str, batch: int = 1) -> tuple[nn.Module, bytes, Images]:

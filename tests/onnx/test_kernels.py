@@ -6,10 +6,12 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 import torch
+from onnx import helper
 from torch import nn
 
-from hwnas.graph.kernel import Kernel
-from hwnas.onnx.kernels import kernel_model
+from hwnas.graph.kernel import Kernel, KernelNode, Value
+from hwnas.graph.kernel_cost import Work, work
+from hwnas.onnx.kernels import Part, kernel_model, launches
 from hwnas.onnx.model import model_of
 from hwnas.onnx.stand_in import stand_in
 from hwnas.runtimes.onnxruntime import OnnxRuntime
@@ -88,3 +90,63 @@ def test_weights_do_not_tell_kernels_apart() -> None:
     nets = [nn.Conv2d(3, 16, 3) for _ in range(2)]
     found = [OnnxRuntime().kernels(exported(net, torch.zeros(1, 3, 16, 16)), "fp32") for net in nets]
     assert [each.kernel for each in found[0]] == [each.kernel for each in found[1]]
+
+
+def test_kernels_of_an_int8_graph_run_alone() -> None:
+    """Scales and zero points stand in too: what they are, doesn't tell kernels apart."""
+    runtime = OnnxRuntime()
+    launched = runtime.kernels(runtime.prepare(exported(NET, torch.zeros(1, 3, 32, 32)), "int8"), "int8")
+    assert "QLinearConv" in {launch.kernel.kind for launch in launched if launch.kernel}
+    for launch in launched:
+        assert launch.kernel, launch
+        data, ports = kernel_model(launch.kernel)
+        given = plain(data).run(None, {port.name: stand_in(port) for port in ports})
+        values = launch.kernel.values
+        assert [(x.shape, x.dtype.name) for x in given] == [
+            (values[i].shape, values[i].dtype) for i in launch.kernel.outputs
+        ]
+
+
+def _relu(opset: int) -> Kernel:
+    images = Value(dtype="float32", shape=(1, 3, 4, 5), channels_last=True)
+    relu = KernelNode(op="Relu", inputs=(0,), outputs=(1,))
+    return Kernel(opset=opset, nodes=(relu,), values=(images, images), outputs=(1,))
+
+
+@pytest.mark.parametrize("opset", [9, 17])
+def test_channels_that_lie_last_come_and_go_so(opset: int) -> None:
+    data, (port,) = kernel_model(_relu(opset))
+    assert port.shape == (1, 4, 5, 3)
+    images = stand_in(port)
+    (first,) = plain(data).run(None, {port.name: images})
+    assert first.shape == (1, 1, 1, 1)
+    assert first.item() == max(images[0, 0, 0, 0], 0)
+
+
+def test_a_number_decides_what_several_nodes_become() -> None:
+    def kernel(bound: float) -> Kernel:
+        values = (
+            Value(dtype="float32", shape=(1, 8)), Value(dtype="float32", shape=(), constant=True, holds=(bound,)),
+            Value(dtype="float32", shape=(1, 8)), Value(dtype="float32", shape=(1, 8)),
+        )  # fmt: skip
+        nodes = [helper.make_node("Min", ["x", "bound"], ["y"]), helper.make_node("Relu", ["y"], ["z"])]
+        named = dict(zip(("x", "bound", "y", "z"), values, strict=True))
+        graph = helper.make_graph(nodes, "two", [], [helper.make_empty_tensor_value_info("z")])
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+        (launch,) = launches(model, [Part("two", list(graph.node))], named)
+        assert launch.kernel
+        return launch.kernel
+
+    assert kernel(6.0) != kernel(3.0)
+
+
+def test_what_stands_beside_a_kernel_is_a_kernel() -> None:
+    images = Value(dtype="float32", shape=(1, 3, 4, 4))
+    values = (images, Value(dtype="float32", shape=(3, 1, 1, 1), constant=True), images, images)
+    conv = KernelNode(op="Conv", attributes=(("group", 3),), inputs=(0, 1), outputs=(2,))
+    relu = KernelNode(op="Relu", inputs=(2,), outputs=(3,))
+    both = Kernel(opset=17, nodes=(conv, relu), values=values, outputs=(2, 3), beside=1)
+    assert both.kind == "Relu"
+    assert work(both) == Work(0, images.bytes, images.bytes)
+    assert both.neighbour == Kernel(opset=17, nodes=(conv,), values=values[:3], outputs=(2,))
+    assert both.neighbour.neighbour is None

@@ -65,11 +65,31 @@ def test_a_kernel_that_fails_is_recorded_and_a_model_that_fails_is_left_out() ->
 
 
 def test_a_runtime_that_does_not_tell_its_kernels_is_named() -> None:
-    class Silent:
-        name = "silent"
+    with pytest.raises(ModelError, match=r"^w16-d1\.onnx: .*can't be cut out of the network; use mode=eager"):
+        prepare([model(16)], get_runtime("torch", {"mode": "compiled"}), "fp32")
 
-    with pytest.raises(ModelError, match="runtime silent doesn't tell"):
-        prepare([], Silent(), "fp32")  # type: ignore[arg-type]
+
+def test_what_stands_beside_a_kernel_is_taken_off() -> None:
+    pytest.importorskip("openvino", reason="the extra openvino isn't installed")
+    runtime = get_runtime("openvino")
+    found = prepare([model(16)], runtime, "fp32")
+    plan = plan_kernels(found, conditions_of(runtime), effort=QUICK)
+    assert plan.neighbours
+    assert {kernel.neighbour for kernel in plan.kernels} - {None} == set(plan.neighbours)
+    data = run_plan(plan.plain(), list(readers(plan, found)), runtime)
+    for entry, told in zip(plan.entries, data["entries"], strict=True):  # 5 ms a kernel, 2 ms of them what is beside it
+        of_neighbour = entry in plan.neighbours
+        told |= dict.fromkeys(("p10_ms", "p50_ms", "p90_ms"), 2.0 if of_neighbour else 5.0) | {"confidence_95": 0.1}
+    table = kernel_table_of(plan, data, "it")
+    assert len(table.kernels) == len(plan.kernels)
+    for each in table.kernels:
+        assert each.p50_ms == (3.0 if each.kernel.beside else 5.0)
+        assert each.confidence_95 == pytest.approx((0.5**2 + 0.2**2) ** 0.5 / 3 if each.kernel.beside else 0.1)
+
+    broken = copy.deepcopy(data)
+    broken["entries"][len(plan.kernels)] = {"failed": "no memory"}
+    failed = {each.kernel.neighbour: each.reason for each in kernel_table_of(plan, broken, "it").failed}
+    assert failed == {plan.neighbours[0]: "no memory"}
 
 
 def test_the_name_of_a_model_that_cannot_be_read_is_told() -> None:

@@ -13,6 +13,7 @@ import torch
 
 from hwnas.arrays import Array
 from hwnas.errors import ModelError
+from hwnas.graph.kernel import Launch
 from hwnas.runtimes.base import Session
 from hwnas.runtimes.onnxruntime import OnnxRuntime
 from hwnas.testing import RuntimeContract
@@ -39,8 +40,11 @@ class Faulty:
     def prepare(self, model: bytes, precision: str) -> bytes:
         return self._sound.prepare(model, precision)
 
+    def kernels(self, model: bytes, precision: str) -> tuple[Launch, ...]:
+        return self._sound.kernels(model, precision)
+
     def load(self, model: bytes, *, threads: int, precision: str, as_is: bool = False) -> Any:
-        return FaultySession(self._sound.load(model, threads=threads, precision=precision))
+        return FaultySession(self._sound.load(model, threads=threads, precision=precision, as_is=as_is))
 
 
 class FaultySession:
@@ -138,6 +142,23 @@ class Opens(Faulty):
         return super().load(proto.SerializeToString(), threads=threads, precision=precision)
 
 
+class LosesKernels(Faulty):
+    """Doesn't say why it can't cut one out."""
+
+    def kernels(self, model: bytes, precision: str) -> tuple[Launch, ...]:
+        first, *others = super().kernels(model, precision)
+        return (first._replace(kernel=None), *others)
+
+
+class CannotRunKernels(Faulty):
+    """Takes whole models only."""
+
+    def load(self, model: bytes, *, threads: int, precision: str, as_is: bool = False) -> Any:
+        if as_is:
+            raise ModelError("can't load a kernel")
+        return super().load(model, threads=threads, precision=precision)
+
+
 @pytest.mark.parametrize(
     ("fault", "test"),
     [
@@ -151,6 +172,8 @@ class Opens(Faulty):
         (Obliging, lambda c, r: c.test_refuses_another_precision(r)),
         (Crashing, lambda c, r: c.test_refuses_a_model_cut_short(r, 0.3)),
         (Crashing, lambda c, r: c.test_refuses_what_is_no_model(r)),
+        (LosesKernels, lambda c, r: c.test_tells_its_kernels_or_that_it_does_not(r)),
+        (CannotRunKernels, lambda c, r: c.test_tells_its_kernels_or_that_it_does_not(r)),
     ],
 )
 def test_a_fault_is_found(fault: type[Faulty], test: Call) -> None:

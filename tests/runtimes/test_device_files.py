@@ -20,8 +20,11 @@ FILES = [Path(m.__file__) for m in (hwnas.arrays, hwnas.errors, hwnas.onnx.stand
 FILES += [_RUNTIMES / f"{name}.py" for name in ("base", "onnxruntime", "openvino")]
 _OURS = {"hwnas.arrays", "hwnas.errors", "hwnas.onnx.stand_in", "hwnas.onnx.wire", "hwnas.runtimes.base"}
 _THEIRS = {"numpy", "onnxruntime", "openvino"}
-_ON_THE_HOST = {"hwnas.onnx.kernels", "hwnas.onnx.precision.half", "hwnas.onnx.precision.int8", "onnx"}
-"""Imported inside ``prepare`` and ``kernels``, which run where hwnas is."""
+_ON_THE_HOST = {
+    "hwnas.onnx.kernels", "hwnas.onnx.observe", "hwnas.onnx.precision.half", "hwnas.onnx.precision.int8",
+    "hwnas.runtimes.openvino_kernels", "onnx",
+}  # fmt: skip
+"""Imported inside ``prepare``, ``kernels`` and ``observe``, which run where hwnas is."""
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

@@ -86,6 +86,9 @@ class Reference:
         check_precision(self, precision)
         return model
 
+    def kernels(self, model, precision):
+        raise ModelError("it doesn't tell what it launches")
+
     def load(self, model, *, threads, precision, as_is=False):
         check_precision(self, precision)
         check_self_contained(model)

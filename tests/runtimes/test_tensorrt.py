@@ -18,6 +18,7 @@ from onnx import TensorProto, helper
 from hwnas.errors import ConfigError, ModelError, RuntimeMissingError
 from hwnas.nn.network import Network
 from hwnas.nn.released import load_scarlet
+from hwnas.onnx.model import model_of
 from hwnas.onnx.precision.half import to_half
 from hwnas.onnx.precision.int8 import ONNXRUNTIME, TENSORRT, quantize, random_images
 from hwnas.records.target import Batch
@@ -304,3 +305,21 @@ def test_half_refuses_a_weight_beyond_its_range(network: bytes) -> None:
     weight.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(weight) + np.float32(1e5), weight.name))
     with pytest.raises(ModelError, match=f"weight {weight.name} doesn't fit fp16"):
         to_half(proto.SerializeToString())
+
+
+def test_its_kernels_are_the_layers_of_the_parsed_network(network: bytes) -> None:
+    """Without a GPU: an engine can't be read."""
+    model = model_of(network, "net").data
+    launches = get_runtime("tensorrt-rtx").kernels(model, "fp32")
+    nodes = onnx.load_from_string(model).graph.node
+    assert [launch.kernel.kind for launch in launches if launch.kernel] == [node.op_type for node in nodes]
+
+
+def test_its_kernels_have_what_quantizes_around_them(network: bytes) -> None:
+    model = model_of(quantize(network, random_images(network), TENSORRT), "net").data
+    launches = get_runtime("tensorrt-rtx").kernels(model, "int8")
+    kinds = [launch.kernel.kind for launch in launches if launch.kernel]
+    convs = [kind for kind in kinds if "Conv" in kind]
+    assert len(convs) == sum(node.op_type == "Conv" for node in onnx.load_from_string(model).graph.node)
+    assert all(kind.startswith("DequantizeLinear+DequantizeLinear+Conv") for kind in convs)
+    assert not any(kind in ("DequantizeLinear", "DequantizeLinear+QuantizeLinear") for kind in kinds)

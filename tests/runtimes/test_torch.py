@@ -13,6 +13,7 @@ from torch import nn
 
 from hwnas.errors import ConfigError, ModelError, RuntimeMissingError
 from hwnas.nn.network import Network
+from hwnas.onnx.model import model_of
 from hwnas.runtimes.torch import Torch, _has_bf16
 from hwnas.space.chain import ChainSpace
 from hwnas.testing import RuntimeContract
@@ -140,3 +141,13 @@ def test_weights_of_the_wrong_shape_are_one_line(network: onnx.ModelProto) -> No
     with pytest.raises(ModelError, match="PyTorch can't run the model: ") as caught:
         Torch().load(network.SerializeToString(), threads=1, precision="fp32")
     assert "\n" not in str(caught.value)
+
+
+def test_its_kernels_are_its_ops(small_space: ChainSpace) -> None:
+    model = model_of(onnx_of(Network(small_space, [1] * small_space.num_layers).eval(), (3, 16, 16)), "net").data
+    nodes = onnx.load_from_string(model).graph.node
+    launches = Torch().kernels(model, "fp32")
+    assert [launch.kernel.kind for launch in launches if launch.kernel] == [node.op_type for node in nodes]
+    assert [launch.name for launch in launches] == [node.name for node in nodes]
+    with pytest.raises(ModelError, match="can't be cut out of the network; use mode=eager"):
+        Torch({"mode": "compiled"}).kernels(model, "fp32")

@@ -11,6 +11,7 @@ import numpy as np
 
 from hwnas.arrays import Array
 from hwnas.errors import ModelError
+from hwnas.graph.kernel import Launch
 from hwnas.runtimes.base import check_precision, missing, options_in_force
 from hwnas_ncnn.convert import to_ncnn
 from hwnas_ncnn.param import WEIGHTED, Param, check_weights, read_param
@@ -47,6 +48,10 @@ class Ncnn:
     def prepare(self, model: bytes, precision: str) -> bytes:
         check_precision(self, precision)
         return b"\0".join(to_ncnn(model))
+
+    def kernels(self, model: bytes, precision: str) -> tuple[Launch, ...]:
+        check_precision(self, precision)
+        raise ModelError("ncnn doesn't tell which kernels it launches; use a runtime that does, such as onnxruntime")
 
     def load(self, model: bytes, *, threads: int, precision: str, as_is: bool = False) -> NcnnSession:
         text, _, weights = model.partition(b"\0")
