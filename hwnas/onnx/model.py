@@ -26,6 +26,7 @@ from hwnas.onnx.refused import (
     check_types,
     something_else,
 )
+from hwnas.onnx.wire import check_size
 
 Shapes = Mapping[str, tuple[int, ...]]
 """{name of an input: its shape, the batch included}."""
@@ -82,6 +83,7 @@ def model_of(data: bytes, name: str, shapes: Shapes | None = None, *, folder: Pa
     """A model from what its file holds; ``folder`` is where its weights may lie beside it. Raises as `read_model`."""
     if kind := something_else(data):
         raise ModelError(f"{name} is {kind}, not an ONNX model; export the network to ONNX first")
+    check_size(data, name)
     try:
         proto = onnx.load_from_string(data)
     except Exception as error:  # protobuf's exceptions share no public base

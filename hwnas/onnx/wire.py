@@ -28,6 +28,31 @@ def check_self_contained(model: bytes) -> None:
         raise ModelError("the model's weights lie in another file; save it with its weights inside")
 
 
+MOST_PARTS = 1_000_000
+"""Fields of nodes and attributes in all: what networks of 30,000 nodes have."""
+
+
+def check_size(model: bytes, name: str) -> None:
+    """Called before a file is parsed: two bytes are a node, which takes a hundred in memory.
+
+    Raises:
+        ModelError: not a whole protobuf message, or one of more than :data:`MOST_PARTS`.
+    """
+    waiting = [("model", memoryview(model))]
+    parts = 0
+    try:
+        while waiting:
+            kind, message = waiting.pop()
+            for field, content in _fields(message):
+                parts += 1
+                if parts > MOST_PARTS:
+                    raise ModelError(f"{name} is made of more than {MOST_PARTS:,} parts; no network is")
+                if _HOLDS[kind].get(field, "tensor") not in ("tensor", "sparse tensor"):
+                    waiting.append((_HOLDS[kind][field], content))
+    except (IndexError, ValueError):
+        raise ModelError(f"{name} is not an ONNX model, or one cut short") from None
+
+
 # message: {number of a field: the message it holds}, of those on the way to a tensor
 _HOLDS: dict[str, dict[int, str]] = {
     "model": {7: "graph", 25: "function"},

@@ -187,6 +187,15 @@ def test_shapes_that_take_for_ever() -> None:
     assert time.monotonic() - began < 20
 
 
+def test_a_few_bytes_that_are_millions_of_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hwnas.onnx.wire.MOST_PARTS", 8_000)
+    nodes = b"\x0a\x00" * 8_000
+    data = b"\x3a" + bytes([len(nodes) & 127 | 128, len(nodes) >> 7]) + nodes
+    assert len(onnx.load_from_string(data).graph.node) == 8_000
+    with pytest.raises(ModelError, match=r"net.onnx is made of more than 8,000 parts"):
+        model_of(data, "net.onnx")
+
+
 def test_other_than_files(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.onnx")
     for path, says in (
