@@ -24,8 +24,8 @@ _REFUSED = 3
 """Exit status: what it printed is why."""
 
 
-def with_shapes(proto: ModelProto, name: str, limit_s: float = LIMIT_S) -> ModelProto:
-    """``proto`` with the shapes of its values, and its functions written out where they are called.
+def add_shapes(proto: ModelProto, name: str, limit_s: float = LIMIT_S) -> None:
+    """Write the shapes of its values into ``proto``, and its functions out where they are called.
 
     Raises:
         ModelError: they don't fit each other, or nobody can tell within ``limit_s``.
@@ -51,11 +51,16 @@ def with_shapes(proto: ModelProto, name: str, limit_s: float = LIMIT_S) -> Model
     if process.returncode:
         raise ModelError(f"{name}: a process that infers its shapes ends with {ending(process.returncode)}")
     shaped = onnx.load_from_string(told)
-    entries = [entry for entry in shaped.graph.input if entry.name not in large]
-    del shaped.graph.input[:]
-    shaped.graph.input.extend(entries)
-    shaped.graph.initializer.extend(weights)
-    return shaped
+    fields = ["value_info", "output", *(["node"] if proto.functions else [])]  # weights stay where they are
+    for field in fields:
+        _replace(proto.graph, shaped.graph, field)
+    for field in ("functions", "opset_import"):
+        _replace(proto, shaped, field)
+
+
+def _replace(message: ModelProto | onnx.GraphProto, by: ModelProto | onnx.GraphProto, field: str) -> None:
+    message.ClearField(field)
+    getattr(message, field).extend(getattr(by, field))
 
 
 def _copy(message: ModelProto | onnx.GraphProto, field: str, value: object) -> None:

@@ -16,7 +16,7 @@ from hwnas.brief import Brief
 from hwnas.errors import ModelError, first_line, unknown
 from hwnas.files import plain_file, read_bytes
 from hwnas.onnx.beside import take_in
-from hwnas.onnx.infer import with_shapes
+from hwnas.onnx.infer import add_shapes
 from hwnas.onnx.refused import (
     check_dtype,
     check_graph,
@@ -98,7 +98,7 @@ def model_of(data: bytes, name: str, shapes: Shapes | None = None, *, folder: Pa
     check_graph(proto, name)
     check_numbers(proto, name)
     _fix_shapes(proto, shapes or {}, name)
-    proto = with_shapes(proto, name)
+    add_shapes(proto, name)
     for value in proto.graph.output:
         check_dtype(value, name)
     inputs, outputs = (tuple(map(port_of, values)) for values in (proto.graph.input, proto.graph.output))

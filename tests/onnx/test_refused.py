@@ -14,7 +14,7 @@ import pytest
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from hwnas.errors import ModelError
-from hwnas.onnx.infer import with_shapes
+from hwnas.onnx.infer import add_shapes
 from hwnas.onnx.model import model_of, read_model
 from hwnas.onnx.refused import newest_opset
 from hwnas.runtimes.onnxruntime import OnnxRuntime
@@ -183,7 +183,7 @@ def test_shapes_that_take_for_ever() -> None:
     model = graph_of(node("Shape", ["x"], ["s0"]), *doubled, node("Cast", ["s40"], ["y"], to=FLOAT))
     began = time.monotonic()
     with pytest.raises(ModelError, match=r"net.onnx: to infer its shapes takes longer than 2 s"):
-        with_shapes(model, "net.onnx", limit_s=2)
+        add_shapes(model, "net.onnx", limit_s=2)
     assert time.monotonic() - began < 20
 
 
