@@ -121,7 +121,7 @@ def check_structure(model: bytes, arch: Graph, optimized: OptimizedRecord | None
     costs = [cost(op) for op in arch.ops]
     for does, what, there, due in (
         ("does", "multiply-adds", sum(layer.madds * n for layer, n in found.items()), sum(c.madds for c in costs)),
-        ("has", "parameters", _parameters(graph), sum(c.weights + c.biases for c in costs)),
+        ("has", "parameters", _parameters(graph), sum(c.weights + c.biases + c.floats for c in costs)),
     ):
         if there != due:
             raise CountError(f"the exported graph {does} {there:,} {what}, the arch {due:,}")

@@ -47,14 +47,15 @@ class Cost(NamedTuple):
         madds: multiply-adds.
         params: BN's scale and shift included.
         weights: of convolutions and linear layers, as a deployed network stores them.
-        biases: all else that it stores: BN is folded into the convolution in front of it, which then has a bias for
-            each channel; what layer norm and positions have learnt stays as it is.
+        biases: of these, too: BN is folded into the convolution in front of it, which then has a bias for each channel.
+        floats: all else that it stores, which no precision makes integers of: what layer norm and positions have learnt.
     """
 
     madds: int
     params: int
     weights: int
     biases: int
+    floats: int
 
 
 @dataclass(frozen=True, repr=False)
@@ -81,17 +82,18 @@ def cost(op: Op) -> Cost:
     """What one Op costs; raises what :func:`count` does."""
     graph = expanded(op)
     folded = {norm.place for node in graph if (norm := norm_behind(graph, node))}
-    costs = [Cost(0, 0, 0, 0)]
+    costs = [Cost(0, 0, 0, 0, 0)]
     for node in graph:
         assert isinstance(node.op, Primitive)
         sizes = {name: prod(shape) for name, shape in node.op.parameters.items()}
         params = sum(sizes.values())
         weights, biases = (0, 0) if node.place in folded else (sizes.get("weight", 0), sizes.get("bias", 0))
+        floats = 0
         if isinstance(node.op, LayerNorm | Position):
-            weights, biases = 0, weights + biases
+            weights, biases, floats = 0, 0, weights + biases
         if norm_behind(graph, node):
             biases = node.op.out_shape[0]
-        costs.append(Cost(_madds(node.op), params, weights, biases))
+        costs.append(Cost(_madds(node.op), params, weights, biases, floats))
     return Cost(*map(sum, zip(*costs, strict=True)))
 
 

@@ -56,7 +56,7 @@ class Transformer(TokenBlock):
 
     @property
     def caption(self) -> str:
-        return f"MLP {self.mlp_ratio:g}"
+        return self.kind
 
     def _details(self) -> str:
         return f" h{self.heads}×{self.head_width} r{self.mlp_ratio:g}"

@@ -146,11 +146,12 @@ def model_mb(space: Space, *, precision: str = "fp32") -> LayerSum:
         ConfigError: unknown precision.
     """
     size = _bytes_of(precision)
-    per_bias = _INT8_BYTES_PER_CHANNEL if precision == "int8" else size
+    per_bias, per_float = (_INT8_BYTES_PER_CHANNEL, _BYTES["fp32"]) if precision == "int8" else (size, size)
 
     def of_op(op: Op) -> float:
         counted = cost(op)
-        return (counted.weights * size + counted.biases * per_bias) / _BYTES_PER_MB
+        stored = counted.weights * size + counted.biases * per_bias + counted.floats * per_float
+        return stored / _BYTES_PER_MB
 
     return LayerSum(space, of_op)
 

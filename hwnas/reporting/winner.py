@@ -188,7 +188,7 @@ def _labels(op: Op, chosen: bool) -> tuple[str, str, str]:
     if op.skips:
         return "fixed narrow", size, ""
     if _is_last(op):
-        return "fixed", op.kind, op.caption
+        return "fixed", "head", op.caption
     return _kernel_shade(_kernel(op)) if chosen and not is_linear(op) else "fixed", size, op.caption
 
 
