@@ -17,6 +17,7 @@ from hwnas.arrays import Array
 from hwnas.artifacts.timing import time_sessions
 from hwnas.errors import ModelError, RuntimeMissingError
 from hwnas.onnx.optimize.edit import Rewritten
+from hwnas.onnx.optimize.groups import groups_before
 from hwnas.onnx.optimize.padding import shapes_before
 from hwnas.onnx.optimize.rewrites import ALWAYS, Rewrite, timed
 from hwnas.profiling.timer import Effort
@@ -66,13 +67,14 @@ def faster(
             outcome: Outcome = "never slower" if reference.is_met_by(found.model) else "differs"
             tried.append(TriedRewrite(name=rewrite.name, places=len(found.places), outcome=outcome))
             current = found.model if outcome == "never slower" else current
+    tidied = current
     for alternatives in timed(block):
         found_by = {rewrite: found for rewrite in alternatives if (found := rewrite.apply(current))}
         if found_by:
             current, told = _fastest(current, found_by, load, reference, effort, progress)
             tried += told
-    padded = shapes_before(original, current)
-    return _serialized(current), OptimizedRecord(rewrites=tuple(tried), padded=padded)
+    padded, merged = shapes_before(tidied, current), groups_before(tidied, current)
+    return _serialized(current), OptimizedRecord(rewrites=tuple(tried), padded=padded, merged=merged)
 
 
 def _fastest(

@@ -21,6 +21,7 @@ from hwnas.graph.foldable import norm_behind
 from hwnas.graph.graph import Graph, Op, expanded
 from hwnas.graph.primitives import Conv, Linear, Matmul, Primitive
 from hwnas.onnx.optimize.gates import gather_gates
+from hwnas.onnx.optimize.groups import without_merging
 from hwnas.onnx.optimize.padding import without_padding
 from hwnas.onnx.read import constants, is_layer
 from hwnas.onnx.write import onnx_kinds
@@ -129,8 +130,8 @@ def check_structure(model: bytes, arch: Graph, optimized: OptimizedRecord | None
 
 
 def _plain(proto: ModelProto, optimized: OptimizedRecord) -> bytes:
-    """The graph before it was padded with zeros and its gates were spread."""
-    plain = without_padding(proto, optimized.padded)
+    """The graph before it was padded with zeros, groups were merged and gates were spread."""
+    plain = without_padding(without_merging(proto, optimized.merged), optimized.padded)
     gathered = gather_gates(plain)
     return bytes((gathered.model if gathered else plain).SerializeToString())
 

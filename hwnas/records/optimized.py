@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field, NonNegativeFloat
+from pydantic import NonNegativeFloat
 
 from hwnas.record import Record, ShortText, Some
 from hwnas.tables.table import Milliseconds
@@ -48,7 +48,9 @@ class OptimizedRecord(Record):
     Attributes:
         rewrites: in the order in which they were tried.
         padded: {name of a constant: its shape without the zeros that it was padded with}.
+        merged: {name of a weight: how many groups its convolution had before they were merged}, padding included.
     """
 
     rewrites: tuple[TriedRewrite, ...]
-    padded: Mapping[str, tuple[Annotated[int, Field(ge=1)], ...]]
+    padded: Mapping[str, tuple[Some, ...]]
+    merged: Mapping[str, Some]

@@ -132,7 +132,7 @@ def rewritten(network: Network) -> tuple[bytes, OptimizedRecord]:
     both = next(each for each in timed(16)[-1] if "spread" in each.name and "padded" in each.name)
     found = both.apply(plain)
     assert found
-    record = OptimizedRecord(rewrites=(), padded=shapes_before(plain, found.model))
+    record = OptimizedRecord(rewrites=(), merged={}, padded=shapes_before(plain, found.model))
     return found.model.SerializeToString(), record
 
 
@@ -186,7 +186,7 @@ def test_an_artifact_of_it_passes_its_checks_and_a_forged_one_fails(copy: Copy) 
     both = next(each for each in timed(16)[-1] if "spread" in each.name and "padded" in each.name)
     found = both.apply(graph)
     assert found
-    record = OptimizedRecord(rewrites=(), padded=shapes_before(graph, found.model))
+    record = OptimizedRecord(rewrites=(), merged={}, padded=shapes_before(graph, found.model))
 
     def declare(manifest: dict[str, list[dict[str, object]]]) -> None:
         manifest["files"][0]["optimized"] = record.plain()

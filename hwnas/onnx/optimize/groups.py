@@ -6,9 +6,12 @@ A runtime's blocked layout has kernels for groups of whole blocks only, and comp
 
 from __future__ import annotations
 
-import numpy as np
-from onnx import ModelProto
+from collections.abc import Mapping
 
+import numpy as np
+from onnx import ModelProto, numpy_helper
+
+from hwnas.errors import CountError
 from hwnas.onnx.optimize.edit import Array, Edit, Rewritten, attribute, of_kind
 
 
@@ -35,3 +38,51 @@ def _merged(weight: Array, groups: int, together: int) -> Array:
         rows, first = slice(group * outputs, (group + 1) * outputs), group % together * inputs
         merged[rows, first : first + inputs] = weight[rows]
     return merged
+
+
+def groups_before(model: ModelProto, merged: ModelProto) -> dict[str, int]:
+    """{weight of a convolution whose groups :func:`merge_groups` merged: how many it had}.
+
+    Convolutions are the same where they give a value of the same name.
+    """
+    widths = [{weight.name: tuple(weight.dims[:2]) for weight in each.graph.initializer} for each in (model, merged)]
+    given = {node.output[0]: node for node in model.graph.node if node.op_type == "Conv"}
+    found = {}
+    for node in merged.graph.node:
+        old = given.get(node.output[0]) if node.op_type == "Conv" else None
+        if old is not None and (groups := attribute(old, "group", 1)) > 1:
+            (outputs, inputs), (now, wide) = widths[0][old.input[1]], widths[1][node.input[1]]
+            if wide != inputs:
+                found[node.input[1]] = now * groups // outputs  # padding adds whole groups
+    return found
+
+
+def without_merging(model: ModelProto, groups: Mapping[str, int]) -> ModelProto:
+    """What :func:`merge_groups` did, undone: so many groups again, by the names of the weights.
+
+    Raises:
+        CountError: a weight isn't there or wasn't made of so many groups, or isn't zero between them.
+    """
+    plain = ModelProto()
+    plain.CopyFrom(model)
+    weights = {weight.name: weight for weight in plain.graph.initializer}
+    for node in plain.graph.node:
+        if node.op_type != "Conv" or node.input[1] not in groups:
+            continue
+        name, before, now = node.input[1], groups[node.input[1]], attribute(node, "group", 1)
+        array = numpy_helper.to_array(weights[name]) if name in weights else np.empty((0, 0), np.float32)
+        if not array.size or before % now or array.shape[0] % before or array.shape[1] % (before // now):
+            raise CountError(f"{name} of the exported graph can't have been made of {before} groups")
+        outputs, inputs = array.shape[0] // before, array.shape[1] // (before // now)
+        split = np.concatenate(
+            [
+                array[group * outputs : (group + 1) * outputs, first : first + inputs]
+                for group in range(before)
+                for first in [group % (before // now) * inputs]
+            ]
+        )
+        if not np.isfinite(array).all() or np.count_nonzero(split) != np.count_nonzero(array):
+            raise CountError(f"{name} of the exported graph isn't zero between its {before} groups")
+        weights[name].CopyFrom(numpy_helper.from_array(np.ascontiguousarray(split), name))
+        next(each for each in node.attribute if each.name == "group").i = before
+    return plain

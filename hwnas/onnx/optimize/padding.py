@@ -69,12 +69,16 @@ def shapes_before(model: ModelProto, padded: ModelProto) -> dict[str, tuple[int,
     found = {}
     for node in padded.graph.node:
         old = given.get(node.output[0]) if node.op_type == "Conv" else None
-        if old is None or (attribute(old, "group", 1) > 1 and dims[0][old.input[1]][1] != dims[1][node.input[1]][1]):
-            continue  # no convolution, or one whose groups were merged
-        for before, after in zip(old.input[1:], node.input[1:], strict=False):
-            if before in dims[0] and after in dims[1] and dims[0][before] != dims[1][after]:
-                found[after] = dims[0][before]
+        for before, after in zip(old.input[1:], node.input[1:], strict=False) if old is not None else ():
+            old_dims, new_dims = dims[0].get(before, ()), dims[1].get(after, ())
+            if old_dims[:1] != new_dims[:1] or (old is not None and _is_dense(old) and old_dims != new_dims):
+                found[after] = old_dims
     return found
+
+
+def _is_dense(node: NodeProto) -> bool:
+    """Whether its inputs are padded; those of a group are merged, if anything."""
+    return bool(attribute(node, "group", 1) == 1)
 
 
 def without_padding(model: ModelProto, shapes: Mapping[str, tuple[int, ...]]) -> ModelProto:

@@ -7,7 +7,7 @@ import io
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import ModelProto, load_from_string
 from torch import nn
@@ -103,6 +103,7 @@ _STEPS = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(steps=st.lists(_STEPS, min_size=2, max_size=6), factor=st.sampled_from(["none", "x", "middle"]))
 def test_any_chain_keeps_its_function(steps: list[tuple[str, float]], factor: str) -> None:
     parts, constants, last = [], {}, "x"

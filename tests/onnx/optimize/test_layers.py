@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import numpy_helper
 
 from hwnas.errors import CountError
 from hwnas.onnx.optimize.batchnorm import fold_batchnorm
 from hwnas.onnx.optimize.gates import gather_gates, spread_gates
-from hwnas.onnx.optimize.groups import merge_groups
+from hwnas.onnx.optimize.groups import groups_before, merge_groups, without_merging
 from hwnas.onnx.optimize.padding import pad_channels, shapes_before, without_padding
 from hwnas.onnx.optimize.pads import pads_into_convolutions
 from hwnas.onnx.optimize.pooling import global_average_pool
@@ -47,6 +47,7 @@ def test_an_average_of_the_whole_plane() -> None:
     assert global_average_pool(pool(kernel_shape=[4, 5], pads=[1, 1, 1, 1])) is None
 
 
+@settings(deadline=None)
 @given(
     kind=st.sampled_from(["Conv", "ConvTranspose", "Gemm"]), groups=st.sampled_from([1, 2, 3]), bias=st.booleans(),
     transposed=st.booleans(), seed=st.integers(0, 99),
@@ -121,6 +122,7 @@ def test_products_that_are_no_gates_stay() -> None:
         assert spread_gates(model) is None
 
 
+@settings(deadline=None)
 @given(width=st.integers(1, 20), squeeze=st.integers(1, 9), block=st.sampled_from([4, 8, 16]), seed=st.integers(0, 9))
 def test_padding_keeps_the_function_and_can_be_undone(width: int, squeeze: int, block: int, seed: int) -> None:
     model = squeezed(width, squeeze, seed=seed)
@@ -139,6 +141,7 @@ def test_padding_keeps_the_function_and_can_be_undone(width: int, squeeze: int, 
     np.testing.assert_array_equal(run(plain, X), run(model, X))
 
 
+@settings(deadline=None)
 @given(width=st.sampled_from([2, 3, 4, 8]), groups=st.integers(2, 6), bias=st.booleans(), seed=st.integers(0, 9))
 def test_groups_are_merged_to_blocks(width: int, groups: int, bias: bool, seed: int) -> None:
     channels = width * groups
@@ -156,6 +159,9 @@ def test_groups_are_merged_to_blocks(width: int, groups: int, bias: bool, seed: 
     if merged:
         check(lambda each: merge_groups(each, 8), model, X)
         assert all(w.dims[1] % 8 == 0 for w in merged.model.graph.initializer if w.name == "v")
+        assert groups_before(model, merged.model) == {"v": groups}
+        assert shapes_before(model, merged.model) == {}
+        assert weights(without_merging(merged.model, {"v": groups})) == weights(model)
     if padded and width in (2, 4):  # a block is whole groups
         check(lambda each: pad_channels(each, 8), model, X)
         check(lambda each: merge_groups(each, 8), padded.model, X)
@@ -163,8 +169,30 @@ def test_groups_are_merged_to_blocks(width: int, groups: int, bias: bool, seed: 
         np.testing.assert_array_equal(run(plain, X), run(model, X))
         both = merge_groups(padded.model, 8)
         assert both
-        assert "v" not in shapes_before(model, both.model)
+        restored = without_merging(both.model, groups_before(model, both.model))
+        restored = without_padding(restored, shapes_before(model, both.model))
+        assert weights(restored) == weights(model)
+        np.testing.assert_array_equal(run(restored, X), run(model, X))
     assert (padded is None) == (channels % 8 == 0 or -channels % 8 % width != 0)
+
+
+def weights(model: Any) -> dict[str, Any]:
+    return {each.name: numpy_helper.to_array(each).tolist() for each in model.graph.initializer}
+
+
+def test_what_lies_between_merged_groups_must_be_zero() -> None:
+    constants = {"w": images(4, 6, 1, 1), "v": images(4, 2, 3, 3), "u": images(4, 4, 1, 1)}
+    parts: Any = [("Conv", ["x", "w"], "c", {}), ("Conv", ["c", "v"], "d", {"group": 2}), ("Conv", ["d", "u"], "y", {})]
+    found = merge_groups(model_of(parts, constants, X.shape), 4)
+    assert found
+    with pytest.raises(CountError, match="can't have been made of 3 groups"):
+        without_merging(found.model, {"v": 3})
+    forged = next(each for each in found.model.graph.initializer if each.name == "v")
+    array = numpy_helper.to_array(forged).copy()
+    array[0, 3, 0, 0] = 1e-20
+    forged.CopyFrom(numpy_helper.from_array(array, "v"))
+    with pytest.raises(CountError, match="v of the exported graph isn't zero between its 2 groups"):
+        without_merging(found.model, {"v": 2})
 
 
 def test_depthwise_convolutions_are_no_groups_to_merge() -> None:
