@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import NonNegativeFloat
 
+from hwnas.errors import counted
 from hwnas.record import Record, ShortText, Some
 from hwnas.tables.table import Milliseconds
 
@@ -36,7 +37,7 @@ class TriedRewrite(Record):
         return self.outcome in ("never slower", "faster")
 
     def __str__(self) -> str:
-        told = f"{self.name}, {self.places} nodes: {self.outcome}"
+        told = f"{self.name}, {counted(self.places, 'place')}: {self.outcome}"
         if self.before_ms is not None and self.after_ms is not None and self.noise is not None:
             told += f", {self.before_ms:.3f} to {self.after_ms:.3f} ms (±{self.noise:.1%})"
         return told
