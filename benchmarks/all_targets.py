@@ -83,7 +83,7 @@ def cells(file: ExportedFile, results: Mapping[str, BenchRow], lacks: Mapping[st
     result, base = results.get(file.target), results.get("onnx-fp32")
     computes = ", ".join(f"{count} {name}" for name, count in file.precisions.items()) or "–"
     memory = "–" if file.memory_mb is None else f"{file.memory_mb:.0f}"
-    parity = [f"{file.parity.max_relative:.1e}", f"{file.parity.top1_agreement:.1%}"]
+    parity = [f"{file.parity.max_relative:.1e}", file.parity.same_class]
     told = [f"{file.bytes / 1e6:.2f}", memory, *parity, computes]
     if result is None:
         return [f"made, not run here: {lacks[file.target]}", *told, "–", "–", "–", "–"]

@@ -67,7 +67,7 @@ def main() -> None:
                 repeat(first, folder, seed=number)
             table, artifact = LatencyTable.load(folder / "table.yaml"), load_artifact(folder / "artifact")
             benched = BenchRecord.read(folder / "bench.json")
-            by_table = predicted_interval_ms(table, artifact.manifest.space_of_network(), artifact.arch.choices)
+            by_table = predicted_interval_ms(table, artifact.of_arch.space_of_network(), artifact.arch.choices)
             predicted_ms, low_ms, high_ms = benched.drifted(by_table)
             assert low_ms is not None
             assert high_ms is not None

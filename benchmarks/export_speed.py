@@ -42,7 +42,9 @@ from torch.nn import functional
 
 from hwnas.arrays import Images
 from hwnas.artifacts.make import make
-from hwnas.artifacts.parity import compare, logits_of
+from hwnas.artifacts.parity import Evidence, compare, logits_of
+from hwnas.artifacts.samples import Samples
+from hwnas.artifacts.source import NetworkSource
 from hwnas.data.load import load_data
 from hwnas.errors import HwnasError
 from hwnas.nn.layers import weights_of
@@ -50,6 +52,7 @@ from hwnas.nn.model_folder import load_model, save_model
 from hwnas.nn.network import Network
 from hwnas.nn.released import load_scarlet
 from hwnas.onnx.write import to_onnx
+from hwnas.records.network import OUTPUT
 from hwnas.records.target import get_target
 from hwnas.runtimes.base import Session
 from hwnas.runtimes.registry import get_runtime
@@ -128,7 +131,7 @@ def loaded(network: Network, calibration: Images) -> dict[str, Session]:
     sessions: dict[str, Session] = {
         PLAIN: fp32.load(plain_export(as_in_the_paper(copy.deepcopy(network)).eval()), threads=1, precision="fp32")
     }
-    model = to_onnx(network.graph, weights_of(network))
+    model, source = to_onnx(network.graph, weights_of(network)), NetworkSource(network)
     for name, precision in OTHERS:
         try:
             runtime = get_runtime(name)
@@ -136,7 +139,7 @@ def loaded(network: Network, calibration: Images) -> dict[str, Session]:
         except HwnasError as error:
             print(f"without {name} {precision}: {error}")
     for target in ("openvino-int8", "openvino-int8-bf16"):
-        made = make(network, get_target(target), calibration)
+        made = make(source, get_target(target), Samples.of(source.record, calibration))
         print(f"{target}: {made.precisions}, {'; '.join(made.notes)}; {made.lacks or 'runs here'}")
         if made.lacks is None:
             sessions[f"hwnas, {target}"] = made.session
@@ -162,10 +165,14 @@ def main(
     images = data.normalize(pixels).contiguous().numpy()
     labels = np.concatenate([part.labels.numpy() for part in parts])
     reference = logits_of(network, images)
+    evidence = Evidence(
+        samples=Samples(arrays=(images,)), inputs="digits", outputs={OUTPUT: reference}, source="PyTorch",
+        classifies=True,
+    )  # fmt: skip
     print(f"{len(images)} digits that it hasn't seen: {(reference.argmax(1) == labels).mean():.2%} right")
     for name, session in sessions.items():
-        found = compare(reference, answers(session, images), "digits")
-        print(f"{name:<46} same class {found.top1_agreement:.2%}, largest relative error {found.max_relative:.1e}")
+        found = compare(evidence, [answers(session, images)])
+        print(f"{name:<46} same class {found.same_class}, largest relative error {found.max_relative:.1e}")
     torch.set_num_threads(1)
     eager = torch.from_numpy(images[:1])
     calls = {name: session.bind([images[:1]]) for name, session in sessions.items()}

@@ -104,7 +104,7 @@ def _beside_nncf(network: Network, images: RealImages) -> None:
     sessions: dict[str, Session] = {"fp32": runtime.load(model, threads=1, precision="fp32")}
     seconds = {"fp32": 0.0}
     begin = time.monotonic()
-    batches = [calibration[i : i + 16] for i in range(0, len(calibration), 16)]
+    batches = [(calibration[i : i + 16],) for i in range(0, len(calibration), 16)]
     ours = quantize_by(ranges_of(model, batches, OPENVINO, "mse"), model, OPENVINO)
     sessions["hwnas"] = runtime.load(ours, threads=1, precision="int8")
     seconds["hwnas"] = time.monotonic() - begin

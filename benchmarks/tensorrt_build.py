@@ -12,7 +12,7 @@ from common import machine
 from hwnas.nn.layers import weights_of
 from hwnas.nn.released import load_scarlet
 from hwnas.onnx.precision.half import to_half
-from hwnas.onnx.precision.int8 import TENSORRT, quantize, random_images
+from hwnas.onnx.precision.int8 import TENSORRT, quantize, random_feeds
 from hwnas.onnx.write import to_onnx
 from hwnas.runtimes.tensorrt import TensorRt
 
@@ -29,7 +29,7 @@ def main() -> None:
         model = to_onnx(network.graph, weights_of(network))
         graphs[arch, "fp32"] = model
         graphs[arch, "fp16"] = to_half(model)
-        graphs[arch, "int8"] = quantize(model, random_images(model), TENSORRT)
+        graphs[arch, "int8"] = quantize(model, random_feeds(model), TENSORRT)
     runtimes = {capability: TensorRt("tensorrt-rtx", {"capability": capability}) for capability in CAPABILITIES}
     found: dict[tuple[str, str, str], list[float]] = {}
     sizes = {}

@@ -1,8 +1,10 @@
-"""Transformers that hwnas didn't make: PyTorch modules as such models are commonly written, with seeded weights."""
+"""Networks that hwnas didn't make: PyTorch modules as such models are commonly written, with seeded weights."""
 
 from __future__ import annotations
 
 import math
+import warnings
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -88,6 +90,47 @@ class TextEncoder(nn.Module):
         return mean / math.sqrt(mean.shape[-1]) / (mean.square().mean(-1, keepdim=True) + 1e-6).sqrt()
 
 
+def _convolution(c_in: int, c_out: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
+    conv = nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2, groups=groups, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(c_out))
+
+
+class _Residual(nn.Module):
+    def __init__(self, c_in: int, c_out: int, stride: int) -> None:
+        super().__init__()
+        self.first, self.second = _convolution(c_in, c_out, 3, stride), _convolution(c_out, c_out, 3)
+        self.beside = _convolution(c_in, c_out, 1, stride) if stride > 1 else nn.Identity()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return functional.relu(self.second(functional.relu(self.first(x))) + self.beside(x))
+
+
+class ResNet8(nn.Module):
+    """Like MLPerf Tiny's image classifier: images (B, 3, 32, 32) -> logits (B, 10)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.head = _convolution(3, 16, 3), nn.Linear(64, 10)
+        self.blocks = nn.Sequential(_Residual(16, 16, 1), _Residual(16, 32, 2), _Residual(32, 64, 2))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        x = self.blocks(functional.relu(self.stem(images)))
+        return self.head(functional.avg_pool2d(x, x.shape[-1]).flatten(1))
+
+
+class DsCnn(nn.Module):
+    """Like MLPerf Tiny's keyword spotter: 49 steps of 10 MFCCs (B, 1, 49, 10) -> probabilities (B, 12)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(1, 64, (10, 4), 2, (4, 1)), nn.BatchNorm2d(64), nn.ReLU())
+        pairs = [(_convolution(64, 64, 3, groups=64), nn.ReLU(), _convolution(64, 64, 1), nn.ReLU()) for _ in range(4)]
+        self.blocks, self.head = nn.Sequential(*(layer for pair in pairs for layer in pair)), nn.Linear(64, 12)
+
+    def forward(self, sounds: torch.Tensor) -> torch.Tensor:
+        return functional.softmax(self.head(self.blocks(self.stem(sounds)).mean((2, 3))), dim=1)
+
+
 def vit(seed: int = 0) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
     """A small ViT, and images (1, 3, 32, 32) as it takes them."""
     with torch.random.fork_rng(devices=[]):
@@ -102,3 +145,32 @@ def text_encoder(seed: int = 0) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
         torch.manual_seed(seed)
         module = TextEncoder(words=100, tokens=16, width=32, depth=2, heads=4)
         return module.eval(), (torch.randint(0, 100, (1, 16)), torch.tensor([[1] * 12 + [0] * 4]))
+
+
+def resnet8(seed: int = 0) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
+    """A ResNet-8 whose norms have seen images, and one image as it takes it."""
+    return _lived_in(ResNet8, (3, 32, 32), seed)
+
+
+def ds_cnn(seed: int = 0) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
+    """A DS-CNN whose norms have seen inputs, and one as it takes it."""
+    return _lived_in(DsCnn, (1, 49, 10), seed)
+
+
+def _lived_in(kind: type[nn.Module], chw: tuple[int, ...], seed: int) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(seed)
+        module = kind().train()
+        for _ in range(20):
+            module(torch.randn(16, *chw))
+        module.head.weight *= 10  # type: ignore[operator]  # as sure of its classes as networks that have learnt
+        return module.eval(), (torch.randn(1, *chw),)
+
+
+def onnx_file(path: Path, made: tuple[nn.Module, tuple[torch.Tensor, ...]], *names: str, opset: int = 17) -> Path:
+    """What torch's exporter writes of a module and its inputs, these called by their ``names``."""
+    module, inputs = made
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # there is a newer exporter
+        torch.onnx.export(module, inputs, str(path), dynamo=False, opset_version=opset, input_names=list(names))
+    return path

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from hwnas.arrays import Array
 from hwnas.artifacts.make import Made, make
 from hwnas.artifacts.process_memory import peak_memory_mb
-from hwnas.artifacts.timing import some_images, time_sessions
+from hwnas.artifacts.source import Source
+from hwnas.artifacts.timing import time_sessions
 from hwnas.errors import ModelError, RuntimeMissingError
-from hwnas.nn.network import Network
+from hwnas.onnx.stand_in import stand_in
 from hwnas.profiling.timer import Effort
 from hwnas.progress import Progress
 from hwnas.records.target import Target
@@ -28,22 +30,25 @@ class Cost:
     memory_mb: float | None
 
 
-def costs(network: Network, made: Sequence[Made], progress: Progress | None = None) -> dict[str, Cost]:
+def costs(source: Source, made: Sequence[Made], progress: Progress | None = None) -> dict[str, Cost]:
     """The cost of each file that can run here, by its target's name.
 
     Raises:
         ModelError: a file fails when it is timed, or crashes the process that its memory is measured in.
     """
-    here, input_chw = [one for one in made if one.lacks is None], network.graph.in_shapes[0]
+    here = [one for one in made if one.lacks is None]
     if not here:
         return {}
-    sessions = {_form(one.target): (one.session, [some_images(input_chw, one.target.batch.min)]) for one in here}
+
+    def feed(target: Target) -> list[Array]:
+        return [stand_in(port) for port in source.record.feed(target.batch.min)]
+
+    sessions = {_form(one.target): (one.session, feed(one.target)) for one in here}
     for one in here:
         plain = _as_fp32(one.target)
         if _form(plain) not in sessions:
             with suppress(ModelError, RuntimeMissingError):  # as for GPUs that TensorRT doesn't build fp32 for
-                session = make(network, plain, None).session
-                sessions[_form(plain)] = (session, [some_images(input_chw, plain.batch.min)])
+                sessions[_form(plain)] = (make(source, plain, None).session, feed(plain))
     seconds = _SECONDS_PER_FILE * len(sessions)
     timing = time_sessions(sessions, Effort(at_least_s=seconds, at_most_s=2 * seconds), progress=progress)
     found = {}
@@ -54,7 +59,7 @@ def costs(network: Network, made: Sequence[Made], progress: Progress | None = No
         found[one.target.name] = Cost(
             latency=timing.latency[_form(one.target)],
             fp32_ms=fp32.p50_ms if fp32 else None,
-            memory_mb=peak_memory_mb(one.files, one.target, input_chw, batch=one.target.batch.min),
+            memory_mb=peak_memory_mb(one.files, one.target, source.record.feed(one.target.batch.min)),
         )
     return found
 

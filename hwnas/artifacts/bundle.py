@@ -2,11 +2,11 @@
 
 manifest.json          what is here, how it was checked, where it came from; SHA-256 of everything else
 README.md              the same for people: the model card
-predict.py             the five most likely classes of an image, without hwnas
-arch.json              the architecture, and its space, where that has no name of its own
+predict.py             the five most likely classes of an image, without hwnas; where it gives these
+arch.json              the architecture, and its space, where that has no name of its own; not of somebody's file
 preprocessing.json     from an image file to the network's input; null where nobody knows
 labels.json            class names in the order of the outputs; null where nobody knows
-parity.safetensors     a few inputs and PyTorch's logits of them
+parity.safetensors     a few inputs and what the network makes of them
 signature.json         who vouches for the manifest, and so for everything; where somebody does
 <target>.*             the files of each target
 """
@@ -23,6 +23,7 @@ from hwnas.arguments import checked
 from hwnas.artifacts.card import card
 from hwnas.artifacts.entry import Normalization, taking_images
 from hwnas.artifacts.formats.base import get_format
+from hwnas.artifacts.origin import ARCH, tell_what
 from hwnas.artifacts.predict_script import PREDICT, predict_script
 from hwnas.artifacts.reference import REFERENCE
 from hwnas.brief import Brief
@@ -31,12 +32,12 @@ from hwnas.files import new_folder, no_folder, read_bytes, read_json, to_json, v
 from hwnas.graph.graph import Graph
 from hwnas.records.artifact import MANIFEST, SIGNATURE, ArtifactRecord, ExportedFile
 from hwnas.records.model import Preprocessing
+from hwnas.records.network import OfArch
 from hwnas.runtimes.base import Session
 from hwnas.space.arch import Arch
-from hwnas.space.registry import get_space
 
 CARD = "README.md"
-ARCH, PREPROCESSING, LABELS = "arch.json", "preprocessing.json", "labels.json"
+PREPROCESSING, LABELS = "preprocessing.json", "labels.json"
 OWN_FILES = (MANIFEST, SIGNATURE, CARD, PREDICT, ARCH, PREPROCESSING, LABELS, REFERENCE)
 """Of every artifact, or of some."""
 _OTHERS = {
@@ -58,13 +59,30 @@ class Artifact(Brief):
 
     @property
     def arch(self) -> Arch:
-        """What was exported; ArchError or SpaceError where the manifest describes no arch."""
-        return Arch(get_space(self.manifest.space), self.manifest.choices)
+        """What was exported.
+
+        Raises:
+            ArchError, SpaceError: the manifest describes no arch.
+            ModelError: it is of somebody's file.
+        """
+        return self.of_arch.arch
 
     @property
     def graph(self) -> Graph:
-        """The network of :attr:`arch`, kept stabilizers included."""
-        return self.manifest.space_of_network().graph(self.arch.choices)
+        """The network of :attr:`arch`, kept stabilizers included; raises as that."""
+        return self.of_arch.graph
+
+    @property
+    def of_arch(self) -> OfArch:
+        """What was exported, of an artifact of an arch.
+
+        Raises:
+            ModelError: it is of somebody's file.
+        """
+        network = self.manifest.network
+        if not isinstance(network, OfArch):
+            raise ModelError(f"{self.path} is of the file {network.name}, and of no arch")
+        return network
 
     @property
     def preprocessing(self) -> Preprocessing | None:
@@ -84,7 +102,7 @@ class Artifact(Brief):
         Raises:
             ModelError: the file can't be read, or doesn't name so many classes.
         """
-        labels, classes = read_json(self.path / LABELS, ModelError), self.manifest.space.classes
+        labels, classes = read_json(self.path / LABELS, ModelError), self.manifest.network.classes
         if labels is None:
             return None
         if not isinstance(labels, list) or len(labels) != classes or not all(isinstance(name, str) for name in labels):
@@ -98,7 +116,7 @@ class Artifact(Brief):
         }
 
     def open(self, file: ExportedFile, *, threads: int = 1, trusted: bool = False) -> Session:
-        """A session of a target's files on this machine, for normalised images (N, C, H, W).
+        """A session of a target's files on this machine, for what the network takes: images normalised.
 
         Raises:
             ModelError: a file is missing, was altered or can't be loaded.
@@ -117,9 +135,12 @@ class Artifact(Brief):
         Raises:
             ConfigError, ModelError: the artifact doesn't say how images are normalised.
         """
+        image_chw = self.manifest.network.image_chw
         if file.settings.preprocessing == "outside":
             return None
-        return Normalization.of(self.preprocessing, self.manifest.input_chw[0])
+        if image_chw is None:
+            raise ModelError(f"{file.target} has the preprocessing of images inside, and its network takes none")
+        return Normalization.of(self.preprocessing, image_chw[0])
 
 
 @checked
@@ -170,10 +191,9 @@ def rendered(
     manifest: ArtifactRecord, preprocessing: Preprocessing | None, labels: Sequence[str] | None
 ) -> dict[str, bytes]:
     """{name: content} of the files that follow from the rest; of the manifest's hashes they tell nothing."""
-    space, arch = manifest.space, Arch(get_space(manifest.space), manifest.choices)
-    script = predict_script(manifest.files, preprocessing, space.resolution)
+    script = predict_script(manifest.network, manifest.files, preprocessing)
     return {
-        ARCH: to_json({**arch.to_dict(), "space": space.source}).encode(),
+        **tell_what(manifest.network),
         PREPROCESSING: to_json(preprocessing and preprocessing.plain()).encode(),
         LABELS: to_json(labels).encode(),
         CARD: card(manifest, preprocessing, labels).encode(),

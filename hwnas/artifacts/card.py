@@ -6,12 +6,13 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from hwnas.artifacts.parity import RANDOM_TEXTURES
-from hwnas.artifacts.predict_script import PREDICT, runnable
+from hwnas.artifacts.predict_script import PREDICT, predicts, runnable
 from hwnas.artifacts.reference import REFERENCE
 from hwnas.evaluation.metrics import plus_minus
 from hwnas.graph.count import cost
-from hwnas.records.artifact import MANIFEST, ArtifactRecord
+from hwnas.records.artifact import MANIFEST, ArtifactRecord, Parity
 from hwnas.records.model import Preprocessing
+from hwnas.records.network import NetworkRecord, OfArch, OfFile, Tensor
 
 _SHOWN_LABELS = 100
 _MEANS = re.compile(
@@ -26,14 +27,13 @@ _BEGINS = re.compile(r"^(\d*)((?<=\d)[.)](?=\s|$)|(?<!\d)(?:[-=](?=[-=\s]|$)|\+(
 
 def card(manifest: ArtifactRecord, preprocessing: Preprocessing | None, labels: Sequence[str] | None) -> str:
     """The card as Markdown (CommonMark with tables); of the manifest's hashes nothing is told."""
-    chw = "×".join(map(str, manifest.input_chw))
-    space = manifest.space
+    network = manifest.network
     random = "weights" in manifest.made_from  # told of random ones alone, see hwnas.records.model.ModelInfo.of_random
     lines = [
-        f"# {literal(space.name)} for {literal(', '.join(file.target for file in manifest.files))}",
+        f"# {literal(network.title)} for {literal(', '.join(file.target for file in manifest.files))}",
         "",
-        f"An image classifier: {chw} in, {space.classes} classes out; {manifest.madds / 1e6:,.1f} M multiply-adds, "
-        f"{manifest.params / 1e6:.2f} M parameters. Written by hwnas {literal(manifest.hwnas)}.",
+        f"{_what(network)}; {network.madds / 1e6:,.1f} M multiply-adds, "
+        f"{network.params / 1e6:.2f} M parameters. Written by hwnas {literal(manifest.hwnas)}.",
         "",
         *(["**Random weights: for timing only.**", ""] if random else []),
         *_section("Files", _files(manifest)),
@@ -43,9 +43,19 @@ def card(manifest: ArtifactRecord, preprocessing: Preprocessing | None, labels: 
         *_section("How it was made", _made(manifest)),
         *_section("Images and labels", _images(preprocessing, labels)),
         *_section("Limits", _limits(manifest, preprocessing)),
-        *_section("Architecture", _architecture(manifest)),
+        *_section("Architecture", _architecture(network)),
     ]
     return "\n".join(lines)
+
+
+def _what(network: NetworkRecord) -> str:
+    if isinstance(network, OfArch):
+        return f"An image classifier: {'×'.join(map(str, network.input_chw))} in, {network.classes} classes out"
+    return f"Of the file {literal(network.name)}: {_listed(network.inputs)} in, {_listed(network.outputs)} out"
+
+
+def _listed(tensors: Iterable[Tensor]) -> str:
+    return ", ".join(literal(f"{each.name} ({each})") for each in tensors)
 
 
 def literal(text: object) -> str:
@@ -66,30 +76,45 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
 
 def _files(manifest: ArtifactRecord) -> Iterator[str]:
     yield from _table(
-        ["target", "files", "MB", "input", "layers with weights", "difference to PyTorch", "same class"],
+        ["target", "files", "MB", "input", "layers with weights", "difference", "same class"],
         [
             [
                 literal(file.target),
                 ", ".join(map(literal, file.files)),
                 f"{file.bytes / 1e6:.2f}",
-                f"{file.input.type} {file.input.layout}",
+                _taken(file.inputs),
                 literal(", ".join(f"{count} in {name}" for name, count in file.precisions.items())) or "not known",
                 f"{file.parity.max_relative:.1e}",
-                f"{file.parity.top1_agreement:.1%} of {file.parity.images} {literal(file.parity.inputs)}",
+                _same_class(file.parity),
             ]
             for file in manifest.files
         ],
     )
     yield ""
-    yield f"The difference is the largest of a logit, over the largest logit. {MANIFEST} has the SHA-256 of every file;"
-    yield "`hwnas artifact check` holds all of it against the manifest, and the models against PyTorch's logits in"
-    yield f"{REFERENCE}."
+    yield f"The difference to what {literal(manifest.network.reference)} gives is the largest of a number, over the"
+    yield f"largest number. {MANIFEST} has the SHA-256 of every file; `hwnas artifact check` holds all of it against"
+    yield f"the manifest, and the models against the answers in {REFERENCE}."
+
+
+def _taken(tensors: Sequence[Tensor]) -> str:
+    """Of images their kind, of anything else all that goes in."""
+    kinds = [f"{each.dtype} {each.layout}" if each.layout else f"{each.name}: {each}" for each in tensors]
+    return literal(", ".join(kinds))
+
+
+def _same_class(parity: Parity) -> str:
+    inputs = f"{parity.images} {literal(parity.inputs)}"
+    return f"not asked of {inputs}" if parity.top1_agreement is None else f"{parity.top1_agreement:.1%} of {inputs}"
 
 
 def _run_it(manifest: ArtifactRecord) -> Iterator[str]:
     file = runnable(manifest.files)
     if file is None:
         yield "There is no predict.py: no file here runs on a processor. `hwnas bench` loads them where they do."
+        return
+    if not predicts(manifest.network, manifest.files):
+        yield f"There is no predict.py: it isn't a square image in, and classes out. {literal(file.file)} takes"
+        yield f"{_listed(file.inputs)} and gives {_listed(file.outputs)}."
         return
     yield f"`python {PREDICT} image.jpg` prints the most likely classes. It runs {literal(file.file)}, or the file that"
     yield "`--target` names, and needs numpy, pillow and the runtime, nothing of hwnas."
@@ -106,7 +131,7 @@ def _accuracy(manifest: ArtifactRecord) -> Iterator[str]:
         yield f"- {literal(name + ':')} {plus_minus(value, manifest.accuracy_images.get(name))}"
     yield from (
         f"- {literal(file.target + ':')} {plus_minus(file.accuracy_after, file.parity.images)} of {file.parity.images} "
-        f"images, PyTorch {file.accuracy_before:.2%} of the same"
+        f"images, {literal(manifest.network.reference)} {file.accuracy_before:.2%} of the same"
         for file in manifest.files
         if file.accuracy_before is not None and file.accuracy_after is not None
     )
@@ -139,7 +164,8 @@ def _made(manifest: ArtifactRecord) -> Iterator[str]:
         yield f"- {literal(name.replace('_', ' ') + ':')} {literal(value)}"
     if found := manifest.searched:
         yield f"- found by {literal(found.strategy)} among {found.evaluations} archs, seed {found.seed}"
-    yield from (f"- stabilizer of layer {each.layer}: {literal(each)}" for each in manifest.stabilizers)
+    if isinstance(network := manifest.network, OfArch):
+        yield from (f"- stabilizer of layer {each.layer}: {literal(each)}" for each in network.stabilizers)
     for file in manifest.files:
         told = (*(file.optimized.rewrites if file.optimized else ()), *file.notes)
         yield from (f"- {literal(file.target + ':')} {literal(each)}" for each in told)
@@ -161,26 +187,28 @@ def _images(preprocessing: Preprocessing | None, labels: Sequence[str] | None) -
 
 def _limits(manifest: ArtifactRecord, preprocessing: Preprocessing | None) -> Iterator[str]:
     yield from (
-        f"- {literal(file.target)} wasn't run where it was made: {literal(file.lacks)}. What was compared with PyTorch "
-        "is the graph that it was made of."
+        f"- {literal(file.target)} wasn't run where it was made: {literal(file.lacks)}. What was compared with "
+        f"{literal(manifest.network.reference)} is the graph that it was made of."
         for file in manifest.files
         if file.lacks is not None
     )
     if any(file.latency is not None for file in manifest.files):
         yield "- Latencies hold for the machine that is named, one thread and the smallest batch."
     if any(file.parity.inputs == RANDOM_TEXTURES for file in manifest.files):
-        yield "- It was compared with PyTorch on random textures, not on photographs."
+        yield f"- It was compared with {literal(manifest.network.reference)} on random textures, not on photographs."
     if all(file.accuracy_after is None for file in manifest.files):
         yield "- The accuracy of the exported files wasn't measured."
-    if preprocessing is None:
+    if preprocessing is None and predicts(manifest.network, manifest.files):
         yield f"- {PREDICT} guesses how images are prepared."
 
 
-def _architecture(manifest: ArtifactRecord) -> Iterator[str]:
-    yield f"Space {literal(manifest.space.name)}, choices {', '.join(map(str, manifest.choices))}."
+def _architecture(network: NetworkRecord) -> Iterator[str]:
+    if isinstance(network, OfFile):
+        yield f"That of {literal(network.name)}, SHA-256 {network.sha256} with its sizes fixed as above."
+        return
+    yield f"Space {literal(network.space.name)}, choices {', '.join(map(str, network.choices))}."
     yield ""
-    graph = manifest.space_of_network().graph(manifest.choices)
-    costs = [(node.place, node.op, cost(node.op)) for node in graph]
+    costs = [(node.place, node.op, cost(node.op)) for node in network.graph]
     yield from _table(
         ["layer", "op", "M multiply-adds", "parameters"],
         [[literal(place), literal(op), f"{its.madds / 1e6:.2f}", f"{its.params:,}"] for place, op, its in costs],

@@ -7,20 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hwnas.arrays import Array
-from hwnas.artifacts.bundle import Artifact
+from hwnas.artifacts.bundle import Artifact, checked_bytes
 from hwnas.artifacts.entry import taking_images
 from hwnas.artifacts.formats.base import get_format
-from hwnas.artifacts.parity import RANDOM_TEXTURES, compare, random_textures, run_session
+from hwnas.artifacts.parity import Evidence, compare
 from hwnas.artifacts.process_memory import peak_memory_mb
-from hwnas.artifacts.timing import some_images
+from hwnas.artifacts.reference import REFERENCE, read_reference
 from hwnas.errors import ConfigError, HwnasError, RuntimeMissingError
+from hwnas.onnx.stand_in import stand_in
 from hwnas.records.artifact import ExportedFile, Parity
 from hwnas.records.bench import BenchCell
 from hwnas.runtimes.base import Session
 
 TAKE_ONNX = ("onnxruntime", "openvino", "torch")
 """Runtimes that load an ONNX file as it is."""
-_COMPARED_IMAGES = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,8 +82,8 @@ class Loaded:
     """A cell's session and what it is timed with, an array for each input.
 
     Attributes:
-        parity: to PyTorch, as exported; on another runtime than the target's own to that one; of somebody's model to
-            its graph as it is; None where that can't run here.
+        parity: to the network's reference, as exported; on another runtime than the target's own to that one; of
+            somebody's model to its graph as it is; None where that can't run here.
         precisions: {precision: layers with weights that compute in it}, read back here.
         memory_mb: see :func:`hwnas.artifacts.process_memory.peak_memory_mb`.
     """
@@ -120,17 +120,17 @@ class Loader:
         raise self._missing[where]
 
     def _load(self, cell: Cell, where: tuple[Path, str, str]) -> Loaded:
-        target, chw = cell.file.settings, cell.artifact.manifest.input_chw
+        target, ports = cell.file.settings, cell.artifact.manifest.network.feed(cell.batch)
         if not target.batch.min <= cell.batch <= target.batch.max:
             raise ConfigError(f"it takes {target.batch.min} to {target.batch.max} images, not {cell.batch}")
         files, key = cell.artifact.read(cell.file), (*where, cell.batch)
         if key not in self._peaks_mb:  # threads hardly matter
-            self._peaks_mb[key] = peak_memory_mb(files, target, chw, batch=cell.batch, trusted=self._trusted)
+            self._peaks_mb[key] = peak_memory_mb(files, target, ports, trusted=self._trusted)
         as_is = cell.artifact.open_as_is(cell.file, threads=cell.threads, trusted=self._trusted)
         session = taking_images(as_is, cell.artifact.normalization(cell.file))
         return Loaded(
             session=session,
-            feed=(some_images(chw, cell.batch),),
+            feed=tuple(map(stand_in, ports)),
             parity=cell.file.parity if cell.file == cell.as_exported else _parity_to_own(cell, session),
             precisions=get_format(target.format).precisions(files, as_is),
             memory_mb=self._peaks_mb[key],
@@ -142,7 +142,12 @@ def _parity_to_own(cell: Cell, session: Session) -> Parity | None:
         own = cell.artifact.open(cell.as_exported)
     except HwnasError:
         return None
-    images = random_textures(_COMPARED_IMAGES, cell.artifact.manifest.input_chw)
-    reference, logits = (run_session(each, images, cell.file.settings.batch) for each in (own, session))
-    inputs = f"{RANDOM_TEXTURES}, beside {cell.as_exported.settings.runtime}"
-    return compare(reference, logits, inputs)
+    artifact, batch = cell.artifact, cell.file.settings.batch
+    network = artifact.manifest.network
+    samples = read_reference(checked_bytes(artifact.path, REFERENCE, artifact.manifest.sha256), network).samples
+    runtime, outputs = cell.as_exported.settings.runtime, dict(zip(network.gives, samples.run(own, batch), strict=True))
+    evidence = Evidence(
+        samples=samples, inputs=f"{REFERENCE}, beside {runtime}", outputs=outputs, source=runtime,
+        classifies=network.classes is not None,
+    )  # fmt: skip
+    return compare(evidence, samples.run(session, batch))

@@ -1,4 +1,4 @@
-"""Everything in an artifact, held against its manifest, its arch and PyTorch's logits."""
+"""Everything in an artifact, held against its manifest, its network and the network's answers."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hwnas.artifacts.archive import artifact_folder
-from hwnas.artifacts.bundle import ARCH, CARD, LABELS, PREPROCESSING, Artifact, checked_bytes, read_manifest, rendered
+from hwnas.artifacts.bundle import CARD, LABELS, PREPROCESSING, Artifact, checked_bytes, read_manifest, rendered
 from hwnas.artifacts.check_file import LIMIT_S, NotCheckedError, check_files, finding, tried
-from hwnas.artifacts.predict_script import PREDICT, runnable
+from hwnas.artifacts.origin import ARCH, check_counts, own_files, tell_what
+from hwnas.artifacts.predict_script import PREDICT, predicts
 from hwnas.artifacts.reference import REFERENCE, normalization_of, read_reference
 from hwnas.artifacts.signature import check_signature, read_public_key
 from hwnas.errors import ModelError
 from hwnas.files import read_json
-from hwnas.graph.count import count
+from hwnas.parse import parse_json
 from hwnas.progress import Progress
 from hwnas.records.artifact import MANIFEST, SIGNATURE, ArtifactRecord, CheckRecord, Finding
-from hwnas.space.arch import Arch
 from hwnas.version import __version__
 
-_PARTS = (CARD, ARCH, PREPROCESSING, LABELS, REFERENCE)
+_PARTS = (CARD, PREPROCESSING, LABELS, REFERENCE)
 
 
 def check_artifact(
@@ -57,7 +57,7 @@ def check_artifact(
         found += [tried(name, _hash, folder, name, manifest) for name in sorted(manifest.sha256)]
         altered = {each.about for each in found if each.passed is False}
         found += _folder(folder, manifest)
-        found.append(tried("arch", _counts, artifact))
+        found.append(tried("arch", check_counts, manifest.network))
         for about, check, needs in (
             ("labels", _labels, {ARCH, LABELS}),
             ("preprocessing", _preprocessing, {PREPROCESSING, REFERENCE}),
@@ -90,41 +90,38 @@ def _folder(folder: Path, manifest: ArtifactRecord) -> Iterator[Finding]:
     for path in sorted(folder.iterdir()):
         if path.name not in (MANIFEST, SIGNATURE, *manifest.sha256):
             yield finding(ascii(path.name)[1:-1], False, "isn't listed in the manifest")
-    parts = (*_PARTS, PREDICT) if runnable(manifest.files) else _PARTS
-    for name in parts:
+    parts = {*_PARTS, *own_files(manifest.network)}
+    if predicts(manifest.network, manifest.files):
+        parts.add(PREDICT)
+    for name in sorted(parts):
         if name not in manifest.sha256:
             yield finding(name, False, "is missing; an artifact has one")
     for name in manifest.sha256.keys() - {*parts, *(name for file in manifest.files for name in file.files)}:
         yield finding(name, False, "is listed in the manifest, and no target has it")
 
 
-def _counts(artifact: Artifact) -> str:
-    graph, manifest = artifact.graph, artifact.manifest
-    counted, chw = count(graph), graph.in_shapes[0]
-    if (manifest.madds, manifest.params, manifest.input_chw) != (counted.madds, counted.params, chw):
-        raise ModelError(
-            f"the arch has {counted.madds:,} multiply-adds, {counted.params:,} parameters and input {chw}, the "
-            f"manifest says {manifest.madds:,}, {manifest.params:,} and {manifest.input_chw}"
-        )
-    return f"{counted.madds:,} multiply-adds, {counted.params:,} parameters"
-
-
 def _labels(artifact: Artifact) -> str:
-    arch = Arch.from_dict(read_json(artifact.path / ARCH, ModelError), ARCH)
-    if (arch.space.ref, arch.choices) != (artifact.arch.space.ref, artifact.arch.choices):
-        raise ModelError("arch.json isn't the arch of the manifest")
+    network = artifact.manifest.network
+    for name, content in tell_what(network).items():
+        if read_json(artifact.path / name, ModelError) != parse_json(content, name, ModelError):
+            raise ModelError(f"{name} isn't the {network.kind} of the manifest")
     return "the classes have no names" if artifact.labels is None else f"{len(artifact.labels)} classes"
 
 
 def _preprocessing(artifact: Artifact) -> str:
-    how, (channels, _, _) = artifact.preprocessing, artifact.manifest.input_chw
+    how, network = artifact.preprocessing, artifact.manifest.network
     data = checked_bytes(artifact.path, REFERENCE, artifact.manifest.sha256)
-    reference = read_reference(data, artifact.manifest.input_chw).normalization
+    reference = read_reference(data, network).normalization
+    if reference is None or network.image_chw is None:
+        if how is None:
+            return "there is none: what goes in are numbers"
+        raise ModelError(f"{PREPROCESSING} is of images, and {REFERENCE} has none")
+    channels, height, width = network.image_chw
     if normalization_of(how, channels) != reference:
         raise ModelError(f"{PREPROCESSING} doesn't have mean and std of the images in {REFERENCE}")
     if how is None:
         return "nobody knows"
-    if how.resolution != artifact.manifest.space.resolution or how.resize_px < how.resolution or how.range != (0, 1):
+    if {how.resolution} != {height, width} or how.resize_px < how.resolution or how.range != (0, 1):
         raise ModelError(f"{PREPROCESSING} doesn't lead to what the network takes: {how.plain()}")
     return f"mean and std are those of the images in {REFERENCE}"
 

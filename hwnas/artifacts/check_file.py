@@ -1,4 +1,4 @@
-"""One target's files, held against the arch and PyTorch's logits, in a process of its own.
+"""One target's files, held against their network and its answers, in a process of its own.
 
 Whoever made the files may mean harm: what hangs or crashes there is a missed check here.
 """
@@ -18,12 +18,13 @@ from pydantic import TypeAdapter
 from hwnas.artifacts.bundle import Artifact, checked_bytes, read_manifest
 from hwnas.artifacts.entry import facts_of, taking_images
 from hwnas.artifacts.formats.base import check_fits, get_format, open_here
-from hwnas.artifacts.parity import compare, misses, run_session, shortfall
+from hwnas.artifacts.origin import check_graph
+from hwnas.artifacts.parity import compare, misses, shortfall
 from hwnas.artifacts.reference import REFERENCE, read_reference
-from hwnas.artifacts.structure import check_structure
 from hwnas.errors import HwnasError, ModelError, RuntimeMissingError, first_line
 from hwnas.own_process import ending, started
 from hwnas.records.artifact import ExportedFile, Finding, Parity
+from hwnas.records.network import Tensor
 from hwnas.records.target import WIDEST, Target, Tolerance, get_target, target_names
 from hwnas.runtimes.base import Session
 from hwnas.version import __version__
@@ -33,7 +34,7 @@ LIMIT_S = 300
 
 _ENDS_S = 5
 _SLACK = 1.1
-"""Another processor rounds otherwise: this much further from PyTorch than when it was exported is the same."""
+"""Another processor rounds otherwise: this much further from the network than when it was exported is the same."""
 _FINDINGS = TypeAdapter(tuple[Finding, ...])
 
 
@@ -92,7 +93,7 @@ def _line(process: subprocess.Popen[bytes], limit_s: int, late: Event) -> bytes:
 
 
 def check_file(artifact: Artifact, file: ExportedFile, trusted: bool) -> tuple[Finding, ...]:
-    """Structure, parity and precision of one target's files; what isn't the arch isn't run."""
+    """Structure, parity and precision of one target's files; what isn't the network isn't run."""
     structure = tried(f"{file.target}: structure", _structure, artifact, file)
     if structure.passed is False:
         skipped = (f"{file.target}: {what}" for what in ("parity", "precision"))
@@ -104,7 +105,7 @@ def check_file(artifact: Artifact, file: ExportedFile, trusted: bool) -> tuple[F
 
 
 def _structure(artifact: Artifact, file: ExportedFile) -> str:
-    files = artifact.read(file)
+    files, network = artifact.read(file), artifact.manifest.network
     check_fits(file.settings, files)
     if (size := sum(map(len, files.values()))) != file.bytes:
         raise ModelError(f"{size:,} bytes, the manifest says {file.bytes:,}")
@@ -114,18 +115,22 @@ def _structure(artifact: Artifact, file: ExportedFile) -> str:
             raise NotCheckedError(
                 f"format {file.settings.format} doesn't tell its layers; its graph's were counted at export"
             )
-        if counted.madds != artifact.manifest.madds:
-            raise ModelError(f"{counted.madds:,} multiply-adds, the arch has {artifact.manifest.madds:,}")
-        return f"the arch's multiply-adds, in {counted.layers} layers with weights"
+        if counted.madds != network.madds:
+            raise ModelError(f"{counted.madds:,} multiply-adds, the {network.kind} has {network.madds:,}")
+        return f"the {network.kind}'s multiply-adds, in {counted.layers} layers with weights"
     facts = facts_of(files[".onnx"])
-    if facts != (file.input, file.opset, file.ir_version):
+    if facts != (file.inputs, file.outputs, file.opset, file.ir_version):
         raise ModelError(
-            f"opset {facts.opset}, IR version {facts.ir_version} and input {facts.input}, the manifest says "
-            f"{file.opset}, {file.ir_version} and {file.input}"
+            f"opset {facts.opset}, IR version {facts.ir_version} and input {_told(facts.inputs)}, the manifest says "
+            f"{file.opset}, {file.ir_version} and {_told(file.inputs)}"
         )
-    zeros = check_structure(files[".onnx"], artifact.graph, file.optimized)
+    zeros = check_graph(network, files[".onnx"], file.optimized)
     beside = f" and {zeros:,} declared zeros" if zeros else ""
-    return f"the arch's multiply-adds and weights{beside}; opset {facts.opset}, IR version {facts.ir_version}"
+    return f"the {network.kind}'s multiply-adds and weights{beside}; opset {facts.opset}, IR version {facts.ir_version}"
+
+
+def _told(tensors: Sequence[Tensor]) -> str:
+    return ", ".join(f"{tensor.name} {tensor}" for tensor in tensors)
 
 
 def _as_shipped(target: Target) -> Target:
@@ -134,29 +139,31 @@ def _as_shipped(target: Target) -> Target:
 
 
 def _parity(artifact: Artifact, file: ExportedFile, trusted: bool, opened: list[Session]) -> str:
-    target = file.settings
-    if (
-        artifact.manifest.hwnas == __version__
-        and target.name in target_names()
-        and _as_shipped(target) != _as_shipped(get_target(target.name))
-    ):
+    target, network = file.settings, artifact.manifest.network
+    of_hwnas = artifact.manifest.hwnas == __version__ and target.name in target_names()
+    if of_hwnas and _as_shipped(target) != _as_shipped(network.fitted(get_target(target.name))):
         raise ModelError(f"the manifest's settings aren't those of the target {target.name} of hwnas")
-    if missed := misses(file.parity, target.tolerance, learnt=False):
+    if missed := misses(file.parity, target.tolerance, network.reference, learnt=False):
         raise ModelError(f"by the manifest itself, it {missed[0]}")
     data = checked_bytes(artifact.path, REFERENCE, artifact.manifest.sha256)
-    reference = read_reference(data, artifact.manifest.input_chw)
+    evidence = read_reference(data, network).evidence(network)
     session, where = _opened(artifact, file, trusted, opened)
-    logits = run_session(taking_images(session, artifact.normalization(file)), reference.images, target.batch)
-    fresh, then = compare(reference.logits, logits, REFERENCE), file.recheck
+    outputs = evidence.samples.run(taking_images(session, artifact.normalization(file)), target.batch)
+    fresh, then = compare(evidence, outputs), file.recheck
     if (then.inputs, then.images) != (fresh.inputs, fresh.images) or then.max_relative > WIDEST[target.precision]:
         raise ModelError(f"the manifest's recheck isn't of this file on the {fresh.images} inputs of {REFERENCE}")
-    missed = misses(fresh, target.tolerance)
-    if missed and not (_as_near(fresh, then) and not misses(fresh, _nearly(target.tolerance), learnt=False)):
+    missed = misses(fresh, target.tolerance, network.reference)
+    nearly = misses(fresh, _nearly(target.tolerance), network.reference, learnt=False)
+    if missed and (nearly or not _as_near(fresh, then)):
         raise ModelError(f"{where}{'; '.join(missed)}; it was {then.max_relative:.1e} when exported")
     return (
-        f"{where}differs from PyTorch by {fresh.max_relative:.1e} (when exported {then.max_relative:.1e}), same class "
-        f"on {fresh.top1_agreement:.1%} of {fresh.images} inputs"
+        f"{where}differs from {network.reference} by {fresh.max_relative:.1e} (when exported {then.max_relative:.1e})"
+        f"{_same_class(fresh)} of {fresh.images} inputs"
     )
+
+
+def _same_class(parity: Parity) -> str:
+    return " in the worst" if parity.top1_agreement is None else f", same class on {parity.top1_agreement:.1%}"
 
 
 def _opened(artifact: Artifact, file: ExportedFile, trusted: bool, opened: list[Session]) -> tuple[Session, str]:
@@ -183,7 +190,7 @@ def _nearly(tolerance: Tolerance) -> Tolerance:
 
 
 def _as_near(fresh: Parity, then: Parity) -> bool:
-    """Whether a file is as near to PyTorch as when it was exported: what passed then on many inputs passes again."""
+    """Whether a file is as near to its network as when it was exported: what passed then on many passes again."""
     return (
         fresh.max_relative <= _SLACK * then.max_relative
         and 1 - fresh.cosine <= _SLACK * (1 - then.cosine) + 1e-6

@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 
-from hwnas.arrays import Images, Values
+from hwnas.arrays import Array, Values
 from hwnas.artifacts.precision import images_for_ranges
+from hwnas.artifacts.samples import Samples
 from hwnas.errors import counted
 from hwnas.onnx.precision.half import lost_weights
 from hwnas.records.target import Target
@@ -15,6 +16,7 @@ from hwnas.records.target import Target
 _ALLOWED_LOSS = 0.05  # of accuracy, on other images of the same classes
 _SHIFT = 0.5  # of means, in deviations
 _RATIO = 2.0  # of deviations
+_IMAGES_NDIM = 4
 
 
 def contradicted(before: float, recorded: float, images: int) -> str | None:
@@ -31,8 +33,8 @@ def contradicted(before: float, recorded: float, images: int) -> str | None:
     )
 
 
-def doubts_of(target: Target, calibration: Images, images: Images) -> tuple[str, ...]:
-    """What is wrong with images (N, C, H, W) to calibrate with, beside those of the checks."""
+def doubts_of(target: Target, calibration: Samples, checks: Samples) -> tuple[str, ...]:
+    """What is wrong with what there is to calibrate with, beside what the checks are made with."""
     found = []
     wanted = target.quantization.images
     if target.precision == "int8" and (taken := images_for_ranges(len(calibration), target)) < wanted:
@@ -40,12 +42,13 @@ def doubts_of(target: Target, calibration: Images, images: Images) -> tuple[str,
         found.append(
             f"ranges come from {counted(taken, 'image')} where {wanted:,} are wanted: {there}; give more train images"
         )
-    if target.precision in ("int8", "fp16") and (words := _unlike(calibration, images)):
-        found.append(words)
+    if target.precision in ("int8", "fp16"):
+        pairs = zip(calibration.arrays, checks.arrays, strict=True)
+        found += [words for pair in pairs if pair[0].ndim == _IMAGES_NDIM and (words := _unlike(*pair))]
     return tuple(found)
 
 
-def _unlike(calibration: Images, images: Images) -> str | None:
+def _unlike(calibration: Array, images: Array) -> str | None:
     """That images to calibrate with are darker, brighter or flatter than those of the checks."""
     (mean, deviation), (there, spread) = _brightness(calibration), _brightness(images)
     larger, smaller = np.maximum(deviation, spread), np.maximum(np.minimum(deviation, spread), 1e-6)
@@ -57,7 +60,7 @@ def _unlike(calibration: Images, images: Images) -> str | None:
     )
 
 
-def _brightness(images: Images) -> tuple[Values, Values]:
+def _brightness(images: Array) -> tuple[Values, Values]:
     """Mean and deviation of each channel."""
     return images.mean(axis=(0, 2, 3), dtype=np.float64), images.std(axis=(0, 2, 3), dtype=np.float64)
 

@@ -7,27 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from hwnas.arrays import Array, Images, Pixels
+from hwnas.arrays import Array, Images, Pixels, Port
 from hwnas.errors import ConfigError, ModelError
-from hwnas.onnx.read import parsed_network
-from hwnas.records.artifact import InputSpec
+from hwnas.files import validated
+from hwnas.onnx.model import port_of
+from hwnas.onnx.read import parsed
 from hwnas.records.model import Preprocessing
+from hwnas.records.network import Tensor
 from hwnas.runtimes.base import Session
 
 PREFIX = "preprocessing"
 """What the names of the nodes that normalise start with."""
-
-_TYPES: dict[int, Literal["float32", "float16", "uint8"]] = {
-    TensorProto.FLOAT: "float32",
-    TensorProto.FLOAT16: "float16",
-    TensorProto.UINT8: "uint8",
-}
+_IMAGES_NDIM = 4
 
 
 @dataclass(frozen=True)
@@ -92,10 +89,11 @@ class Normalization:
 
 
 def with_batch(graph: bytes, batch: int) -> bytes:
-    """``graph`` for this batch only."""
+    """``graph`` for this batch only, where it leaves the batch open."""
     proto = onnx.load_from_string(graph)
     for value in (*proto.graph.input, *proto.graph.output):
-        value.type.tensor_type.shape.dim[0].dim_value = batch
+        for dim in value.type.tensor_type.shape.dim[:1]:
+            dim.dim_value = dim.dim_value or batch
     del proto.graph.value_info[:]  # which still know nothing of it
     return bytes(proto.SerializeToString(deterministic=True))
 
@@ -120,9 +118,10 @@ class _PixelSession:
 
 
 class GraphFacts(NamedTuple):
-    """What a graph says of itself: its input, its opset and its IR version."""
+    """What a graph says of itself."""
 
-    input: InputSpec
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
     opset: int
     ir_version: int
 
@@ -131,16 +130,26 @@ def facts_of(model: bytes) -> GraphFacts:
     """Read them back from a serialized graph.
 
     Raises:
-        ModelError: not an ONNX model with one input of images.
+        ModelError: not an ONNX model, or not one of tensors.
     """
-    proto = parsed_network(model)
-    entry = proto.graph.input[0]
-    type_ = _TYPES.get(entry.type.tensor_type.elem_type)
-    if type_ is None:
-        raise ModelError(f"the model's input {entry.name} is neither of floats nor of bytes")
-    last = entry.type.tensor_type.shape.dim[-1].dim_value
+    proto = parsed(model)
     return GraphFacts(
-        input=InputSpec(name=entry.name, type=type_, layout="NHWC" if last in (1, 3) else "NCHW"),
-        opset=next((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), 0),
+        inputs=tuple(tensor_of(port_of(value)) for value in proto.graph.input),
+        outputs=tuple(tensor_of(port_of(value)) for value in proto.graph.output),
+        opset=next((each.version for each in proto.opset_import if each.domain in ("", "ai.onnx")), 0),
         ir_version=proto.ir_version,
     )
+
+
+def tensor_of(port: Port) -> Tensor:
+    """What a graph says of one of its inputs or outputs, where 0 stands for an open size.
+
+    Raises:
+        ModelError: of a type that no runtime takes.
+    """
+    name, dtype, sizes = port
+    layout = None
+    if len(sizes) == _IMAGES_NDIM:
+        layout = "NHWC" if dtype == "uint8" and sizes[-1] in (1, 3) else "NCHW"
+    shape = tuple(size or None for size in sizes)
+    return validated(Tensor, {"name": name, "dtype": dtype, "shape": shape, "layout": layout}, "the model", ModelError)

@@ -10,30 +10,31 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.arrays import Images
+from hwnas.arrays import Array
 from hwnas.artifacts.beside_fp32 import Cost, costs
 from hwnas.artifacts.bundle import OWN_FILES, Artifact, hashes, rendered, write_artifact
 from hwnas.artifacts.doubts import contradicted, doubts_of, underflow
-from hwnas.artifacts.entry import Normalization, facts_of
+from hwnas.artifacts.entry import facts_of
 from hwnas.artifacts.formats.base import get_format
-from hwnas.artifacts.make import Made, check_readable, make
-from hwnas.artifacts.parity import RANDOM_TEXTURES, Evidence, compare, judge, logits_of, random_textures, run_session
-from hwnas.artifacts.reference import REFERENCE, Reference, reference_of
+from hwnas.artifacts.make import Made, check_readable, make, normalization_inside
+from hwnas.artifacts.parity import Evidence, compare, judge
+from hwnas.artifacts.reference import REFERENCE, normalization_of, reference_of
+from hwnas.artifacts.samples import Samples
+from hwnas.artifacts.source import FileSource, NetworkSource, Source
 from hwnas.errors import CheckError, ConfigError, DataError, HwnasError, ModelError, ParityError, RuntimeMissingError
 from hwnas.files import new_folder, refuse_existing, write_atomic
-from hwnas.graph.count import count
-from hwnas.nn.layers import weights_of
 from hwnas.nn.network import Network
-from hwnas.onnx.write import to_onnx
+from hwnas.onnx.model import OnnxModel
 from hwnas.profiling.local import conditions_of, device_of
 from hwnas.progress import Progress, say
 from hwnas.records.artifact import ArtifactRecord, ExportedFile, FailedExport, Verdict
 from hwnas.records.model import ModelInfo
+from hwnas.records.network import NetworkRecord
 from hwnas.records.target import Target, get_target, optimizing
 from hwnas.runtimes.registry import RUNTIMES
 from hwnas.version import __version__
 
-_TEXTURES = 64
+_DRAWN = 64
 _NOT_OF_DATA = "its images are random textures: good for timing; a trained network needs images of its own (--data)"
 
 
@@ -51,28 +52,32 @@ class Exported(Artifact):
 
 
 def export_network(
-    network: Network,
+    network: Network | OnnxModel | Source,
     targets: Sequence[str],
     output: str | Path,
     *,
-    images: Images | None = None,
+    images: Array | Sequence[Array] | None = None,
     images_of: str | None = None,
     labels: npt.NDArray[np.int64] | None = None,
-    calibration: Images | None = None,
+    calibration: Array | Sequence[Array] | None = None,
+    pixels: bool = True,
     optimize: bool = False,
     all_or_nothing: bool = False,
     progress: Progress | None = None,
 ) -> Exported:
-    """Write ``network`` for each target, check every file against PyTorch, and bundle those that pass.
+    """Write ``network`` for each target, check every file against what the network gives, and bundle those that pass.
 
     Args:
-        network: exported as it computes in eval mode; its ``info`` goes along.
+        network: exported as it computes in eval mode, and its ``info`` goes along; or somebody's file, whose exports
+            are held against itself as ONNX Runtime runs it without optimizations.
         targets: names of shipped targets, or paths of YAML files.
         output: folder to make.
-        images: normalised inputs (N, C, H, W) for the checks, float32; random textures when None.
+        images: inputs for the checks, normalised images (N, C, H, W), float32, or (N, …) for each input of a network
+            that takes something else; random textures, or drawn numbers, when None.
         images_of: the data set they are of; the network's own when None.
         labels: their classes (N,), for accuracy before and after.
-        calibration: normalised inputs that int8 takes its ranges from; other random textures when None.
+        calibration: inputs that int8 takes its ranges from; others drawn when None.
+        pixels: whether images are made of bytes, so that a byte for each value says what they are.
         optimize: whether every target is as if it said ``optimize: timed``.
         all_or_nothing: whether a target that fails keeps the others from being shipped.
         progress: called with (what, done, total).
@@ -80,7 +85,7 @@ def export_network(
     Raises:
         ConfigError: no target, one twice, an unknown one, or one whose name can't be used.
         OutputError: the output exists or can't be written.
-        DataError: the images aren't of the network's input size.
+        DataError: the images, or other inputs, aren't of the network's size.
         ParityError, CountError: no target passed, or not all where that was asked: a file isn't the network, or loses
             too much accuracy. The output isn't written. What was made of targets that failed, and how they did, is
             kept beside it in ``OUTPUT.failed``, here as where others passed.
@@ -89,40 +94,46 @@ def export_network(
     output = Path(output)
     refuse_existing(output)
     chosen = get_targets(targets, optimize=optimize)
-    info = network.info
-    chw = network.graph.in_shapes[0]
-    source = images_of or info.data
-    inputs = f"images of {_named(source) if source else 'the caller'}" if images is not None else RANDOM_TEXTURES
+    source = _source(network)
+    record, info = source.record, source.info
+    chosen = [record.fitted(target) for target in chosen]
     if images is None:
-        images, labels = random_textures(_TEXTURES, chw), None
+        samples, inputs = source.stand_ins(_DRAWN, seed=0)
+        labels = None
+    else:
+        of = images_of or info.data
+        what = "images" if record.image_chw else "inputs"
+        samples, inputs = _given(record, images, "checks"), f"{what} of {_named(of) if of else 'the caller'}"
     drawn = calibration is None
     if calibration is None:
-        calibration = random_textures(_TEXTURES, chw, seed=1)
-    for name, given in (("checks", images), ("calibration", calibration)):
-        if given.shape[1:] != chw or given.dtype != np.float32 or not len(given):
-            raise DataError(f"images for the {name} must be float32 (N, {chw}), got {given.dtype} {given.shape}")
-    if any(target.preprocessing == "inside" for target in chosen):
-        normalization = Normalization.of(info.preprocessing, chw[0])
-        images = normalization.images(normalization.pixels(images))  # as bytes can say them
+        held, _ = source.stand_ins(_DRAWN, seed=1)
+    else:
+        held = _given(record, calibration, "calibration")
+    inside = [found for target in chosen if (found := normalization_inside(source, target))]
+    if inside:
+        samples = Samples.of(record, *(inside[0].images(inside[0].pixels(each)) for each in samples.arrays))
     made: list[Made] = []
     errors: dict[str, HwnasError] = {}
     doubts: dict[str, tuple[str, ...]] = {}
     for index, target in enumerate(chosen):
         try:
-            one = make(network, target, calibration, progress)
+            one = make(source, target, held, progress)
         except (CheckError, ModelError, RuntimeMissingError) as error:
             errors[target.name] = error
         else:
             if not drawn:
-                doubts[target.name] = doubts_of(target, calibration, images)
+                doubts[target.name] = doubts_of(target, held, samples)
             note = (_NOT_OF_DATA,) if drawn and target.precision == "int8" else ()
             made.append(replace(one, notes=(*one.notes, *note, *doubts.get(target.name, ()))))
         if progress:
             progress("exporting", index + 1, len(chosen), target.name)
-    evidence = Evidence(images=images, inputs=inputs, reference=logits_of(network, images), labels=labels)
+    evidence = Evidence(
+        samples=samples, inputs=inputs, outputs=source.answers(samples), source=record.reference,
+        classifies=record.classes is not None, labels=labels,
+    )  # fmt: skip
     judged = [
         _explained(
-            network, one, judge(one.session, one.target, one.precisions, evidence), doubts.get(one.target.name, ())
+            source, one, judge(one.session, one.target, one.precisions, evidence), doubts.get(one.target.name, ())
         )
         for one in made
     ]
@@ -144,18 +155,16 @@ def export_network(
     if disputed := _disputed(info, evidence):
         say(disputed)
         made = [replace(one, notes=(*one.notes, disputed)) for one in made]
-    spent = costs(network, made, progress)
-    reference = reference_of(network, images, info.preprocessing)
-    files = [_entry(one, found, spent.get(one.target.name), reference) for one, found in zip(made, judged, strict=True)]
-    space = network.space.ref
-    if space.definition:  # it says everything: where it came from is nobody's business
-        space = space.model_copy(update={"source": Path(space.source).name})
-    contents = {REFERENCE: reference.packed(), **{name: data for one in made for name, data in one.names.items()}}
-    counted = count(network.graph)
-    channels, height, width = chw
+    spent = costs(source, made, progress)
+    made_of = normalization_of(info.preprocessing, record.image_chw[0]) if record.image_chw and pixels else None
+    reference = reference_of(source, samples, made_of)
+    files = [
+        _entry(one, found, spent.get(one.target.name), reference.evidence(record))
+        for one, found in zip(made, judged, strict=True)
+    ]
+    contents = {REFERENCE: reference.packed(record), **{name: data for one in made for name, data in one.names.items()}}
     manifest = ArtifactRecord(
-        hwnas=__version__, space=space, choices=network.choices, stabilizers=network.stabilizers,
-        input_chw=(channels, height, width), madds=counted.madds, params=counted.params,
+        hwnas=__version__, network=record,
         accuracy=info.accuracy, accuracy_images=info.accuracy_images, data=info.data and _named(info.data),
         made_from=info.made_from | ({"weights_sha256": info.weights_sha256} if info.weights_sha256 else {}),
         searched=info.searched, files=tuple(files), sha256=hashes(contents),
@@ -166,14 +175,36 @@ def export_network(
     return Exported(path=artifact.path, manifest=artifact.manifest, failed=failed, evidence=kept)
 
 
-def _explained(network: Network, one: Made, found: Verdict, doubts: Sequence[str]) -> Verdict:
+def _source(network: Network | OnnxModel | Source) -> Source:
+    if isinstance(network, OnnxModel):
+        return FileSource(network)
+    return NetworkSource(network) if isinstance(network, Network) else network
+
+
+def _given(record: NetworkRecord, given: Array | Sequence[Array], name: str) -> Samples:
+    """Raises:
+    DataError: not what the network takes.
+    """
+    arrays = (given,) if isinstance(given, np.ndarray) else tuple(given)
+    if len(arrays) != len(record.takes):
+        raise DataError(f"inputs for the {name} are {len(arrays)} arrays, and the network takes {len(record.takes)}")
+    for port, array in zip(record.takes, arrays, strict=True):
+        if array.shape[1:] != port.shape or array.dtype != port.dtype or not len(array):
+            what = "images" if record.image_chw else port.name
+            got = f"{array.dtype} {array.shape}"
+            raise DataError(f"{what} for the {name} must be {port.dtype} (N, {port.shape}), got {got}")
+        if len(array) != len(arrays[0]):
+            raise DataError(f"inputs for the {name}: {port.name} has {len(array)} rows, others {len(arrays[0])}")
+    return Samples.of(record, *arrays)
+
+
+def _explained(source: Source, one: Made, found: Verdict, doubts: Sequence[str]) -> Verdict:
     """The verdict; of a failure, what may be its cause stands behind its first reason."""
     if not found.failures:
         return found
     causes = list(doubts)
     if one.target.precision == "fp16":
-        model = to_onnx(network.graph, weights_of(network), opset=one.target.opset, ir_version=one.target.ir_version)
-        causes += filter(None, [underflow(model, one.graph)])
+        causes += filter(None, [underflow(source.graph(one.target), one.graph)])
     first, *others = found.failures
     return found.model_copy(update={"failures": ("; ".join([first, *causes]), *others)})
 
@@ -183,7 +214,7 @@ def _disputed(info: ModelInfo, evidence: Evidence) -> str | None:
     recorded = [value for name, value in info.accuracy.items() if name.endswith("test")]
     if evidence.labels is None or not recorded:
         return None
-    before = float((evidence.reference.argmax(1) == evidence.labels).mean())
+    before = float((evidence.scores.argmax(1) == evidence.labels).mean())
     return contradicted(before, recorded[0], len(evidence.labels))
 
 
@@ -251,18 +282,18 @@ def _keep_failed(
     return kept
 
 
-def _entry(one: Made, found: Verdict, cost: Cost | None, reference: Reference) -> ExportedFile:
+def _entry(one: Made, found: Verdict, cost: Cost | None, few: Evidence) -> ExportedFile:
     """The manifest's entry of one target."""
     target, facts = one.target, facts_of(one.graph)
     device = None
     if one.runtime is not None:
         device = device_of(one.runtime, conditions_of(one.runtime, precision=target.precision, batch=target.batch.min))
-    logits = run_session(one.session, reference.images, target.batch)
-    recheck = compare(reference.logits, logits, REFERENCE)
+    recheck = compare(few, few.samples.run(one.session, target.batch))
     assert found.parity is not None  # else the export has failed
     return ExportedFile(
         target=target.name, settings=target, files=tuple(one.names), bytes=sum(map(len, one.files.values())),
-        input=facts.input, opset=facts.opset, ir_version=facts.ir_version, precisions=one.precisions, notes=one.notes,
+        inputs=facts.inputs, outputs=facts.outputs, opset=facts.opset, ir_version=facts.ir_version,
+        precisions=one.precisions, notes=one.notes,
         parity=found.parity, recheck=recheck,
         accuracy_before=found.accuracy_before, accuracy_after=found.accuracy_after,
         lacks=one.lacks and _without_paths(one.lacks),

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hwnas.arrays import Images
+from hwnas.arrays import Array
 from hwnas.artifacts.entry import Normalization, taking_images, with_batch
 from hwnas.artifacts.faster import faster
 from hwnas.artifacts.formats.base import Files, Format, get_format, open_here
+from hwnas.artifacts.origin import check_graph
 from hwnas.artifacts.precision import in_precision
-from hwnas.artifacts.structure import check_structure, check_versions
-from hwnas.artifacts.timing import some_images
+from hwnas.artifacts.samples import Samples
+from hwnas.artifacts.source import Source
+from hwnas.artifacts.structure import check_versions
 from hwnas.errors import ConfigError, ModelError, RuntimeMissingError
-from hwnas.graph.graph import Shape, expanded
+from hwnas.graph.graph import expanded
 from hwnas.graph.primitives import Flatten
-from hwnas.nn.layers import weights_of
-from hwnas.nn.network import Network
 from hwnas.onnx.computed import block
+from hwnas.onnx.stand_in import stand_in
 from hwnas.onnx.write import to_onnx
 from hwnas.progress import Progress
 from hwnas.records.optimized import OptimizedRecord
@@ -34,7 +36,7 @@ class Made:
         graph: the ONNX graph that they were made of.
         runtime: the target's, None where it can't run here.
         session: of the files on the target's runtime or, where that can't run here, of the graph on ONNX Runtime's CPU
-            provider, which computes the same values. It takes normalised images, wherever the normalisation lies.
+            provider, which computes the same values. It takes what the network does, images normalised.
         lacks: why the target's runtime can't run here, in words; None where it does.
         precisions: {precision: layers with weights that compute in it}, read back.
         notes: what a person should know of how it was made.
@@ -57,31 +59,30 @@ class Made:
         return {f"{self.target.name}{suffix}": content for suffix, content in self.files.items()}
 
 
-def make(network: Network, target: Target, calibration: Images | None, progress: Progress | None = None) -> Made:
-    """Write ``network``, as it computes in eval mode, for ``target``.
+def make(source: Source, target: Target, calibration: Samples | None, progress: Progress | None = None) -> Made:
+    """Write a network for ``target``.
 
-    ``calibration`` are normalised images (N, C, H, W), for int8's ranges and fp16's overflows.
+    ``calibration`` is for int8's ranges and fp16's overflows.
 
     Raises:
         ConfigError, DataError, ModelError, RuntimeMissingError: the target can't be made.
-        CountError: the graph isn't that of the arch.
+        CountError: the graph isn't that of the network.
     """
     kind = get_format(target.format)
-    model = to_onnx(network.graph, weights_of(network), opset=target.opset, ir_version=target.ir_version)
+    model = source.graph(target)
     optimized: OptimizedRecord | None = None
     lacking: tuple[str, ...] = ()
     if target.optimize == "timed":
-        model, optimized, lacking = _optimized(model, target, kind, network.graph.in_shapes[0], progress)
+        feed = [stand_in(port) for port in source.record.feed(target.batch.min)]
+        model, optimized, lacking = _optimized(model, target, kind, feed, progress)
     graph, notes = in_precision(model, target, kind, calibration)
-    channels = network.graph.in_shapes[0][0]
-    inside = target.preprocessing == "inside"
-    normalization = Normalization.of(network.info.preprocessing, channels) if inside else None
+    normalization = normalization_inside(source, target)
     if normalization:
         graph = normalization.inside(graph)
     if target.batch.fixed:
         graph = with_batch(graph, target.batch.fixed)
     check_versions(graph, target)
-    check_structure(graph, network.graph, optimized)
+    check_graph(source.record, graph, optimized)
     files = kind.write(graph, target, progress)
     session, runtime, lacks = open_here(kind, target, graph, files)
     return Made(
@@ -92,7 +93,7 @@ def make(network: Network, target: Target, calibration: Images | None, progress:
 
 
 def _optimized(
-    model: bytes, target: Target, kind: Format, input_chw: Shape, progress: Progress | None
+    model: bytes, target: Target, kind: Format, feed: Sequence[Array], progress: Progress | None
 ) -> tuple[bytes, OptimizedRecord | None, tuple[str, ...]]:
     """The graph with what is faster on the target's runtime, or as it is and why."""
 
@@ -107,9 +108,24 @@ def _optimized(
     except RuntimeMissingError as error:
         return model, None, (f"not optimized, since nothing can be timed here: {error}",)
     own_layout = runtime.name == "onnxruntime" and runtime.accelerator() is None
-    images = some_images(input_chw, target.batch.min)
-    faster_model, record = faster(model, load, [images], block=block() if own_layout else 1, progress=progress)
+    faster_model, record = faster(model, load, feed, block=block() if own_layout else 1, progress=progress)
     return faster_model, record, ()
+
+
+def normalization_inside(source: Source, target: Target) -> Normalization | None:
+    """What the target's graph does to images of bytes; None where it takes what the network does.
+
+    Raises:
+        ConfigError: the network doesn't take one image, or nobody knows how it is normalised.
+    """
+    if target.preprocessing == "outside":
+        return None
+    if source.record.image_chw is None:
+        raise ConfigError(
+            f"target {target.name} has the preprocessing of one image inside, and {source.record.title} takes "
+            "something else; take a target with preprocessing outside"
+        )
+    return Normalization.of(source.info.preprocessing, source.record.image_chw[0])
 
 
 def check_readable(target: Target) -> None:

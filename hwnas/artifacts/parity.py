@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.arrays import Array, Images
+from hwnas.artifacts.samples import Samples
 from hwnas.errors import ParityError, counted
-from hwnas.records.artifact import Parity, Verdict
-from hwnas.records.target import Batch, Target, Tolerance
+from hwnas.records.artifact import Closeness, Parity, Verdict
+from hwnas.records.target import Target, Tolerance
 from hwnas.runtimes.base import Session
 
 if TYPE_CHECKING:
@@ -25,33 +26,73 @@ Logits = npt.NDArray[np.float32]
 RANDOM_TEXTURES = "random textures"
 """What is said of inputs that no data set has."""
 
-_CHUNK = 32
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What files are held against: what their network gives for some samples.
+
+    Attributes:
+        inputs: where the samples came from.
+        outputs: {name: (N, …)}, in the network's order.
+        source: who gave them, such as PyTorch.
+        classifies: whether the one output is a score for each class, (N, classes).
+        labels: classes of the samples (N,), None where nobody knows.
+    """
+
+    samples: Samples
+    inputs: str
+    outputs: Mapping[str, Array]
+    source: str
+    classifies: bool
+    labels: npt.NDArray[np.int64] | None = None
+
+    @property
+    def scores(self) -> Array:
+        """(N, classes), of a network that classifies."""
+        return next(iter(self.outputs.values()))
 
 
-def compare(reference: Logits, logits: Logits, inputs: str) -> Parity:
-    """Hold ``logits`` (N, classes) against ``reference`` (N, classes).
+def compare(evidence: Evidence, outputs: Sequence[Array]) -> Parity:
+    """Hold ``outputs`` against the evidence's, integers as numbers.
 
     Raises:
-        ParityError: of another shape, not finite, or PyTorch's are all 0: there is nothing to compare.
+        ParityError: of another shape, not finite, or those of the evidence are all 0: there is nothing to compare.
     """
-    if reference.shape != logits.shape:
-        raise ParityError(f"logits of shape {logits.shape} where PyTorch's are {reference.shape}")
-    if not np.isfinite(logits).all():
-        raise ParityError("logits that aren't finite numbers")
-    if not np.isfinite(reference).all():
-        raise ParityError("PyTorch's logits aren't finite numbers; the weights are broken, or too large")
-    if not reference.any():
-        raise ParityError("PyTorch's logits are 0 for every input: the network computes nothing; train it first")
+    if len(outputs) != len(evidence.outputs):
+        raise ParityError(f"{len(outputs)} outputs where {evidence.source} gives {len(evidence.outputs)}")
+    each = {
+        name: _closeness(name, reference, found, evidence.source)
+        for (name, reference), found in zip(evidence.outputs.items(), outputs, strict=True)
+    }
+    if not any(reference.any() for reference in evidence.outputs.values()):
+        told = " and ".join(evidence.outputs)
+        raise ParityError(f"{evidence.source}'s {told} are 0 for every input: the network computes nothing")
+    agreement = (outputs[0].argmax(1) == evidence.scores.argmax(1)).mean() if evidence.classifies else None
     return Parity(
-        **nearness(reference, logits)._asdict(),
-        top1_agreement=float((logits.argmax(1) == reference.argmax(1)).mean()),
-        images=len(reference),
-        inputs=inputs,
+        max_abs=max(found.max_abs for found in each.values()),
+        max_relative=max(found.max_relative for found in each.values()),
+        cosine=min(found.cosine for found in each.values()),
+        sqnr_db=min((found.sqnr_db for found in each.values() if found.sqnr_db is not None), default=None),
+        outputs=each if len(each) > 1 else {},
+        top1_agreement=None if agreement is None else float(agreement),
+        images=len(evidence.samples),
+        inputs=evidence.inputs,
     )
 
 
+def _closeness(name: str, reference: Array, found: Array, source: str) -> Closeness:
+    if reference.shape != found.shape:
+        raise ParityError(f"{name} of shape {found.shape} where {source}'s are {reference.shape}")
+    if not np.isfinite(found).all():
+        raise ParityError(f"{name} that aren't finite numbers")
+    if not np.isfinite(reference).all():
+        raise ParityError(f"{source}'s {name} aren't finite numbers; the weights are broken, or too large")
+    exact, given = (array.astype(np.float32).reshape(len(array), -1) for array in (reference, found))
+    return Closeness(**nearness(exact, given)._asdict())
+
+
 class Nearness(NamedTuple):
-    """How near an array is to the one it should be; see :class:`hwnas.records.artifact.Parity`."""
+    """How near an array is to the one it should be; see :class:`hwnas.records.artifact.Closeness`."""
 
     max_abs: float
     max_relative: float
@@ -72,36 +113,40 @@ def nearness(reference: Array, found: Array) -> Nearness:
     )
 
 
-def sqnr_db(reference: Logits, logits: Logits) -> float | None:
+def sqnr_db(reference: Array, found: Array) -> float | None:
     """Signal to quantization noise, in dB: what distinguishes inputs, over what was added.
 
-    The signal is the part of ``reference`` (N, classes) that differs from input to input. What is alike for all says
+    The signal is the part of ``reference`` (N, …) that differs from input to input. What is alike for all says
     nothing of them, and in a network of random weights it is nearly everything: any broken file would have it right.
     At most 200; None where nothing distinguishes the inputs.
     """
     exact = reference.astype(np.float64)
     signal = float(np.square(exact - exact.mean(axis=0)).sum())
-    noise = float(np.square(logits - exact).sum())
+    noise = float(np.square(found - exact).sum())
     return 10 * math.log10(signal / max(noise, 1e-20 * signal)) if signal > 0 else None
 
 
-def misses(parity: Parity, tolerance: Tolerance, *, learnt: bool = True) -> list[str]:
+def least_sqnr_db(reference: Sequence[Array], found: Sequence[Array]) -> float | None:
+    """Of the worst output; see :func:`sqnr_db`."""
+    each = (sqnr_db(*pair) for pair in zip(reference, found, strict=True))
+    return min((known for known in each if known is not None), default=None)
+
+
+def misses(parity: Parity, tolerance: Tolerance, source: str, *, learnt: bool = True) -> list[str]:
     """What is outside the tolerance, in words; ``learnt``: whether the network is known to have learnt something."""
     found = []
     if parity.max_relative > tolerance.relative:
-        found.append(f"differs from PyTorch by {parity.max_relative:.2e} (allowed {tolerance.relative:.0e})")
+        found.append(f"differs from {source} by {parity.max_relative:.2e} (allowed {tolerance.relative:.0e})")
     if parity.cosine < tolerance.cosine:
-        found.append(f"cosine to PyTorch's logits {parity.cosine:.4f} (needed {tolerance.cosine})")
+        found.append(f"cosine to {source}'s answers {parity.cosine:.4f} (needed {tolerance.cosine})")
     if tolerance.sqnr_db is not None:
         if parity.sqnr_db is None:
-            found.append("can't be judged: PyTorch's logits are the same for all inputs")
+            found.append(f"can't be judged: {source}'s answers are the same for all inputs")
         elif parity.sqnr_db < tolerance.sqnr_db:
             found.append(f"has a signal {parity.sqnr_db:.1f} dB above its noise (needed {tolerance.sqnr_db:g})")
-    same, asked = parity.top1_agreement, learnt or tolerance.sqnr_db is None
-    if asked and same is not None and same < tolerance.top1:
-        found.append(
-            f"same first class on {parity.top1_agreement:.2%} of {parity.images} inputs (needed {tolerance.top1:.2%})"
-        )
+    agreement = parity.top1_agreement if learnt or tolerance.sqnr_db is None else None
+    if agreement is not None and agreement < tolerance.top1:
+        found.append(f"same first class on {agreement:.2%} of {parity.images} inputs (needed {tolerance.top1:.2%})")
     return found
 
 
@@ -113,34 +158,19 @@ def shortfall(precisions: Mapping[str, int], wanted: str) -> str | None:
     return f"computes its layers {told}, where {wanted} was asked"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Evidence:
-    """What files are held against: PyTorch's logits (N, classes) of normalised images (N, C, H, W).
-
-    Attributes:
-        inputs: where the images came from.
-        labels: their classes (N,), None where nobody knows.
-    """
-
-    images: Images
-    inputs: str
-    reference: Logits
-    labels: npt.NDArray[np.int64] | None = None
-
-
 def judge(session: Session, target: Target, precisions: Mapping[str, int], evidence: Evidence) -> Verdict:
     """Run a file on the evidence, and hold what it gives and computes in against what its target asks."""
     tolerance = target.tolerance
-    logits = run_session(session, evidence.images, target.batch)
+    outputs = evidence.samples.run(session, target.batch)
     try:
-        parity = compare(evidence.reference, logits, evidence.inputs)
+        parity = compare(evidence, outputs)
     except ParityError as error:
         return Verdict(parity=None, accuracy_before=None, accuracy_after=None, failures=(str(error),))
     before = after = None
     if evidence.labels is not None:
-        before, after = (float((x.argmax(1) == evidence.labels).mean()) for x in (evidence.reference, logits))
-    learnt = before is not None and _beats_guessing(before, *evidence.reference.shape)
-    failures = misses(parity, tolerance, learnt=learnt)
+        before, after = (float((x.argmax(1) == evidence.labels).mean()) for x in (evidence.scores, outputs[0]))
+    learnt = before is not None and _beats_guessing(before, *evidence.scores.shape)
+    failures = misses(parity, tolerance, evidence.source, learnt=learnt)
     if before is not None and after is not None:
         failures += _lost(before, after, parity.images, tolerance.accuracy_points)
     if precisions and (missed := shortfall(precisions, target.precision)):
@@ -177,15 +207,7 @@ def logits_of(network: Network, images: Images) -> Logits:
     return np.concatenate(logits)
 
 
-def run_session(session: Session, images: Images, batch: Batch) -> Logits:
-    """A session's logits (N, classes), in batches of the largest size and of what remains, where it takes several."""
-    size = min(batch.max, _CHUNK)
-    padding = -len(images) % (batch.fixed or 1)
-    padded = np.concatenate([images, images[:1].repeat(padding, axis=0)])
-    return np.concatenate([session.run([chunk])[0] for chunk in _chunks(padded, size)])[: len(images)]
-
-
-def _chunks(images: Images, size: int = _CHUNK) -> list[Images]:
+def _chunks(images: Images, size: int = 32) -> list[Images]:
     return [images[start : start + size] for start in range(0, len(images), size)]
 
 

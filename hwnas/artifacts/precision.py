@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwnas.arrays import Images
 from hwnas.artifacts.formats.base import Format, open_here
-from hwnas.artifacts.parity import run_session, sqnr_db
+from hwnas.artifacts.parity import least_sqnr_db
+from hwnas.artifacts.samples import Samples
 from hwnas.artifacts.timing import time_sessions
 from hwnas.errors import DataError
 from hwnas.onnx.precision.half import beyond_half, to_half
@@ -25,8 +25,10 @@ from hwnas.records.target import Target
 from hwnas.runtimes.base import Session
 from hwnas.runtimes.registry import get_runtime
 
-_BATCH_ELEMENTS = 1 << 20  # of images; all activations of a batch are in memory together
-_WATCHED = 64  # images whose activations are looked at; a margin stands for the others
+_BATCH_ELEMENTS = 1 << 20  # of inputs; all activations of a batch are in memory together
+_WATCHED = 64  # inputs whose activations are looked at; a margin stands for the others
+_WATCHED_AT_ONCE = 4
+_IMAGES_NDIM = 4
 _COMBINATIONS: tuple[tuple[str, ...], ...] = (
     (),
     ("se",),
@@ -40,19 +42,19 @@ _EFFORT = Effort(at_least_s=2.0, at_most_s=6.0)
 
 
 def in_precision(
-    model: bytes, target: Target, kind: Format, calibration: Images | None
+    model: bytes, target: Target, kind: Format, calibration: Samples | None
 ) -> tuple[bytes, tuple[str, ...]]:
     """fp32's ``model`` as the target's runtime computes it, and notes for people on how that came about.
 
-    bf16 is asked of the runtime, its graph is fp32. From ``calibration``, normalised images (N, C, H, W), int8 takes
-    its ranges, and fp16 what would overflow or underflow; a quarter of them checks int8.
+    bf16 is asked of the runtime, its graph is fp32. From ``calibration``, what the model takes, int8 takes its ranges,
+    and fp16 what would overflow or underflow; a quarter of them checks int8.
 
     Raises:
-        DataError: int8 without images, or with images that tell no ranges.
+        DataError: int8 without inputs, or with images that tell no ranges.
         ModelError: the model can't be had in this precision.
     """
     if target.precision == "fp16":
-        wide = [] if calibration is None else beyond_half(model, calibration[:_WATCHED])
+        wide = [] if calibration is None else beyond_half(model, calibration[:_WATCHED].own_feeds(_WATCHED_AT_ONCE))
         notes = (f"kept in fp32, since fp16 would overflow or underflow: {', '.join(wide)}",) if wide else ()
         return to_half(model, wide), notes
     if target.precision == "int8":
@@ -60,19 +62,21 @@ def in_precision(
     return model, ()
 
 
-def _quantized(model: bytes, target: Target, kind: Format, calibration: Images | None) -> tuple[bytes, tuple[str, ...]]:
+def _quantized(
+    model: bytes, target: Target, kind: Format, calibration: Samples | None
+) -> tuple[bytes, tuple[str, ...]]:
     if calibration is None or not len(calibration):
         raise DataError(f"target {target.name} needs images to calibrate with; give --data")
-    if not np.isfinite(calibration).all():
-        raise DataError(f"target {target.name}: images to calibrate with hold NaN or infinity; check the data")
-    if np.ptp(calibration, axis=(2, 3)).max() == 0:
-        raise DataError(f"target {target.name}: every image to calibrate with is of one colour; give photographs")
+    for array in calibration.arrays:
+        if not np.isfinite(array).all():
+            raise DataError(f"target {target.name}: images to calibrate with hold NaN or infinity; check the data")
+        if array.ndim == _IMAGES_NDIM and np.ptp(array, axis=(2, 3)).max() == 0:
+            raise DataError(f"target {target.name}: every image to calibrate with is of one colour; give photographs")
     wanted, preset = target.quantization, kind.preset(target)
     checks = _checks(len(calibration))
     taken = calibration[: images_for_ranges(len(calibration), target)]
-    step = max(1, _BATCH_ELEMENTS // taken[0].size)
-    batches = [taken[start : start + step] for start in range(0, len(taken), step)]
-    ranges = ranges_of(model, batches, preset, wanted.ranges)
+    step = max(1, _BATCH_ELEMENTS // sum(array[0].size for array in taken.arrays))
+    ranges = ranges_of(model, taken.own_feeds(step), preset, wanted.ranges)
     note = f"activation ranges by {wanted.ranges} from {len(taken)} images"
     if wanted.keep_float == "auto":
         graph, why = _best_kept(model, ranges, target, kind, calibration[-checks:])
@@ -97,7 +101,7 @@ class Trial:
     Attributes:
         keep: parts in float.
         graph: quantized but for these.
-        sqnr_db: of its logits on images that it wasn't calibrated with; None where they tell nothing.
+        sqnr_db: of its outputs on inputs that it wasn't calibrated with; None where they tell nothing.
         p50_ms: None where the runtime can't run here.
     """
 
@@ -112,21 +116,21 @@ class Trial:
         return f"{' + '.join(self.keep) or 'nothing'} ({', '.join(told)})"
 
 
-def _best_kept(model: bytes, ranges: Ranges, target: Target, kind: Format, images: Images) -> tuple[bytes, str]:
-    """The quantized graph that keeps the best parts in float, and why these; ``ranges`` don't come from ``images``."""
+def _best_kept(model: bytes, ranges: Ranges, target: Target, kind: Format, checks: Samples) -> tuple[bytes, str]:
+    """The quantized graph that keeps the best parts in float, and why these; ``ranges`` don't come from ``checks``."""
     preset = kind.preset(target)
     graphs: dict[bytes, tuple[str, ...]] = {}
     for keep in _COMBINATIONS:
         graphs.setdefault(quantize_by(ranges, model, preset, keep), keep)
-    reference = run_session(get_runtime("onnxruntime").load(model, threads=1, precision="fp32"), images, target.batch)
+    reference = checks.run(get_runtime("onnxruntime").load(model, threads=1, precision="fp32"), target.batch)
     sessions, here = _sessions(list(graphs), target, kind)
-    shown = images[:1].repeat(target.batch.min, axis=0)
-    timed = time_sessions({g: (session, [shown]) for g, session in sessions.items()}, _EFFORT).latency if here else {}
+    shown = checks.one(target.batch.min)
+    timed = time_sessions({g: (session, shown) for g, session in sessions.items()}, _EFFORT).latency if here else {}
     trials = [
         Trial(
             keep=keep,
             graph=graph,
-            sqnr_db=sqnr_db(reference, run_session(sessions[graph], images, target.batch)),
+            sqnr_db=least_sqnr_db(reference, checks.run(sessions[graph], target.batch)),
             p50_ms=timed[graph].p50_ms if graph in timed else None,
         )
         for graph, keep in graphs.items()

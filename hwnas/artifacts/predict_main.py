@@ -96,7 +96,7 @@ def main() -> int:
             logits = run(image)
         except Exception as error:  # of a runtime
             return _told(f"{TARGETS[given.target]['file']} fails: {_line(error)}")
-        shares = np.exp(logits - logits.max())
+        shares = logits if _are_shares(logits) else np.exp(logits - logits.max())
         for index in np.argsort(-logits, kind="stable")[:5]:
             print(f"{shares[index] / shares.sum():.6f}  {_plain(str(LABELS[index] if LABELS else index))}")
     if raw:
@@ -105,6 +105,11 @@ def main() -> int:
         except OSError as error:
             return _told(f"can't write {given.raw}: {_line(error)}")
     return status
+
+
+def _are_shares(logits: Any) -> bool:
+    """Whether a network gives probabilities itself."""
+    return bool(logits.min() >= 0 and abs(logits.sum() - 1) < 0.05)  # 8 bits round them
 
 
 def _told(line: str) -> int:

@@ -11,6 +11,7 @@ from hwnas.artifacts import predict_main
 from hwnas.data import pixels
 from hwnas.records.artifact import ExportedFile
 from hwnas.records.model import Preprocessing
+from hwnas.records.network import NetworkRecord
 from hwnas.version import __version__
 
 PREDICT = "predict.py"
@@ -51,14 +52,18 @@ LABELS = json.loads((HERE / "labels.json").read_text("utf-8"))
 
 {main}'''
 _FROM = "# predict.py has what follows\n"
+_COLOURS = 3
 _RUNTIME_OF = {".onnx": "onnxruntime", ".xml": "openvino"}
 
 
-def predict_script(files: Sequence[ExportedFile], preprocessing: Preprocessing | None, size: int) -> bytes | None:
-    """The script for files whose input is ``size`` pixels a side; None where none of them runs on a processor."""
+def predict_script(
+    network: NetworkRecord, files: Sequence[ExportedFile], preprocessing: Preprocessing | None
+) -> bytes | None:
+    """The script for a network's files; None where there is nothing for it to do, see :func:`predicts`."""
     chosen = sorted((file for file in files if _runtime(file)), key=_rank)
-    if not chosen:
+    if network.image_chw is None or not predicts(network, files):
         return None
+    size = network.image_chw[1]
     guess = {"resolution": size, "resize_px": size, "mean": [0.5] * 3, "std": [0.25] * 3}
     how = 'json.loads((HERE / "preprocessing.json").read_text("utf-8"))'
     return _SCRIPT.format(
@@ -68,6 +73,12 @@ def predict_script(files: Sequence[ExportedFile], preprocessing: Preprocessing |
         how=how if preprocessing else f"{json.dumps(guess)}  # a guess",
         pixels=_text(pixels), main=_text(predict_main),
     ).encode()  # fmt: skip
+
+
+def predicts(network: NetworkRecord, files: Sequence[ExportedFile]) -> bool:
+    """Whether a square image in colour goes in and classes come out, of a file that runs on a processor."""
+    square = network.image_chw is not None and network.image_chw[0] == _COLOURS and len({*network.image_chw[1:]}) == 1
+    return square and network.classes is not None and runnable(files) is not None
 
 
 def runnable(files: Sequence[ExportedFile]) -> ExportedFile | None:
@@ -86,7 +97,7 @@ def _runtime(file: ExportedFile) -> str:
 def _facts(file: ExportedFile) -> dict[str, str | int]:
     target = file.settings
     floats = "bf16" if target.in_bf16 else "f32"
-    return {"file": file.file, "type": file.input.type, "batch": target.batch.min, "floats": floats}
+    return {"file": file.file, "type": file.inputs[0].dtype, "batch": target.batch.min, "floats": floats}
 
 
 def _text(module: ModuleType) -> str:

@@ -10,18 +10,17 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from hwnas.arrays import Port
 from hwnas.artifacts.formats.base import Files, get_format
-from hwnas.artifacts.timing import some_images
 from hwnas.errors import ModelError
 from hwnas.files import read_json, to_json
+from hwnas.onnx.stand_in import stand_in
 from hwnas.own_process import ending, started
 from hwnas.records.target import Target
 
@@ -30,12 +29,11 @@ _PEAK_STARTS_ANEW = Path("/proc/self/clear_refs")
 _LIMIT_S = 600
 
 
-def peak_memory_mb(
-    files: Files, target: Target, input_chw: tuple[int, ...], *, batch: int, trusted: bool = False
-) -> float | None:
+def peak_memory_mb(files: Files, target: Target, feed: Sequence[Port], *, trusted: bool = False) -> float | None:
     """Peak memory in MB (10⁶ bytes) of loading a target's files, and one inference on one thread.
 
-    None where the system doesn't tell. ``trusted`` says whether engines that nothing vouches for may be loaded.
+    None where the system doesn't tell. ``feed`` is what the network takes at once.
+    ``trusted`` says whether engines that nothing vouches for may be loaded.
 
     Raises:
         ModelError: the process crashed or took far too long: these files mustn't be loaded into this one.
@@ -46,7 +44,8 @@ def peak_memory_mb(
         folder = Path(name)
         for suffix, content in files.items():
             (folder / f"file{suffix}").write_bytes(content)
-        asked = {"target": target.plain(), "suffixes": list(files), "shape": (batch, *input_chw), "trusted": trusted}
+        ports = [[port.name, port.dtype, list(port.shape)] for port in feed]
+        asked = {"target": target.plain(), "suffixes": list(files), "feed": ports, "trusted": trusted}
         (folder / "asked").write_text(to_json(asked))
         try:
             with started(__name__, name) as process:
@@ -66,11 +65,10 @@ def _measure(folder: Path) -> float:
     kind = get_format(target.format)
     kind.runtime(target)  # its package is in memory before the measuring begins
     files = {suffix: (folder / f"file{suffix}").read_bytes() for suffix in asked["suffixes"]}
-    batch, *input_chw = asked["shape"]
-    images: npt.NDArray[Any] = some_images(tuple(input_chw), batch)
+    feed = [stand_in(Port(name, dtype, tuple(shape))) for name, dtype, shape in asked["feed"]]
     if target.preprocessing == "inside":
-        images = np.ascontiguousarray(images.transpose(0, 2, 3, 1).astype(np.uint8))
-    return added_mb(lambda: kind.open(files, target, threads=1, trusted=asked["trusted"]).bind([images])())
+        feed = [np.ascontiguousarray(images.transpose(0, 2, 3, 1).astype(np.uint8)) for images in feed]
+    return added_mb(lambda: kind.open(files, target, threads=1, trusted=asked["trusted"]).bind(feed)())
 
 
 def added_mb(work: Callable[[], object]) -> float:

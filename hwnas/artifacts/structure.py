@@ -7,12 +7,12 @@ What is expected comes from the arch's Ops: their expansions give the layers, an
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 from math import prod
 from typing import NamedTuple
 
 import onnx
-from onnx import GraphProto, ModelProto, NodeProto, helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper
 
 from hwnas.artifacts.entry import PREFIX
 from hwnas.errors import CountError
@@ -33,6 +33,9 @@ _CONVERSIONS = ("Cast", "QuantizeLinear", "DequantizeLinear")
 
 _TAKE_SHAPES = ("Reshape", "Pad")
 """Nodes whose other inputs are an integer for each dimension, which the checks of their results' shapes know."""
+_TAKE_SIZES = ("Resize", "Upsample")
+"""Nodes whose other inputs are floats, and none that a network learns."""
+_LEARNED = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.INT8, TensorProto.INT32)
 
 
 class Layer(NamedTuple):
@@ -63,6 +66,18 @@ class Layer(NamedTuple):
         groups = f" in {self.groups} groups" if self.groups > 1 else ""
         values = "" if self.learned else "a value of "
         return f"{self.kind} {values}{'×'.join(map(str, self.weight))}{groups} at {self.pixels} pixels"
+
+
+class Figures(NamedTuple):
+    """How large a network is.
+
+    Attributes:
+        madds: multiply-adds of a sample.
+        params: numbers that it has learnt.
+    """
+
+    madds: int
+    params: int
 
 
 class Structure(NamedTuple):
@@ -109,8 +124,7 @@ def check_structure(model: bytes, arch: Graph, optimized: OptimizedRecord | None
             multiply-adds aren't those of the arch.
     """
     proto = onnx.load_from_string(model)
-    if proto.metadata_props or proto.functions or proto.training_info:  # ONNX Runtime may take session options from it
-        raise CountError("the exported graph holds metadata, functions or training parts, which hwnas doesn't write")
+    _check_written_here(proto)
     _check_alive(_with_shapes(model))
     graph = _with_shapes(_plain(proto, optimized) if optimized else model)
     found = Counter(_layers(graph))
@@ -136,6 +150,39 @@ def _plain(proto: ModelProto, optimized: OptimizedRecord) -> bytes:
     return bytes((gathered.model if gathered else plain).SerializeToString())
 
 
+def file_figures(model: bytes) -> Figures:
+    """Of somebody's graph, in any precision: its convolutions and products, and all that isn't a single number.
+
+    What several nodes read counts for each of them, as in a quantized graph each has its own.
+    """
+    graph = _with_shapes(model)
+    known = constants(graph)
+    apart = (*_CONVERSIONS, *_TAKE_SIZES)
+    read = [name for node in graph.node if node.op_type not in apart and not _normalises(node) for name in node.input]
+    sizes = [prod(known[name].dims) for name in read if name in known and known[name].data_type in _LEARNED]
+    return Figures(sum(layer.madds for layer in _layers(graph)), sum(size for size in sizes if size > 1))
+
+
+def check_figures(model: bytes, expected: Figures, optimized: OptimizedRecord | None = None) -> int:
+    """Hold a graph in any precision against what its original was counted to have; as :func:`check_structure`.
+
+    Raises:
+        CountError: it has other multiply-adds or parameters, or holds what hwnas doesn't write.
+    """
+    proto = onnx.load_from_string(model)
+    _check_written_here(proto)
+    found = file_figures(_plain(proto, optimized) if optimized else model)
+    for name, there, due in zip(("multiply-adds", "parameters"), found, expected, strict=True):
+        if there != due:
+            raise CountError(f"the exported graph has {there:,} {name}, the original {due:,}")
+    return file_figures(model).params - found.params
+
+
+def _check_written_here(proto: ModelProto) -> None:
+    if proto.metadata_props or proto.functions or proto.training_info:  # ONNX Runtime may take session options from it
+        raise CountError("the exported graph holds metadata, functions or training parts, which hwnas doesn't write")
+
+
 def check_versions(model: bytes, target: Target) -> None:
     """Hold a graph's opset and IR version against those asked for.
 
@@ -143,8 +190,8 @@ def check_versions(model: bytes, target: Target) -> None:
         CountError: they differ.
     """
     proto = onnx.load_from_string(model)
-    found = ([(o.domain, o.version) for o in proto.opset_import], proto.ir_version)
-    if found != ([("", target.opset)], target.ir_version):
+    found = ([o.version for o in proto.opset_import if not o.domain], proto.ir_version)
+    if found != ([target.opset], target.ir_version):
         raise CountError(
             f"the exported graph has opset and IR version {found}, not {target.opset} and {target.ir_version}"
         )
@@ -174,31 +221,41 @@ def _nodes(op: Op) -> list[Layer]:
 
 
 def _with_shapes(model: bytes) -> GraphProto:
-    return onnx.shape_inference.infer_shapes(onnx.load_from_string(model), strict_mode=True).graph
+    return onnx.shape_inference.infer_shapes(onnx.load_from_string(model), strict_mode=True, data_prop=True).graph
 
 
 def _layers(graph: GraphProto) -> Iterable[Layer]:
     weights = {name: tuple(weight.dims) for name, weight in constants(graph).items()}
     values = (*graph.input, *graph.value_info, *graph.output)
-    shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in values}
+    shapes = {v.name: [d.dim_value or 1 for d in v.type.tensor_type.shape.dim] for v in values}
+    batch = common_batch([shapes[v.name] for v in (*graph.input, *graph.output)])
     for node in graph.node:
         if is_layer(node, weights):
-            shape = weights.get(node.input[1])
-            if shape is None:
-                raise CountError(f"{node.op_type} {node.name} of the exported graph has no constant weight")
-            if node.op_type == "Gemm":
-                transposed = _attribute(node, "transB", 0)
-                yield Layer("Gemm", shape if transposed else shape[::-1])
-            elif node.op_type == "MatMul":
-                yield Layer("MatMul", shape, pixels=prod(shapes[node.output[0]][1:-1]))
+            shape = weights[node.input[1]]
+            result = shapes[node.output[0]]
+            if node.op_type == "Conv":
+                pixels = result[0] * prod(result[2:]) // batch
+                yield Layer("Conv", shape, _attribute(node, "group", 1), pixels)
             else:
-                _, _, height, width = shapes[node.output[0]]
-                yield Layer("Conv", shape, _attribute(node, "group", 1), height * width)
+                turned = node.op_type == "Gemm" and not _attribute(node, "transB", 0)
+                yield Layer(node.op_type, shape[::-1] if turned else shape, pixels=prod(result[:-1]) // batch)
+        elif node.op_type == "ConvTranspose" and node.input[1] in weights:
+            first = shapes[node.input[0]]
+            pixels = first[0] * prod(first[2:]) // batch
+            yield Layer("ConvTranspose", weights[node.input[1]], _attribute(node, "group", 1), pixels)
         elif node.op_type == "MatMul":
-            first, second = (tuple(shapes[name][1:]) for name in node.input)
-            yield Layer("MatMul", second, pixels=first[-2], learned=False)
+            first, second = (shapes[name] for name in node.input)
+            factor = tuple(second[-2:] if len(second) < 3 else second[1:])
+            products = prod(shapes[node.output[0]]) * first[-1] // batch
+            yield Layer("MatMul", factor, pixels=products // prod(factor), learned=False)
         elif node.op_type not in _CONVERSIONS and not _normalises(node):
             yield Layer(node.op_type)
+
+
+def common_batch(shapes: Sequence[Sequence[int]]) -> int:
+    """The size that comes first in all that a graph takes and gives; 1 where there is none."""
+    firsts = {tuple(shape[:1]) for shape in shapes}
+    return next(iter(firsts))[0] if len(firsts) == 1 and () not in firsts else 1
 
 
 def _parameters(graph: GraphProto) -> int:

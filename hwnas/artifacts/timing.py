@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from hwnas.arrays import Array, Images
+from hwnas.arrays import Array
 from hwnas.errors import ModelError, first_line
 from hwnas.profiling.timer import ClockError, Effort, measure
 from hwnas.progress import Progress
@@ -34,11 +34,6 @@ class Timing(Generic[_Key]):
     failed: dict[_Key, str]
     confidence_95: float
     unsteadiness_90: float
-
-
-def some_images(input_chw: tuple[int, ...], batch: int) -> Images:
-    """Images (batch, C, H, W) to time with: latency doesn't depend on their values."""
-    return np.random.default_rng(0).standard_normal((batch, *input_chw), dtype=np.float32)
 
 
 def time_sessions(

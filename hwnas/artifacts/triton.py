@@ -21,9 +21,8 @@ from hwnas.artifacts.bundle import Artifact
 from hwnas.artifacts.formats.base import check_fits
 from hwnas.errors import ConfigError, ModelError
 from hwnas.files import new_folder, read_json, write_atomic
-from hwnas.onnx.write import INPUT, OUTPUT
 from hwnas.records.artifact import ExportedFile
-from hwnas.records.target import Target
+from hwnas.records.network import Tensor
 
 
 class Symbol(str):
@@ -39,8 +38,14 @@ _BACKENDS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "openvino": ("openvino", {".xml": "model.xml", ".bin": "model.bin"}),
     "tensorrt": ("tensorrt", {".engine": "model.plan"}),
 }
-_FLOAT = Symbol("TYPE_FP32")
-_TYPES = {"float32": _FLOAT, "float16": Symbol("TYPE_FP16"), "uint8": Symbol("TYPE_UINT8")}
+_TYPES = {
+    name: Symbol(f"TYPE_{kind}")
+    for name, kind in (
+        ("float32", "FP32"), ("float16", "FP16"), ("bfloat16", "BF16"), ("float64", "FP64"), ("bool", "BOOL"),
+        ("int8", "INT8"), ("uint8", "UINT8"), ("int16", "INT16"), ("uint16", "UINT16"), ("int32", "INT32"),
+        ("uint32", "UINT32"), ("int64", "INT64"), ("uint64", "UINT64"),
+    )
+}  # fmt: skip
 _NAME = re.compile(r"[\w.-]+", re.ASCII)
 
 
@@ -87,7 +92,7 @@ def write_repository(
             check_fits(file.settings, content)
             for suffix, wanted in names.items():
                 write_atomic(folder / model / "1" / wanted, content[suffix])
-            config = _config(model, artifact, file, queue_delay_us)
+            config = _config(model, file, queue_delay_us)
             if labels and file.settings.batch.fixed in (None, 1):
                 config["output"][0]["label_filename"] = "labels.txt"
                 write_atomic(folder / model / "labels.txt", "".join(f"{label}\n" for label in labels))
@@ -112,27 +117,26 @@ def _unserved(file: ExportedFile) -> str | None:
     return None
 
 
-def _config(model: str, artifact: Artifact, file: ExportedFile, queue_delay_us: int) -> dict[str, Any]:
+def _config(model: str, file: ExportedFile, queue_delay_us: int) -> dict[str, Any]:
     """The model configuration. Dimensions leave the batch out where Triton may choose it, and only there."""
     target, batch = file.settings, file.settings.batch
     on_gpu = target.format == "tensorrt" or target.options.get("provider") in ("cuda", "tensorrt")
-    leading = [batch.fixed] if batch.fixed else []
-    channels, height, width = artifact.manifest.input_chw
-    image = [channels, height, width] if file.input.layout == "NCHW" else [height, width, channels]
-    entry = {"data_type": _TYPES[file.input.type], "dims": [*leading, *image]}
+    inputs, outputs = (
+        [(each.name, _tensor(each, batch.fixed)) for each in tensors] for tensors in (file.inputs, file.outputs)
+    )
     config: dict[str, Any] = {
         "name": model,
         "backend": _BACKENDS[target.format][0],
         "max_batch_size": 0 if batch.fixed else batch.max,
-        "input": [{"name": INPUT, **entry}],
-        "output": [{"name": OUTPUT, "data_type": _FLOAT, "dims": [*leading, artifact.arch.space.classes]}],
+        "input": [{"name": name, **entry} for name, entry in inputs],
+        "output": [{"name": name, **entry} for name, entry in outputs],
         "instance_group": [{"count": 1, "kind": Symbol("KIND_GPU" if on_gpu else "KIND_CPU")}],
     }
     if not batch.fixed:
         # other sizes are as good, unless the file was built to be fastest at one
         preferred = {"preferred_batch_size": [batch.opt]} if batch.opt > 1 else {}
         config["dynamic_batching"] = {**preferred, "max_queue_delay_microseconds": queue_delay_us}
-    if accelerators := _accelerators(target, image):
+    if accelerators := _accelerators(file):
         config["optimization"] = {"execution_accelerators": accelerators}
     if target.format == "openvino":
         # the backend takes no other precision; that the others' floats are fp32 stands in their IR
@@ -140,14 +144,25 @@ def _config(model: str, artifact: Artifact, file: ExportedFile, queue_delay_us: 
         config["parameters"] = [{"key": key, "value": {"string_value": value}} for key, value in hints.items()]
     # runtimes choose kernels, and TensorRT's provider builds its engine, at the first request: let no user wait for it
     config["model_warmup"] = [
-        {"name": f"batch-{size}", "batch_size": size, "inputs": [{"key": INPUT, "value": {**entry, "zero_data": True}}]}
+        {
+            "name": f"batch-{size}",
+            "batch_size": size,
+            "inputs": [{"key": name, "value": {**entry, "zero_data": True}} for name, entry in inputs],
+        }
         for size in sorted({1, 1 if batch.fixed else batch.opt})
     ]
     return config
 
 
-def _accelerators(target: Target, image: Sequence[int]) -> dict[str, Any]:
+def _tensor(tensor: Tensor, batch: int | None) -> dict[str, Any]:
+    """Type and dimensions; an open batch is Triton's, unless the target fixes it."""
+    sizes = [batch if size is None else size for size in tensor.shape]
+    return {"data_type": _TYPES[tensor.dtype], "dims": [size for size in sizes if size is not None]}
+
+
+def _accelerators(file: ExportedFile) -> dict[str, Any]:
     """The execution provider that an ONNX target names, as Triton's ONNX Runtime backend takes it."""
+    target = file.settings
     provider = target.options.get("provider") if target.format == "onnx" else None
     if provider == "openvino":
         return {"cpu_execution_accelerator": [{"name": "openvino"}]}
@@ -158,7 +173,8 @@ def _accelerators(target: Target, image: Sequence[int]) -> dict[str, Any]:
         parameters = {"precision_mode": target.precision.upper()}
         if not target.batch.fixed:
             for end, size in (("min", 1), ("opt", target.batch.opt), ("max", target.batch.max)):
-                parameters[f"trt_profile_{end}_shapes"] = f"{INPUT}:{'x'.join(map(str, [size, *image]))}"
+                shapes = (f"{t.name}:{'x'.join(str(side or size) for side in t.shape)}" for t in file.inputs)
+                parameters[f"trt_profile_{end}_shapes"] = ",".join(shapes)
     pairs = [{"key": key, "value": value} for key, value in parameters.items()]
     return {"gpu_execution_accelerator": [{"name": provider, "parameters": pairs}]}
 
@@ -166,7 +182,7 @@ def _accelerators(target: Target, image: Sequence[int]) -> dict[str, Any]:
 def _labels(artifact: Artifact) -> list[str]:
     """Class names, one line each; none where the artifact doesn't name every output."""
     labels = read_json(artifact.path / "labels.json", ModelError)
-    if not isinstance(labels, list) or len(labels) != artifact.arch.space.classes:
+    if not isinstance(labels, list) or len(labels) != artifact.manifest.network.classes:
         return []
     return [" ".join(str(label).split()) for label in labels]
 

@@ -7,11 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hwnas.cli.console import JsonOption, SeedOption, TrustOption, command, print_result
-from hwnas.errors import CheckError, counted
+from hwnas.cli.console import (
+    JsonOption,
+    SeedOption,
+    ShapeOption,
+    TrustOption,
+    command,
+    parse_shapes,
+    print_result,
+)
+from hwnas.errors import CheckError, ConfigError, counted
 from hwnas.progress import ProgressBars, say
 
 if TYPE_CHECKING:  # imported when the verb runs: it loads torch
+    from hwnas.flow.file_inputs import Normalize
     from hwnas.records.artifact import CheckRecord, ExportedFile
 
 app = typer.Typer(help="Finished artifacts.", no_args_is_help=True)
@@ -27,12 +36,28 @@ _WORDS = {True: "ok", False: "MISSED", None: "-"}
 def export(
     model: Annotated[
         str,
-        typer.Argument(help="A folder that `hwnas derive` made, or `hwnas train` of a network; or a released name."),
+        typer.Argument(
+            help="A folder that `hwnas derive` made, or `hwnas train` of a network; a released name; or your own: an "
+            "ONNX file, or module:callable."
+        ),
     ],
     target: Annotated[list[str], typer.Option(help="Of export/targets/, or a .yaml file; may be given again.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The artifact folder to make.")],
+    shape: ShapeOption = None,
     data: Annotated[
-        str | None, typer.Option(help="Images to check and calibrate with, or `none`; the model's own when absent.")
+        str | None,
+        typer.Option(
+            help="Images to check and calibrate with, or `none`; the model's own when absent. For your own model also "
+            "an .npz file with an array for each input."
+        ),
+    ] = None,
+    normalize: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MEAN/STD",
+            help="How images become your own model's input, as 0.485,0.456,0.406/0.229,0.224,0.225, which is the "
+            "default.",
+        ),
     ] = None,
     optimize: Annotated[
         bool, typer.Option("--optimize", help="Keep rewrites of the graph that are faster on this machine.")
@@ -43,7 +68,7 @@ def export(
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a network for production runtimes, and check each file against PyTorch."""
+    """Write a network for production runtimes, and check that each file does what the network does."""
     from hwnas.flow.export import export as export_model
 
     with ProgressBars() as progress:
@@ -51,7 +76,9 @@ def export(
             model,
             target,
             output,
+            shapes=parse_shapes(shape) or None,
             data=data,
+            normalize=_parse_normalize(normalize),
             seed=seed,
             optimize=optimize,
             all_or_nothing=all_or_nothing,
@@ -61,6 +88,7 @@ def export(
     result = {
         "artifact": str(output),
         "files": [name for f in files for name in f.files],
+        "reference": artifact.manifest.network.reference,
         "parity": {f.target: f.parity.model_dump() for f in files},
         "precision": {f.target: f.precisions for f in files},
         "latency_ms": {f.target: f.latency.p50_ms if f.latency else None for f in files},
@@ -72,7 +100,8 @@ def export(
     }
     for file in (each for each in files if each.pointless):
         say(f"POINTLESS here: {file.target} is slower on this machine than the fp32 it replaces")
-    lines = [line for file in files for line in _lines(file)]
+    reference = artifact.manifest.network.reference
+    lines = [line for file in files for line in _lines(file, reference)]
     lines += [f"FAILED {name}: {reason}" for name, reason in artifact.failed.items()]
     print_result(
         result,
@@ -90,13 +119,27 @@ def export(
         )
 
 
-def _lines(file: ExportedFile) -> list[str]:
+def _parse_normalize(text: str | None) -> Normalize | None:
+    """Raises:
+    ConfigError: not two lists of numbers.
+    """
+    if text is None:
+        return None
+    try:
+        mean, std = ([float(number) for number in part.split(",")] for part in text.split("/"))
+    except ValueError:
+        raise ConfigError(f"--normalize {text!r} isn't MEAN/STD, as 0.485,0.456,0.406/0.229,0.224,0.225") from None
+    return mean, std
+
+
+def _lines(file: ExportedFile, reference: str) -> list[str]:
     from hwnas.evaluation.metrics import plus_minus
 
     layers = ", ".join(f"{counted(count, 'layer')} {precision}" for precision, count in file.precisions.items())
+    on = "on" if file.parity.top1_agreement is None else f"same class on {file.parity.same_class} of"
     line = (
-        f"{file.file}: {file.bytes / 1e6:.2f} MB, {layers}; differs from PyTorch by {file.parity.max_relative:.1e}, "
-        f"same class on {file.parity.top1_agreement:.1%} of {file.parity.images} {file.parity.inputs}"
+        f"{file.file}: {file.bytes / 1e6:.2f} MB, {layers}; differs from {reference} by "
+        f"{file.parity.max_relative:.1e}, {on} {file.parity.images} {file.parity.inputs}"
     )
     if file.accuracy_before is not None and file.accuracy_after is not None:
         before, after = (plus_minus(each, file.parity.images) for each in (file.accuracy_before, file.accuracy_after))
@@ -119,7 +162,7 @@ def check(
     trust: TrustOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Hold everything in an artifact against its manifest, its arch and PyTorch's logits."""
+    """Hold everything in an artifact against its manifest, its network and the network's answers."""
     from hwnas.artifacts.check import check_artifact
     from hwnas.flow.artifact import refuse_missed
 

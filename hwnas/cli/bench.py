@@ -112,8 +112,7 @@ def _cells(row: BenchRow, predicted: bool) -> Iterator[str]:
     yield "–" if row.confidence_95 is None else f"{row.confidence_95:.1%}"
     yield from (f"{row.p10_ms:.3f}", f"{row.p90_ms:.3f}", f"{row.images_per_s:.1f}")
     yield from (f"{row.bytes / 1e6:.2f}", "–" if row.memory_mb is None else f"{row.memory_mb:.0f}")
-    yield f"{row.parity.max_relative:.1e}" if row.parity else "–"
-    yield "–" if row.parity is None or row.parity.top1_agreement is None else f"{row.parity.top1_agreement:.1%}"
+    yield from (f"{row.parity.max_relative:.1e}", row.parity.same_class) if row.parity else ("–", "–")
     yield ", ".join(f"{name} {count}" for name, count in row.precisions.items()) or "–"
     if predicted:
         yield f"{row.predicted_ms:.3f}" if row.predicted_ms else "–"

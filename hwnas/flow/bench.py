@@ -25,6 +25,7 @@ from hwnas.profiling.run import Model
 from hwnas.profiling.timer import Effort
 from hwnas.progress import Progress, say
 from hwnas.records.bench import BenchCell, BenchRecord, BenchRow, Fastest, Lacking
+from hwnas.records.network import OfArch
 from hwnas.runtimes.base import Session
 from hwnas.runtimes.registry import get_runtime
 from hwnas.tables.table import Latency, LatencyTable
@@ -85,9 +86,9 @@ def bench(
         raise ConfigError("shapes are of models, and none is given; an artifact's batch is its own option")
     beside = open_table(table) if table is not None else None
     predicted_ms = {
-        str(each.path): predicted_interval_ms(beside, each.manifest.space_of_network(), each.arch.choices)[0]
+        str(each.path): predicted_interval_ms(beside, each.of_arch.space_of_network(), each.arch.choices)[0]
         for each in opened
-        if beside
+        if beside and isinstance(each.manifest.network, OfArch)
     }
     if all_runtimes:
         runtimes = [*runtimes, *TAKE_ONNX, *(file.settings.runtime for each in opened for file in each.manifest.files)]
@@ -162,7 +163,7 @@ def _row(
         **named.plain(), **latency.plain(), precision=cell.precision,
         images_per_s=named.batch / latency.p50_ms * 1000, bytes=cell.bytes, parity=loaded.parity,
         precisions=loaded.precisions, memory_mb=loaded.memory_mb,
-        predicted_ms=predicted_ms[named.artifact] if beside and _comparable(cell, beside) else None,
+        predicted_ms=predicted_ms.get(named.artifact) if beside and _comparable(cell, beside) else None,
     )  # fmt: skip
 
 

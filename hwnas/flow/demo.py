@@ -139,11 +139,11 @@ def demo(
     with steps.step("export and check", "export", tuned.result, "--target", "onnx-fp32", "-o", shipped) as facts:
         artifact = export(tuned, "onnx-fp32", shipped, progress=progress)
         parity = artifact.manifest.files[0].parity
-        facts |= {"difference to PyTorch": f"{parity.max_relative:.1e}", "same class": f"{parity.top1_agreement:.1%}"}
+        facts |= {"difference to PyTorch": f"{parity.max_relative:.1e}", "same class": parity.same_class}
 
     words = ("bench", shipped, "--table", table_path, *seeded)
     with steps.step("time it beside the table's networks", *words) as facts:
-        kept, choices = artifact.manifest.space_of_network(), artifact.arch.choices
+        kept, choices = artifact.of_arch.space_of_network(), artifact.arch.choices
         by_table = predicted_interval_ms(table, kept, choices)
         effort = Effort(at_least_s=size.measuring_s, at_most_s=size.measuring_s)
         benched = bench(artifact, table=table, seed=seed, effort=effort, progress=progress)

@@ -25,8 +25,9 @@ from hwnas.nn.observe import observe_network
 from hwnas.onnx.computed import coarsest
 from hwnas.onnx.model import OnnxModel, Shapes, model_of
 from hwnas.onnx.observe import Feed, Observation, observe
-from hwnas.onnx.write import INPUT, to_onnx
+from hwnas.onnx.write import to_onnx
 from hwnas.records.artifact import MANIFEST, ExportedFile
+from hwnas.records.network import INPUT
 from hwnas.records.target import Precision
 from hwnas.runtimes.base import ShowsValues
 from hwnas.runtimes.registry import get_runtime
@@ -139,14 +140,15 @@ def _its_images(network: Network) -> tuple[Images, str]:
 
 def _of_artifact(artifact: Artifact, file: ExportedFile, name: str, runtime: str | None) -> Side:
     files, precision = artifact.read(file), file.settings.precision
-    reference = read_reference(
-        checked_bytes(artifact.path, REFERENCE, artifact.manifest.sha256), artifact.manifest.input_chw
-    )
+    network = artifact.manifest.network
+    reference = read_reference(checked_bytes(artifact.path, REFERENCE, artifact.manifest.sha256), network)
     if ".onnx" not in files:
         raise ModelError(f"{name} doesn't show the values between its nodes; take an ONNX file of the artifact")
     side = _of_onnx(model_of(files[".onnx"], name), runtime, precision)
-    source = f"{REFERENCE} of {artifact.path}"
-    return replace(side, images=reference.images, source=source, normalization=artifact.normalization(file))
+    if network.image_chw is None:
+        return side
+    (images,), source = reference.samples.arrays, f"{REFERENCE} of {artifact.path}"
+    return replace(side, images=images, source=source, normalization=artifact.normalization(file))
 
 
 def feeds_of(side: Side, images: Images) -> list[Feed]:

@@ -15,10 +15,14 @@ from hwnas.artifacts.export import Exported, export_network, get_targets
 from hwnas.data.folder import same_text
 from hwnas.data.images import spread
 from hwnas.data.load import Data, load_data
-from hwnas.errors import DataError, ModelError, counted
+from hwnas.errors import ConfigError, DataError, ModelError, counted
 from hwnas.files import refuse_existing
+from hwnas.flow.file_inputs import Normalize, file_inputs
+from hwnas.flow.model import ModelLike, names_model
+from hwnas.flow.model import open_model as open_own
 from hwnas.nn.model_folder import load_model
 from hwnas.nn.network import Network
+from hwnas.onnx.model import Shapes
 from hwnas.progress import Progress, say
 from hwnas.records.model import ModelInfo
 from hwnas.records.train import TrainRecord
@@ -32,24 +36,32 @@ _TEST_IMAGES = 4096
 
 @checked
 def export(
-    model: Network | TrainRecord | Path | str,
+    model: Network | TrainRecord | ModelLike,
     targets: str | Sequence[str],
     output: Path | str,
     *,
+    shapes: Shapes | None = None,
     data: str | None = None,
+    normalize: Normalize | None = None,
     seed: int = 0,
     optimize: bool = False,
     all_or_nothing: bool = False,
     progress: Progress | None = None,
 ) -> Exported:
-    """Write a network for each target, check every file against PyTorch, and bundle those that pass.
+    """Write a network for each target, check every file against what the network gives, and bundle those that pass.
 
     Args:
-        model: a network, a MODEL folder, a training that made one, or a released name (random weights, for timing).
+        model: a network, a MODEL folder, a training that made one, or a released name (random weights, for timing),
+            whose files are held against PyTorch. Or somebody's own, as :func:`hwnas.flow.model.open_model` takes it,
+            whose files are held against itself, run by ONNX Runtime without optimizations.
         targets: names of shipped targets, or paths of YAML files.
         output: the artifact folder to make.
+        shapes: {input: shape, the batch included}, of inputs of somebody's own model that it leaves open.
         data: the data set whose images check and calibrate; the network's own when None, random textures where that
-            isn't known either, or for ``none``.
+            isn't known either, or for ``none``. For somebody's own model also an ``.npz`` file with an array (N, …) for
+            each input; drawn numbers where there is nothing.
+        normalize: (mean, std) of each channel, with which images become somebody's own model's input; ImageNet's when
+            None.
         seed: of random weights.
         optimize: whether every target is as if it said ``optimize: timed``.
         all_or_nothing: whether a target that fails keeps the others from being shipped; else ``failed`` of what is
@@ -65,7 +77,21 @@ def export(
     names = [targets] if isinstance(targets, str) else targets
     get_targets(names, optimize=optimize)  # what can't be made is told before images are decoded
     refuse_existing(Path(output))
-    network = model if isinstance(model, Network) else open_model(model, seed)
+    if isinstance(model, Network):
+        network = model
+    elif isinstance(model, TrainRecord) or (isinstance(model, str | Path) and not names_model(model)):
+        network = open_model(model, seed)
+    else:
+        given = file_inputs(open_own(model, shapes), data, normalize)
+        return export_network(
+            given.source, names, output,
+            optimize=optimize, all_or_nothing=all_or_nothing, progress=progress,
+            images=given.checks, images_of=data, labels=given.labels, calibration=given.calibration,
+            pixels=given.pixels,
+        )  # fmt: skip
+    if shapes or normalize:
+        what = "--shape" if shapes else "--normalize"
+        raise ConfigError(f"{what} is for an ONNX file or module:callable; a network of hwnas says what it takes")
     real = real_images(network, data)
     return export_network(
         network, names, output,
@@ -91,8 +117,8 @@ def open_model(model: TrainRecord | Path | str, seed: int = 0) -> Network:
         return network
     if not Path(path).is_dir():
         raise ModelError(
-            f"no model {str(path)!r}; give a folder that hwnas derive or train made, or one of "
-            f"{', '.join(released_archs())}"
+            f"no model {str(path)!r}; give a folder that hwnas derive or train made, an ONNX file, module:callable, or "
+            f"one of {', '.join(released_archs())}"
         )
     return load_model(Path(path))
 

@@ -16,6 +16,7 @@ from hwnas.records.bench import BenchRecord
 from hwnas.records.demo import StepsRecord
 from hwnas.records.evaluation import EVALUATION, EvaluationRecord
 from hwnas.records.model import ModelRecord, SizedArch
+from hwnas.records.network import OfArch
 from hwnas.records.search import SearchRecord
 from hwnas.records.train import SupernetRecord, TrainRecord
 from hwnas.space.ref import SpaceRef
@@ -98,10 +99,10 @@ class Pieces:
         return answers
 
     def networks(self) -> Iterator[tuple[Path | None, SizedArch, dict[str, str]]]:
-        """Where each lies, what it is, and what it was made from; the artifact first."""
-        if self.artifact:
-            manifest = self.artifact.record.manifest
-            yield self.artifact.path, manifest, manifest.made_from
+        """Of archs, where each lies, what it is, and what it was made from; the artifact first."""
+        manifest = self.artifact.record.manifest if self.artifact else None
+        if self.artifact and manifest and isinstance(manifest.network, OfArch):
+            yield self.artifact.path, manifest.network, manifest.made_from
         if self.model:
             yield self.model.path, self.model.record, self.model.record.info.made_from
 
@@ -169,10 +170,12 @@ class Pieces:
         for where, network, made_from in networks:
             if self.search:
                 self._check_searched(self.search, where, network, made_from)
+        if self.artifact and self.model and len(networks) == 1:
+            raise ModelError(f"{self.artifact} is of another network than {self.model}; leave one of them out")
         if self.artifact and self.model:
-            (there, _, made_from), (here, model, _) = networks
+            (there, shipped, made_from), (here, model, _) = networks
             exported = made_from.get("weights_sha256")
-            same = self.artifact.record.manifest.choices == model.choices
+            same = shipped.choices == model.choices
             if not same or exported not in (None, self.model.record.weights_sha256):
                 what = "weights" if same else "arch"
                 raise ModelError(f"{there} was exported from another {what} than {here} has; leave one of them out")

@@ -85,7 +85,7 @@ def gather(shown: Sequence[Shown], others: Sequence[BudgetedTable] = ()) -> Repo
         runs.insert(0, supernet)
     names = Counter(run.resolve().name for run in runs)
     return Report(
-        title=_title(arch, table, found, runs),
+        title=_title(arch, artifact, table, found, runs),
         created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         version=__version__,
         search=found,
@@ -111,9 +111,14 @@ def gather(shown: Sequence[Shown], others: Sequence[BudgetedTable] = ()) -> Repo
     )
 
 
-def _title(arch: Arch | None, table: LatencyTable | None, found: SearchRecord | None, runs: Sequence[Path]) -> str:
+def _title(
+    arch: Arch | None, artifact: Artifact | None, table: LatencyTable | None, found: SearchRecord | None,
+    runs: Sequence[Path],
+) -> str:  # fmt: skip
     if arch:
         return f"{arch.space.name} on {table.device.hardware}" if table else f"a network of {arch.space.name}"
+    if artifact:
+        return artifact.manifest.network.title
     if found:
         return f"a search of {found.space.name}"
     return f"the training {runs[0].resolve().name}" if runs else f"a table of {table.device.hardware}" if table else ""

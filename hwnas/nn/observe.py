@@ -12,8 +12,9 @@ from hwnas.arrays import Images
 from hwnas.graph.primitives import Primitive
 from hwnas.nn.layers import GraphModule, layer
 from hwnas.onnx.observe import INPUT, Observation, Observed
-from hwnas.onnx.write import INPUT as IMAGES
-from hwnas.onnx.write import OUTPUT, onnx_kinds
+from hwnas.onnx.write import onnx_kinds
+from hwnas.records.network import INPUT as IMAGES
+from hwnas.records.network import OUTPUT
 
 
 def observe_network(module: GraphModule, batches: Sequence[Images]) -> Observation:

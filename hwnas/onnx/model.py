@@ -134,18 +134,18 @@ def _fix_shapes(proto: ModelProto, shapes: Shapes, name: str) -> None:
     for entry in proto.graph.input:
         dims = entry.type.tensor_type.shape.dim
         if (wanted := shapes.get(entry.name)) is not None:
-            said = [dim.dim_value if dim.HasField("dim_value") else None for dim in dims]
+            said = [dim.dim_value if dim.dim_value > 0 else None for dim in dims]
             fits = len(wanted) == len(dims) and all(old in (None, new) for old, new in zip(said, wanted, strict=False))
             if not fits or not all(0 < size < 2**31 for size in wanted):
                 raise ModelError(f"{name}: its input {entry.name} is {_shape(entry)}, not {'x'.join(map(str, wanted))}")
             for dim, size in zip(dims, wanted, strict=True):
                 dim.dim_value = size
-        elif dims and not dims[0].HasField("dim_value"):
+        elif dims and (dims[0].dim_value < 0 or not dims[0].HasField("dim_value")):
             dims[0].dim_value = 1
-        if any(dim.HasField("dim_value") and dim.dim_value <= 0 for dim in dims):
+        if any(dim.HasField("dim_value") and not dim.dim_value for dim in dims):
             raise ModelError(f"{name}: its input {entry.name} is {_shape(entry)}, which holds nothing")
-        if any(not dim.dim_value for dim in dims) or not entry.type.tensor_type.HasField("shape"):
-            like = "x".join(str(dim.dim_value or 224) for dim in dims)
+        if any(dim.dim_value < 1 for dim in dims) or not entry.type.tensor_type.HasField("shape"):
+            like = "x".join(str(dim.dim_value if dim.dim_value > 0 else 224) for dim in dims)
             raise ModelError(
                 f"{name}: its input {entry.name} is {_shape(entry)}; fix the sizes, as --shape {entry.name}={like}"
             )

@@ -1,16 +1,17 @@
-"""What the runtimes that take ONNX apart themselves need of it."""
+"""What those who take an ONNX graph apart need of it."""
 
 from __future__ import annotations
 
 from collections.abc import Container
 
+import numpy as np
 import onnx
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, numpy_helper
 
 from hwnas.errors import ModelError, first_line
 from hwnas.onnx.wire import check_self_contained
 
-_WEIGHTED = ("Conv", "Gemm")
+_WEIGHTED = ("Conv", "Gemm", "MatMul")
 _KINDS = ("images (batch, channels, height, width)", "tokens (batch, tokens, channels)")
 
 
@@ -69,7 +70,35 @@ def is_layer(node: NodeProto, known: Container[str]) -> bool:
         node: any.
         known: names of the graph's :func:`constants`: attention multiplies two values.
     """
-    return node.op_type in _WEIGHTED or (node.op_type == "MatMul" and node.input[1] in known)
+    return node.op_type in _WEIGHTED and node.input[1] in known
+
+
+def floats(proto: ModelProto) -> set[str]:
+    """Names of the values, constants among them, that are float32."""
+    graph = onnx.shape_inference.infer_shapes(proto).graph
+    known = {value.name: value.type.tensor_type.elem_type for value in (*graph.input, *graph.value_info, *graph.output)}
+    known |= {weight.name: weight.data_type for weight in graph.initializer}
+    found = {name for name, kind in known.items() if kind == TensorProto.FLOAT}
+    for node in graph.node:  # of operators that ONNX doesn't have: as they are given
+        if node.domain not in ("", "ai.onnx") and not found.isdisjoint(node.input):
+            found |= {name for name in node.output if name and name not in known}
+    return found
+
+
+def endless(proto: ModelProto) -> set[str]:
+    """Names of the constants that are infinite, as masks of attention are, and of what is made with them.
+
+    Up to a softmax, behind which they are zeros.
+    """
+    found = {
+        weight.name
+        for weight in proto.graph.initializer
+        if weight.data_type == TensorProto.FLOAT and np.isinf(numpy_helper.to_array(weight)).any()
+    }
+    for node in proto.graph.node:
+        if found and node.op_type != "Softmax" and not found.isdisjoint(node.input):
+            found.update(node.output)
+    return found
 
 
 def constants(graph: GraphProto) -> dict[str, TensorProto]:

@@ -40,10 +40,8 @@ from hwnas.graph.primitives import (
     TokenPool,
     Transpose,
 )
+from hwnas.records.network import INPUT, OUTPUT
 from hwnas.records.target import IR_VERSION, OPSET
-
-INPUT = "images"
-OUTPUT = "logits"
 
 Weights = Mapping[str, npt.NDArray[np.floating]]
 """Arrays by place and name, such as ``layers.3.conv1.weight``, as PyTorch's state dicts have them."""

@@ -15,11 +15,12 @@ from hwnas.arrays import Port
 from hwnas.errors import ConfigError, ModelError
 from hwnas.graph.graph import Graph, Op, expanded
 from hwnas.graph.primitives import Norm, Primitive
-from hwnas.onnx.write import INPUT, to_onnx
+from hwnas.onnx.write import to_onnx
 from hwnas.profiling.run import Model
 from hwnas.profiling.timer import Effort
 from hwnas.progress import Progress
 from hwnas.record import Record
+from hwnas.records.network import INPUT
 from hwnas.runtimes.base import Runtime
 from hwnas.space.ref import SpaceRef
 from hwnas.space.space import Space

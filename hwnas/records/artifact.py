@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, NonNegativeFloat, model_validator
 
 from hwnas.record import FileRecord, Fraction, Record, Sha256
-from hwnas.records.model import Count, ImageCount, Pixels, Searched, SizedArch
+from hwnas.records.model import Count, ImageCount, Searched
+from hwnas.records.network import NetworkRecord, Tensor
 from hwnas.records.optimized import OptimizedRecord
 from hwnas.records.target import PlainName, Target
 from hwnas.tables.device import Device
@@ -18,38 +19,47 @@ SIGNATURE = "signature.json"
 """Of the manifest, beside it; not in every artifact."""
 
 
-class Parity(Record):
-    """How near a file is to the PyTorch network.
+class Closeness(Record):
+    """How near an output of a file is to what the network gives.
 
     Attributes:
-        max_abs: largest absolute difference of a logit.
-        max_relative: the same, over the largest absolute logit.
-        cosine: least cosine between an input's logits and PyTorch's.
+        max_abs: largest absolute difference of a number.
+        max_relative: the same, over the largest absolute number.
+        cosine: least cosine between what both give for an input.
         sqnr_db: see :func:`hwnas.artifacts.parity.sqnr_db`.
-        top1_agreement: share of inputs with the same first class; None where the outputs aren't classes.
     """
 
     max_abs: NonNegativeFloat
     max_relative: NonNegativeFloat
     cosine: Annotated[float, Field(ge=-1.001, le=1.001)]  # of floats that were rounded
     sqnr_db: float | None
-    top1_agreement: Fraction | None
-    images: Count
-    inputs: str
 
     @model_validator(mode="after")
-    def _one_difference(self) -> Parity:
+    def _one_difference(self) -> Closeness:
         if (self.max_abs == 0) != (self.max_relative == 0):
             raise ValueError("max_abs and max_relative are of one difference: both are 0, or neither")
         return self
 
 
-class InputSpec(Record):
-    """The one input of a model file; uint8 where the preprocessing is part of the graph."""
+class Parity(Closeness):
+    """How near a file is to its network; of several outputs each figure is the worst one's.
 
-    name: str
-    type: Literal["float32", "float16", "uint8"]
-    layout: Literal["NCHW", "NHWC"]
+    Attributes:
+        outputs: the same of each output, where there are several.
+        top1_agreement: share of inputs with the same first class; None where the outputs aren't classes.
+        images: how many inputs.
+        inputs: where they are from.
+    """
+
+    outputs: dict[str, Closeness] = Field(default_factory=dict)
+    top1_agreement: Fraction | None
+    images: Count
+    inputs: str
+
+    @property
+    def same_class(self) -> str:
+        """In words, as a table has it."""
+        return "–" if self.top1_agreement is None else f"{self.top1_agreement:.1%}"
 
 
 class ExportedFile(Record):
@@ -59,9 +69,9 @@ class ExportedFile(Record):
         files: names in the folder; the first is the one to load.
         precisions: {precision: layers with weights that compute in it}, read back from the file or its session.
         notes: what a person should know of how it was made, such as what stayed in float and why.
-        parity: against the PyTorch network; of the graph that the file was made of where ``lacks`` says so.
+        parity: against the network's reference; of the graph that the file was made of where ``lacks`` says so.
         recheck: the same on the inputs of ``parity.safetensors``, which anybody can check again.
-        accuracy_before, accuracy_after: of PyTorch's network and of the file on the same images; None without labels.
+        accuracy_before, accuracy_after: of the network and of the file on the same images; None without labels.
         lacks: why the target's runtime couldn't run where it was exported; None where it did.
         latency: one thread, the target's smallest batch, when it was exported; None where ``lacks`` says why.
         fp32_ms: median of the same format in fp32 and not optimized, timed in the same rounds.
@@ -73,7 +83,8 @@ class ExportedFile(Record):
     settings: Target
     files: Annotated[tuple[PlainName, ...], Field(min_length=1)]
     bytes: Count
-    input: InputSpec
+    inputs: Annotated[tuple[Tensor, ...], Field(min_length=1)]
+    outputs: Annotated[tuple[Tensor, ...], Field(min_length=1)]
     opset: Count
     ir_version: Count
     precisions: dict[str, Count]
@@ -102,21 +113,22 @@ class ExportedFile(Record):
         return self.latency.p50_ms > self.fp32_ms
 
 
-class ArtifactRecord(FileRecord, SizedArch):
+class ArtifactRecord(FileRecord):
     """``manifest.json``.
 
     Attributes:
+        network: what was exported, and what its files are held against.
         accuracy_images: on how many images each accuracy was found; older files don't say.
         made_from: names and SHA-256 of what the network came from.
         data: the data set it was trained on; None for random or released weights.
         sha256: of every other file of the folder, by name.
     """
 
-    SCHEMA = "hwnas-artifact/3"
+    SCHEMA = "hwnas-artifact/4"
     REMEDY = "export it again"
 
     hwnas: Annotated[str, Field(pattern=r"^[0-9A-Za-z.+-]{1,40}$")]
-    input_chw: tuple[Pixels, Pixels, Pixels]
+    network: NetworkRecord
     accuracy: dict[str, Fraction]
     accuracy_images: dict[str, ImageCount] = Field(default_factory=dict)
     data: str | None
@@ -160,7 +172,7 @@ class Verdict(Record):
     """What the checks of one file gave; of one that couldn't be made only why.
 
     Attributes:
-        accuracy_before, accuracy_after: of PyTorch's network and of the file on the same images; None without labels.
+        accuracy_before, accuracy_after: of the network and of the file on the same images; None without labels.
     """
 
     parity: Parity | None = None

@@ -79,9 +79,9 @@ class OnnxRuntime:
             from hwnas.onnx.precision.half import to_half
 
             return to_half(model)
-        from hwnas.onnx.precision.int8 import OF_PROVIDER, quantize, random_images
+        from hwnas.onnx.precision.int8 import OF_PROVIDER, quantize, random_feeds
 
-        return quantize(model, random_images(model), OF_PROVIDER[self.options["provider"]])
+        return quantize(model, random_feeds(model), OF_PROVIDER[self.options["provider"]])
 
     def kernels(self, model: bytes, precision: str) -> tuple[Launch, ...]:
         """The nodes of the graph that ONNX Runtime makes of a model of fixed shapes."""

@@ -68,9 +68,9 @@ class OpenVino:
         check_precision(self, precision)
         if precision != "int8":
             return model
-        from hwnas.onnx.precision.int8 import OPENVINO, quantize, random_images
+        from hwnas.onnx.precision.int8 import OPENVINO, quantize, random_feeds
 
-        return quantize(model, random_images(model), OPENVINO)
+        return quantize(model, random_feeds(model), OPENVINO)
 
     def kernels(self, model: bytes, precision: str) -> tuple[Launch, ...]:
         from hwnas.runtimes.openvino_kernels import kernels_of

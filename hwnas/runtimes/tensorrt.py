@@ -17,7 +17,7 @@ from hwnas.graph.kernel import Launch
 from hwnas.onnx.numbered import numbered
 from hwnas.onnx.optimize.tidy import fold_constants
 from hwnas.onnx.precision.half import to_half
-from hwnas.onnx.precision.int8 import TENSORRT, quantize, random_images
+from hwnas.onnx.precision.int8 import TENSORRT, quantize, random_feeds
 from hwnas.onnx.read import parsed
 from hwnas.progress import Progress
 from hwnas.records.target import Batch
@@ -85,7 +85,7 @@ class TensorRt:
         check_precision(self, precision)
         self.capability()  # told before the work, not after it
         if precision == "int8":
-            model = quantize(model, random_images(model), TENSORRT)
+            model = quantize(model, random_feeds(model), TENSORRT)
         elif precision == "fp16":
             model = to_half(model)
         return self.build(model).engine

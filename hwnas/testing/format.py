@@ -16,6 +16,7 @@ from torch import nn
 from hwnas.arrays import Images
 from hwnas.artifacts.formats.base import Files, Format
 from hwnas.artifacts.precision import in_precision
+from hwnas.artifacts.samples import Samples
 from hwnas.artifacts.structure import graph_structure
 from hwnas.errors import ConfigError
 from hwnas.graph.graph import chain
@@ -142,7 +143,7 @@ class FormatContract:
     def _written(self, kind: Format, precision: str, batch: int | None = None) -> Files:
         _, graph, images = _example()
         target = self._target(kind, precision, batch)
-        graph, _ = in_precision(graph, target, kind, images)
+        graph, _ = in_precision(graph, target, kind, Samples(arrays=(images,)))
         return kind.write(graph, target)
 
     def _session(self, kind: Format, precision: str, batch: int | None = None) -> Session:

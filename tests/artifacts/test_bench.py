@@ -90,7 +90,7 @@ def test_onnx_runs_on_the_runtimes_asked_for(artifact: Artifact) -> None:
         assert result.parity is not None
         assert result.parity.max_relative < 1e-4
         own = result.target == "openvino-fp32"
-        assert result.parity.inputs == "random textures" + ("" if own else ", beside onnxruntime")
+        assert result.parity.inputs == ("random textures" if own else "parity.safetensors, beside onnxruntime")
     with pytest.raises(ConfigError, match="runs on ncnn"):
         bench([artifact], runtimes=("ncnn",))
 

@@ -11,12 +11,14 @@ from hwnas.artifacts import beside_fp32
 from hwnas.artifacts.beside_fp32 import costs
 from hwnas.artifacts.make import Made, make
 from hwnas.artifacts.parity import random_textures
+from hwnas.artifacts.source import NetworkSource
 from hwnas.artifacts.timing import Timing
 from hwnas.errors import ModelError
 from hwnas.nn.network import Network
 from hwnas.records.target import get_target
 from hwnas.space.chain import ChainSpace
 from hwnas.tables.table import Latency
+from tests.artifacts.evidence import of_images
 
 CHW = (3, 16, 16)
 FP32, INT8 = get_target("onnx-fp32"), get_target("onnx-int8-cpu")
@@ -43,12 +45,12 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def made(network: Network, *targets: Any) -> list[Made]:
-    return [make(network, target, random_textures(8, CHW)) for target in targets]
+    return [make(NetworkSource(network), target, of_images(random_textures(8, CHW))) for target in targets]
 
 
 def test_each_file_has_its_fp32_form_beside_it(network: Network, timed: list[Any]) -> None:
     fixed = INT8.model_copy(update={"name": "fixed", "batch": INT8.batch.model_copy(update={"min": 4, "opt": 4})})
-    found = costs(network, made(network, INT8, fixed))
+    found = costs(NetworkSource(network), made(network, INT8, fixed))
     assert [len(images) for _, (images,) in timed] == [1, 4, 1, 4]
     told = {name: (cost.latency.p50_ms, cost.fp32_ms, cost.memory_mb) for name, cost in found.items()}
     assert told == {"onnx-int8-cpu": (1, 3, 7.0), "fixed": (2, 4, 7.0)}
@@ -56,7 +58,7 @@ def test_each_file_has_its_fp32_form_beside_it(network: Network, timed: list[Any
 
 def test_an_fp32_form_that_is_exported_as_well_serves_both(network: Network, timed: list[Any]) -> None:
     again = FP32.model_copy(update={"name": "stricter", "tolerance": INT8.tolerance})
-    found = costs(network, made(network, FP32, INT8, again))
+    found = costs(NetworkSource(network), made(network, FP32, INT8, again))
     assert len(timed) == 2
     assert {name: (cost.latency.p50_ms, cost.fp32_ms) for name, cost in found.items()} == {
         "onnx-fp32": (1, 1), "onnx-int8-cpu": (2, 1), "stricter": (1, 1),
@@ -72,12 +74,12 @@ def test_where_fp32_cant_be_had_nothing_is_beside(
         raise ModelError("no fp32 on this GPU")
 
     monkeypatch.setattr(beside_fp32, "make", failing)
-    assert costs(network, int8)["onnx-int8-cpu"].fp32_ms is None
+    assert costs(NetworkSource(network), int8)["onnx-int8-cpu"].fp32_ms is None
     assert len(timed) == 1
 
 
 def test_what_cant_run_here_costs_nothing(network: Network, timed: list[Any]) -> None:
-    assert costs(network, made(network, get_target("tensorrt-rtx-fp16"))) == {}
+    assert costs(NetworkSource(network), made(network, get_target("tensorrt-rtx-fp16"))) == {}
     assert timed == []
 
 
@@ -89,4 +91,4 @@ def test_a_file_that_fails_when_timed_isnt_shipped(network: Network, monkeypatch
 
     monkeypatch.setattr(files[0].session, "bind", lambda _: fails)
     with pytest.raises(ModelError, match=r"onnx-int8-cpu fails when it is timed: no kernel$"):
-        costs(network, files)
+        costs(NetworkSource(network), files)

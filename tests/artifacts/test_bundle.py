@@ -14,11 +14,13 @@ import pytest
 import torch
 from markdown_it import MarkdownIt
 from PIL import Image
+from safetensors.numpy import load
 
 from hwnas.artifacts.bundle import load_artifact
 from hwnas.artifacts.card import literal
 from hwnas.artifacts.export import export_network
-from hwnas.artifacts.reference import Normalization, read_reference, reference_of
+from hwnas.artifacts.reference import Normalization, normalization_of, read_reference, reference_of
+from hwnas.artifacts.source import NetworkSource
 from hwnas.data.load import load_data, preprocessing_of
 from hwnas.errors import ConfigError, HwnasError, ModelError, SpaceError
 from hwnas.files import validated
@@ -27,6 +29,7 @@ from hwnas.nn.network import Network
 from hwnas.records.model import ModelInfo, Preprocessing
 from hwnas.space.registry import get_space
 from tests.artifacts.conftest import Copy, Shipped
+from tests.artifacts.evidence import of_images
 
 # Python as it is where hwnas isn't: whatever isn't of the standard library or named is not to be found.
 ALONE = """
@@ -104,7 +107,8 @@ def test_the_manifest_has_the_whole_chain(shipped: Shipped) -> None:
     for name, sha256 in manifest.sha256.items():
         assert hashlib.sha256((shipped.path / name).read_bytes()).hexdigest() == sha256
     for file in manifest.files:
-        assert (file.input.name, file.input.type, file.input.layout) == ("images", "float32", "NCHW")
+        (entry,) = file.inputs
+        assert (entry.name, entry.dtype, entry.layout) == ("images", "float32", "NCHW")
         assert (file.opset, file.ir_version) == (file.settings.opset, file.settings.ir_version)
         assert file.recheck.max_relative < 1e-4
         assert file.recheck.images == 8
@@ -140,14 +144,16 @@ def test_the_reference_is_what_the_data_path_gives(shipped: Shipped) -> None:
     """Pixels of the data set, and PyTorch's logits of what the data set makes of them."""
     data = shipped.data
     given = data.test_images(64)
-    packed = reference_of(shipped.network, given, data.preprocessing).packed()
-    found = read_reference(packed, (3, 16, 16))
+    source = NetworkSource(shipped.network)
+    packed = reference_of(source, of_images(given), normalization_of(data.preprocessing, 3)).packed(source.record)
+    found = read_reference(packed, source.record)
+    (images,) = found.samples.arrays
     pixels = data.test.pixels(torch.arange(64) * len(data.test.labels) // 64)[::8]
-    np.testing.assert_array_equal(found.pixels, pixels.permute(0, 2, 3, 1).numpy())
-    np.testing.assert_array_equal(found.images, given[::8])
+    np.testing.assert_array_equal(load(packed)["pixels"], pixels.permute(0, 2, 3, 1).numpy())
+    np.testing.assert_array_equal(images, given[::8])
     with torch.inference_mode():
-        logits = shipped.network(torch.from_numpy(found.images)).numpy()
-    np.testing.assert_allclose(found.logits, logits, rtol=1e-6, atol=1e-6)
+        logits = shipped.network(torch.from_numpy(images)).numpy()
+    np.testing.assert_allclose(found.outputs["logits"], logits, rtol=1e-6, atol=1e-6)
 
 
 def test_normalization_is_that_of_the_data(shipped: Shipped) -> None:
@@ -171,7 +177,7 @@ def test_preprocessing_that_makes_no_sense(shipped: Shipped, odd: dict[str, obje
 def test_preprocessing_of_other_channels(shipped: Shipped) -> None:
     grey = preprocessing_of(16, 16, (0.5,), (0.5,))
     with pytest.raises(ConfigError, match="preprocessing"):
-        reference_of(shipped.network, shipped.data.test_images(8), grey)
+        normalization_of(grey, 3)
 
 
 def test_the_model_card_says_what_is_known(shipped: Shipped) -> None:
@@ -264,7 +270,7 @@ def test_a_manifest_that_names_a_file_outside(copy: Copy, name: str, words: str)
 
 def test_a_manifest_whose_space_lies_outside(copy: Copy, small_yaml: Path) -> None:
     """A path is only where a space came from: it is never read."""
-    copy.edit(lambda manifest: manifest["space"].update(source=str(small_yaml), definition=None))
+    copy.edit(lambda manifest: manifest["network"]["space"].update(source=str(small_yaml), definition=None))
     artifact = load_artifact(copy.path)
     with pytest.raises(SpaceError, match="no space"):
         _ = artifact.arch

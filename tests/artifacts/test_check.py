@@ -64,14 +64,18 @@ def test_a_file_too_much_or_too_little(copy: Copy) -> None:
 
 @pytest.mark.parametrize("key", ["madds", "params", "input_chw"])
 def test_counts_that_arent_the_archs(copy: Copy, key: str) -> None:
-    copy.edit(lambda manifest: manifest.update({key: [3, 32, 32] if key == "input_chw" else manifest[key] + 1}))
+    def change(manifest: dict[str, Any]) -> None:
+        network = manifest["network"]
+        network[key] = [3, 32, 32] if key == "input_chw" else network[key] + 1
+
+    copy.edit(change)
     assert "arch" in missed(copy.path)
 
 
 def test_another_arch(copy: Copy) -> None:
-    copy.edit(lambda manifest: manifest.update(choices=[0] * 6))
+    copy.edit(lambda manifest: manifest["network"].update(choices=[0] * 6))
     assert {"arch", "labels", "onnx-fp32: structure"} <= missed(copy.path).keys()
-    copy.edit(lambda manifest: manifest.update(choices=[99] * 6))
+    copy.edit(lambda manifest: manifest["network"].update(choices=[99] * 6))
     assert "out of range" in missed(copy.path)["arch"]
 
 
@@ -371,13 +375,13 @@ def test_a_reference_that_is_none(copy: Copy, change: str) -> None:
     tensors = load((copy.path / "parity.safetensors").read_bytes())
     match change:
         case "no logits":
-            del tensors["logits"]
+            del tensors["outputs.logits"]
         case "no pixels":
             del tensors["pixels"]
         case "size":
             tensors["pixels"] = np.ascontiguousarray(tensors["pixels"][:, :8])
         case "count":
-            tensors["logits"] = np.ascontiguousarray(tensors["logits"][:3])
+            tensors["outputs.logits"] = np.ascontiguousarray(tensors["outputs.logits"][:3])
         case "nan":
             tensors["mean"] = np.full(3, np.nan)
     copy.replace("parity.safetensors", b"\x80\x04" if change == "garbage" else save(tensors))

@@ -16,6 +16,7 @@ from hwnas.nn.network import Network
 from hwnas.records.model import ModelInfo
 from hwnas.records.target import get_target
 from hwnas.space.chain import ChainSpace
+from tests.artifacts.evidence import of_images
 
 CHW = (3, 16, 16)
 INT8 = """
@@ -87,8 +88,8 @@ def test_few_images_to_calibrate_with_are_told(
     assert f"int8: {words}" in told
     assert "of 8 train images a quarter is kept for trials" in told
     assert words in " ".join(artifact.manifest.files[0].notes)
-    assert doubts_of(get_target(int8), images[:342], images) == ()
-    assert doubts_of(get_target("onnx-fp32"), images[:8], images) == ()
+    assert doubts_of(get_target(int8), of_images(images[:342]), of_images(images)) == ()
+    assert doubts_of(get_target("onnx-fp32"), of_images(images[:8]), of_images(images)) == ()
 
 
 def test_a_refusal_for_dim_images_says_that_they_are_dim(network: Network, tmp_path: Path, int8: str) -> None:

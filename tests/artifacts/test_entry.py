@@ -88,7 +88,7 @@ def test_a_graph_of_any_precision_takes_bytes(network: Network, precision: str) 
     if precision == "fp16":
         model = to_half(model)
     elif precision == "int8":
-        model = quantize(model, [images], ONNXRUNTIME)
+        model = quantize(model, [[images]], ONNXRUNTIME)
     inside = NORMALIZATION.inside(model)
     proto = onnx.load_from_string(inside)
     onnx.checker.check_model(proto, full_check=True)

@@ -11,7 +11,7 @@ import pytest
 import torch
 import yaml
 
-from hwnas.artifacts import make as make_module
+from hwnas.artifacts import source
 from hwnas.artifacts.bundle import load_artifact
 from hwnas.artifacts.check import check_artifact
 from hwnas.artifacts.export import export_network
@@ -38,6 +38,7 @@ from hwnas.records.model import ModelInfo
 from hwnas.records.target import Tolerance, get_target, target_names
 from hwnas.shipped import shipped
 from hwnas.space.chain import ChainSpace
+from tests.artifacts.evidence import made_up
 from tests.nn.weights import lived_in
 from tests.onnx_models import onnx_of
 
@@ -62,8 +63,10 @@ def test_the_folder_holds_what_the_manifest_says(network: Network, tmp_path: Pat
         "parity.safetensors", "onnx-fp32.onnx",
     }  # fmt: skip
     manifest = artifact.manifest
-    assert (manifest.madds, manifest.params) == (count(network.graph).madds, count(network.graph).params)
-    assert [(s.layer, str(s)) for s in manifest.stabilizers] == [(4, "kept as layers.4: a residual on both sides")]
+    counted = count(network.graph)
+    assert (manifest.network.madds, manifest.network.params) == (counted.madds, counted.params)
+    (resolved,) = artifact.of_arch.stabilizers
+    assert (resolved.layer, str(resolved)) == (4, "kept as layers.4: a residual on both sides")
     assert json.loads((artifact.path / "labels.json").read_text()) == ["zero", "one"]
     assert artifact.preprocessing == INFO.preprocessing
     assert artifact.arch.choices == network.choices
@@ -97,11 +100,11 @@ def test_a_wrong_export_is_caught_and_leaves_nothing(
     network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = Network(network.space.inheriting(), network.choices, seed=5)
-    monkeypatch.setattr(make_module, "to_onnx", lambda _, __, **versions: onnx_of(other, **versions))
+    monkeypatch.setattr(source, "to_onnx", lambda _, __, **versions: onnx_of(other, **versions))
     with pytest.raises(ParityError, match="differs from PyTorch"):
         export_network(network, ["onnx-fp32"], tmp_path / "artifact")
     smaller = Network(network.space, [0] * 6)
-    monkeypatch.setattr(make_module, "to_onnx", lambda _, __, **versions: onnx_of(smaller, **versions))
+    monkeypatch.setattr(source, "to_onnx", lambda _, __, **versions: onnx_of(smaller, **versions))
     with pytest.raises(CountError, match="graph isn't the arch"):
         export_network(network, ["onnx-fp32"], tmp_path / "artifact")
     assert sorted(path.name for path in tmp_path.glob("*artifact*")) == ["artifact.failed", "artifact.failed-2"]
@@ -156,18 +159,19 @@ def test_nothing_is_shipped_where_all_fail(network: Network, tmp_path: Path, str
 def test_parity_judges_by_its_tolerance() -> None:
     reference = np.array([[1.0, 2.0], [4.0, 3.0]], np.float32)
     tolerance = Tolerance(relative=1e-2, top1=1.0)
-    parity = compare(reference, reference + np.float32(0.02), "made up")
+    parity = compare(made_up(reference), [reference + np.float32(0.02)])
     assert parity.max_abs == pytest.approx(0.02, rel=1e-5)
     assert parity.max_relative == pytest.approx(0.005, rel=1e-5)
     assert parity.top1_agreement == 1.0
     assert 0.9999 < parity.cosine < 1
-    assert misses(parity, tolerance) == []
-    assert "differs from" in misses(compare(reference, reference + np.float32(0.05), "made up"), tolerance)[0]
-    swapped = compare(reference, np.array([[2.0, 1.999], [4, 3]], np.float32), "")
-    assert "50.00%" in misses(swapped, Tolerance(relative=0.9, top1=0.9))[0]
-    turned = compare(reference, np.array([[-2.0, 1.0], [4, 3]], np.float32), "")
+    assert misses(parity, tolerance, "PyTorch") == []
+    further = compare(made_up(reference), [reference + np.float32(0.05)])
+    assert "differs from PyTorch by" in misses(further, tolerance, "PyTorch")[0]
+    swapped = compare(made_up(reference), [np.array([[2.0, 1.999], [4, 3]], np.float32)])
+    assert "50.00%" in misses(swapped, Tolerance(relative=0.9, top1=0.9), "PyTorch")[0]
+    turned = compare(made_up(reference), [np.array([[-2.0, 1.0], [4, 3]], np.float32)])
     assert turned.cosine == pytest.approx(0, abs=1e-6)
-    assert "cosine" in misses(turned, Tolerance(relative=0.99, top1=0.9))[-1]
+    assert "cosine" in misses(turned, Tolerance(relative=0.99, top1=0.9), "PyTorch")[-1]
     for right, wrong, why in (
         (reference, np.full((2, 2), np.nan, np.float32), "logits that aren't finite"),
         (np.full((2, 2), np.nan, np.float32), reference, "PyTorch's logits aren't finite"),
@@ -175,7 +179,7 @@ def test_parity_judges_by_its_tolerance() -> None:
         (np.zeros((2, 2), np.float32), np.zeros((2, 2), np.float32), "PyTorch's logits are 0 for every input"),
     ):
         with pytest.raises(ParityError, match=why):
-            compare(right, wrong, "")
+            compare(made_up(right), [wrong])
 
 
 def test_random_textures_have_coarse_and_fine_structure() -> None:

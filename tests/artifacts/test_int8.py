@@ -13,14 +13,16 @@ from onnx import numpy_helper
 from hwnas.arrays import Array, Images
 from hwnas.artifacts.formats.base import get_format
 from hwnas.artifacts.make import Made, make
-from hwnas.artifacts.parity import Evidence, _lost, compare, judge, logits_of, misses, random_textures, sqnr_db
+from hwnas.artifacts.parity import Evidence, _lost, compare, judge, misses, random_textures, sqnr_db
 from hwnas.artifacts.precision import Trial, choose, in_precision
+from hwnas.artifacts.source import NetworkSource
 from hwnas.errors import DataError, HwnasError
 from hwnas.nn.network import Network
 from hwnas.records.artifact import Verdict
 from hwnas.records.target import Quantization, Target, get_target
 from hwnas.runtimes.registry import get_runtime
 from hwnas.space.chain import ChainSpace
+from tests.artifacts.evidence import evidence_of, made_up, of_images
 from tests.onnx_models import onnx_of
 
 CHW = (3, 16, 16)
@@ -38,8 +40,7 @@ def network(small_space: ChainSpace) -> Network:
 
 @pytest.fixture
 def evidence(network: Network) -> Evidence:
-    images = random_textures(48, CHW)
-    return Evidence(images=images, inputs="made up", reference=logits_of(network, images))
+    return evidence_of(network, random_textures(48, CHW))
 
 
 def test_signal_to_noise_by_hand() -> None:
@@ -55,18 +56,18 @@ def test_what_all_inputs_share_counts_for_nothing() -> None:
     """Logits of random weights: nearly the same for every input. A file that lost the rest looks right otherwise."""
     reference = 100 + np.random.default_rng(0).standard_normal((64, 10)).astype(np.float32)
     lost = np.broadcast_to(reference.mean(0), reference.shape)
-    parity = compare(reference, lost, "made up")
+    parity = compare(made_up(reference), [lost])
     assert parity.cosine > 0.999
     assert parity.max_relative < 0.1
     tolerance = get_target("onnx-int8-cpu").tolerance
-    assert "0.0 dB" in misses(parity, tolerance, learnt=False)[0]
-    same = compare(lost, lost, "made up")
-    assert "the same for all inputs" in misses(same, tolerance, learnt=False)[0]
+    assert "0.0 dB" in misses(parity, tolerance, "PyTorch", learnt=False)[0]
+    same = compare(made_up(lost), [lost])
+    assert "the same for all inputs" in misses(same, tolerance, "PyTorch", learnt=False)[0]
 
 
 @pytest.mark.parametrize("name", ["onnx-int8-cpu", "openvino-int8", "onnx-int8-tensorrt"])
 def test_random_weights_pass_and_broken_files_fail(network: Network, evidence: Evidence, name: str) -> None:
-    made = make(network, asked((), name), random_textures(48, CHW, seed=1))
+    made = make(NetworkSource(network), asked((), name), of_images(random_textures(48, CHW, seed=1)))
     assert judge(made.session, made.target, made.precisions, evidence).failures == ()
     for broken in broken_graphs(made.graph):
         session = get_runtime("onnxruntime").load(broken, threads=1, precision="fp32")
@@ -108,12 +109,11 @@ def verdict(made: Made, logits: Images, evidence: Evidence) -> Verdict:
 
 
 def test_classes_and_accuracy_are_asked_of_networks_that_learnt(network: Network, evidence: Evidence) -> None:
-    made = make(network, asked(()), random_textures(16, CHW, seed=1))
+    made = make(NetworkSource(network), asked(()), of_images(random_textures(16, CHW, seed=1)))
     rng = np.random.default_rng(0)
     labels = rng.integers(10, size=48)
     right = (20 * np.eye(10)[labels] + rng.standard_normal((48, 10))).astype(np.float32)
-    images = evidence.images
-    learnt = Evidence(images=images, inputs="made up", reference=right, labels=labels)
+    learnt = made_up(right, *evidence.samples.arrays, labels)
     assert verdict(made, right, learnt).failures == ()
     wrong = right.copy()
     wrong[:6] = np.roll(right[:6], 1, axis=1)  # six of 48 images in another class
@@ -171,7 +171,7 @@ def test_accuracy_first_then_latency(
 
 def test_auto_takes_one_of_what_it_tried_and_says_why(network: Network) -> None:
     model = onnx_of(network, CHW)
-    images, kind = random_textures(32, CHW), get_format("onnx")
+    images, kind = of_images(random_textures(32, CHW)), get_format("onnx")
     found, (ranges, why) = in_precision(model, asked("auto"), kind, images)
     choices: tuple[tuple[str, ...], ...] = ((), ("se",), ("depthwise",), ("first", "last"), ("se", "first", "last"))
     graphs = {in_precision(model, asked(keep), kind, images)[0]: keep for keep in choices}
@@ -190,17 +190,20 @@ def test_auto_takes_one_of_what_it_tried_and_says_why(network: Network) -> None:
         (np.zeros((0, *CHW), np.float32), "needs images"),
         (np.full((4, *CHW), np.nan, np.float32), "NaN"),
         (np.full((4, *CHW), 0.7, np.float32), "of one colour"),
-        (random_textures(4, (3, 8, 8)), r"\(3, 16, 16\)"),
+        (random_textures(4, (3, 8, 8)), "3x16x16"),
     ],
 )
 def test_images_that_calibrate_nothing(network: Network, images: Images | None, words: str) -> None:
+    given = None if images is None else of_images(images)
     with pytest.raises(HwnasError, match=words) as caught:
-        in_precision(onnx_of(network, CHW), asked("auto"), get_format("onnx"), images)
+        in_precision(onnx_of(network, CHW), asked("auto"), get_format("onnx"), given)
     assert "\n" not in str(caught.value)
-    if words != r"\(3, 16, 16\)":
+    if words != "3x16x16":
         assert isinstance(caught.value, DataError)
 
 
 def test_one_image_is_enough(network: Network) -> None:
-    _, notes = in_precision(onnx_of(network, CHW), asked(("se",)), get_format("onnx"), random_textures(1, CHW))
+    _, notes = in_precision(
+        onnx_of(network, CHW), asked(("se",)), get_format("onnx"), of_images(random_textures(1, CHW))
+    )
     assert notes[1] == "kept in float: se, as asked"

@@ -18,7 +18,7 @@ from hwnas.artifacts.model_cells import ModelCell, ModelLoader
 from hwnas.errors import ConfigError, HwnasError, ModelError, RuntimeMissingError
 from hwnas.flow.bench import bench
 from hwnas.onnx.model import model_of, read_model
-from hwnas.onnx.precision.int8 import ONNXRUNTIME, quantize, random_images
+from hwnas.onnx.precision.int8 import ONNXRUNTIME, quantize, random_feeds
 from hwnas.profiling.timer import Effort
 from hwnas.records.bench import BenchRecord
 from tests.artifacts.faults import crashing
@@ -96,7 +96,7 @@ def test_a_runtime_that_crashes_is_a_line_with_its_reason(
 
 def test_a_quantized_model_is_run_in_int8(tmp_path: Path) -> None:
     plain = onnx_of(nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1)), (3, 8, 8))
-    (tmp_path / "int8.onnx").write_bytes(quantize(plain, random_images(plain), ONNXRUNTIME))
+    (tmp_path / "int8.onnx").write_bytes(quantize(plain, random_feeds(plain), ONNXRUNTIME))
     found = bench(tmp_path / "int8.onnx", runtimes=("onnxruntime", "openvino"), effort=EFFORT)
     assert {(row.precision, *row.precisions) for row in found.results} == {("int8", "int8")}
     assert {row.runtime for row in found.results} == {"onnxruntime", "openvino"}

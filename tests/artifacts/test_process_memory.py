@@ -9,6 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from hwnas.arrays import Port
 from hwnas.artifacts import process_memory
 from hwnas.artifacts.process_memory import peak_memory_mb
 from hwnas.errors import ModelError
@@ -34,8 +35,12 @@ def linear(outputs: int) -> dict[str, bytes]:
     return {".onnx": model.SerializeToString()}
 
 
+def feed(batch: int) -> tuple[Port, ...]:
+    return (Port("x", "float32", (batch, *CHW)),)
+
+
 def peak_mb(outputs: int, batch: int = 1, runtime: str = "onnxruntime") -> float:
-    found = peak_memory_mb(linear(outputs), TARGET.model_copy(update={"runtime": runtime}), CHW, batch=batch)
+    found = peak_memory_mb(linear(outputs), TARGET.model_copy(update={"runtime": runtime}), feed(batch))
     assert found is not None
     return found
 
@@ -56,29 +61,29 @@ def test_what_runs_on_another_runtime_is_counted_there() -> None:
 def test_nothing_is_known_of_a_file_that_fails_nor_where_the_system_doesnt_tell(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert peak_memory_mb({".onnx": b"garbage"}, TARGET, CHW, batch=1) is None
+    assert peak_memory_mb({".onnx": b"garbage"}, TARGET, feed(1)) is None
     monkeypatch.setattr(process_memory, "_STATUS", tmp_path / "absent")
-    assert peak_memory_mb(linear(10), TARGET, CHW, batch=1) is None
+    assert peak_memory_mb(linear(10), TARGET, feed(1)) is None
 
 
 @linux
 def test_a_crash_stays_in_its_own_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     crashing("onnxruntime", tmp_path, monkeypatch)
     with pytest.raises(ModelError, match="SIGSEGV"):
-        peak_memory_mb(linear(10), TARGET, CHW, batch=1)
+        peak_memory_mb(linear(10), TARGET, feed(1))
 
 
 @linux
 def test_what_takes_too_long_is_not_loaded_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process_memory, "_LIMIT_S", 0.01)
     with pytest.raises(ModelError, match=r"takes longer than 0\.01 s"):
-        peak_memory_mb(linear(10), TARGET, CHW, batch=1)
+        peak_memory_mb(linear(10), TARGET, feed(1))
 
 
 def test_the_process_leaves_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
-    peak_memory_mb(linear(10), TARGET, CHW, batch=1)
+    peak_memory_mb(linear(10), TARGET, feed(1))
     assert list(tmp_path.glob("tmp*")) == []  # ONNX Runtime keeps a file of its own there
 
 

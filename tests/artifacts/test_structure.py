@@ -57,7 +57,7 @@ def test_every_precision_passes(network: Network, model: bytes, chw: tuple[int, 
     images = random_textures(2, chw)
     kept = [node.name for node in onnx.load_from_string(model).graph.node][3:8]
     graphs = [to_half(model), to_half(model, kept)]
-    graphs += [quantize(model, [images], preset) for preset in (ONNXRUNTIME, OPENVINO, TENSORRT)]
+    graphs += [quantize(model, [[images]], preset) for preset in (ONNXRUNTIME, OPENVINO, TENSORRT)]
     for graph in graphs:
         check_structure(graph, network.graph)
         check_structure(NORMALIZATION.inside(graph), network.graph)

@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 
 from hwnas.arrays import Array
-from hwnas.artifacts.timing import some_images, time_sessions
+from hwnas.artifacts.timing import time_sessions
 from hwnas.errors import ModelError
 from hwnas.profiling.timer import Effort
 
 EFFORT = Effort(rounds=4, runs_per_round=2, warmup_runs=1, at_least_s=0, at_most_s=0)
-IMAGES = some_images((3, 4, 4), batch=2)
-INPUTS = [IMAGES]
+INPUTS = [np.zeros((2, 3, 4, 4), np.float32)]
 
 
 class Clocked:
@@ -69,9 +68,3 @@ def test_where_none_runs_there_is_an_error() -> None:
         time_sessions({"a": (Clocked(1.0, 2), INPUTS)}, EFFORT)
     with pytest.raises(ModelError, match="clock"):
         time_sessions({"a": (Clocked(0.0), INPUTS)}, EFFORT)
-
-
-def test_images_to_time_with_are_the_same_each_time() -> None:
-    assert IMAGES.shape == (2, 3, 4, 4)
-    assert IMAGES.dtype == np.float32
-    assert np.array_equal(IMAGES, some_images((3, 4, 4), batch=2))

@@ -79,7 +79,7 @@ def test_int8_is_the_quantized_file() -> None:
     space = get_space("scarlet-s2", 64, 10)
     arch = space.sample(1, seed=3)
     rng = np.random.default_rng(0)
-    images = [rng.standard_normal((1, 3, 64, 64), dtype=np.float32)]
+    images = [[rng.standard_normal((1, 3, 64, 64), dtype=np.float32)]]
     model = quantize(_model(space, arch[0].tolist(), False), images, ONNXRUNTIME)
     assert model_mb(space, precision="int8")(arch)[0] * 1e6 == pytest.approx(len(model), rel=0.1)
 

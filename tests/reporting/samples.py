@@ -10,10 +10,11 @@ import numpy as np
 
 from hwnas.graph.count import cost, count
 from hwnas.prediction.costs import LayerSum
-from hwnas.records.artifact import ArtifactRecord, ExportedFile, InputSpec, Parity
+from hwnas.records.artifact import ArtifactRecord, ExportedFile, Parity
 from hwnas.records.bench import BenchCell, BenchRecord, BenchRow, Fastest
 from hwnas.records.demo import Step
 from hwnas.records.evaluation import Answer, EvaluationRecord
+from hwnas.records.network import Tensor
 from hwnas.records.search import (
     Baseline,
     FailedArch,
@@ -259,7 +260,8 @@ def _artifact(arch: Arch, median_ms: float) -> ArtifactRecord:
         timed = TimedLatency(p50_ms=ms, p10_ms=ms, p90_ms=ms, count=10) if ms else None
         return ExportedFile.model_construct(
             target=target, settings=settings, files=[file, *parts], bytes=count,
-            input=InputSpec(name="input", type="float32", layout="NCHW"), opset=17, ir_version=9,
+            inputs=(Tensor(name="input", dtype="float32", shape=(None, 3, 32, 32), layout="NCHW"),),
+            outputs=(Tensor(name="logits", dtype="float32", shape=(None, 10)),), opset=17, ir_version=9,
             precisions=precisions, notes=(), parity=parity, recheck=parity, accuracy_before=before,
             accuracy_after=after, lacks=lacks, latency=timed, fp32_ms=median_ms if timed else None,
             memory_mb=memory_mb, device=None,

@@ -14,7 +14,7 @@ import pytest
 
 from hwnas.errors import ConfigError, ModelError, RuntimeMissingError
 from hwnas.nn.network import Network
-from hwnas.onnx.precision.int8 import OPENVINO, nodes_of, quantize_by, random_images, ranges_of
+from hwnas.onnx.precision.int8 import OPENVINO, nodes_of, quantize_by, random_feeds, ranges_of
 from hwnas.space.chain import ChainSpace
 from hwnas.testing import RuntimeContract
 from tests.onnx_models import onnx_of
@@ -111,7 +111,7 @@ def test_refuses_images_of_another_size(network: bytes) -> None:
 
 
 def test_what_int8_leaves_in_float_is_computed_as_asked(network: bytes) -> None:
-    images = random_images(network)
+    images = random_feeds(network)
     depthwise = nodes_of(onnx.load_from_string(network), "depthwise")
     graph = quantize_by(ranges_of(network, images, OPENVINO, "minmax"), network, OPENVINO, ["depthwise"])
     assert OpenVino().load(graph, threads=1, precision="int8").precisions()["fp32"] == len(depthwise)

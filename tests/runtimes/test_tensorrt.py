@@ -20,7 +20,7 @@ from hwnas.nn.network import Network
 from hwnas.nn.released import load_scarlet
 from hwnas.onnx.model import model_of
 from hwnas.onnx.precision.half import to_half
-from hwnas.onnx.precision.int8 import ONNXRUNTIME, TENSORRT, quantize, random_images
+from hwnas.onnx.precision.int8 import ONNXRUNTIME, TENSORRT, quantize, random_feeds
 from hwnas.records.target import Batch
 from hwnas.runtimes.cuda import gpu_here
 from hwnas.runtimes.registry import get_runtime
@@ -101,7 +101,7 @@ def test_builds(network: bytes, capability: str, precision: str) -> None:
 @cache
 def released(name: str, precision: str) -> bytes:
     model = onnx_of(load_scarlet(name), (3, 224, 224))
-    return {"fp32": model, "fp16": to_half(model)}.get(precision) or quantize(model, random_images(model), TENSORRT)
+    return {"fp32": model, "fp16": to_half(model)}.get(precision) or quantize(model, random_feeds(model), TENSORRT)
 
 
 @pytest.mark.parametrize("capability", ["86", "89"])
@@ -183,7 +183,7 @@ def test_a_parser_error_names_the_node(network: bytes) -> None:
     name = re.escape(unknown.graph.node[3].name)
     with pytest.raises(ModelError, match=rf"tensorrt-rtx can't read the model: node {name} \(NoSuchLayer\): .*Plugin"):
         building_for("86").build(unknown.SerializeToString())
-    asymmetric = quantize(network, random_images(network), ONNXRUNTIME)
+    asymmetric = quantize(network, random_feeds(network), ONNXRUNTIME)
     with pytest.raises(ModelError, match=r"node images.quantize \(QuantizeLinear\): .*[Nn]on-zero zero point"):
         building_for("86").build(asymmetric)
 
@@ -316,7 +316,7 @@ def test_its_kernels_are_the_layers_of_the_parsed_network(network: bytes) -> Non
 
 
 def test_its_kernels_have_what_quantizes_around_them(network: bytes) -> None:
-    model = model_of(quantize(network, random_images(network), TENSORRT), "net").data
+    model = model_of(quantize(network, random_feeds(network), TENSORRT), "net").data
     launches = get_runtime("tensorrt-rtx").kernels(model, "int8")
     kinds = [launch.kernel.kind for launch in launches if launch.kernel]
     convs = [kind for kind in kinds if "Conv" in kind]

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from hwnas.artifacts.formats.base import Files, complete
-from hwnas.artifacts.structure import Structure, check_written
+from hwnas.artifacts.structure import Structure, check_written, common_batch
 from hwnas.errors import ConfigError, ModelError, first_line
 from hwnas.onnx.precision.int8 import OPENVINO, Preset
-from hwnas.onnx.read import parsed_network
+from hwnas.onnx.read import parsed
 from hwnas.progress import Progress
 from hwnas.records.target import Target
 from hwnas.runtimes.base import Runtime, Session
@@ -21,7 +21,8 @@ from hwnas.runtimes.registry import get_runtime
 if TYPE_CHECKING:
     import openvino as ov  # type: ignore[import-untyped]
 
-_WEIGHTED = ("Convolution", "GroupConvolution", "MatMul")
+_BACKWARD = ("ConvolutionBackpropData", "GroupConvolutionBackpropData")
+_WEIGHTED = ("Convolution", "GroupConvolution", "MatMul", *_BACKWARD)
 
 
 class OpenVinoFormat:
@@ -47,10 +48,10 @@ class OpenVinoFormat:
         import openvino as ov  # the runtime has imported it, without its telemetry
         from openvino.passes import ConstantFolding, Manager  # type: ignore[import-untyped]
 
-        source = parsed_network(graph).graph
+        source = parsed(graph).graph
         try:
             model = ov.Core().read_model(graph)
-            if target.batch.fixed:
+            if model.is_dynamic() and target.batch.fixed:
                 model.reshape([target.batch.fixed, *list(model.input(0).get_partial_shape())[1:]])
             if target.precision != "int8":  # it would fold int8 weights and their scales to floats
                 passes = Manager()
@@ -86,19 +87,24 @@ class OpenVinoFormat:
         import openvino as ov
 
         model = ov.Core().read_model(files[".xml"], files[".bin"])
-        model.reshape([1, *list(model.input(0).get_partial_shape())[1:]])
+        if model.is_dynamic():
+            model.reshape([1, *list(model.input(0).get_partial_shape())[1:]])
+        batch = common_batch([list(port.get_shape()) for port in (*model.inputs, *model.outputs)])
         weights, madds = [], 0
         for op in model.get_ordered_ops():
-            if op.get_type_name() not in _WEIGHTED:
+            kind = op.get_type_name()
+            if kind not in _WEIGHTED:
                 continue
-            second, sides = op.input_value(1), list(op.get_output_shape(0))
-            numbers, learned = math.prod(second.get_shape()), _is_constant(second.get_node())
-            if learned:
-                weights.append(numbers)
-            if op.get_type_name() == "MatMul":  # of two values, whose second shape has all but the rows
-                madds += numbers * math.prod(sides[1:-1] if learned else sides[-2:-1])
+            first, second = op.input_value(0).get_shape(), math.prod(op.input_value(1).get_shape())
+            result = op.get_output_shape(0)
+            if _is_constant(op.input_value(1).get_node()):
+                weights.append(second)
+            if kind == "MatMul":
+                inner = first[-2] if op.get_attributes()["transpose_a"] else first[-1]
+                madds += math.prod(result) * inner // batch
             else:
-                madds += numbers * math.prod(sides[2:])
+                sides = first if kind in _BACKWARD else result
+                madds += second * sides[0] * math.prod(sides[2:]) // batch
         return Structure(len(weights), sum(weights), madds)
 
 

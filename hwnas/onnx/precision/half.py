@@ -6,15 +6,15 @@ fp32 between two casts.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from hwnas.arrays import Images
+from hwnas.arrays import Array
 from hwnas.errors import ModelError
 from hwnas.onnx.precision.ranges import watched
-from hwnas.onnx.read import parsed_network
+from hwnas.onnx.read import endless, floats, parsed
 
 LIMIT = 65504 / 8
 """Largest magnitude trusted to fp16: kernels compute x·relu6(x + 3) before they divide by 6, and images differ."""
@@ -26,22 +26,33 @@ _LOST = 0.1  # of a weight's magnitude, by rounding it to fp16
 _MANY = 0.1  # of a layer's weights
 
 _KINDS = {"half": TensorProto.FLOAT16, "float": TensorProto.FLOAT}
+_FLOAT_ONLY = (
+    "Cast", "ConstantOfShape", "CumSum", "DequantizeLinear", "DynamicQuantizeLinear", "EyeLike",
+    "NonMaxSuppression", "QuantizeLinear", "Range", "RoiAlign", "Upsample",
+)  # fmt: skip
+"""Operators of which ONNX, or the runtimes, know no fp16, or which say themselves what they give."""
+_FLOAT_INPUTS = {"Resize": (1, 2)}
+"""{operator: its inputs that are fp32 where the others are fp16}."""
 
 
-def beyond_half(model: bytes, images: Images) -> list[str]:
-    """Names of nodes that read or give values beyond fp16 on ``images`` (N, C, H, W), or whose weights are.
+def beyond_half(model: bytes, feeds: Sequence[Sequence[Array]]) -> list[str]:
+    """Names of nodes that read or give values beyond fp16 on ``feeds``, or whose weights are.
+
+    Each of ``feeds`` is what one inference takes: an array for each input.
 
     Beyond are tensors with a value over :data:`LIMIT`, and those with none over :data:`LEAST`, but for biases.
 
     Raises:
         ModelError: not an fp32 ONNX model that runs, or it gives NaN or infinity in fp32 already.
     """
-    proto = parsed_network(model)
-    largest = _largest(proto, images)
+    proto = parsed(model)
+    masks = endless(proto)
+    largest = _largest(proto, feeds, masks)
     for weight in proto.graph.initializer:
         if weight.data_type != TensorProto.FLOAT:  # a shape, which stays as it is
             continue
-        largest[weight.name] = float(np.abs(numpy_helper.to_array(weight)).max(initial=0))
+        if weight.name not in masks:  # fp16 has infinity as well
+            largest[weight.name] = float(np.abs(numpy_helper.to_array(weight)).max(initial=0))
     for name, value in largest.items():
         if not np.isfinite(value):
             raise ModelError(f"the network isn't finite in fp32: {name} reaches {value}")
@@ -50,21 +61,23 @@ def beyond_half(model: bytes, images: Images) -> list[str]:
     return [node.name for node in proto.graph.node if not wide.isdisjoint([*node.input, *node.output])]
 
 
-def _largest(proto: ModelProto, images: Images) -> dict[str, float]:
-    """Largest magnitude of the input and of every node's result over the images."""
-    names = [proto.graph.input[0].name, *(name for node in proto.graph.node for name in node.output)]
+def _largest(proto: ModelProto, feeds: Sequence[Sequence[Array]], masks: Collection[str]) -> dict[str, float]:
+    """Largest magnitude of every float among the inputs and the nodes' results."""
+    known = floats(proto)
+    every = [*(entry.name for entry in proto.graph.input), *(name for node in proto.graph.node for name in node.output)]
+    names = [name for name in every if name in known and name not in masks]
     run = watched(proto, names)
     largest = dict.fromkeys(names, 0.0)
-    for start in range(0, len(images), 4):  # every activation of a batch is in memory at once
-        for name, values in run(images[start : start + 4]).items():
+    for feed in feeds:
+        for name, values in run(feed).items():
             # NaN wins a numpy maximum, and loses Python's
-            largest[name] = float(np.maximum(largest[name], np.abs(values).max()))
+            largest[name] = float(np.maximum(largest[name], np.abs(values).max(initial=0)))
     return largest
 
 
 def lost_weights(model: bytes, half: bytes) -> dict[str, float]:
     """{layer: share of its weights that became zero or nearly so in ``half``, made of ``model``}, where it is much."""
-    before, after = (parsed_network(each).graph for each in (model, half))
+    before, after = (parsed(each).graph for each in (model, half))
     halves = {weight.name: numpy_helper.to_array(weight).astype(np.float64) for weight in after.initializer}
     found = {}
     for weight in before.initializer:
@@ -83,19 +96,20 @@ def _half_of(weight: str) -> str:
 
 
 def to_half(model: bytes, keep: Collection[str] = ()) -> bytes:
-    """Weights and all arithmetic in fp16, between a Cast of the input and one of the output.
+    """Weights and all arithmetic on floats in fp16, between a Cast of each input and one of each output.
 
     Nodes named in ``keep`` stay in fp32, casts around them; see :func:`beyond_half`.
 
     Raises:
         ModelError: not an fp32 ONNX model, or a weight of a node that isn't kept is beyond fp16's range.
     """
-    proto = parsed_network(model)
+    proto = parsed(model)
     halving = _Halving(proto, frozenset(keep))
     graph = proto.graph
     for node in list(graph.node):
         halving.node(node)
-    halving.finish(graph.output[0].name)
+    for output in graph.output:
+        halving.finish(output.name)
     del graph.node[:], graph.initializer[:], graph.value_info[:]  # of types that aren't true any more
     graph.node.extend(halving.nodes)
     graph.initializer.extend(halving.weights.values())
@@ -109,23 +123,28 @@ class _Halving:
         self.nodes: list[NodeProto] = []
         self.weights: dict[str, TensorProto] = {}
         self._keep = keep
+        self._floats = floats(proto)
         self._given = {weight.name: weight for weight in proto.graph.initializer}
         # the name under which a value is at hand in a kind
-        self._names: dict[tuple[str, str], str] = {(proto.graph.input[0].name, "float"): proto.graph.input[0].name}
+        entries = [entry.name for entry in proto.graph.input if entry.name in self._floats]
+        self._names: dict[tuple[str, str], str] = {(name, "float"): name for name in entries}
 
     def node(self, node: NodeProto) -> None:
-        kind, other = ("float", "half") if node.name in self._keep else ("half", "float")
+        stays = node.name in self._keep or node.op_type in _FLOAT_ONLY or node.domain not in ("", "ai.onnx")
         for index, name in enumerate(node.input):
+            kind, other = (
+                ("float", "half") if stays or index in _FLOAT_INPUTS.get(node.op_type, ()) else ("half", "float")
+            )
             if name in self._given:
                 node.input[index] = self._weight(name, kind)
-            elif name:
+            elif name in self._floats:
                 node.input[index] = self._value(name, kind, other)
         self.nodes.append(node)
-        self._names |= {(name, kind): name for name in node.output}
+        self._names |= {(name, "float" if stays else "half"): name for name in node.output if name in self._floats}
 
     def finish(self, result: str) -> None:
-        """Let the graph's output be fp32."""
-        if (result, "float") in self._names:
+        """Let an output of the graph be fp32 where it was."""
+        if result not in self._floats or (result, "float") in self._names:
             return
         for node in self.nodes:
             for names in (node.input, node.output):
@@ -148,7 +167,7 @@ class _Halving:
             return name
         with np.errstate(over="ignore"):
             halves = numpy_helper.to_array(weight).astype(np.float16)
-        if not np.isfinite(halves).all():
+        if (np.isinf(halves) > np.isinf(numpy_helper.to_array(weight))).any():
             raise ModelError(f"weight {name} doesn't fit fp16; use fp32 or bf16")
         renamed = _half_of(name)
         self.weights[renamed] = numpy_helper.from_array(halves, renamed)

@@ -11,17 +11,18 @@ output channel, 32-bit biases at the product of both scales.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from hwnas.arrays import Images
-from hwnas.errors import ModelError
+from hwnas.arrays import Array
+from hwnas.onnx.model import port_of
 from hwnas.onnx.precision.ranges import Ranges, calibrate
-from hwnas.onnx.read import input_chw, is_layer, parsed_network
+from hwnas.onnx.read import endless, floats, is_layer, parsed
+from hwnas.onnx.stand_in import stand_in
 from hwnas.records.target import RangeRule
 
 _CLAMPS = ("Relu", "Clip")
@@ -66,45 +67,46 @@ OF_PROVIDER = {"cpu": ONNXRUNTIME, "openvino": OPENVINO, "cuda": TENSORRT, "tens
 """What ONNX Runtime's execution providers want, by the runtime's option."""
 
 
-def random_images(model: bytes, count: int = 2) -> list[Images]:
-    """Standard-normal images (1, C, H, W) as ``model`` takes them: enough to calibrate for latency, not for accuracy.
+def random_feeds(model: bytes, count: int = 2) -> list[tuple[Array, ...]]:
+    """What so many inferences of ``model`` take, batch 1 where it takes any: enough to calibrate for latency.
 
     Raises:
-        ModelError: not an ONNX model with one image input of a fixed size.
+        ModelError: not an ONNX model, or one whose inputs leave a size open.
     """
-    chw = input_chw(parsed_network(model))
+    ports = [port_of(entry) for entry in parsed(model).graph.input]
+    one = [port._replace(shape=(port.shape[0] or 1, *port.shape[1:]) if port.shape else ()) for port in ports]
     rng = np.random.default_rng(0)
-    return [rng.standard_normal((1, *chw), dtype=np.float32) for _ in range(count)]
+    return [tuple(stand_in(port, rng) for port in one) for _ in range(count)]
 
 
-def quantize(model: bytes, images: Sequence[Images], preset: Preset) -> bytes:
-    """The fp32 model with Q/DQ pairs where ``preset`` wants them, every range as large as its values on ``images``.
+def quantize(model: bytes, feeds: Sequence[Sequence[Array]], preset: Preset) -> bytes:
+    """The fp32 model with Q/DQ pairs where ``preset`` wants them, every range as large as its values on ``feeds``.
 
     Raises:
         ModelError: as :func:`ranges_of` and :func:`quantize_by`.
     """
-    return quantize_by(ranges_of(model, images, preset, "minmax"), model, preset)
+    return quantize_by(ranges_of(model, feeds, preset, "minmax"), model, preset)
 
 
-def ranges_of(model: bytes, images: Sequence[Images], preset: Preset, rule: RangeRule) -> Ranges:
-    """The range of every activation that ``preset`` may want in int8.
+def ranges_of(model: bytes, feeds: Sequence[Sequence[Array]], preset: Preset, rule: RangeRule) -> Ranges:
+    """The range of every activation that ``preset`` may want in int8; each of ``feeds`` has an array for each input.
 
     Raises:
-        ModelError: not an ONNX model, or one that ONNX Runtime can't run; no images, not of the model's size, or not
+        ModelError: not an ONNX model, or one that ONNX Runtime can't run; no feeds, not of the model's size, or not
             finite.
     """
-    proto = parsed_network(model)
+    proto = parsed(model)
     names = _activations(proto, preset, _computing(proto, preset))
-    return calibrate(proto, names, images, rule, signed=preset.signed)
+    return calibrate(proto, names, feeds, rule, signed=preset.signed)
 
 
 def quantize_by(ranges: Ranges, model: bytes, preset: Preset, keep: Collection[str] = ()) -> bytes:
     """The model with Q/DQ pairs where ``preset`` wants them, but for the parts in ``keep``, which stay float.
 
     Raises:
-        ModelError: not an ONNX model, or layers share weights.
+        ModelError: not an ONNX model.
     """
-    proto = parsed_network(model)
+    proto = parsed(model)
     kept = {name for part in keep for name in nodes_of(proto, part)}
     computing = _computing(proto, preset) - kept
     chosen = {name: ranges[name] for name in _activations(proto, preset, computing)}
@@ -149,15 +151,29 @@ def _computing(proto: ModelProto, preset: Preset) -> set[str]:
     A transformer's are its layers alone. What attention multiplies, and what is added to tokens, stays float, since
     layer norm, softmax and GELU around it are.
     """
-    weights = {weight.name for weight in proto.graph.initializer}
-    floats: set[str] = set(weights)
+    weights = {weight.name: len(weight.dims) for weight in proto.graph.initializer}
+    known, apart = floats(proto) - endless(proto), set(weights)
     computing = set()
     for node in proto.graph.node:
-        if node.op_type in ("Add", "Mul") and not floats.isdisjoint(node.input):
-            floats.add(node.output[0])
-        elif node.op_type in preset.ops and (node.op_type != "MatMul" or is_layer(node, weights)):
-            computing.add(node.name)
+        if node.op_type in ("Add", "Mul") and not apart.isdisjoint(node.input):
+            apart.add(node.output[0])
+        elif node.op_type in preset.ops and _quantizable(node, weights):
+            floating = known.issuperset(name for name in (*node.input, *node.output) if name)
+            computing |= {node.name} if floating else set()
     return computing
+
+
+def _quantizable(node: NodeProto, weights: Mapping[str, int]) -> bool:
+    """Whether a node takes a value and, if it is a layer, is x·W + b, of constants that int8's scales are meant for."""
+    if node.input[0] in weights:
+        return False
+    if node.op_type not in ("Conv", "Gemm", "MatMul"):
+        return True
+    plain = {"alpha": 1.0, "beta": 1.0, "transA": 0}
+    if any(each.name in plain and helper.get_attribute_value(each) != plain[each.name] for each in node.attribute):
+        return False
+    weight, *bias = (weights.get(name) for name in node.input[1:] if name)
+    return weight is not None and (node.op_type == "Conv" or weight == 2) and bias in ([], [1])
 
 
 def _activations(proto: ModelProto, preset: Preset, computing: set[str]) -> list[str]:
@@ -273,14 +289,11 @@ class _Quantizer:
 
     def _parameters(self, node: NodeProto) -> list[str]:
         """Int8 weight and, where there is one, bias of a node, each behind a DequantizeLinear."""
-        for name in node.input[1:]:
-            if name not in self._floats or f"{name}.quantized" in self._weights:
-                raise ModelError(f"can't quantize {node.op_type} {node.name}: {name} isn't a constant of its own")
         weight = numpy_helper.to_array(self._floats[node.input[1]])
         axis = _output_axis(node)
         others = tuple(i for i in range(weight.ndim) if i != axis)
         scales = np.abs(weight).max(axis=others) / np.float32(127)
-        bias = numpy_helper.to_array(self._floats[node.input[2]]) if len(node.input) > 2 else None
+        bias = numpy_helper.to_array(self._floats[node.input[2]]) if len(node.input) > 2 and node.input[2] else None
         entry = self._scales[node.input[0]][0]
         if bias is not None:
             # a channel of tiny weights and a large bias: a coarser weight scale keeps its bias within int32, which
@@ -289,13 +302,18 @@ class _Quantizer:
         scales = np.where(scales > _LEAST_SCALE, scales, np.float32(1)).astype(np.float32)
         along = np.expand_dims(scales, others)
         integers = np.clip(np.round(weight / along), -127, 127).astype(np.int8)
-        names = [self._dequantized(node.input[1], integers, scales, axis)]
+        names = [self._dequantized(self._own(node.input[1], node), integers, scales, axis)]
         if bias is None:
             return names
         if not self._preset.bias:
             return [*names, node.input[2]]
         biases = (entry * scales).astype(np.float32)
-        return [*names, self._dequantized(node.input[2], np.round(bias / biases).astype(np.int32), biases, 0)]
+        name = self._own(node.input[2], node)
+        return [*names, self._dequantized(name, np.round(bias / biases).astype(np.int32), biases, 0)]
+
+    def _own(self, name: str, node: NodeProto) -> str:
+        """What a constant is called for a layer: of one that several share, each has its own integers."""
+        return f"{node.name}.{name}" if f"{name}.quantized" in self._weights else name
 
     def _dequantized(self, name: str, integers: npt.NDArray[np.generic], scales: _Floats, axis: int) -> str:
         zeros = np.zeros(len(scales), integers.dtype)

@@ -13,9 +13,9 @@ import numpy.typing as npt
 import onnxruntime as ort
 from onnx import ModelProto, helper
 
-from hwnas.arrays import Images, Values
+from hwnas.arrays import Array, Values
 from hwnas.errors import ModelError, first_line
-from hwnas.onnx.read import input_chw
+from hwnas.onnx.model import port_of
 from hwnas.records.target import RangeRule
 
 Ranges = dict[str, tuple[float, float]]
@@ -27,39 +27,39 @@ _SHARES = np.linspace(0.1, 1.0, 46)  # of a range's end that the search for the 
 
 
 def calibrate(
-    proto: ModelProto, names: Sequence[str], images: Sequence[Images], rule: RangeRule, *, signed: bool
+    proto: ModelProto, names: Sequence[str], feeds: Sequence[Sequence[Array]], rule: RangeRule, *, signed: bool
 ) -> Ranges:
-    """The range of each tensor of an fp32 model, its input or nodes' results, on images (N, C, H, W) each.
+    """The range of each float of an fp32 model, an input or a node's result, on ``feeds``: arrays for the inputs each.
 
     Those of ``mse`` are symmetric around zero where they are to be ``signed``.
 
     Raises:
-        ModelError: ONNX Runtime can't run the model; no images, not of its size, or a value on them isn't finite.
+        ModelError: ONNX Runtime can't run the model; no feeds, not of its size, or a value on them isn't finite.
     """
-    if not images:
-        raise ModelError("no images to calibrate with; give at least one")
+    if not feeds:
+        raise ModelError("nothing to calibrate with; give at least one input")
     run = watched(proto, names)
     rng = np.random.default_rng(0)
     ends: Ranges = dict.fromkeys(names, (0.0, 0.0))
     samples: dict[str, list[npt.NDArray[np.float32]]] = {name: [] for name in names}
-    for batch in images:
-        for name, values in run(batch).items():
+    for feed in feeds:
+        for name, values in run(feed).items():
             low, high = float(values.min()), float(values.max())
             if not np.isfinite([low, high]).all():
-                raise ModelError(f"can't calibrate: {name} isn't finite on the images; check them and the weights")
+                raise ModelError(f"can't calibrate: {name} isn't finite on the inputs; check them and the weights")
             ends[name] = min(ends[name][0], low), max(ends[name][1], high)
             if rule == "mse":
-                samples[name].append(_sample(values.reshape(-1), -(-_SAMPLE // len(images)), rng))
+                samples[name].append(_sample(values.reshape(-1), -(-_SAMPLE // len(feeds)), rng))
     if rule == "minmax":
         return ends
     return {name: _least_error(np.concatenate(samples[name]), *ends[name], signed) for name in names}
 
 
-def watched(proto: ModelProto, names: Sequence[str]) -> Callable[[Images], dict[str, Images]]:
-    """A call that gives the values of tensors, the input or nodes' results, on images (N, C, H, W).
+def watched(proto: ModelProto, names: Sequence[str]) -> Callable[[Sequence[Array]], dict[str, Array]]:
+    """A call that gives the values of tensors, inputs or nodes' results, on an array for each of the inputs.
 
     Raises:
-        ModelError: ONNX Runtime can't run the model; from the call, it doesn't take such images.
+        ModelError: ONNX Runtime can't run the model; from the call, it doesn't take such arrays.
     """
     showing = ModelProto()
     showing.CopyFrom(proto)
@@ -72,15 +72,21 @@ def watched(proto: ModelProto, names: Sequence[str]) -> Callable[[Images], dict[
         session = ort.InferenceSession(showing.SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exception classes share no public base
         raise ModelError(f"can't run the model to see its values: {first_line(error)}") from None
-    entry, chw = proto.graph.input[0].name, input_chw(proto)
-    computed = [name for name in names if name != entry]
+    ports = [port_of(entry) for entry in proto.graph.input]
+    entries = [port.name for port in ports]
+    computed = [name for name in names if name not in entries]
 
-    def run(batch: Images) -> dict[str, Images]:
-        if batch.shape[1:] != chw or batch.dtype != np.float32:
-            got = f"{batch.dtype} {batch.shape[1:]}"
-            raise ModelError(f"can't calibrate: the model takes float32 images of (C, H, W) {chw}, got {got}")
-        given = session.run(computed, {entry: batch}) if computed else []  # no name at all would mean all outputs
-        return ({entry: batch} if entry in names else {}) | dict(zip(computed, given, strict=True))
+    def run(feed: Sequence[Array]) -> dict[str, Array]:
+        for port, array in zip(ports, feed, strict=True):
+            fits = len(array.shape) == len(port.shape) and all(
+                size in (0, given) for size, given in zip(port.shape, array.shape, strict=True)
+            )
+            if not fits or array.dtype != port.dtype:
+                takes = f"{port.dtype} {'x'.join(str(size or '?') for size in port.shape)}"
+                raise ModelError(f"can't calibrate: {port.name} is {takes}, got {array.dtype} {array.shape}")
+        known = dict(zip(entries, feed, strict=True))
+        given = session.run(computed, known) if computed else []  # no name at all would mean all outputs
+        return {name: known[name] for name in entries if name in names} | dict(zip(computed, given, strict=True))
 
     return run
 

@@ -20,10 +20,11 @@ from hwnas.artifacts.structure import check_written, graph_structure
 from hwnas.errors import ConfigError, CountError, ModelError, RuntimeMissingError
 from hwnas.graph.count import count
 from hwnas.nn.network import Network
-from hwnas.onnx.precision.int8 import OPENVINO, quantize_by, random_images, ranges_of
+from hwnas.onnx.precision.int8 import OPENVINO, quantize_by, random_feeds, ranges_of
 from hwnas.records.target import Target, get_target
 from hwnas.space.chain import ChainSpace
 from hwnas.testing import FormatContract
+from tests.artifacts.evidence import of_images
 from tests.onnx_models import onnx_of
 
 openvino = pytest.importorskip("openvino", reason="the extra openvino isn't installed")
@@ -71,7 +72,7 @@ def _computed(files: Files, **settings: str) -> set[str]:
 def test_floats_are_what_the_target_says_where_nobody_asks(graph: bytes, target: str, marked: bool) -> None:
     """Processors with bf16 would compute any IR in it: 4e-3 off where 1e-4 is promised."""
     if target.startswith("openvino-int8"):
-        ranges = ranges_of(graph, random_images(graph), OPENVINO, "minmax")
+        ranges = ranges_of(graph, random_feeds(graph), OPENVINO, "minmax")
         graph = quantize_by(ranges, graph, OPENVINO, ["depthwise", "first"])
     files = get_format("openvino").write(graph, get_target(target))
     layers = ElementTree.fromstring(files[".xml"]).findall("layers/layer")
@@ -131,7 +132,7 @@ def test_what_is_written_is_the_network(network: Network, graph: bytes, name: st
 
     target, kind = get_target(name), get_format("openvino")
     images = np.random.default_rng(0).standard_normal((4, 3, 16, 16), dtype=np.float32)
-    converted, _ = in_precision(graph, target, kind, images)
+    converted, _ = in_precision(graph, target, kind, of_images(images))
     found = kind.structure(kind.write(converted, target))
     layers = [m for m in network.modules() if isinstance(m, torch.nn.Conv2d | torch.nn.Linear)]
     assert found.layers == len(layers)

@@ -20,12 +20,14 @@ from hwnas.artifacts.formats.engine_sidecar import read_sidecar, sha256, this_pl
 from hwnas.artifacts.formats.tensorrt import TensorRtFormat
 from hwnas.artifacts.make import make
 from hwnas.artifacts.parity import random_textures
+from hwnas.artifacts.source import NetworkSource
 from hwnas.errors import HwnasError, ModelError, ParityError, RuntimeMissingError
 from hwnas.nn.network import Network
 from hwnas.onnx.precision.half import to_half
 from hwnas.records.target import Target, get_target
 from hwnas.runtimes.cuda import gpu_here
 from hwnas.space.chain import ChainSpace
+from tests.artifacts.evidence import of_images
 from tests.onnx_models import onnx_of
 
 trt = pytest.importorskip("tensorrt_rtx", reason="the extra tensorrt-rtx isn't installed")
@@ -215,7 +217,7 @@ def test_platforms_have_one_name_each(
 def test_the_precision_is_read_back(network: Network, graph: bytes, name: str, nvidia_smi: Gpu) -> None:
     nvidia_smi(None)
     target = get_target(name)
-    made = make(network, target, random_textures(4, (3, 16, 16)))
+    made = make(NetworkSource(network), target, of_images(random_textures(4, (3, 16, 16))))
     weighted = [node for node in onnx.load_from_string(graph).graph.node if node.op_type in ("Conv", "Gemm")]
     assert sum(made.precisions.values()) == len(weighted)
     assert target.precision in made.precisions
@@ -226,7 +228,7 @@ def test_an_engine_for_another_gpu_is_made_and_says_what_it_lacks_here(
     network: Network, target: Target, nvidia_smi: Gpu
 ) -> None:
     nvidia_smi("NVIDIA L4, 8.9")
-    made = make(network, target, None)
+    made = make(NetworkSource(network), target, None)
     assert made.lacks is not None
     assert "built for compute capability 86 and NVIDIA L4 has 89" in made.lacks
     assert set(made.precisions) == {"fp16"}
@@ -247,7 +249,7 @@ def test_an_fp16_request_that_builds_fp32_is_caught(
 
 def test_a_precision_that_lies_in_no_graph_is_refused(network: Network, target: Target) -> None:
     with pytest.raises(ModelError, match="tensorrt-rtx runs fp32, fp16, int8, not 'bf16'"):
-        make(network, target.model_copy(update={"precision": "bf16"}), None)
+        make(NetworkSource(network), target.model_copy(update={"precision": "bf16"}), None)
 
 
 needs_gpu = pytest.mark.skipif(gpu_here() is None, reason="needs an NVIDIA GPU")

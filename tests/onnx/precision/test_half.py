@@ -22,7 +22,7 @@ IMAGES = np.random.default_rng(0).standard_normal((6, 3, 16, 16), dtype=np.float
 
 
 def run(model: bytes) -> np.ndarray:
-    return get_runtime("onnxruntime").load(model, threads=1, precision="fp32").run(IMAGES)
+    return get_runtime("onnxruntime").load(model, threads=1, precision="fp32").run([IMAGES])[0]
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_what_overflows_stays_in_fp32_and_gives_pytorchs_numbers(network: Networ
     expected = network(torch.from_numpy(IMAGES)).detach().numpy()
     # ONNX Runtime's CPU provider would not show it: it computes fp16 in fp32, and leaves out the casts in between
     assert not copy.deepcopy(network).half()(torch.from_numpy(IMAGES).half()).isfinite().all()
-    kept = beyond_half(model, IMAGES)
+    kept = beyond_half(model, [[IMAGES]])
     half = to_half(model, kept)
     onnx.checker.check_model(onnx.load_from_string(half), full_check=True)
     result = run(half)
@@ -79,7 +79,7 @@ def test_the_nodes_kept_are_those_that_pytorch_sees_overflow(network: Network) -
         if not list(module.children()):
             module.register_forward_hook(watch(name))  # type: ignore[arg-type]
     network(torch.from_numpy(IMAGES))
-    kept = set(beyond_half(model, IMAGES))
+    kept = set(beyond_half(model, [[IMAGES]]))
     assert {f"layers.{block}.conv2", f"layers.{block}.act2", f"layers.{block}.conv3"} <= kept
     for name, largest in reached.items():
         if name.endswith(("act1", "act2", "pool")):  # no BN in between: modules as nodes
@@ -88,7 +88,7 @@ def test_the_nodes_kept_are_those_that_pytorch_sees_overflow(network: Network) -
 
 def test_a_quiet_network_keeps_nothing(network: Network) -> None:
     model = onnx_of(network, (3, 16, 16))
-    assert beyond_half(model, IMAGES) == []
+    assert beyond_half(model, [[IMAGES]]) == []
     assert to_half(model, []) == to_half(model)
     assert TensorProto.FLOAT not in set(list(precisions(to_half(model)).values())[:-1])
 
@@ -98,7 +98,7 @@ def test_a_weight_beyond_fp16_keeps_its_node(network: Network) -> None:
     weight = next(w for w in proto.graph.initializer if w.name.endswith("conv1.weight"))
     weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) + np.float32(1e5), weight.name))
     model = proto.SerializeToString()
-    kept = beyond_half(model, IMAGES)
+    kept = beyond_half(model, [[IMAGES]])
     assert weight.name.removesuffix(".weight") in kept
     assert np.isfinite(run(to_half(model, kept))).all()
 
@@ -109,7 +109,7 @@ def test_logits_beyond_fp16_stay_fp32_to_the_end(network: Network) -> None:
     model = onnx_of(network, (3, 16, 16))
     expected = run(model)
     assert np.abs(expected).max() > 65504
-    half = to_half(model, beyond_half(model, IMAGES))
+    half = to_half(model, beyond_half(model, [[IMAGES]]))
     assert [node.op_type for node in onnx.load_from_string(half).graph.node][-1] == "Gemm"
     assert np.linalg.norm(run(half) - expected) < 1e-2 * np.linalg.norm(expected)
 
@@ -118,4 +118,4 @@ def test_a_network_that_overflows_fp32_is_refused(network: Network) -> None:
     with torch.no_grad():
         network.head.classifier.bias[0] = torch.inf  # type: ignore[union-attr, index]
     with pytest.raises(ModelError, match=r"isn't finite in fp32: .* reaches inf"):
-        beyond_half(onnx_of(network, (3, 16, 16)), IMAGES)
+        beyond_half(onnx_of(network, (3, 16, 16)), [[IMAGES]])

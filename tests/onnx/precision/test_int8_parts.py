@@ -18,7 +18,7 @@ from hwnas.onnx.precision.int8 import (
     Preset,
     nodes_of,
     quantize_by,
-    random_images,
+    random_feeds,
     ranges_of,
 )
 from hwnas.runtimes.onnxruntime import OnnxRuntime
@@ -53,7 +53,7 @@ def test_what_is_kept_reads_no_int8(small_space: ChainSpace, preset: Preset) -> 
     model = graph_of(small_space, GATED)
     parts = ("se", "depthwise", "first", "last")
     keep = {name for part in parts for name in nodes_of(onnx.load_from_string(model), part)}
-    ranges = ranges_of(model, random_images(model), preset, "mse")
+    ranges = ranges_of(model, random_feeds(model), preset, "mse")
     after = onnx.load_from_string(quantize_by(ranges, model, preset, parts)).graph
     givers = {name: node.op_type for node in after.node for name in node.output}
     floats = {weight.name for weight in after.initializer if weight.data_type == onnx.TensorProto.FLOAT}
@@ -69,7 +69,7 @@ def test_onnxruntime_computes_what_was_asked_and_says_so(small_space: ChainSpace
     layers = sum(node.op_type in ("Conv", "Gemm") for node in onnx.load_from_string(model).graph.node)
     gates = sum(node.op_type == "GlobalAveragePool" for node in onnx.load_from_string(model).graph.node) - 1
     assert computed_precisions(model) == {"fp32": layers}
-    ranges = ranges_of(model, random_images(model), ONNXRUNTIME, "minmax")
+    ranges = ranges_of(model, random_feeds(model), ONNXRUNTIME, "minmax")
     assert computed_precisions(quantize_by(ranges, model, ONNXRUNTIME)) == {"int8": layers}
     kept = quantize_by(ranges, model, ONNXRUNTIME, ["se"])
     assert computed_precisions(kept) == {"int8": layers - 2 * gates, "fp32": 2 * gates}
@@ -93,11 +93,11 @@ def uneven() -> bytes:
 @pytest.mark.parametrize("parts", [("depthwise",), ("first", "last"), ("se", "depthwise", "first", "last")])
 def test_a_default_session_leaves_float_weights_alone(uneven: bytes, parts: tuple[str, ...]) -> None:
     """It computes what the graph says, which a session without optimizers does by definition."""
-    images = [random_textures(16, (3, 16, 16), seed) for seed in range(2)]
+    images = [[random_textures(16, (3, 16, 16), seed)] for seed in range(2)]
     kept = quantize_by(ranges_of(uneven, images[:1], ONNXRUNTIME, "mse"), uneven, ONNXRUNTIME, parts)
     assert computed_precisions(kept) == weight_precisions(kept)
     literal, default = (
-        OnnxRuntime({"optimization": level}).load(kept, threads=1, precision="int8").run(images[1])
+        OnnxRuntime({"optimization": level}).load(kept, threads=1, precision="int8").run(images[1])[0]
         for level in ("disable", "all")
     )
     assert (sqnr_db(literal, default) or 0) > 25
@@ -105,7 +105,7 @@ def test_a_default_session_leaves_float_weights_alone(uneven: bytes, parts: tupl
 
 @pytest.mark.parametrize("preset", [ONNXRUNTIME, OPENVINO, TENSORRT])
 def test_no_pair_is_written_that_nothing_reads(uneven: bytes, preset: Preset) -> None:
-    ranges = ranges_of(uneven, random_images(uneven), preset, "minmax")
+    ranges = ranges_of(uneven, random_feeds(uneven), preset, "minmax")
     graph = onnx.load_from_string(quantize_by(ranges, uneven, preset, ["depthwise"])).graph
     read = {name for node in graph.node for name in node.input} | {graph.output[0].name}
     assert all(name in read for node in graph.node for name in node.output)
@@ -113,7 +113,7 @@ def test_no_pair_is_written_that_nothing_reads(uneven: bytes, preset: Preset) ->
 
 def test_layers_quantized_anew_are_told(uneven: bytes) -> None:
     """The same file with a scalar pair in front of the float layers, as other tools write it."""
-    ranges = ranges_of(uneven, random_images(uneven), ONNXRUNTIME, "minmax")
+    ranges = ranges_of(uneven, random_feeds(uneven), ONNXRUNTIME, "minmax")
     proto = onnx.load_from_string(quantize_by(ranges, uneven, ONNXRUNTIME, ["depthwise"]))
     for node in proto.graph.node:
         if node.output[0].endswith(".per_channel"):
@@ -128,6 +128,6 @@ def test_layers_quantized_anew_are_told(uneven: bytes) -> None:
 def test_int8_weights_that_are_computed_in_float_are_caught(small_space: ChainSpace) -> None:
     """TensorRT's form is all int8 to look at, and none of its convolutions fuses on ONNX Runtime's CPU provider."""
     model = graph_of(small_space, PLAIN)
-    foreign = quantize_by(ranges_of(model, random_images(model), TENSORRT, "minmax"), model, TENSORRT)
+    foreign = quantize_by(ranges_of(model, random_feeds(model), TENSORRT, "minmax"), model, TENSORRT)
     found = computed_precisions(foreign)
     assert found["fp32"] > 10 * found.get("int8", 0)

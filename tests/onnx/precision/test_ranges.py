@@ -33,8 +33,10 @@ def square_error(values: Images, low: float, high: float, signed: bool) -> float
 def test_minmax_holds_every_value_and_zero(proto: onnx.ModelProto) -> None:
     images = [np.full((1, 1, 64, 64), 3, np.float32), np.full((2, 1, 64, 64), 5, np.float32)]
     images[1][1, 0, 7, 9] = 11
-    assert calibrate(proto, ["images"], images, "minmax", signed=False) == {"images": (0.0, 11.0)}
-    below = [-image for image in images]
+    assert calibrate(proto, ["images"], [[image] for image in images], "minmax", signed=False) == {
+        "images": (0.0, 11.0)
+    }
+    below = [[-image] for image in images]
     assert calibrate(proto, ["images"], below, "minmax", signed=True) == {"images": (-11.0, 0.0)}
 
 
@@ -48,7 +50,7 @@ def test_the_least_error_is_near_the_least_of_all_ranges(
     rng = np.random.default_rng(seed)
     values = (rng.standard_t(tail, (1, 1, 64, 64)) + shift).astype(np.float32)
     lowest, highest = min(0.0, float(values.min())), max(0.0, float(values.max()))
-    low, high = calibrate(proto, ["images"], [values], "mse", signed=signed)["images"]
+    low, high = calibrate(proto, ["images"], [[values]], "mse", signed=signed)["images"]
     if not signed:
         assert lowest <= low <= 0 <= high <= highest
     shares = np.linspace(0.05, 1, 20)
@@ -63,7 +65,7 @@ def test_the_least_error_is_near_the_least_of_all_ranges(
 
 
 def test_a_tensor_of_zeros_has_a_range_of_nothing(proto: onnx.ModelProto) -> None:
-    zeros = [np.zeros((1, 1, 64, 64), np.float32)]
+    zeros = [[np.zeros((1, 1, 64, 64), np.float32)]]
     for rule in ("minmax", "mse"):
         assert calibrate(proto, ["images"], zeros, rule, signed=False) == {"images": (0.0, 0.0)}  # type: ignore[arg-type]
 
@@ -71,9 +73,9 @@ def test_a_tensor_of_zeros_has_a_range_of_nothing(proto: onnx.ModelProto) -> Non
 def test_what_isnt_finite_is_named(proto: onnx.ModelProto) -> None:
     image = np.full((1, 1, 64, 64), np.nan, np.float32)
     with pytest.raises(ModelError, match="images isn't finite"):
-        calibrate(proto, ["images"], [image], "mse", signed=False)
+        calibrate(proto, ["images"], [[image]], "mse", signed=False)
     layer = nn.Conv2d(1, 1, 1)
     nn.init.constant_(layer.weight, 1e30)
     overflowing = onnx.load_from_string(onnx_of(nn.Sequential(layer, nn.ReLU(), nn.Conv2d(1, 1, 1)), (1, 4, 4)))
     with pytest.raises(ModelError, match="1 isn't finite"):
-        calibrate(overflowing, ["1"], [torch.full((1, 1, 4, 4), 1e30).numpy()], "minmax", signed=False)
+        calibrate(overflowing, ["1"], [[torch.full((1, 1, 4, 4), 1e30).numpy()]], "minmax", signed=False)

@@ -1,0 +1,56 @@
+"""What is known of a network apart from its files: of an arch its graph, of somebody's file what was counted in it."""
+
+from __future__ import annotations
+
+from hwnas.artifacts.structure import Figures, check_figures, check_structure
+from hwnas.errors import ModelError
+from hwnas.files import to_json
+from hwnas.graph.count import count
+from hwnas.records.network import NetworkRecord, OfArch
+from hwnas.records.optimized import OptimizedRecord
+
+ARCH = "arch.json"
+
+
+def check_graph(network: NetworkRecord, graph: bytes, optimized: OptimizedRecord | None) -> int:
+    """Hold an ONNX graph in any precision against its network; returns how many declared zeros it has beside.
+
+    Raises:
+        CountError: it isn't that network's.
+    """
+    if isinstance(network, OfArch):
+        return check_structure(graph, network.graph, optimized)
+    return check_figures(graph, Figures(network.madds, network.params), optimized)
+
+
+def check_counts(network: NetworkRecord) -> str:
+    """Hold what is said of a network's size against what it is; returns what was found.
+
+    Raises:
+        ModelError: they differ.
+        ArchError, SpaceError: there is no such arch.
+    """
+    if isinstance(network, OfArch):
+        counted, chw = count(network.graph), network.graph.in_shapes[0]
+        if (network.madds, network.params, network.input_chw) != (counted.madds, counted.params, chw):
+            raise ModelError(
+                f"the arch has {counted.madds:,} multiply-adds, {counted.params:,} parameters and input {chw}, the "
+                f"manifest says {network.madds:,}, {network.params:,} and {network.input_chw}"
+            )
+        return f"{counted.madds:,} multiply-adds, {counted.params:,} parameters"
+    return (
+        f"{network.madds:,} multiply-adds and {network.params:,} parameters of {network.name}, which isn't here: each "
+        "file is held against them"
+    )
+
+
+def own_files(network: NetworkRecord) -> tuple[str, ...]:
+    """Names of the files that :func:`tell_what` gives, for whatever the record says."""
+    return (ARCH,) if isinstance(network, OfArch) else ()
+
+
+def tell_what(network: NetworkRecord) -> dict[str, bytes]:
+    """{name: content} of the files that tell what the network is."""
+    if isinstance(network, OfArch):
+        return {ARCH: to_json({**network.arch.to_dict(), "space": network.space.source}).encode()}
+    return {}
