@@ -100,8 +100,7 @@ def profile_models(
         if not plan.kernels and not plan.models and made:
             continue
         data = run_plan(plan.plain(), list(readers(plan, part)), found, progress=progress)
-        new = kernel_table_of(plan, data, "what was measured", made)
-        made = merged([made, new]) if made else new
+        made = kernel_table_of(plan, data, "what was measured", made)
     assert made
     table = calibrated(made)
     if path:

@@ -132,7 +132,7 @@ class KernelPredictor:
             return Priced(launch.name, None, 0.0, "unknown", why_unknown=f"it can't be timed alone: {launch.uncut}")
         if entry := self.table.by_key.get(kernel.key):
             return Priced(launch.name, kernel, self._in_network_ms(kernel, entry.p50_ms), "measured")
-        model = self._model(_kind(kernel))
+        model = self._model(kind_of(kernel))
         if model is None:
             failed = self.table.why_failed.get(kernel.key)
             why = f"the runtime can't run it alone: {failed}" if failed else "the table has too few of its kind"
@@ -149,7 +149,7 @@ class KernelPredictor:
 
     def _model(self, kind: tuple[str, ...]) -> _KindModel | None:
         if kind not in self._models:
-            entries = [each for each in self.table.kernels if _kind(each.kernel) == kind]
+            entries = [each for each in self.table.kernels if kind_of(each.kernel) == kind]
             self._models[kind] = _KindModel(entries) if len(entries) >= MINIMUM_ENTRIES else None
         return self._models[kind]
 
@@ -181,7 +181,7 @@ def _around(measured: Latency) -> tuple[float, float]:
 
 
 @cache
-def _madds(kernel: Kernel) -> int:
+def madds_or_zero(kernel: Kernel) -> int:
     """0 as well where no formula is known: such a kernel is told by the bytes that it moves."""
     try:
         return madds(kernel)
@@ -190,10 +190,10 @@ def _madds(kernel: Kernel) -> int:
 
 
 def _moves_only(kernel: Kernel) -> bool:
-    return _madds(kernel) == 0
+    return madds_or_zero(kernel) == 0
 
 
-def _kind(kernel: Kernel) -> tuple[str, ...]:
+def kind_of(kernel: Kernel) -> tuple[str, ...]:
     """What kernels of one model share: operators, in whose implementation, and the type of the first input."""
     first = kernel.inputs[0] if kernel.inputs else kernel.outputs[0]
     return kernel.values[first].dtype, *(f"{node.domain}:{node.op}" for node in kernel.nodes)
@@ -207,7 +207,7 @@ class _KindModel:
         if len(known) > _MOST_ENTRIES:  # evenly over fast and slow ones
             known = [known[int(at)] for at in np.linspace(0, len(known) - 1, _MOST_ENTRIES)]
         kernels = [each.kernel for each in known]
-        self._names = sorted({name for kernel in kernels for name in _sizes(kernel)})
+        self._names = sorted({name for kernel in kernels for name in sizes_of(kernel)})
         self._regression = LatencyRegression.fit(*self._arrays(kernels), np.array([each.p50_ms for each in known]))
 
     def predict(self, kernel: Kernel) -> tuple[float, float]:
@@ -216,23 +216,23 @@ class _KindModel:
         return float(latency_ms[0]), float(error_90[0])
 
     def _arrays(self, kernels: Sequence[Kernel]) -> tuple[Values, Values]:
-        sizes = [_sizes(kernel) for kernel in kernels]
+        sizes = [sizes_of(kernel) for kernel in kernels]
         return (
-            np.array([_costs(kernel) for kernel in kernels], float),
+            np.array([costs_of(kernel) for kernel in kernels], float),
             np.array([[each.get(name, 0.0) for name in self._names] for each in sizes], float),
         )
 
 
-def _costs(kernel: Kernel) -> tuple[float, ...]:
+def costs_of(kernel: Kernel) -> tuple[float, ...]:
     """What latency is proportional to: a call, multiply-adds, bytes of inputs, of weights and of outputs."""
     constants = [value for value in kernel.values if value.constant]
     moved = (sum(kernel.values[index].bytes for index in part) for part in (kernel.inputs, kernel.outputs))
-    return 1, _madds(kernel), *moved, sum(value.bytes for value in constants)
+    return 1, madds_or_zero(kernel), *moved, sum(value.bytes for value in constants)
 
 
-def _sizes(kernel: Kernel) -> dict[str, float]:
+def sizes_of(kernel: Kernel) -> dict[str, float]:
     """log2 of what makes two kernels of a kind differ, by name."""
-    found = {"madds": log2(1 + _madds(kernel))}
+    found = {"madds": log2(1 + madds_or_zero(kernel))}
     for number, value in enumerate(kernel.values):
         if not value.constant or value.elements > 1:
             found |= {f"{number}.{axis}": log2(1 + size) for axis, size in enumerate(reversed(value.shape))}

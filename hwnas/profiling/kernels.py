@@ -158,7 +158,7 @@ def _alone(kernel: Kernel) -> Model:
 def kernel_table_of(plan: KernelPlan, data: Any, where: Path | str, known: KernelTable | None = None) -> KernelTable:
     """The table that a result of ``plan`` makes, not calibrated; models that the runtime can't run aren't in it.
 
-    ``known`` is the table that the plan's anchors are of.
+    All that the table ``known`` has, which the plan was made beside, is in it as well.
 
     Raises:
         KitError: a field is missing, unknown or out of range, the number of entries isn't the plan's, or the runtime
@@ -188,10 +188,10 @@ def kernel_table_of(plan: KernelPlan, data: Any, where: Path | str, known: Kerne
     protocol = protocol_of(result, plan.effort, plan.seed, plan.hwnas, named)
     return KernelTable(
         device=device_of_result(result, plan.conditions, where),
-        measured=(Measuring(**dict(protocol), slowdown=slowdown),),
-        kernels=tuple(kernels),
-        failed=tuple(failed),
-        models=tuple(models),
+        measured=(*(known.measured if known else ()), Measuring(**dict(protocol), slowdown=slowdown)),
+        kernels=(*(known.kernels if known else ()), *kernels),
+        failed=(*(known.failed if known else ()), *failed),
+        models=(*(known.models if known else ()), *models),
     )
 
 

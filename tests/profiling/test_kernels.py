@@ -35,7 +35,7 @@ def test_a_part_measured_on_a_slower_machine_is_told_at_the_speed_of_the_first()
     known = kernel_table_of(plan, run_plan(plan.plain(), list(readers(plan, first)), runtime), "it")
     assert known.measured[0].slowdown == 1.0
 
-    more = prepare([model(96)], runtime, "fp32")
+    more = prepare([model(96), model(64, 2)], runtime, "fp32")  # of the second all kernels are known
     plan = plan_kernels(more, conditions, known=known, effort=QUICK)
     assert plan.anchors
     assert not set(plan.anchors) & set(plan.kernels)
@@ -45,9 +45,13 @@ def test_a_part_measured_on_a_slower_machine_is_told_at_the_speed_of_the_first()
         for name in ("p50_ms", "p10_ms", "p90_ms"):
             entry[name] *= 3.0
     one, other = (kernel_table_of(plan, each, "it", known) for each in (data, slower))
-    assert other.measured[0].slowdown == pytest.approx(3.0 * one.measured[0].slowdown)
+    assert other.measured[1].slowdown == pytest.approx(3.0 * one.measured[1].slowdown)
     assert [e.p50_ms for e in other.kernels] == pytest.approx([e.p50_ms for e in one.kernels])
-    assert other.models[0].p90_ms == pytest.approx(one.models[0].p90_ms)
+    assert other.models[-1].p90_ms == pytest.approx(one.models[-1].p90_ms)
+    for whole in (one, other):
+        assert whole.measured[:1] == known.measured
+        assert whole.kernels[: len(known.kernels)] == known.kernels
+        assert [each.name for each in whole.models] == ["w64-d1.onnx", "w64-d3.onnx", "w96-d1.onnx", "w64-d2.onnx"]
 
 
 def test_a_kernel_that_fails_is_recorded_and_a_model_that_fails_is_left_out() -> None:
