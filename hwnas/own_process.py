@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event, Timer
 
 import hwnas
 
@@ -33,3 +34,31 @@ def started(module: str, *words: object, stdin: int = subprocess.DEVNULL) -> Ite
 def ending(status: int) -> str:
     """How a process ended, in words."""
     return signal.Signals(-status).name if status < 0 else f"exit status {status}"
+
+
+class TooLateError(Exception):
+    """A process was stopped since it didn't say anything in time."""
+
+
+def line(process: subprocess.Popen[bytes], limit_s: float) -> bytes:
+    """Its next line of output, with the end of the line; without one where it ended before.
+
+    Raises:
+        TooLateError: it took longer than ``limit_s``, and is stopped.
+    """
+    late = Event()
+
+    def stop() -> None:
+        late.set()
+        process.kill()
+
+    assert process.stdout is not None
+    watch = Timer(limit_s, stop)
+    watch.start()
+    try:
+        found = process.stdout.readline()
+    finally:
+        watch.cancel()
+    if late.is_set() and not found.endswith(b"\n"):
+        raise TooLateError
+    return found

@@ -21,6 +21,7 @@ from hwnas.profiling.local import check_threads, conditions_of, device_of
 from hwnas.profiling.plan import network_model
 from hwnas.profiling.run import run_plan
 from hwnas.profiling.timer import Effort
+from hwnas.profiling.trial import not_to_be_run
 from hwnas.progress import Progress
 from hwnas.runtimes.registry import get_runtime
 from hwnas.space.arch import Arch, parse_arch
@@ -99,7 +100,8 @@ def profile_models(
         plan = plan_kernels(part, conditions, known=made, effort=effort, seed=seed)
         if not plan.kernels and not plan.models and made:
             continue
-        data = run_plan(plan.plain(), list(readers(plan, part)), found, progress=progress)
+        harmful = not_to_be_run(plan.kernels, conditions, progress=progress)
+        data = run_plan(plan.plain(), list(readers(plan, part, harmful)), found, progress=progress)
         made = kernel_table_of(plan, data, "what was measured", made)
     assert made
     table = calibrated(made)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from math import hypot
 from pathlib import Path
@@ -15,7 +15,7 @@ from hwnas.errors import KitError, ModelError
 from hwnas.graph.kernel import Kernel, Launch
 from hwnas.onnx.kernels import kernel_model
 from hwnas.onnx.model import OnnxModel
-from hwnas.profiling.plan import check_effort
+from hwnas.profiling.plan import check_effort, reader
 from hwnas.profiling.result import Failure, Result, device_of_result, protocol_of
 from hwnas.profiling.run import Model
 from hwnas.profiling.timer import Effort
@@ -141,11 +141,14 @@ def launched(launch: Launch) -> Launched:
     return Launched(name=launch.name, kernel=launch.kernel.key if launch.kernel else None, uncut=launch.uncut)
 
 
-def readers(plan: KernelPlan, models: Sequence[Prepared]) -> Iterator[Callable[[], Model]]:
-    """What gives each entry's model when it is to be loaded."""
+def readers(
+    plan: KernelPlan, models: Sequence[Prepared], harmful: Mapping[str, str] | None = None
+) -> Iterator[Callable[[], Model]]:
+    """What gives each entry's model when it is to be loaded; ``harmful`` are {key: why} kernels that aren't to be."""
     by_sha256 = {each.model.sha256: each for each in models}
     for kernel in (*plan.anchors, *plan.kernels, *plan.neighbours):
-        yield partial(_alone, kernel)
+        why = (harmful or {}).get(kernel.key)
+        yield reader(why) if why else partial(_alone, kernel)
     for planned in plan.models:
         whole = by_sha256[planned.sha256]
         yield partial(Model, whole.data, whole.model.inputs)
