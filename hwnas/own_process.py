@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Timer
 
 import hwnas
+
+_ENDS_S = 5
 
 
 @contextmanager
@@ -29,6 +31,14 @@ def started(module: str, *words: object, stdin: int = subprocess.DEVNULL) -> Ite
             yield process
         finally:
             process.kill()
+
+
+def ended(process: subprocess.Popen[bytes]) -> str:
+    """How a process ended that says nothing any more, in words: by itself, if it does so within seconds."""
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(_ENDS_S)
+    process.kill()
+    return ending(process.wait())
 
 
 def ending(status: int) -> str:

@@ -6,12 +6,9 @@ Whoever made the files may mean harm: what hangs or crashes there is a missed ch
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
-from threading import Event, Timer
 
 from pydantic import TypeAdapter
 
@@ -22,7 +19,7 @@ from hwnas.artifacts.origin import check_graph
 from hwnas.artifacts.parity import compare, misses, shortfall
 from hwnas.artifacts.reference import REFERENCE, read_reference
 from hwnas.errors import HwnasError, ModelError, RuntimeMissingError, first_line
-from hwnas.own_process import ending, started
+from hwnas.own_process import TooLateError, ended, line, started
 from hwnas.records.artifact import ExportedFile, Finding, Parity
 from hwnas.records.network import Tensor
 from hwnas.records.target import WIDEST, Target, Tolerance, get_target, target_names
@@ -32,7 +29,6 @@ from hwnas.version import __version__
 LIMIT_S = 300
 """Of each file: some runtimes build an engine when they load it."""
 
-_ENDS_S = 5
 _SLACK = 1.1
 """Another processor rounds otherwise: this much further from the network than when it was exported is the same."""
 _FINDINGS = TypeAdapter(tuple[Finding, ...])
@@ -64,32 +60,16 @@ def check_files(
     """What :func:`check_file` finds of each, in turn; one that takes longer than ``limit_s`` is a missed check."""
     waiting = [file.target for file in files]
     while waiting:
-        late = Event()
         with started(__name__, artifact.path, int(trusted), *waiting) as process:
-            while waiting and (line := _line(process, limit_s, late)).endswith(b"\n"):
-                waiting.pop(0)
-                yield _FINDINGS.validate_json(line)
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(_ENDS_S)  # how it ends by itself is told, not that it is killed
-        if waiting:
-            why = f"ends with {ending(process.returncode)}"
-            if late.is_set():
+            try:
+                while waiting and (told := line(process, limit_s)).endswith(b"\n"):
+                    waiting.pop(0)
+                    yield _FINDINGS.validate_json(told)
+                why = f"ends with {ended(process)}"
+            except TooLateError:
                 why = f"took longer than {limit_s} s and was stopped; --seconds gives it more"
+        if waiting:
             yield (finding(waiting.pop(0), False, f"a process that loads it {why}"),)
-
-
-def _line(process: subprocess.Popen[bytes], limit_s: int, late: Event) -> bytes:
-    def stop() -> None:
-        late.set()
-        process.kill()
-
-    assert process.stdout is not None
-    watch = Timer(limit_s, stop)
-    watch.start()
-    try:
-        return process.stdout.readline()
-    finally:
-        watch.cancel()
 
 
 def check_file(artifact: Artifact, file: ExportedFile, trusted: bool) -> tuple[Finding, ...]:

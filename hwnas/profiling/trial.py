@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from hwnas.graph.kernel import Kernel
 from hwnas.onnx.kernels import kernel_model
 from hwnas.onnx.stand_in import stand_in
-from hwnas.own_process import TooLateError, ending, line, started
+from hwnas.own_process import TooLateError, ended, line, started
 from hwnas.progress import Progress
 from hwnas.record import Record
 from hwnas.runtimes.registry import get_runtime
@@ -48,7 +48,7 @@ def not_to_be_run(
                         done += 1
                         if progress:
                             progress("trying kernels", done, len(kernels), f"{len(found)} crash" if found else "")
-                    why = "" if done == len(kernels) else f"ends with {ending(process.wait())}"
+                    why = "" if done == len(kernels) else f"ends with {ended(process)}"
                 except TooLateError:
                     why = f"takes longer than {limit_s:g} s"
             if why:

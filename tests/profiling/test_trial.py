@@ -13,7 +13,6 @@ from hwnas.runtimes.onnxruntime import OnnxRuntime
 from hwnas.tables.device import Conditions
 from tests.tables.make_kernels import kernel
 
-
 CRASHING = """
 import os
 import signal
