@@ -100,7 +100,7 @@ def profile_models(
         plan = plan_kernels(part, conditions, known=made, effort=effort, seed=seed)
         if not plan.kernels and not plan.models and made:
             continue
-        harmful = not_to_be_run(plan.kernels, conditions, progress=progress)
+        harmful = not_to_be_run((*plan.kernels, *plan.neighbours), conditions, progress=progress)
         data = run_plan(plan.plain(), list(readers(plan, part, harmful)), found, progress=progress)
         made = kernel_table_of(plan, data, "what was measured", made)
     assert made
