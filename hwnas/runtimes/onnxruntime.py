@@ -178,7 +178,7 @@ class OnnxRuntimeSession:
     def bind(self, inputs: Sequence[Array]) -> Callable[[], None]:
         # bound buffers where the network runs: no allocation or copy of inputs and outputs is timed, at least of ours
         binding = self._session.io_binding()
-        entries = [ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(x), self._device, 0) for x in inputs]
+        entries = [ort.OrtValue.ortvalue_from_numpy(np.asarray(x, order="C"), self._device, 0) for x in inputs]
         for name, entry in zip(self._inputs, entries):  # noqa: B905  (Python 3.8)
             binding.bind_ortvalue_input(name, entry)
         # an output whose shape depends on the data has, for the same data, the same shape again

@@ -166,7 +166,7 @@ class OpenVinoSession:
             self._compile(shapes)
         request = self._compiled[shapes].create_infer_request()
         for index, each in enumerate(inputs):
-            request.set_input_tensor(index, ov.Tensor(np.ascontiguousarray(each), shared_memory=True))
+            request.set_input_tensor(index, ov.Tensor(np.asarray(each, order="C"), shared_memory=True))
         return request
 
     def _compile(self, shapes: _Shapes) -> None:

@@ -79,7 +79,7 @@ class _Inference:
         self._log = logger(trt)
         self._kernels = kernels
         self._context, self._compiled = _context(trt, engine, kernels)
-        self._inputs = [torch.from_numpy(np.ascontiguousarray(given)).cuda() for given in inputs]
+        self._inputs = [torch.from_numpy(np.asarray(given, order="C")).cuda() for given in inputs]
         for name, entry in zip(entries, self._inputs, strict=True):
             self._context.set_input_shape(name, tuple(entry.shape))
             self._context.set_tensor_address(name, entry.data_ptr())

@@ -73,8 +73,7 @@ class Torch:
         if precision == "bf16" and self._device.type == "cpu" and not _has_bf16():
             raise ModelError("this processor has no bf16 arithmetic, PyTorch would imitate it; use fp32")
         proto = parsed(model)
-        module = onnx_to_torch(proto).to(self._device, _DTYPES[precision])
-        module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        module = onnx_to_torch(proto, _DTYPES[precision]).to(self._device)
         session = TorchSession(
             torch.compile(module, dynamic=False) if self.options["mode"] == "compiled" else module,
             self._device,
@@ -101,7 +100,7 @@ class TorchSession:
 
     def run(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
         with _as_asked(self.threads, self.device):
-            return tuple(map(_array, self.module(*map(self._entry, inputs))))
+            return tuple(map(self._array, self.module(*map(self._entry, inputs))))
 
     def bind(self, inputs: Sequence[Array]) -> Callable[[], float | None]:
         entries = tuple(map(self._entry, inputs))
@@ -115,14 +114,13 @@ class TorchSession:
         return timed_by_events(CudaGraph(infer) if self.graph else infer)
 
     def _entry(self, given: Array) -> torch.Tensor:
-        entry = torch.from_numpy(np.ascontiguousarray(given)).to(self.device)
-        if entry.is_floating_point():
+        entry = torch.from_numpy(np.asarray(given, order="C")).to(self.device)
+        if entry.dtype is torch.float32:
             entry = entry.to(self.dtype)
         return entry.contiguous(memory_format=torch.channels_last) if entry.ndim == _IMAGES_NDIM else entry
 
-
-def _array(result: torch.Tensor) -> Array:
-    return np.asarray((result.float() if result.is_floating_point() else result).cpu().numpy())
+    def _array(self, result: torch.Tensor) -> Array:
+        return np.asarray((result.float() if result.dtype is self.dtype else result).cpu().numpy())
 
 
 def _of_one_image(port: Port) -> Port:
