@@ -15,11 +15,11 @@ import onnx
 from onnx import ModelProto, helper
 
 from hwnas.errors import ModelError, first_line
+from hwnas.onnx.bare import large_weights, without_weights
 from hwnas.own_process import ending, started
 
 LIMIT_S = 30
 _MOST_MEMORY = 4 << 30
-_SMALL_BYTES = 4096
 _REFUSED = 3
 """Exit status: what it printed is why."""
 
@@ -30,16 +30,8 @@ def add_shapes(proto: ModelProto, name: str, limit_s: float = LIMIT_S) -> None:
     Raises:
         ModelError: they don't fit each other, or nobody can tell within ``limit_s``.
     """
-    weights = [weight for weight in proto.graph.initializer if weight.ByteSize() > _SMALL_BYTES]
-    large = {weight.name for weight in weights}
-    bare = ModelProto()
-    for field, value in proto.ListFields():
-        if field.name != "graph":
-            _copy(bare, field.name, value)
-    for field, value in proto.graph.ListFields():
-        if field.name != "initializer":
-            _copy(bare.graph, field.name, value)
-    bare.graph.initializer.extend(each for each in proto.graph.initializer if each.name not in large)
+    weights = large_weights(proto)
+    bare = without_weights(proto, {weight.name for weight in weights})
     bare.graph.input.extend(helper.make_tensor_value_info(w.name, w.data_type, w.dims) for w in weights)
     with started(__name__, stdin=subprocess.PIPE) as process:
         try:
@@ -61,14 +53,6 @@ def add_shapes(proto: ModelProto, name: str, limit_s: float = LIMIT_S) -> None:
 def _replace(message: ModelProto | onnx.GraphProto, by: ModelProto | onnx.GraphProto, field: str) -> None:
     message.ClearField(field)
     getattr(message, field).extend(getattr(by, field))
-
-
-def _copy(message: ModelProto | onnx.GraphProto, field: str, value: object) -> None:
-    """A field of a protobuf message, whether it holds one value, one message or a list."""
-    if isinstance(value, str | bytes | int):
-        setattr(message, field, value)
-    else:
-        getattr(message, field).MergeFrom(value)
 
 
 def _inferred(data: bytes) -> bytes:

@@ -14,6 +14,7 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto,
 from hwnas.arrays import Port
 from hwnas.errors import ModelError
 from hwnas.graph.kernel import ABSENT, Attribute, Kernel, KernelNode, Launch, Value
+from hwnas.onnx.bare import with_stand_ins
 from hwnas.onnx.model import port_of
 from hwnas.onnx.observe import node_by_node
 from hwnas.onnx.read import entries_of
@@ -125,7 +126,7 @@ def values_of(proto: ModelProto) -> dict[str, Value]:
     inputs = [port_of(entry) for entry in entries_of(proto)]
     if loose := [port.name for port in inputs if not all(port.shape)]:
         raise ModelError(f"the sizes of the model's input {loose[0]} aren't fixed; kernels have shapes")
-    (values,) = node_by_node(proto, [{port.name: stand_in(port) for port in inputs}])
+    (values,) = node_by_node(with_stand_ins(proto), [{port.name: stand_in(port) for port in inputs}])
     found = {port.name: Value(dtype=port.dtype, shape=port.shape) for port in inputs}  # type: ignore[arg-type]
     found |= {name: _value(array) for name, array in values.items()}
     constants = {weight.name: weight for weight in graph.initializer}

@@ -17,6 +17,7 @@ VERBS = {
     "profile": ["profile", "-o", "table.yaml"],
     "bench": ["bench"],
     "diff": ["diff", "right.onnx"],
+    "export": ["export", "--target", "onnx-fp32", "-o", "artifact"],
 }
 MODELS = {
     "net.tflite": "is a TFLite model, not an ONNX model",
