@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 import onnx
-from onnx import ModelProto, ValueInfoProto, helper
+from onnx import ModelProto, TensorShapeProto, ValueInfoProto, helper
 
 from hwnas.arrays import Port
 from hwnas.brief import Brief
@@ -134,6 +134,8 @@ def _fix_shapes(proto: ModelProto, shapes: Shapes, name: str) -> None:
     for entry in proto.graph.input:
         dims = entry.type.tensor_type.shape.dim
         if (wanted := shapes.get(entry.name)) is not None:
+            if not entry.type.tensor_type.HasField("shape"):
+                dims.extend(TensorShapeProto.Dimension() for _ in wanted)
             said = [dim.dim_value if dim.dim_value > 0 else None for dim in dims]
             fits = len(wanted) == len(dims) and all(old in (None, new) for old, new in zip(said, wanted, strict=False))
             if not fits or not all(0 < size < 2**31 for size in wanted):
@@ -145,7 +147,7 @@ def _fix_shapes(proto: ModelProto, shapes: Shapes, name: str) -> None:
         if any(dim.HasField("dim_value") and not dim.dim_value for dim in dims):
             raise ModelError(f"{name}: its input {entry.name} is {_shape(entry)}, which holds nothing")
         if any(dim.dim_value < 1 for dim in dims) or not entry.type.tensor_type.HasField("shape"):
-            like = "x".join(str(dim.dim_value if dim.dim_value > 0 else 224) for dim in dims)
+            like = "x".join(str(dim.dim_value if dim.dim_value > 0 else 224) for dim in dims) or "1x3x224x224"
             raise ModelError(
                 f"{name}: its input {entry.name} is {_shape(entry)}; fix the sizes, as --shape {entry.name}={like}"
             )

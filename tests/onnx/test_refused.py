@@ -81,7 +81,7 @@ WRONG = {
     "zero": (graph_of(node("Relu", ["x"], ["y"]), inputs={"x": (1, 0)}), "its input x is 1x0, which holds nothing"),
     "zero batch": (graph_of(node("Relu", ["x"], ["y"]), inputs={"x": (0, 3)}), "0x3, which holds nothing"),
     "negative": (graph_of(node("Relu", ["x"], ["y"]), inputs={"x": (1, -3)}), "its input x is 1x-3"),
-    "no rank": (graph_of(node("Relu", ["x"], ["y"]), inputs={"x": None}), "its input x is of no shape"),
+    "no rank": (graph_of(node("Relu", ["x"], ["y"]), inputs={"x": None}), "of no shape; fix .*x=1x3x224x224"),
     "sparse": (changed(_sparse), "sparse weights"),
     "absent": (graph_of(ADD), r"node sum \(Add\) reads w, which nothing gives"),
     "cycle": (
@@ -114,6 +114,11 @@ def test_refused(name: str) -> None:
     model, says = WRONG[name]
     with pytest.raises(ModelError, match=f"^net.onnx.*{says}"):
         model_of(model.SerializeToString(), "net.onnx")
+
+
+def test_even_how_many_sizes_there_are_may_be_left_open() -> None:
+    model = graph_of(node("Relu", ["x"], ["y"]), inputs={"x": None})
+    assert model_of(model.SerializeToString(), "net.onnx", {"x": (2, 5)}).outputs[0].shape == (2, 5)
 
 
 def test_masks_may_be_infinite() -> None:
