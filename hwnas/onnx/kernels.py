@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import ChainMap
 from collections.abc import Iterable, Mapping, Sequence
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto,
 
 from hwnas.arrays import Port
 from hwnas.errors import ModelError
-from hwnas.graph.kernel import ABSENT, Attribute, Kernel, KernelNode, Launch, Value
+from hwnas.graph.kernel import ABSENT, Attribute, DType, Kernel, KernelNode, Launch, Value
 from hwnas.onnx.bare import with_stand_ins
 from hwnas.onnx.model import port_of
 from hwnas.onnx.observe import node_by_node
@@ -107,6 +107,8 @@ def _attribute(given: AttributeProto) -> Attribute:
     value: Any = helper.get_attribute_value(given)
     if isinstance(value, bytes):
         return value.decode(errors="replace")
+    if not np.isfinite(value if isinstance(value, float) or given.type == AttributeProto.FLOATS else 0).all():
+        raise UncutError(f"its attribute {given.name} isn't a finite number")
     if isinstance(value, int | float):
         return value
     if given.type in (AttributeProto.INTS, AttributeProto.FLOATS):
@@ -128,12 +130,17 @@ def values_of(proto: ModelProto) -> dict[str, Value]:
         raise ModelError(f"the sizes of the model's input {loose[0]} aren't fixed; kernels have shapes")
     (values,) = node_by_node(with_stand_ins(proto), [{port.name: stand_in(port) for port in inputs}])
     found = {port.name: Value(dtype=port.dtype, shape=port.shape) for port in inputs}  # type: ignore[arg-type]
-    found |= {name: _value(array) for name, array in values.items()}
+    found |= {name: _value(array) for name, array in values.items() if array.dtype.name in get_args(DType)}
     constants = {weight.name: weight for weight in graph.initializer}
     for node in graph.node:
         if node.op_type == "Constant" and node.attribute and node.attribute[0].HasField("t"):
             constants[node.output[0]] = node.attribute[0].t
-    return found | {name: _constant(tensor) for name, tensor in constants.items()}
+    known = {name: tensor for name, tensor in constants.items() if _dtype(tensor) in get_args(DType)}
+    return found | {name: _constant(tensor) for name, tensor in known.items()}
+
+
+def _dtype(tensor: TensorProto) -> str:
+    return str(helper.tensor_dtype_to_np_dtype(tensor.data_type).name)
 
 
 def _value(array: npt.NDArray[Any]) -> Value:
@@ -142,9 +149,9 @@ def _value(array: npt.NDArray[Any]) -> Value:
 
 def _constant(tensor: TensorProto) -> Value:
     small = prod(tensor.dims) <= _MOST_HELD and tensor.data_type in (TensorProto.INT64, TensorProto.FLOAT)
-    dtype = helper.tensor_dtype_to_np_dtype(tensor.data_type).name
-    holds = tuple(numpy_helper.to_array(tensor).reshape(-1).tolist()) if small else None
-    return Value(dtype=dtype, shape=tuple(tensor.dims), constant=True, holds=holds)  # type: ignore[arg-type]
+    numbers = numpy_helper.to_array(tensor).reshape(-1) if small else None
+    holds = tuple(numbers.tolist()) if numbers is not None and np.isfinite(numbers).all() else None
+    return Value(dtype=_dtype(tensor), shape=tuple(tensor.dims), constant=True, holds=holds)  # type: ignore[arg-type]
 
 
 def kernel_model(kernel: Kernel) -> tuple[bytes, tuple[Port, ...]]:

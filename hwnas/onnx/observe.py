@@ -83,7 +83,7 @@ def node_by_node(proto: ModelProto, feeds: Sequence[Feed]) -> Iterator[dict[str,
     names = [name for node in proto.graph.node for name in node.output if name and node.op_type != "Constant"]
     showing.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names if name not in shown)
     options = ort.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what fails is raised as well
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     inputs = {port_of(entry).name for entry in proto.graph.input}
     try:

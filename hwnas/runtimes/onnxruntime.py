@@ -127,7 +127,7 @@ class OnnxRuntime:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # what fails is raised as well
         options.graph_optimization_level = _LEVELS[optimization]
         # many sessions take turns when a table is measured: idle threads of one mustn't spin beside another
         options.add_session_config_entry("session.force_spinning_stop", "1")

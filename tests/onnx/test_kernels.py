@@ -150,3 +150,15 @@ def test_what_stands_beside_a_kernel_is_a_kernel() -> None:
     assert work(both) == Work(0, images.bytes, images.bytes)
     assert both.neighbour == Kernel(opset=17, nodes=(conv,), values=values[:3], outputs=(2,))
     assert both.neighbour.neighbour is None
+
+
+def test_masks_with_infinite_numbers_are_cut() -> None:
+    class Masked(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return (x + torch.full((4, 4), -torch.inf).triu(1)).softmax(-1)
+
+    launched = OnnxRuntime().kernels(exported(Masked(), torch.zeros(1, 4, 4)), "fp32")
+    assert [each.uncut for each in launched] == ["" for _ in launched]
+    for each in launched:
+        assert each.kernel
+        kernel_model(each.kernel)

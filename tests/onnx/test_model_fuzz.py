@@ -11,6 +11,7 @@ import pytest
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from onnx import ModelProto, TensorProto, helper, numpy_helper
+from onnx.backend.test.case.node import collect_testcases
 
 from hwnas.errors import ModelError
 from hwnas.onnx.count import count_model
@@ -114,3 +115,17 @@ def test_the_graph_itself_is_taken() -> None:
     ]  # fmt: skip
     with pytest.raises(ModelError):
         model_of(model().SerializeToString(), "n", {"x": (2, 3, 4, 4)})
+
+
+@pytest.mark.fuzz
+@pytest.mark.filterwarnings("ignore")
+def test_every_operator_of_onnx() -> None:
+    """ONNX's own cases of its operators: whatever they hold, they are taken, counted or refused."""
+    cases = [case.model for case in collect_testcases(None)]
+    counted = 0
+    for case in random.Random(0).sample(cases, EXAMPLES // 5):
+        with one_line_or_nothing():
+            found = count_model(model_of(case.SerializeToString(), "net.onnx"))
+            assert all(node.uncounted for node in found.uncounted)
+            counted += 1
+    assert counted > EXAMPLES // 15
