@@ -275,3 +275,12 @@ class TestWeightsBeside:
         with pytest.raises(ModelError, match=r"its weights have 4.3 GB; a model of more than 2 GB isn't taken"):
             self.read(folder, tensor)
         assert time.monotonic() - began < 1
+
+
+def test_a_crash_stays_in_its_own_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, signal, sys\nif 'hwnas.onnx.infer' in sys.orig_argv:\n    os.kill(os.getpid(), signal.SIGSEGV)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(ModelError, match=r"^net.onnx: a process that infers its shapes ends with SIGSEGV$"):
+        model_of(graph_of(node("Relu", ["x"], ["y"])).SerializeToString(), "net.onnx")
