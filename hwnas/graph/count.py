@@ -48,7 +48,7 @@ class Cost(NamedTuple):
         params: BN's scale and shift included.
         weights: of convolutions and linear layers, as a deployed network stores them.
         biases: of these, too: BN is folded into the convolution in front of it, which then has a bias for each channel.
-        floats: all else that it stores, which no precision makes integers of: what layer norm and positions have learnt.
+        floats: all else that it stores, which no precision makes integers of: what norms and positions have learnt.
     """
 
     madds: int
