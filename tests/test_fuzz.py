@@ -43,6 +43,7 @@ from hwnas.records.target import get_target
 from hwnas.records.train import LogLine
 from hwnas.reporting.report import render
 from hwnas.shipped import shipped
+from hwnas.space import blocks
 from hwnas.space.arch import parse_arch
 from hwnas.space.registry import get_space
 from hwnas.tables.table import LatencyTable
@@ -88,6 +89,12 @@ def front(folder: Path) -> Read:
 def space(folder: Path) -> Read:
     _small(folder)
     return lambda: get_space(str(folder / "small.yaml"))
+
+
+@kind
+def space_of_blocks(folder: Path) -> Read:
+    (folder / "blocks.yaml").write_bytes((Path(blocks.__file__).parent / "vit-tiny.yaml").read_bytes())
+    return lambda: get_space(str(folder / "blocks.yaml"))
 
 
 @kind

@@ -17,7 +17,8 @@ from hwnas.space.chain import ChainSpace
 from hwnas.space.ref import BlocksDefinition
 
 _CHANNELS = 3  # of images
-_MOST_CHOICES = 1000
+_MOST_CHOICES = 1000  # of a layer
+_MOST_IN_ALL = 50_000
 
 
 def blocks_space(
@@ -40,16 +41,20 @@ def blocks_space(
     """
     size, outputs = resolution or said.resolution, classes or said.classes
     stem = _only(said.stem, (_CHANNELS, size, size), f"{said.name}: stem")
-    shape, layers = stem.out_shape, []
+    shape, layers, total = stem.out_shape, [], 0
     for index, stage in enumerate(said.stages):
         for _ in range(stage.layers):
             where = f"{said.name}: stages.{index}.block"
             choices = _choices(stage.block, shape, where)
             if len({op.out_shape for op in choices}) > 1:
                 raise SpaceError(f"{where}: the choices of a layer give one shape, these give several")
+            if (total := total + len(choices)) > _MOST_IN_ALL:
+                raise SpaceError(f"{where}: {total:,} choices are more than {_MOST_IN_ALL:,}; give fewer")
             keeps_shape = choices[0].out_shape == shape
             layers.append((*choices, _skip(shape)) if stage.skip and keeps_shape else choices)
             shape = choices[0].out_shape
+    if "c_out" in said.head:
+        raise SpaceError(f"{said.name}: head: c_out is the number of classes; leave it out")
     head = _only({**said.head, "c_out": outputs}, shape, f"{said.name}: head")
     if head.out_shape != (outputs,):
         raise SpaceError(f"{said.name}: head: {head.out_shape} comes out, where {outputs} classes were asked")

@@ -115,6 +115,8 @@ BLOCK = {"kind": "transformer", "heads": 3, "head_width": 8, "mlp_ratio": [2, 4]
         ),
         ({"stages": [{"layer": 1, "block": BLOCK}]}, r"stages\.0: unknown key 'layer'; did you mean 'layers'"),
         ({"head": {"kind": "head", "width": 8, "act": "relu"}}, "own: head: head takes images .*, but 17×24 goes in"),
+        ({"head": {"kind": "token-head", "token": True, "c_out": 5}}, "own: head: c_out is the number of classes"),
+        ({"stages": [{"layers": 200, "block": {**BLOCK, "heads": [*range(1, 201)]}}]}, "choices are more than 50,000"),
         ({"head": {"kind": "transformer"}}, "own: head: "),
         ({"head": {"kind": "linear"}}, r"own: head: \(17, 5\) comes out, where 5 classes were asked"),
         ({"resolution": 30}, "30×30 pixels aren't whole patches of 8"),
