@@ -15,7 +15,7 @@ from hwnas.arrays import Array
 from hwnas.artifacts.check import check_artifact
 from hwnas.artifacts.faster import faster
 from hwnas.artifacts.parity import random_textures
-from hwnas.artifacts.structure import check_structure
+from hwnas.artifacts.structure import check_figures, check_structure, file_figures
 from hwnas.errors import ConfigError, CountError, ModelError
 from hwnas.flow.export import export
 from hwnas.nn.network import Network
@@ -26,7 +26,7 @@ from hwnas.records.optimized import OptimizedRecord, Outcome
 from hwnas.records.target import get_target, optimizing
 from hwnas.runtimes.registry import get_runtime
 from tests.artifacts.conftest import Copy, Shipped
-from tests.onnx.optimize.graphs import kinds
+from tests.onnx.optimize.graphs import Parts, images, kinds, model_of
 from tests.onnx.optimize.test_layers import squeezed
 from tests.onnx_models import onnx_of
 
@@ -178,6 +178,43 @@ def forged(graph: bytes, record: OptimizedRecord) -> bytes:
     array.reshape(-1)[-1] = 0.5
     weight.CopyFrom(numpy_helper.from_array(array, name))
     return proto.SerializeToString()
+
+
+def grouped() -> ModelProto:
+    """Somebody's network: three groups of eight channels, which are padded to four before they become two."""
+    shapes = {"w": (24, 6, 1, 1), "v": (24, 8, 3, 3), "b": (24,), "u": (4, 24, 1, 1)}
+    constants = {name: images(*shape, seed=i) for i, (name, shape) in enumerate(shapes.items())}
+    parts: Parts = [
+        ("Conv", ["x", "w"], "c", {}), ("Relu", ["c"], "ca", {}),
+        ("Conv", ["ca", "v", "b"], "d", {"group": 3, "pads": [1] * 4}), ("Relu", ["d"], "da", {}),
+        ("Conv", ["da", "u"], "y", {}),
+    ]  # fmt: skip
+    return model_of(parts, constants, (2, 6, 4, 5))
+
+
+def test_a_file_with_merged_groups_is_held_against_what_it_was() -> None:
+    model = grouped()
+    x = images(2, 6, 4, 5)
+
+    def clock(graph: GraphProto) -> float:
+        return 10 - max(weight.dims[1] for weight in graph.initializer if weight.name == "v") / 16
+
+    data, record = faster(
+        model.SerializeToString(), lambda each: Device(clock, onnx.load_from_string(each)), [x], block=16, effort=EFFORT
+    )
+    assert [each.name for each in record.rewrites if each.kept] == ["channels padded, groups merged to blocks of 16"]
+    assert (record.merged, record.padded["v"]) == ({"v": 4}, (24, 8, 3, 3))
+    expected = file_figures(model.SerializeToString())
+    assert check_figures(data, expected, record) > 0
+    with pytest.raises(CountError):
+        check_figures(data, expected)
+    proto = onnx.load_from_string(data)
+    weight = next(each for each in proto.graph.initializer if each.name == "v")
+    array = numpy_helper.to_array(weight).copy()
+    array[0, 8] = 0.5  # of the second group
+    weight.CopyFrom(numpy_helper.from_array(array, "v"))
+    with pytest.raises(CountError, match="v of the exported graph isn't zero between its 4 groups"):
+        check_figures(proto.SerializeToString(), expected, record)
 
 
 @pytest.mark.usefixtures("in_this_process")
