@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from functools import cached_property
 from hashlib import sha256
 from math import prod
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import Field, NonNegativeInt
+from pydantic import Field, NonNegativeInt, SerializerFunctionWrapHandler, model_serializer
 
 from hwnas.record import Record
 
@@ -34,6 +34,14 @@ ABSENT = -1
 Attribute = int | float | str | tuple[int, ...] | tuple[float, ...] | tuple[str, ...]
 
 
+def _without_rare(told: dict[str, Any]) -> dict[str, Any]:
+    """What a file says, without what nearly no kernel has: keys are of what is said."""
+    return {name: value for name, value in told.items() if value or name not in _RARE}
+
+
+_RARE = ("stored", "channels_last", "beside")
+
+
 class Value(Record):
     """A tensor that goes into a kernel, out of it, or from one of its nodes to another.
 
@@ -42,6 +50,8 @@ class Value(Record):
         shape: the batch included.
         constant: it is in the model, as weights are.
         holds: of a small constant that decides the work, as shapes, axes and exponents do, what is in it.
+        stored: its elements' dtype in memory, where that is another. A runtime that is asked for bfloat16 keeps so what
+            the model has as float32.
         channels_last: (N, C, ...) lies in memory as (N, ..., C), and whoever runs the kernel alone hands it over so.
     """
 
@@ -49,7 +59,12 @@ class Value(Record):
     shape: tuple[NonNegativeInt, ...]
     constant: bool = False
     holds: tuple[int, ...] | tuple[float, ...] | None = None
+    stored: DType | None = None
     channels_last: bool = False
+
+    @model_serializer(mode="wrap")
+    def _plain(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without_rare(write(self))
 
     @property
     def elements(self) -> int:
@@ -57,10 +72,10 @@ class Value(Record):
 
     @property
     def bytes(self) -> int:
-        return self.elements * _BYTES[self.dtype]
+        return self.elements * _BYTES[self.stored or self.dtype]
 
     def __str__(self) -> str:
-        return f"{'×'.join(map(str, self.shape)) or 'a number'} {self.dtype}"
+        return f"{'×'.join(map(str, self.shape)) or 'a number'} {self.stored or self.dtype}"
 
 
 class KernelNode(Record):
@@ -108,6 +123,10 @@ class Kernel(Record):
     values: tuple[Value, ...]
     outputs: tuple[NonNegativeInt, ...]
     beside: NonNegativeInt = 0
+
+    @model_serializer(mode="wrap")
+    def _plain(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without_rare(write(self))
 
     @property
     def own(self) -> tuple[KernelNode, ...]:

@@ -169,19 +169,19 @@ def kernel_model(kernel: Kernel) -> tuple[bytes, tuple[Port, ...]]:
         if value.constant
     ]
     ports = {i: _port(names[i], kernel.values[i]) for i in kernel.inputs}
-    last = {i for i in ports if kernel.values[i].channels_last}
-    readers = {i: {node.op for node in kernel.nodes if i in node.inputs} for i in last}
-    for i in last:
-        if readers[i] != {"DequantizeLinear"}:
-            nodes.append(_channels_second(ports[i].name, names[i], len(ports[i].shape)))
+    for i, port in ports.items():
+        readers = {node.op for node in kernel.nodes if i in node.inputs}
+        if not (kernel.values[i].channels_last and readers == {"DequantizeLinear"}):
+            nodes += _entered(port, names[i], kernel.values[i])
     for node in kernel.nodes:
         takes, gives = ([names[i] if i != ABSENT else "" for i in part] for part in (node.inputs, node.outputs))
         made = helper.make_node(node.op, takes, gives, domain=node.domain)
         made.attribute.extend(helper.make_attribute(name, _plain(value)) for name, value in node.attributes)
         nodes.append(made)
-        if node.op == "DequantizeLinear" and node.inputs[0] in last:  # int8 is computed in where it stands in front
-            made.input[0], made.output[0] = ports[node.inputs[0]].name, f"{gives[0]}_last"
-            nodes.append(_channels_second(made.output[0], gives[0], len(ports[node.inputs[0]].shape)))
+        entry = ports.get(node.inputs[0]) if node.op == "DequantizeLinear" else None
+        if entry and kernel.values[node.inputs[0]].channels_last:  # behind it, or OpenVINO doesn't compute in int8
+            made.input[0], made.output[0] = entry.name, f"{gives[0]}_last"
+            nodes.append(_channels_second(made.output[0], gives[0], len(entry.shape)))
     kinds = {node.op for node in kernel.nodes}
     outputs = []
     for i in kernel.outputs:
@@ -196,6 +196,9 @@ def kernel_model(kernel: Kernel) -> tuple[bytes, tuple[Port, ...]]:
                 constants.append(numpy_helper.from_array(np.ones((), np.float32), f"{name}_scale"))
                 nodes.append(helper.make_node("QuantizeLinear", [name, f"{name}_scale"], [f"{name}_quantized"]))
                 name, dtype = f"{name}_quantized", "uint8"
+        if stored := kernel.values[i].stored:
+            nodes.append(_cast(name, f"{name}_stored", stored))
+            name, dtype = f"{name}_stored", stored
         outputs.append(_info(name, dtype, shape))
     inputs = tuple(ports.values())
     graph = helper.make_graph(nodes, "kernel", [_info(*port) for port in inputs], outputs, constants)
@@ -212,9 +215,24 @@ _PATTERN = np.random.default_rng(0).standard_normal(4096, dtype=np.float32)
 
 
 def _port(name: str, value: Value) -> Port:
+    """What is handed over for a value: it itself, or how it lies in memory."""
+    if value.channels_last:
+        shape = (*value.shape[:1], *value.shape[2:], *value.shape[1:2])
+        return Port(f"{name}_handed", value.stored or value.dtype, shape)
+    return Port(f"{name}_handed" if value.stored else name, value.stored or value.dtype, value.shape)
+
+
+def _entered(port: Port, name: str, value: Value) -> list[NodeProto]:
+    """What makes a value of what is handed over."""
     if not value.channels_last:
-        return Port(name, value.dtype, value.shape)
-    return Port(f"{name}_last", value.dtype, (*value.shape[:1], *value.shape[2:], *value.shape[1:2]))
+        return [_cast(port.name, name, value.dtype)] if value.stored else []
+    if not value.stored:
+        return [_channels_second(port.name, name, len(port.shape))]
+    return [_cast(port.name, f"{name}_last", value.dtype), _channels_second(f"{name}_last", name, len(port.shape))]
+
+
+def _cast(taken: str, given: str, dtype: str) -> NodeProto:
+    return helper.make_node("Cast", [taken], [given], to=helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
 
 def _channels_second(taken: str, given: str, rank: int) -> NodeProto:

@@ -16,7 +16,13 @@ _SAME_INDEX = ("Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze")
 
 
 def stand_in(port: Port, rng: np.random.Generator | None = None) -> npt.NDArray[Any]:
-    """Floats are standard normal; integers one: a valid index, and as a mask it hides nothing."""
+    """Floats are standard normal; integers one: a valid index, and as a mask it hides nothing.
+
+    NumPy has no bfloat16: it is given as its bits, uint16.
+    """
+    if port.dtype == "bfloat16":
+        floats = stand_in(port._replace(dtype="float32"), rng)
+        return (floats.view(np.uint32) >> 16).astype(np.uint16)
     dtype = np.dtype(port.dtype)
     if np.issubdtype(dtype, np.floating):
         return (rng or np.random.default_rng(0)).standard_normal(port.shape, dtype=np.float32).astype(dtype)

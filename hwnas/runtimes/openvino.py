@@ -166,7 +166,7 @@ class OpenVinoSession:
             self._compile(shapes)
         request = self._compiled[shapes].create_infer_request()
         for index, each in enumerate(inputs):
-            request.set_input_tensor(index, ov.Tensor(np.asarray(each, order="C"), shared_memory=True))
+            request.set_input_tensor(index, _tensor(each, self._model.input(index).get_element_type()))
         return request
 
     def _compile(self, shapes: _Shapes) -> None:
@@ -179,6 +179,13 @@ class OpenVinoSession:
         if self._checked and computed and computed.isdisjoint(_COMPUTED[self._precision]):
             raise ModelError(f"OpenVINO computes this model in {', '.join(computed)} where {self._precision} was asked")
         self._compiled[shapes] = compiled
+
+
+def _tensor(array: Array, kind: ov.Type) -> ov.Tensor:
+    array = np.asarray(array, order="C")
+    if kind == ov.Type.bf16:  # which NumPy hasn't: these are its bits
+        return ov.Tensor(array, list(array.shape), kind)
+    return ov.Tensor(array, shared_memory=True)
 
 
 def _weighted_precisions(compiled: ov.CompiledModel) -> list[str]:

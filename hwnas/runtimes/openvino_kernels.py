@@ -23,7 +23,7 @@ from hwnas.runtimes.openvino_matching import Matching
 
 _ASKING = ("Convolution", "Deconvolution")
 """Layers that choose the layout of what they read."""
-_DTYPES: dict[str, DType] = {"f32": "float32", "u8": "uint8", "i8": "int8"}
+_DTYPES: dict[str, DType] = {"u8": "uint8", "i8": "int8"}
 
 
 def kernels_of(model: bytes, execution_graph: Callable[[bytes], Any]) -> tuple[Launch, ...]:
@@ -93,25 +93,37 @@ def _behind_a_neighbour(launch: Launch) -> Launch:
             gives.append(index)
     if not nodes:
         return launch
-    changed = {
-        "nodes": (*nodes, *kernel.nodes), "values": tuple(values), "outputs": (*gives, *kernel.outputs),
-        "beside": len(nodes),
-    }  # fmt: skip
-    return launch._replace(kernel=kernel.model_copy(update=changed))
+    behind = Kernel(
+        opset=kernel.opset,
+        nodes=(*nodes, *kernel.nodes),
+        values=tuple(values),
+        outputs=(*gives, *kernel.outputs),
+        beside=len(nodes),
+    )
+    return launch._replace(kernel=behind)
 
 
 def _moving(layer: Layer, name: str) -> Launch:
     """A value that is laid out anew: a Transpose does so, if its axes are taken in the order in which they lie."""
     (taken,), (given,) = layer.takes, layer.gives
     rank = len(taken.shape)
-    dtype = _DTYPES.get(taken.precision)
-    if dtype and taken.precision == given.precision and taken.plain and given.channels_last:
-        shape, order = taken.shape, (0, *range(2, rank), 1)
-    elif dtype and taken.precision == given.precision and taken.channels_last and given.plain:
-        shape, order = (*taken.shape[:1], *taken.shape[2:], taken.shape[1]), (0, rank - 1, *range(1, rank - 1))
-    else:
+    last, second = (0, *range(2, rank), 1), (0, rank - 1, *range(1, rank - 1))
+    order: tuple[int, ...] | None = None
+    if taken.layout == given.layout:
+        order = tuple(range(rank))
+    elif taken.plain and given.channels_last:
+        order = last
+    elif taken.channels_last and given.plain:
+        order = second
+    floats = {taken.precision, given.precision} <= {"f32", "bf16"}
+    dtype = "float32" if floats else _DTYPES.get(taken.precision)
+    if order is None or dtype is None or not (floats or taken.precision == given.precision):
         change = f"from {taken.precision} {taken.layout} to {given.precision} {given.layout}"
         return Launch(f"{layer.type} of {name}", None, f"OpenVINO's own, {change}")
+    shape = tuple(taken.shape[axis] for axis in last) if taken.channels_last else taken.shape
+    values = tuple(
+        Value(dtype=dtype, shape=shape, stored="bfloat16" if edge.precision == "bf16" else None)
+        for edge, shape in ((taken, shape), (given, tuple(shape[axis] for axis in order)))
+    )
     node = KernelNode(op="Transpose", attributes=(("perm", order),), inputs=(0,), outputs=(1,))
-    values = (Value(dtype=dtype, shape=shape), Value(dtype=dtype, shape=tuple(shape[axis] for axis in order)))
     return Launch(f"{layer.type} of {name}", Kernel(opset=13, nodes=(node,), values=values, outputs=(1,)))

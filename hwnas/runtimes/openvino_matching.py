@@ -175,12 +175,7 @@ class Matching:
         if read != expected.keys():
             return Part(name, nodes), f"it isn't clear which nodes OpenVINO's {what} computes"
         edges = {end: edge for edge, end in group.ends.items()} | expected
-        laid = {
-            end: self._values[end].model_copy(update={"channels_last": True})
-            for end in edges
-            if edges[end].channels_last
-        }
-        return Part(name, nodes, laid), ""
+        return Part(name, nodes, {end: _in_memory(self._values[end], edge) for end, edge in edges.items()}), ""
 
     def _collect(self, group: Group) -> set[str]:
         """Fill ``inside``; the values that these nodes read of others."""
@@ -214,6 +209,11 @@ class Matching:
         for index, node in enumerate(self._nodes):
             if needed >> index & 1 and index not in inside:
                 yield Launch(_name(node), None, "in no layer that OpenVINO runs")
+
+
+def _in_memory(value: Value, edge: Edge) -> Value:
+    stored = "bfloat16" if edge.precision == "bf16" and value.dtype == "float32" else None
+    return value.model_copy(update={"stored": stored, "channels_last": edge.channels_last})
 
 
 def _kind(precision: str) -> str:

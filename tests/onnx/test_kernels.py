@@ -162,3 +162,26 @@ def test_masks_with_infinite_numbers_are_cut() -> None:
     for each in launched:
         assert each.kernel
         kernel_model(each.kernel)
+
+
+def test_what_lies_in_memory_as_bfloat16_is_handed_over_so() -> None:
+    values = (Value(dtype="float32", shape=(1, 8), stored="bfloat16"),) * 2
+    relu = KernelNode(op="Relu", inputs=(0,), outputs=(1,))
+    data, (port,) = kernel_model(Kernel(opset=17, nodes=(relu,), values=values, outputs=(1,)))
+    assert port.dtype == "bfloat16"
+    assert values[0].bytes == 16
+    session = plain(data)
+    assert [each.type for each in (*session.get_inputs(), *session.get_outputs())] == ["tensor(bfloat16)"] * 2
+    bits = stand_in(port).astype(np.uint32) << 16
+    np.testing.assert_allclose(bits.view(np.float32), stand_in(port._replace(dtype="float32")), rtol=2**-7)
+
+
+def test_keys_of_files_that_are_there_hold() -> None:
+    value = Value(dtype="float32", shape=(1, 3))
+    relu = KernelNode(op="Relu", inputs=(0,), outputs=(1,))
+    kernel = Kernel(opset=17, nodes=(relu,), values=(value, value), outputs=(1,))
+    assert kernel.key == "7c57b1cadf7e538a"
+    last = value.model_copy(update={"channels_last": True, "stored": "bfloat16"})
+    other = Kernel(opset=17, nodes=(relu,), values=(last, last), outputs=(1,), beside=1)
+    assert Kernel.model_validate_json(other.model_dump_json()) == other
+    assert len({kernel.key, other.key}) == 2

@@ -291,6 +291,25 @@ def test_scales_do_not_tell_kernels_apart() -> None:
     assert kernels(0) == kernels(1)
 
 
+HAS_BF16 = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+@pytest.mark.skipif(not HAS_BF16, reason="this processor has no bf16 arithmetic")
+@pytest.mark.parametrize("name", NETWORKS)
+def test_kernels_in_bf16_take_and_give_what_they_do_inside(name: str) -> None:
+    runtime = OpenVino()
+    launches = runtime.kernels(NETWORKS[name](), "bf16")
+    stored = [value.stored for launch in launches if launch.kernel for value in launch.kernel.values]
+    assert "bfloat16" in stored
+    for launch in launches:
+        assert launch.kernel, launch
+        data, ports = kernel_model(launch.kernel)
+        checked = launch.kernel.kind.startswith("Conv")  # what computes in float where bf16 was asked, is refused
+        session = runtime.load(data, threads=1, precision="bf16", as_is=not checked)
+        assert {port.dtype for port in ports} <= {"bfloat16", "float32"}
+        session.bind([stand_in(port) for port in ports])()
+
+
 def test_what_has_no_shape_is_refused() -> None:
     proto = onnx.load_from_string(NETWORKS["residual"]())
     proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "batch"
