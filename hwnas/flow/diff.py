@@ -52,7 +52,7 @@ def diff(
             files, a MODEL folder, a network of hwnas.
         b: the other.
         runtime_a: what runs a, as it fuses and computes it. None: an ONNX file node by node as it stands there, a MODEL
-            folder in PyTorch.
+            folder in PyTorch, OpenVINO's files in OpenVINO.
         runtime_b: what runs b, likewise.
         inputs: an .npz file with an array for each of a's inputs: of the input's shape, or so many of them one behind
             the other. None: images that a model comes with, an artifact's or those

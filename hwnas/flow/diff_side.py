@@ -142,13 +142,30 @@ def _of_artifact(artifact: Artifact, file: ExportedFile, name: str, runtime: str
     files, precision = artifact.read(file), file.settings.precision
     network = artifact.manifest.network
     reference = read_reference(checked_bytes(artifact.path, REFERENCE, artifact.manifest.sha256), network)
-    if ".onnx" not in files:
+    if ".onnx" in files:
+        side = _of_onnx(model_of(files[".onnx"], name), runtime, precision)
+    elif file.settings.format == "openvino" and runtime in (None, "openvino"):
+        side = _of_ir(artifact, file, name)
+    else:
         raise ModelError(f"{name} doesn't show the values between its nodes; take an ONNX file of the artifact")
-    side = _of_onnx(model_of(files[".onnx"], name), runtime, precision)
     if network.image_chw is None:
         return side
     (images,), source = reference.samples.arrays, f"{REFERENCE} of {artifact.path}"
     return replace(side, images=images, source=source, normalization=artifact.normalization(file))
+
+
+def _of_ir(artifact: Artifact, file: ExportedFile, name: str) -> Side:
+    files, precision = artifact.read(file), file.settings.precision
+    runs = get_runtime("openvino", file.settings.options)
+    from hwnas.runtimes.openvino import OpenVino  # which isn't everywhere
+
+    assert isinstance(runs, OpenVino)
+    takes = [Port(each.name, each.dtype, tuple(size or 1 for size in each.shape)) for each in file.inputs]
+    return Side(
+        model=name, runtime="openvino", precision=precision,
+        ports=tuple(takes),
+        observe=lambda feeds: runs.observe_ir(files[".xml"], files[".bin"], feeds, precision=precision),
+    )  # fmt: skip
 
 
 def feeds_of(side: Side, images: Images) -> list[Feed]:

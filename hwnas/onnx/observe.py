@@ -49,13 +49,19 @@ Observation = tuple[Observed, ...]
 def observe(proto: ModelProto, feeds: Sequence[Feed]) -> Observation:
     """Run a model of fixed shapes node by node on ONNX Runtime's CPU provider, as the file has it.
 
-    What has another shape for another feed is left out.
-
     Raises:
         ModelError: ONNX Runtime can't run it, or doesn't take the feeds.
     """
+    return observation(proto, feeds, list(node_by_node(proto, feeds)))
+
+
+def observation(proto: ModelProto, feeds: Sequence[Feed], runs: Sequence[Mapping[str, Array]]) -> Observation:
+    """Of a model that ran on ``feeds``: ``runs`` has the values of each, by name.
+
+    What has another shape for another feed is left out.
+    """
     graph = proto.graph
-    runs = [{**feed, **values} for feed, values in zip(feeds, node_by_node(proto, feeds), strict=True)]
+    runs = [{**feed, **run} for feed, run in zip(feeds, runs, strict=True)]
     given = {output.name for output in graph.output}
     steps: list[tuple[str, str, str, tuple[str, ...]]]
     steps = [(entry.name, entry.name, INPUT, ()) for entry in graph.input]
@@ -69,19 +75,27 @@ def observe(proto: ModelProto, feeds: Sequence[Feed]) -> Observation:
     return tuple(found.values())
 
 
+def showing_all(proto: ModelProto) -> ModelProto:
+    """The same model, which gives what each of its nodes gives, in their order."""
+    showing = ModelProto()
+    showing.CopyFrom(proto)
+    for node in showing.graph.node:
+        node.name = ""  # ONNX Runtime takes no name that is there twice
+    kinds = {output.name: output for output in proto.graph.output}
+    del showing.graph.output[:]
+    names = [name for node in proto.graph.node for name in node.output if name and node.op_type != "Constant"]
+    showing.graph.output.extend(kinds.get(name) or helper.make_empty_tensor_value_info(name) for name in names)
+    return showing
+
+
 def node_by_node(proto: ModelProto, feeds: Sequence[Feed]) -> Iterator[dict[str, Array]]:
     """{name: value} of all tensors that the model's nodes give, for each feed; none of its nodes are fused.
 
     Raises:
         ModelError: as :func:`observe`.
     """
-    showing = ModelProto()
-    showing.CopyFrom(proto)
-    for node in showing.graph.node:
-        node.name = ""  # ONNX Runtime takes no name that is there twice
-    shown = {output.name for output in proto.graph.output}
-    names = [name for node in proto.graph.node for name in node.output if name and node.op_type != "Constant"]
-    showing.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names if name not in shown)
+    showing = showing_all(proto)
+    names = [output.name for output in showing.graph.output]
     options = ort.SessionOptions()
     options.log_severity_level = 4  # what fails is raised as well
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL

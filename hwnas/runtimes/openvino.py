@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from hwnas.arrays import Array
     from hwnas.graph.kernel import Launch
+    from hwnas.onnx.observe import Feed, Observation
 
 _HINTS = {"fp32": "f32", "bf16": "bf16"}  # without one, some processors would get bf16 where fp32 was asked
 _COMPUTED = {"fp32": ("f32",), "bf16": ("bf16",), "int8": ("i8", "u8")}
@@ -96,10 +97,31 @@ class OpenVino:
             ModelError: not that format, or damaged.
             RuntimeMissingError: this processor lacks the precision.
         """
+        return self._load(lambda: self._read_ir(xml, weights), threads, precision, checked=True)
+
+    def observe(self, model: bytes, feeds: Sequence[Feed], *, precision: str) -> Observation:
+        """See :class:`hwnas.runtimes.base.ShowsValues`: each value is a result, so that its node isn't fused."""
+        check_self_contained(model)
+        return self._observe(lambda: self._core.read_model(model), feeds, precision)
+
+    def observe_ir(self, xml: bytes, weights: bytes, feeds: Sequence[Feed], *, precision: str) -> Observation:
+        """The same of OpenVINO's own format; raises as `load_ir`."""
+        return self._observe(lambda: self._read_ir(xml, weights), feeds, precision)
+
+    def _observe(self, read: Callable[[], ov.Model], feeds: Sequence[Feed], precision: str) -> Observation:
+        from hwnas.runtimes.openvino_observe import observe
+
+        settings = self._settings(1, precision)
+        try:
+            return observe(self._core, read(), settings, feeds)
+        except RuntimeError as error:
+            raise ModelError(f"OpenVINO can't run the model to see its values: {_reason(error)}") from None
+
+    def _read_ir(self, xml: bytes, weights: bytes) -> ov.Model:
         # OpenVINO would try its readers of other formats as well, some of which open files that a model names
         if not xml.startswith(b"<?xml") or b"<!" in xml:
             raise ModelError("not OpenVINO's IR: XML without declarations of its own is expected")
-        return self._load(lambda: self._core.read_model(xml, weights), threads, precision, checked=True)
+        return self._core.read_model(xml, weights)
 
     def _load(self, read: Callable[[], ov.Model], threads: int, precision: str, *, checked: bool) -> OpenVinoSession:
         settings = self._settings(threads, precision)

@@ -14,6 +14,7 @@ from hwnas.errors import ModelError, RuntimeMissingError, first_line
 from hwnas.graph.kernel import Launch
 from hwnas.onnx.kernels import Part, launches, values_of
 from hwnas.onnx.model import port_of
+from hwnas.onnx.observe import Feed, Observation, observation, showing_all
 from hwnas.onnx.read import entries_of, parsed
 from hwnas.onnx.stand_in import stand_in
 from hwnas.runtimes.base import check_precision, options_in_force
@@ -86,6 +87,15 @@ class Torch:
         except Exception as error:  # whatever PyTorch or its compiler raise
             raise ModelError(f"PyTorch can't run the model: {first_line(error)}") from None
         return session
+
+    def observe(self, model: bytes, feeds: Sequence[Feed], *, precision: str) -> Observation:
+        """See :class:`hwnas.runtimes.base.ShowsValues`."""
+        proto = parsed(model)
+        showing = showing_all(proto)
+        session = self.load(showing.SerializeToString(), threads=1, precision=precision)
+        names, entries = [output.name for output in showing.graph.output], entries_of(proto)
+        runs = [dict(zip(names, session.run([feed[entry.name] for entry in entries]), strict=True)) for feed in feeds]
+        return observation(proto, feeds, runs)
 
 
 @dataclass(frozen=True)

@@ -200,6 +200,44 @@ def test_inputs_of_a_file(tmp_path: Path) -> None:
     assert diff(chain.onnx(), chain.onnx(filters={0: 3}), inputs=tmp_path / "dead.npz", feeds=1).feeds == 1
 
 
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_the_runtime_as_the_difference(runtime: str) -> None:
+    chain = Chain(3)
+    found = diff(chain.onnx(), chain.onnx(), runtime_b=runtime)
+    assert found.same
+    assert found.b.runtime == runtime
+    assert found.b.alone == ()
+    found = diff(chain.onnx(), chain.onnx(filters={1: 1.1}), runtime_b=runtime)
+    assert found.first is not None
+    assert "conv1" in found.first.b.node
+    assert diff(two(), two(), runtime_a=runtime, runtime_b=runtime).same
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino", "torch"])
+def test_an_artifact_on_each_runtime(runtime: str, shipped: Shipped) -> None:  # noqa: F811
+    found = hwnas.diff(shipped.path, shipped.path, runtime_b=runtime)
+    assert found.same
+    assert found.feeds == 8
+    assert len(found.values) > 10
+
+
+def test_the_ir_of_an_artifact(copy: Copy, shipped: Shipped) -> None:  # noqa: F811
+    found = hwnas.diff(shipped.network, copy.path / "openvino-fp32.xml")
+    assert found.same
+    assert (found.b.runtime, found.b.alone) == ("openvino", ())
+    weights = bytearray((copy.path / "openvino-fp32.bin").read_bytes())
+    at = weights.index(np.float32(_weight(copy.path / "onnx-fp32.onnx", "layers.2.conv1.weight").flat[0]).tobytes())
+    weights[at : at + 4] = np.float32(5).tobytes()
+    copy.replace("openvino-fp32.bin", bytes(weights))
+    found = hwnas.diff(shipped.path, copy.path / "openvino-fp32")
+    assert found.first is not None
+    assert found.first.b.value == "layers.2.conv1"
+
+
+def _weight(path: Path, name: str) -> Any:
+    return next(onnx.numpy_helper.to_array(each) for each in onnx.load(path).graph.initializer if each.name == name)
+
+
 def test_a_model_and_its_artifact(shipped: Shipped, tmp_path: Path) -> None:  # noqa: F811
     save_model(shipped.network, tmp_path / "model")
     found = hwnas.diff(tmp_path / "model", shipped.path)

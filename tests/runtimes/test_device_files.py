@@ -22,7 +22,7 @@ _OURS = {"hwnas.arrays", "hwnas.errors", "hwnas.onnx.stand_in", "hwnas.onnx.wire
 _THEIRS = {"numpy", "onnxruntime", "openvino"}
 _ON_THE_HOST = {
     "hwnas.onnx.kernels", "hwnas.onnx.observe", "hwnas.onnx.precision.half", "hwnas.onnx.precision.int8",
-    "hwnas.runtimes.openvino_kernels", "onnx",
+    "hwnas.runtimes.openvino_kernels", "hwnas.runtimes.openvino_observe", "onnx",
 }  # fmt: skip
 """Imported inside ``prepare``, ``kernels`` and ``observe``, which run where hwnas is."""
 
