@@ -17,7 +17,8 @@ from hwnas.space.registry import get_space
 
 SPACE = """
     {name: tokens, resolution: 16, classes: 10, stem: {kind: patches, c_out: 16, patch: 4, token: true},
-     stages: [{layers: 3, skip: true, block: {kind: transformer, heads: [1, 2], head_width: 8, mlp_ratio: 2}}],
+     stages: [{layers: 1, block: {kind: transformer, heads: [1, 2], head_width: 8, mlp_ratio: 2}},
+              {layers: 2, block: {kind: transformer, heads: [1, 2], head_width: 8, mlp_ratio: 2}, skip: true}],
      head: {kind: token-head, token: true}}"""
 LAYERS = 1 + 2 * 6 + 1  # with weights, in a network of two blocks
 
