@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 
 import onnx
 from onnx import ModelProto, helper
@@ -24,20 +26,27 @@ _REFUSED = 3
 """Exit status: what it printed is why."""
 
 
-def add_shapes(proto: ModelProto, name: str, limit_s: float = LIMIT_S) -> None:
-    """Write the shapes of its values into ``proto``, and its functions out where they are called.
+@contextmanager
+def shape_inference(limit_s: float = LIMIT_S) -> Iterator[Callable[[ModelProto, str], None]]:
+    """A process that starts while the file is still parsed and checked; what is given sends it a model, once.
+
+    It writes the shapes of all values into the model, and functions out where they are called.
 
     Raises:
         ModelError: they don't fit each other, or nobody can tell within ``limit_s``.
     """
+    with started(__name__, stdin=subprocess.PIPE) as process:
+        yield partial(_add_shapes, process, limit_s)
+
+
+def _add_shapes(process: subprocess.Popen[bytes], limit_s: float, proto: ModelProto, name: str) -> None:
     weights = large_weights(proto)
     bare = without_weights(proto, {weight.name for weight in weights})
     bare.graph.input.extend(helper.make_tensor_value_info(w.name, w.data_type, w.dims) for w in weights)
-    with started(__name__, stdin=subprocess.PIPE) as process:
-        try:
-            told, _ = process.communicate(bare.SerializeToString(), timeout=limit_s)
-        except subprocess.TimeoutExpired:
-            raise ModelError(f"{name}: to infer its shapes takes longer than {limit_s:g} s; it isn't taken") from None
+    try:
+        told, _ = process.communicate(bare.SerializeToString(), timeout=limit_s)
+    except subprocess.TimeoutExpired:
+        raise ModelError(f"{name}: to infer its shapes takes longer than {limit_s:g} s; it isn't taken") from None
     if process.returncode == _REFUSED:
         raise ModelError(f"{name}: its types and shapes don't fit each other: {told.decode(errors='replace')}")
     if process.returncode:

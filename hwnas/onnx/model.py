@@ -16,7 +16,7 @@ from hwnas.brief import Brief
 from hwnas.errors import ModelError, first_line, unknown
 from hwnas.files import plain_file, read_bytes
 from hwnas.onnx.beside import take_in
-from hwnas.onnx.infer import add_shapes
+from hwnas.onnx.infer import shape_inference
 from hwnas.onnx.refused import (
     check_dtype,
     check_graph,
@@ -84,6 +84,16 @@ def model_of(data: bytes, name: str, shapes: Shapes | None = None, *, folder: Pa
     if kind := something_else(data):
         raise ModelError(f"{name} is {kind}, not an ONNX model; export the network to ONNX first")
     check_size(data, name)
+    with shape_inference() as add_shapes:
+        proto = _checked(data, name, shapes or {}, folder)
+        add_shapes(proto, name)
+    for value in proto.graph.output:
+        check_dtype(value, name)
+    inputs, outputs = (tuple(map(port_of, values)) for values in (proto.graph.input, proto.graph.output))
+    return OnnxModel(name, proto.SerializeToString(), inputs, outputs)
+
+
+def _checked(data: bytes, name: str, shapes: Shapes, folder: Path | None) -> ModelProto:
     try:
         proto = onnx.load_from_string(data)
     except Exception as error:  # protobuf's exceptions share no public base
@@ -97,12 +107,8 @@ def model_of(data: bytes, name: str, shapes: Shapes | None = None, *, folder: Pa
     _tidy(proto)
     check_graph(proto, name)
     check_numbers(proto, name)
-    _fix_shapes(proto, shapes or {}, name)
-    add_shapes(proto, name)
-    for value in proto.graph.output:
-        check_dtype(value, name)
-    inputs, outputs = (tuple(map(port_of, values)) for values in (proto.graph.input, proto.graph.output))
-    return OnnxModel(name, proto.SerializeToString(), inputs, outputs)
+    _fix_shapes(proto, shapes, name)
+    return proto
 
 
 def _tidy(proto: ModelProto) -> None:

@@ -14,7 +14,7 @@ import pytest
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from hwnas.errors import ModelError
-from hwnas.onnx.infer import add_shapes
+from hwnas.onnx.infer import shape_inference
 from hwnas.onnx.model import model_of, read_model
 from hwnas.onnx.refused import newest_opset
 from hwnas.runtimes.onnxruntime import OnnxRuntime
@@ -187,8 +187,11 @@ def test_shapes_that_take_for_ever() -> None:
     doubled = [node("Concat", [f"s{i}", f"s{i}"], [f"s{i + 1}"], axis=0) for i in range(40)]
     model = graph_of(node("Shape", ["x"], ["s0"]), *doubled, node("Cast", ["s40"], ["y"], to=FLOAT))
     began = time.monotonic()
-    with pytest.raises(ModelError, match=r"net.onnx: to infer its shapes takes longer than 2 s"):
-        add_shapes(model, "net.onnx", limit_s=2)
+    with (
+        shape_inference(limit_s=2) as add_shapes,
+        pytest.raises(ModelError, match=r"net.onnx: to infer its shapes takes longer than 2 s"),
+    ):
+        add_shapes(model, "net.onnx")
     assert time.monotonic() - began < 20
 
 
