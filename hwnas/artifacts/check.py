@@ -57,11 +57,12 @@ def check_artifact(
         found += [tried(name, _hash, folder, name, manifest) for name in sorted(manifest.sha256)]
         altered = {each.about for each in found if each.passed is False}
         found += _folder(folder, manifest)
-        found.append(tried("arch", check_counts, manifest.network))
+        kind = manifest.network.kind
+        found.append(tried(kind, check_counts, manifest.network))
         for about, check, needs in (
             ("labels", _labels, {ARCH, LABELS}),
             ("preprocessing", _preprocessing, {PREPROCESSING, REFERENCE}),
-            ("contents", _contents, {CARD, PREDICT, ARCH, PREPROCESSING, LABELS, "arch", "labels", "preprocessing"}),
+            ("contents", _contents, {CARD, PREDICT, ARCH, PREPROCESSING, LABELS, kind, "labels", "preprocessing"}),
         ):
             if not needs & {each.about for each in found if each.passed is False}:
                 found.append(tried(about, check, artifact))

@@ -35,7 +35,7 @@ from hwnas.runtimes.registry import RUNTIMES
 from hwnas.version import __version__
 
 _DRAWN = 64
-_NOT_OF_DATA = "its images are random textures: good for timing; a trained network needs images of its own (--data)"
+_NOT_OF_DATA = "good for timing; a trained network needs images of its own (--data)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,16 +97,18 @@ def export_network(
     source = _source(network)
     record, info = source.record, source.info
     chosen = [record.fitted(target) for target in chosen]
+    hint: tuple[str, ...] = ()
     if images is None:
         samples, inputs = source.stand_ins(_DRAWN, seed=0)
-        labels = None
+        labels, hint = None, (f"of {inputs} it may have nothing to say: give inputs of its own (--data)",)
     else:
         of = images_of or info.data
         what = "images" if record.image_chw else "inputs"
         samples, inputs = _given(record, images, "checks"), f"{what} of {_named(of) if of else 'the caller'}"
-    drawn = calibration is None
+    of_nothing: tuple[str, ...] = ()
     if calibration is None:
-        held, _ = source.stand_ins(_DRAWN, seed=1)
+        held, held_of = source.stand_ins(_DRAWN, seed=1)
+        of_nothing = (f"its images are {held_of}: {_NOT_OF_DATA}",)
     else:
         held = _given(record, calibration, "calibration")
     inside = [found for target in chosen if (found := normalization_inside(source, target))]
@@ -121,9 +123,9 @@ def export_network(
         except (CheckError, ModelError, RuntimeMissingError) as error:
             errors[target.name] = error
         else:
-            if not drawn:
+            if not of_nothing:
                 doubts[target.name] = doubts_of(target, held, samples)
-            note = (_NOT_OF_DATA,) if drawn and target.precision == "int8" else ()
+            note = of_nothing if target.precision == "int8" else ()
             made.append(replace(one, notes=(*one.notes, *note, *doubts.get(target.name, ()))))
         if progress:
             progress("exporting", index + 1, len(chosen), target.name)
@@ -133,7 +135,10 @@ def export_network(
     )  # fmt: skip
     judged = [
         _explained(
-            source, one, judge(one.session, one.target, one.precisions, evidence), doubts.get(one.target.name, ())
+            source,
+            one,
+            judge(one.session, one.target, one.precisions, evidence),
+            (*doubts.get(one.target.name, ()), *hint),
         )
         for one in made
     ]

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from hwnas.artifacts.formats.base import Format, open_here
-from hwnas.artifacts.parity import least_sqnr_db
+from hwnas.artifacts.parity import least_sqnr_db, shortfall
 from hwnas.artifacts.samples import Samples
 from hwnas.artifacts.timing import time_sessions
 from hwnas.errors import DataError
+from hwnas.onnx.computed import weight_precisions
 from hwnas.onnx.precision.half import beyond_half, to_half
 from hwnas.onnx.precision.int8 import quantize_by, ranges_of
 from hwnas.onnx.precision.ranges import Ranges
@@ -77,7 +78,8 @@ def _quantized(
     taken = calibration[: images_for_ranges(len(calibration), target)]
     step = max(1, _BATCH_ELEMENTS // sum(array[0].size for array in taken.arrays))
     ranges = ranges_of(model, taken.own_feeds(step), preset, wanted.ranges)
-    note = f"activation ranges by {wanted.ranges} from {len(taken)} images"
+    what = "images" if taken.arrays[0].ndim == _IMAGES_NDIM else "inputs"
+    note = f"activation ranges by {wanted.ranges} from {len(taken)} {what}"
     if wanted.keep_float == "auto":
         graph, why = _best_kept(model, ranges, target, kind, calibration[-checks:])
         return graph, (note, why)
@@ -122,6 +124,8 @@ def _best_kept(model: bytes, ranges: Ranges, target: Target, kind: Format, check
     graphs: dict[bytes, tuple[str, ...]] = {}
     for keep in _COMBINATIONS:
         graphs.setdefault(quantize_by(ranges, model, preset, keep), keep)
+    # of a network of few layers the first and the last may be most
+    graphs = {g: keep for g, keep in graphs.items() if not shortfall(weight_precisions(g), "int8")} or graphs
     reference = checks.run(get_runtime("onnxruntime").load(model, threads=1, precision="fp32"), target.batch)
     sessions, here = _sessions(list(graphs), target, kind)
     shown = checks.one(target.batch.min)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +18,7 @@ from hwnas.artifacts.parity import RANDOM_TEXTURES, logits_of, random_textures
 from hwnas.artifacts.samples import Samples
 from hwnas.artifacts.structure import file_figures
 from hwnas.errors import ModelError
+from hwnas.files import read_bytes
 from hwnas.graph.count import count
 from hwnas.nn.layers import weights_of
 from hwnas.nn.network import Network
@@ -103,21 +105,26 @@ class FileSource:
 
     @cached_property
     def info(self) -> ModelInfo:
-        path = Path(self.model.name)
-        return ModelInfo(preprocessing=self.preprocessing, made_from={"file": path.name, "sha256": self.model.sha256})
+        path, made_from = Path(self.model.name), {"model": self.record.name}
+        if path.is_file():
+            made_from = {"file": path.name, "file_sha256": hashlib.sha256(read_bytes(path, ModelError)).hexdigest()}
+        return ModelInfo(preprocessing=self.preprocessing, made_from=made_from)
 
     @cached_property
     def record(self) -> OfFile:
-        written = plain(self.model, self._gives, IR_VERSION)
         inputs, outputs = (tuple(map(tensor_of, ports)) for ports in (self.model.inputs, self._gives))
-        figures = file_figures(written)
+        figures = file_figures(self._plain)
         return OfFile(
-            name=Path(self.model.name).name, sha256=self.model.sha256, inputs=inputs, outputs=outputs,
-            opset=opset_of(onnx.load_from_string(written)), madds=figures.madds, params=figures.params,
+            name=Path(self.model.name).name[-1000:], sha256=self.model.sha256, inputs=inputs, outputs=outputs,
+            opset=opset_of(onnx.load_from_string(self._plain)), madds=figures.madds, params=figures.params,
         )  # fmt: skip
 
     def graph(self, target: Target) -> bytes:
-        return plain(self.model, self._gives, target.ir_version)
+        if target.ir_version == IR_VERSION:
+            return self._plain
+        proto = onnx.load_from_string(self._plain)
+        proto.ir_version = target.ir_version
+        return bytes(proto.SerializeToString(deterministic=True))
 
     def answers(self, samples: Samples) -> Mapping[str, Array]:
         batch = self.record.fitted_batch
@@ -133,10 +140,20 @@ class FileSource:
         return Samples.of(record, *(stack(each)[:count] for each in zip(*drawn, strict=True))), "drawn inputs"
 
     @cached_property
+    def _plain(self) -> bytes:
+        return plain(self.model, self._gives, IR_VERSION)
+
+    @cached_property
     def _gives(self) -> list[Port]:
         """Its outputs, of the sizes that they really have: some files don't say."""
         given = self._session.run(self._drawn(0))
-        pairs = zip(self.model.outputs, given, strict=True)
+        pairs = list(zip(self.model.outputs, given, strict=True))
+        for port, array in pairs:
+            if not array.size:
+                raise ModelError(
+                    f"{self.model.name}: its output {port.name} holds nothing for inputs that were drawn, so its size "
+                    "depends on what goes in: files can't be held against it"
+                )
         return [Port(port.name, array.dtype.name, array.shape) for port, array in pairs]
 
     @cached_property

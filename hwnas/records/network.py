@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from hwnas.arrays import Port
 from hwnas.graph.graph import Graph
 from hwnas.graph.kernel import DType
-from hwnas.record import Record, Sha256, ShortText
+from hwnas.record import Record, Sha256
 from hwnas.records.model import Count, Pixels, SizedArch
 from hwnas.records.target import Batch, Target
 from hwnas.space.arch import Arch
@@ -29,7 +29,7 @@ class Tensor(Record):
         layout: of images; None of anything else.
     """
 
-    name: ShortText
+    name: Annotated[str, Field(min_length=1, max_length=1000)]
     dtype: DType
     shape: tuple[Annotated[int, Field(ge=1, le=2**31)] | None, ...]
     layout: Literal["NCHW", "NHWC"] | None = None
@@ -106,7 +106,7 @@ class OfFile(Record):
 
     kind: Literal["file"] = "file"
     reference: Literal["ONNX Runtime without optimizations"] = "ONNX Runtime without optimizations"
-    name: ShortText
+    name: Annotated[str, Field(min_length=1, max_length=1000)]
     sha256: Sha256
     opset: Annotated[int, Field(ge=14, le=1000)]
     inputs: Annotated[tuple[Tensor, ...], Field(min_length=1)]

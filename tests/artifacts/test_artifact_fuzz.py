@@ -24,6 +24,7 @@ from hwnas.nn.model_folder import load_model, save_model
 from hwnas.nn.network import Network
 from hwnas.onnx.precision.half import to_half
 from hwnas.records.artifact import ArtifactRecord
+from hwnas.records.network import OfArch
 from hwnas.records.target import get_target
 from hwnas.space.registry import get_space
 from tests.artifacts.conftest import Shipped
@@ -137,20 +138,30 @@ def test_damaged(kinds: dict[str, Kind], name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["space", "choices", "sha256", "files", "searched", "made_from", "input_chw", "stabilizers"]
-)
-def test_every_odd_value(kinds: dict[str, Kind], key: str) -> None:
-    kind = kinds["manifest"]
+    "keys",
+    [
+        ["network"], ["sha256"], ["files"], ["searched"], ["made_from"], ["network", "space"], ["network", "choices"],
+        ["network", "input_chw"], ["network", "stabilizers"], ["network", "kind"],
+    ],
+    ids=".".join,
+)  # fmt: skip
+def test_every_odd_value(kinds: dict[str, Kind], keys: list[str]) -> None:
+    kind, (*outer, key) = kinds["manifest"], keys
+
+    def inside(plain: Any) -> Any:
+        for each in outer:
+            plain = plain[each]
+        return plain
 
     @settings(FUZZ, max_examples=60)
     @given(ODD)
     def run(odd: Any) -> None:
         changed = copy.deepcopy(kind.plain)
-        changed[key] = odd
+        inside(changed)[key] = odd
         kind.given(json.dumps(changed).encode("utf-8", "surrogatepass"))
         changed = copy.deepcopy(kind.plain)
-        if isinstance(changed[key], dict):
-            changed[key][next(iter(changed[key]))] = odd
+        if isinstance(inside(changed)[key], dict):
+            inside(changed)[key][next(iter(inside(changed)[key]))] = odd
             kind.given(json.dumps(changed).encode("utf-8", "surrogatepass"))
 
     run()
@@ -158,4 +169,6 @@ def test_every_odd_value(kinds: dict[str, Kind], key: str) -> None:
 
 
 def test_the_manifest_alone_says_enough(kinds: dict[str, Kind]) -> None:
-    assert ArtifactRecord.read(kinds["manifest"].path).space.definition is not None
+    network = ArtifactRecord.read(kinds["manifest"].path).network
+    assert isinstance(network, OfArch)
+    assert network.space.definition is not None

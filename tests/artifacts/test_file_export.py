@@ -140,6 +140,31 @@ def test_what_has_no_batch_is_run_as_a_whole(tmp_path: Path) -> None:
     assert again.manifest.files[0].parity.images == 5
 
 
+def test_an_output_that_may_hold_nothing_is_refused(tmp_path: Path) -> None:
+    nodes = [helper.make_node("NonZero", ["x"], ["places"]), helper.make_node("Cast", ["places"], ["y"], to=1)]
+    graph = helper.make_graph(
+        [helper.make_node("Sub", ["input", "input"], ["x"]), *nodes], "g",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [2, None])],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    with pytest.raises(ModelError, match=r"output y holds nothing .* its size depends on what goes in"):
+        export_network(model_of(model.SerializeToString(), "nms.onnx"), ["onnx-fp32"], tmp_path / "a")
+
+
+def test_of_a_small_network_most_layers_become_int8(tmp_path: Path) -> None:
+    """Where the first and the last of three stay float, it isn't int8 that was asked for."""
+    weights = [numpy_helper.from_array(np.eye(8, dtype=np.float32) * (n + 1), f"w{n}") for n in range(3)]
+    nodes = [helper.make_node("Gemm", [f"x{n}", f"w{n}"], [f"x{n + 1}"]) for n in range(3)]
+    graph = helper.make_graph(
+        nodes, "g", [helper.make_tensor_value_info("x0", TensorProto.FLOAT, [1, 8])],
+        [helper.make_tensor_value_info("x3", TensorProto.FLOAT, [1, 8])], weights,
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    artifact = export_network(model_of(model.SerializeToString(), "three.onnx"), ["onnx-int8-cpu"], tmp_path / "a")
+    assert artifact.manifest.files[0].precisions == {"int8": 3}
+
+
 def test_a_batch_that_the_file_fixes_is_kept(resnet: OnnxModel, tmp_path: Path) -> None:
     file = onnx_file(tmp_path / "net.onnx", resnet8(), "pixels")
     proto = onnx.load(file)
