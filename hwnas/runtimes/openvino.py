@@ -170,9 +170,10 @@ class OpenVinoSession:
         return tuple(np.array(output.data) for output in request.output_tensors)
 
     def bind(self, inputs: Sequence[Array]) -> Callable[[], None]:
+        inputs = [np.asarray(each, order="C") for each in inputs]
         request = self._request(inputs)
 
-        def call() -> None:
+        def call(kept: Sequence[Array] = inputs) -> None:  # OpenVINO reads NumPy's memory and doesn't own it
             request.infer(share_outputs=True)  # no copy of the outputs
 
         return call

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -125,3 +126,13 @@ def test_what_int8_leaves_in_float_is_computed_as_asked(network: bytes) -> None:
     assert runtime.load(network, threads=1, precision="fp32").precisions().keys() == {"fp32"}
     with pytest.raises(ConfigError, match="floats of runtime openvino is one of fp32, bf16"):
         OpenVino({"floats": "fp16"})
+
+
+def test_a_bound_call_keeps_what_it_reads(network: bytes) -> None:
+    """OpenVINO reads NumPy's memory, which whoever binds may have let go: it would read whatever came there since."""
+    images = np.zeros((1, 3, 16, 16), np.float32)
+    kept = weakref.ref(images)
+    call = OpenVino().load(network, threads=1, precision="fp32").bind([images])
+    del images
+    assert kept() is not None
+    call()
