@@ -86,18 +86,19 @@ def floats(proto: ModelProto) -> set[str]:
 
 
 def endless(proto: ModelProto) -> set[str]:
-    """Names of the constants that are infinite, as masks of attention are, and of what is made with them.
+    """Names of the constants that are infinite as masks of attention are, and of what is made with them.
 
-    Up to a softmax, behind which they are zeros.
+    That is up to a softmax, behind which they are zeros; a constant whose infinity reaches an output is no mask.
     """
-    found = {
-        weight.name
-        for weight in proto.graph.initializer
-        if weight.data_type == TensorProto.FLOAT and np.isinf(numpy_helper.to_array(weight)).any()
-    }
-    for node in proto.graph.node:
-        if found and node.op_type != "Softmax" and not found.isdisjoint(node.input):
-            found.update(node.output)
+    found: set[str] = set()
+    for weight in proto.graph.initializer:
+        if weight.data_type == TensorProto.FLOAT and np.isinf(numpy_helper.to_array(weight)).any():
+            reached = {weight.name}
+            for node in proto.graph.node:
+                if node.op_type != "Softmax" and not reached.isdisjoint(node.input):
+                    reached.update(node.output)
+            if reached.isdisjoint(output.name for output in proto.graph.output):
+                found |= reached
     return found
 
 

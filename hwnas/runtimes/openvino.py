@@ -149,12 +149,16 @@ class OpenVinoSession:
     OpenVINO is faster where it knows all shapes, so there is a compiled network for the shapes of each call.
 
     Raises:
-        ModelError: the model isn't computed in the precision.
+        ModelError: the model takes or gives nothing, or isn't computed in the precision.
     """
 
     def __init__(
         self, core: ov.Core, model: ov.Model, settings: dict[str, Any], precision: str, *, checked: bool
     ) -> None:
+        if not model.inputs or not model.outputs:
+            raise ModelError(
+                f"the model has {len(model.inputs)} inputs and {len(model.outputs)} outputs, it needs some"
+            )
         self._core = core
         self._model = model
         self._settings = settings

@@ -27,6 +27,7 @@ from hwnas.runtimes.tensorrt_build import Layer, Shapes
 from hwnas.space.registry import get_space
 from tests.fuzzing import EXAMPLES, altered, one_line_or_nothing
 from tests.reporting.samples import measured_front, report, search_record
+from tests.tables.make_kernels import table
 
 _ROOT = Path(__file__).parents[2]
 _TABLES_AND_KITS = {"_File", "Result", "KitDescription"}  # tests/profiling/test_result_fuzz.py has those
@@ -131,6 +132,9 @@ MAKE: dict[str, Callable[[Path], FileRecord]] = {
     "Sidecar": lambda folder: _sidecar(),
     "StepsRecord": lambda folder: _steps(),
     "EvaluationRecord": lambda folder: _evaluation(),
+    "KernelTable": lambda folder: table(
+        {"Relu": 0.1, "Conv": 2.5}, models={"a.onnx": (["Relu", "Conv", "Relu"], 2.6)}, failed={"Tanh": "no"}
+    ),
     "SignatureRecord": lambda folder: SignatureRecord(public_key="0f" * 32, signature="1e" * 64),
 }
 
