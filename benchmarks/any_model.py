@@ -20,7 +20,8 @@ from __future__ import annotations
 
 import argparse
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -63,17 +64,17 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=900.0)
     asked = parser.parse_args()
-    how = {"runtime": asked.runtime, "precision": asked.precision, "threads": asked.threads}
     if not asked.table.exists():
-        measure(sorted(asked.networks.glob("*.onnx")), asked.table, asked.seconds, how)
+        profile = partial(profile_models, runtime=asked.runtime, precision=asked.precision, threads=asked.threads)
+        measure(profile, sorted(asked.networks.glob("*.onnx")), asked.table, asked.seconds)
     report(*load(asked.table))
 
 
-def measure(paths: Sequence[Path], output: Path, seconds: float, how: dict[str, object]) -> None:
+def measure(profile: Callable[..., KernelTable], paths: Sequence[Path], output: Path, seconds: float) -> None:
     with ProgressBars() as progress:
-        table = profile_models(paths, seconds=seconds, progress=progress, **how)  # type: ignore[arg-type]
+        table = profile(paths, seconds=seconds, progress=progress)
         kernels = table.model_copy(update={"models": ()})
-        again = profile_models(paths, known=kernels, seconds=seconds / 2, progress=progress, **how)  # type: ignore[arg-type]
+        again = profile(paths, known=kernels, seconds=seconds / 2, progress=progress)
     again.save(output.with_suffix(".again"))
     table.save(output)
 

@@ -15,8 +15,8 @@ import numpy.typing as npt
 from hwnas.arguments import checked
 from hwnas.arrays import Archs, Values
 from hwnas.brief import Brief
-from hwnas.errors import ArchError, SpaceError
-from hwnas.flow.model import ModelLike
+from hwnas.errors import ArchError, SpaceError, TableError
+from hwnas.flow.model import ModelLike, names_model
 from hwnas.flow.open import of_file, open_table
 from hwnas.graph.graph import Op
 from hwnas.onnx.model import Shapes
@@ -168,6 +168,9 @@ def _choices(
 ) -> tuple[ChainSpace, Archs]:
     """The space of what was asked about, and its choices (N, L); ``name`` is the table's, for messages."""
     if isinstance(asked, str | Path):
+        if names_model(asked):
+            made_by = f"hwnas profile {asked} -o TABLE makes one of kernels, which prices any model"
+            raise TableError(f"{name} is a table of the ops of {own.source} and can't price {asked}; {made_by}")
         at = partial(parse_arch, str(asked), classes=own.classes, known=table.space)
         try:
             asked = at(resolution=resolution or own.resolution)

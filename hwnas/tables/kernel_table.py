@@ -140,7 +140,10 @@ class KernelTable(FileRecord):
     @classmethod
     def read(cls, path: Path | str) -> KernelTable:
         path = Path(path)
-        return cls.of_plain(parse_json(read_text(path, TableError), path, TableError), path)
+        text = read_text(path, TableError)
+        if text.startswith("schema: hwnas-latency-table/"):
+            raise TableError(f"{path} is a table of a space's ops; hwnas profile MODEL -o TABLE makes one of kernels")
+        return cls.of_plain(parse_json(text, path, TableError), path)
 
     def to_text(self) -> str:
         """The file: JSON, one line per entry, so that two tables can be compared line by line."""

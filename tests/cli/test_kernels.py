@@ -10,6 +10,9 @@ import torch
 from tests.cli.run import Shell
 from tests.flow.test_kernels import net
 from tests.onnx_models import exported
+from tests.tables.make_kernels import table
+
+SHIPPED = Path(__file__).parents[2] / "latency_tables" / "amd-epyc-2core" / "macro-32-onnxruntime-fp32-1t.yaml"
 
 
 @pytest.fixture(scope="module")
@@ -43,3 +46,20 @@ def test_what_does_not_go_together(hwnas: Shell, files: list[Path], tmp_path: Pa
     assert "not both" in hwnas.refused("profile", files[0], "--space", "macro", "-o", new)
     assert "leave out --on" in hwnas.refused("profile", files[0], "--on", "ssh://board", "-o", new)
     assert not new.exists()
+
+
+def test_each_kind_of_table_is_told_where_the_other_is_wanted(hwnas: Shell, files: list[Path], tmp_path: Path) -> None:
+    kernels, ops = tmp_path / "kernels.json", tmp_path / "ops.yaml"
+    table({"Relu": 0.1}).save(kernels)
+    ops.write_text(SHIPPED.read_text("utf-8"), "utf-8")
+    makes_kernels = "-o TABLE makes one of kernels"
+    assert makes_kernels in hwnas.refused("predict", "--table", ops, files[0])
+    assert "can't price" in hwnas.refused("predict", "--table", ops, files[0])
+    assert makes_kernels in hwnas.refused("predict", "--table", kernels, "--table", ops, files[0])
+    assert makes_kernels in hwnas.refused("table", "show", ops, "--per-layer", files[0])
+    for words in (
+        ("table", "validate", kernels),
+        ("table", "diff", ops, kernels),
+        ("space", "feasible", "macro", "--table", kernels),
+    ):
+        assert "is a table of kernels" in hwnas.refused(*words)
