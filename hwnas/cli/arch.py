@@ -114,7 +114,7 @@ def predict(
     models: Annotated[
         list[str],
         typer.Argument(
-            metavar="MODEL...",
+            metavar="MODEL",
             help="Released names, arch.json files, front.json:N, SPACE:i,j,k,…; for a table of kernels also ONNX files "
             "and module:callable.",
         ),

@@ -29,7 +29,7 @@ _KEYS = ("target", "runtime", "batch", "threads")
 def bench(
     artifacts: Annotated[
         list[Path],
-        typer.Argument(metavar="ARTIFACT|MODEL...", help="Folders of `hwnas export`, ONNX files, module:callable."),
+        typer.Argument(metavar="ARTIFACT|MODEL", help="Folders of `hwnas export`, ONNX files, module:callable."),
     ],
     shape: ShapeOption = None,
     threads: Annotated[list[int], typer.Option(help="Of one inference; may be given again.")] = [1],  # noqa: B006

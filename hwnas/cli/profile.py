@@ -55,7 +55,7 @@ def profile(
     ],
     models: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[MODEL]...", help="In place of --space: ONNX files, module:callable, archs."),
+        typer.Argument(metavar="MODEL", help="In place of --space: ONNX files, module:callable, archs."),
     ] = None,
     space: Annotated[
         str | None,
