@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
-from onnx import ModelProto
+from onnx import ModelProto, NodeProto
 
 _NODE = re.compile(r"hwnas(\d+)(?!\d)")
 _VALUE = re.compile(r"hwnas(\d+):(\d+)(?!\d)")
@@ -28,6 +29,17 @@ def numbered(proto: ModelProto) -> ModelProto:
         output.name = names.get(output.name, output.name)
     del result.graph.value_info[:]
     return result
+
+
+def name_apart(nodes: Iterable[NodeProto]) -> None:
+    """Give each a name of its own: the one it has, or that of what it gives, and a number behind one that is taken."""
+    taken: set[str] = set()
+    for index, node in enumerate(nodes):
+        name = node.name or next(filter(None, node.output), node.op_type)
+        while name in taken:
+            name = f"{name}.{index}"
+        node.name = name
+        taken.add(name)
 
 
 def node_in(text: str) -> int | None:

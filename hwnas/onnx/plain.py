@@ -14,6 +14,7 @@ from onnx import GraphProto, ModelProto, helper, inliner, version_converter
 from hwnas.arrays import Port
 from hwnas.errors import ModelError, first_line
 from hwnas.onnx.model import OnnxModel
+from hwnas.onnx.numbered import name_apart
 
 LEAST_OPSET = 14
 """Of the graphs that are exported: what int8 is written in begins with 13."""
@@ -96,13 +97,10 @@ def _rename(graph: GraphProto, known: set[str]) -> None:
 
 def _say_nothing_else(graph: GraphProto) -> None:
     """Names of nodes, each its own; of exporters' notes, such as places in their source, none."""
-    taken: set[str] = set()
-    for index, node in enumerate(graph.node):
+    name_apart(graph.node)
+    for node in graph.node:
         node.doc_string = ""
         del node.metadata_props[:]
-        name = node.name or f"{node.op_type}.{index}"
-        node.name = name if name not in taken else f"{name}.{index}"
-        taken.add(node.name)
     for value in (*graph.input, *graph.output, *graph.initializer):
         value.doc_string = ""
         del value.metadata_props[:]

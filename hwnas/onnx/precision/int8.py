@@ -20,6 +20,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from hwnas.arrays import Array
 from hwnas.onnx.model import port_of
+from hwnas.onnx.numbered import name_apart
 from hwnas.onnx.precision.ranges import Ranges, calibrate
 from hwnas.onnx.read import endless, floats, is_layer, parsed
 from hwnas.onnx.stand_in import stand_in
@@ -95,7 +96,7 @@ def ranges_of(model: bytes, feeds: Sequence[Sequence[Array]], preset: Preset, ru
         ModelError: not an ONNX model, or one that ONNX Runtime can't run; no feeds, not of the model's size, or not
             finite.
     """
-    proto = parsed(model)
+    proto = _named(model)
     names = _activations(proto, preset, _computing(proto, preset))
     return calibrate(proto, names, feeds, rule, signed=preset.signed)
 
@@ -106,11 +107,18 @@ def quantize_by(ranges: Ranges, model: bytes, preset: Preset, keep: Collection[s
     Raises:
         ModelError: not an ONNX model.
     """
-    proto = parsed(model)
+    proto = _named(model)
     kept = {name for part in keep for name in nodes_of(proto, part)}
     computing = _computing(proto, preset) - kept
     chosen = {name: ranges[name] for name in _activations(proto, preset, computing)}
     return _Quantizer(proto, preset, computing, chosen).quantized()
+
+
+def _named(model: bytes) -> ModelProto:
+    """Parsed, each node with a name of its own: by these they are chosen, and what several share is told apart."""
+    proto = parsed(model)
+    name_apart(proto.graph.node)
+    return proto
 
 
 def nodes_of(proto: ModelProto, part: str) -> set[str]:

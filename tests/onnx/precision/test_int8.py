@@ -213,3 +213,42 @@ def test_of_weights_that_layers_share_each_has_its_own(network: bytes, name: str
     quantized = quantize(model, [images], PRESETS[name])
     expected = run(model, images[0])
     assert np.linalg.norm(run(quantized, images[0]) - expected) < 0.15 * np.linalg.norm(expected)
+
+
+def _nameless(model: bytes) -> bytes:
+    proto = onnx.load_from_string(model)
+    for node in proto.graph.node:
+        node.name = ""
+    return proto.SerializeToString()
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_nodes_need_no_names(network: bytes, name: str) -> None:
+    """Three layers share a bias, as in what PyTorch's exporter writes of equal ones."""
+    shared = onnx.load_from_string(network)
+    sizes = {w.name: tuple(w.dims) for w in shared.graph.initializer}
+    layers = [node for node in shared.graph.node if node.op_type == "Conv" and len(node.input) == 3]
+    first, *others = [node for node in layers if sizes[node.input[2]] == sizes[layers[0].input[2]]]
+    assert len(others) > 1
+    for node in others:
+        node.input[2] = first.input[2]
+    model = shared.SerializeToString()
+    (images,) = random_feeds(model, 1)
+    named, nameless = (quantize(each, [images], PRESETS[name]) for each in (model, _nameless(model)))
+    np.testing.assert_array_equal(run(nameless, images[0]), run(named, images[0]))
+
+
+def test_a_layer_that_int8_has_no_scales_for_stays_float_without_a_name() -> None:
+    entry, result = (onnx.helper.make_tensor_value_info(each, onnx.TensorProto.FLOAT, (1, 4)) for each in "xz")
+    nodes = [
+        onnx.helper.make_node("Gemm", ["x", "w"], ["y"]),
+        onnx.helper.make_node("Gemm", ["y", "w"], ["z"], alpha=2.0),
+    ]
+    weight = numpy_helper.from_array(np.eye(4, dtype=np.float32), "w")
+    graph = onnx.helper.make_graph(nodes, "g", [entry], [result], [weight])
+    opset = onnx.helper.make_opsetid("", 17)
+    model = onnx.helper.make_model(graph, opset_imports=[opset], ir_version=8).SerializeToString()
+    quantized = onnx.load_from_string(quantize(model, random_feeds(model), OPENVINO))
+    first, second = (node for node in quantized.graph.node if node.op_type == "Gemm")
+    assert _given_by(quantized, first.input[1]) == "DequantizeLinear"
+    assert second.input[1] == "w"
