@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from hwnas.artifacts.parity import RANDOM_TEXTURES
 from hwnas.artifacts.predict_script import PREDICT, predicts, runnable
 from hwnas.artifacts.reference import REFERENCE
-from hwnas.evaluation.metrics import plus_minus
+from hwnas.evaluation.interval import plus_minus
 from hwnas.graph.count import cost
 from hwnas.records.artifact import MANIFEST, ArtifactRecord, Parity
 from hwnas.records.model import Preprocessing

@@ -199,7 +199,7 @@ def derive(
     """A standalone network of one arch; without --supernet and --checkpoint its weights are random."""
     if supernet and checkpoint:
         raise ConfigError("give --supernet or --checkpoint, not both")
-    from hwnas.evaluation.metrics import plus_minus
+    from hwnas.evaluation.interval import plus_minus
     from hwnas.flow.derive import derive as derive_network
     from hwnas.graph.count import count
 

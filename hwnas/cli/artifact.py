@@ -133,7 +133,7 @@ def _parse_normalize(text: str | None) -> Normalize | None:
 
 
 def _lines(file: ExportedFile, reference: str) -> list[str]:
-    from hwnas.evaluation.metrics import plus_minus
+    from hwnas.evaluation.interval import plus_minus
 
     layers = ", ".join(f"{counted(count, 'layer')} {precision}" for precision, count in file.precisions.items())
     on = "on" if file.parity.top1_agreement is None else f"same class on {file.parity.same_class} of"

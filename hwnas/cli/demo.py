@@ -21,7 +21,7 @@ def demo(
     as_json: JsonOption = False,
 ) -> None:
     """Measure this machine, train a stabilized supernet, search it under a latency budget, ship the winner."""
-    from hwnas.evaluation.metrics import plus_minus
+    from hwnas.evaluation.interval import plus_minus
     from hwnas.flow.demo import demo as run_demo
 
     with ProgressBars() as progress:

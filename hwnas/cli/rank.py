@@ -130,7 +130,7 @@ def _with_interval(name: str, estimate: Estimate) -> dict[str, Any]:
 
 def _table(record: RankRecord) -> str:
     """All supernets and baselines, a row each, and what one training says of another below them."""
-    from hwnas.evaluation.metrics import plus_minus
+    from hwnas.evaluation.interval import plus_minus
     from hwnas.reporting.units import words
 
     found, images = record.by_accuracy, record.truth_images
@@ -170,7 +170,7 @@ def _shown(estimate: Estimate) -> str:
 
 def _remarks(record: RankRecord) -> list[str]:
     """Whether each supernet is better than the best way to order archs without one."""
-    from hwnas.evaluation.metrics import plus_minus, wilson
+    from hwnas.evaluation.interval import plus_minus, wilson
     from hwnas.reporting.units import words
 
     found = record.by_accuracy

@@ -114,7 +114,7 @@ def search(
 
 def _front_lines(found: SearchRecord, measured: dict[tuple[int, str], float]) -> list[str]:
     """The front as a table, by its first cost, with what is measured (arch, objective); N is of ``front.json:N``."""
-    from hwnas.evaluation.metrics import plus_minus
+    from hwnas.evaluation.interval import plus_minus
 
     def cell(index: int, column: int) -> str:
         value, each = float(found.values[index, column]), found.objectives[column]

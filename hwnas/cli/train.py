@@ -49,7 +49,7 @@ def train(
 
 def _ending(found: TrainRecord) -> Iterator[str]:
     """How good it became, what was left out, where it lies, and what comes next."""
-    from hwnas.evaluation.metrics import plus_minus
+    from hwnas.evaluation.interval import plus_minus
     from hwnas.training.log import read_log
 
     one_network = found.result != found.run

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from hwnas.arguments import checked
 from hwnas.errors import whole
-from hwnas.evaluation.metrics import plus_minus
+from hwnas.evaluation.interval import plus_minus
 from hwnas.files import refuse_existing, write_atomic
 from hwnas.flow.bench import bench
 from hwnas.flow.derive import derive

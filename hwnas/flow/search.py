@@ -24,6 +24,7 @@ import numpy as np
 
 from hwnas.arguments import checked
 from hwnas.errors import ConfigError, HwnasWarning, ObjectiveError, counted, whole
+from hwnas.evaluation.interval import plus_minus, wilson
 from hwnas.files import refuse_existing, to_json, write_atomic
 from hwnas.flow.feasible import free_objectives, weighted
 from hwnas.flow.measured_front import measurable, measure_front_of
@@ -228,8 +229,6 @@ def search(
 
 def hardly_apart(found: SearchRecord) -> str | None:
     """That the accuracies of the front lie within the interval of the best, where they do: their order is chance."""
-    from hwnas.evaluation.metrics import plus_minus, wilson  # loads torch
-
     images = found.accuracy_images
     if not images or len(found.front) < 2:
         return None

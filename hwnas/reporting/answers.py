@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from hwnas.arrays import Values
 from hwnas.errors import counted
-from hwnas.evaluation.metrics import wilson
+from hwnas.evaluation.interval import wilson
 from hwnas.records.evaluation import Answer, EvaluationRecord
 from hwnas.reporting import charts
 from hwnas.reporting.markup import Html, card, details, escape, join, lead, side_by_side, table

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hwnas.errors import counted
-from hwnas.evaluation.metrics import wilson
+from hwnas.evaluation.interval import wilson
 from hwnas.reporting.answers import answers_section
 from hwnas.reporting.artifact import artifact_section
 from hwnas.reporting.devices import devices_section

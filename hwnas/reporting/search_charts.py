@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 
 from hwnas.arrays import Indices, Values
 from hwnas.errors import counted
-from hwnas.evaluation.metrics import wilson
+from hwnas.evaluation.interval import wilson
 from hwnas.prediction.costs import madds
 from hwnas.records.search import SearchObjective, SearchRecord
 from hwnas.reporting import charts

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from math import log
 
 from hwnas.errors import counted
-from hwnas.evaluation.metrics import wilson
+from hwnas.evaluation.interval import wilson
 from hwnas.graph.count import cost
 from hwnas.graph.foldable import is_linear
 from hwnas.graph.graph import Op, channels, expanded

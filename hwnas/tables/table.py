@@ -32,7 +32,6 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import yaml
 from pydantic import Field, NonNegativeInt, PlainSerializer, PlainValidator, model_validator
-from scipy.special import stdtrit
 
 import hwnas.ops  # noqa: F401  (so that all kinds of Ops are known)
 from hwnas.arguments import checked
@@ -301,6 +300,8 @@ class LatencyTable(Brief):
             return None
         error_90 = None
         if (count := len(ratios)) >= 3:
+            from scipy.special import stdtrit  # as long to load as all else that a process which checks a file needs
+
             deviation = stdev(map(log, ratios)) * sqrt(1 + 1 / count)
             error_90 = exp(float(stdtrit(count - 1, 0.95)) * deviation) - 1
         return Drift(median(ratios), error_90)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hwnas.evaluation.metrics import plus_minus
+from hwnas.evaluation.interval import plus_minus
 from hwnas.progress import ProgressBars
 from hwnas.records.model import ModelRecord
 from hwnas.records.train import SupernetRecord

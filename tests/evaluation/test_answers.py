@@ -15,7 +15,7 @@ from torch import nn
 from hwnas.data.load import load_data
 from hwnas.evaluation.accuracy import accuracy
 from hwnas.evaluation.answers import answers_of
-from hwnas.evaluation.metrics import wilson
+from hwnas.evaluation.interval import wilson
 from hwnas.records.evaluation import EvaluationRecord
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hwnas.evaluation.metrics import wilson
+from hwnas.evaluation.interval import wilson
 from hwnas.flow.search import hardly_apart
 from hwnas.records.search import SearchedSupernet, SearchRecord
 from tests.reporting.samples import search_record

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hwnas.evaluation.metrics import wilson
+from hwnas.evaluation.interval import wilson
 from hwnas.records.search import SearchedSupernet
 from hwnas.reporting.answers import answers_section, classes_figure, matrix_figure
 from hwnas.reporting.search import search_section
