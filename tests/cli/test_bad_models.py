@@ -11,11 +11,14 @@ import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from tests.cli.run import Shell
+from tests.tables.make_kernels import table
 
 VERBS = {
     "count": ["count"],
     "profile": ["profile", "-o", "table.yaml"],
     "bench": ["bench"],
+    "predict": ["predict", "--table", "board.json"],
+    "table show": ["table", "show", "board.json", "--per-layer"],
     "diff": ["diff", "right.onnx"],
     "export": ["export", "--target", "onnx-fp32", "-o", "artifact"],
 }
@@ -65,6 +68,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "open.onnx": _net(channels="channels"), "nan.onnx": nan, "beside.onnx": beside, "future.onnx": _net(opset=99),
     }.items():  # fmt: skip
         Path(name).write_bytes(model.SerializeToString())
+    table({"Mul": 0.1}).save("board.json")
     Path("net.tflite").write_bytes(b"\x1c\0\0\0TFL3" + bytes(40))
     Path("page.onnx").write_text("<!DOCTYPE html><html>")
     with zipfile.ZipFile("weights.pt", "w") as archive:
