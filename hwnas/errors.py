@@ -123,6 +123,10 @@ class ParityError(CheckError):
     """Two forms of one network disagree."""
 
 
+class NoReferenceError(ParityError):
+    """What outputs are to be held against says nothing itself: it isn't finite, or 0 for every input."""
+
+
 class HwnasWarning(UserWarning):
     """What somebody should know and that stops nothing; the command line prints it as a line on standard error."""
 

@@ -6,12 +6,12 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-import numpy as np
-
 from hwnas.arrays import Array
 from hwnas.artifacts.cells import TAKE_ONNX, Loaded
 from hwnas.artifacts.first_run import FirstRun, first_run
-from hwnas.errors import ModelError, RuntimeMissingError
+from hwnas.artifacts.parity import Evidence, compare
+from hwnas.artifacts.samples import Samples
+from hwnas.errors import ModelError, NoReferenceError, ParityError, RuntimeMissingError
 from hwnas.onnx.computed import computed_precisions, weight_precisions
 from hwnas.onnx.model import OnnxModel
 from hwnas.onnx.stand_in import stand_in
@@ -98,7 +98,7 @@ class ModelLoader:
         return Loaded(
             session=session,
             feed=tuple(map(stand_in, cell.model.inputs)),
-            parity=_compare(reference, run.outputs) if reference else None,
+            parity=_parity(cell.model, reference, run.outputs) if reference else None,
             precisions=_computed_in(session, cell),
             memory_mb=run.memory_mb,
         )
@@ -142,30 +142,18 @@ def _computed_in(session: Session, cell: ModelCell) -> dict[str, int]:
     return {cell.precision: layers} if layers else {}
 
 
-def _compare(reference: Sequence[Array], outputs: Sequence[Array]) -> Parity | None:
-    """Over all outputs, integers as numbers; None where the graph itself gives none, or only zeros.
+def _parity(model: OnnxModel, reference: Sequence[Array], outputs: Sequence[Array]) -> Parity | None:
+    """As files of artifacts are judged, on one sample; None where the graph as it is gives nothing to compare with.
 
     Raises:
-        ModelError: of other shapes, or no finite numbers where the reference has them.
+        ModelError: they aren't what the graph gives: of other shapes, or not finite.
     """
-    shapes, expected = ([output.shape for output in each] for each in (outputs, reference))
-    if shapes != expected:
-        raise ModelError(f"gives outputs of shapes {shapes} where the graph gives {expected}")
-    exact, found = ([x.astype(np.float64).ravel() for x in each if x.size] for each in (reference, outputs))
-    if not all(np.isfinite(x).all() for x in exact) or not any(x.any() for x in exact):
+    samples = Samples(arrays=tuple(stand_in(port)[None] for port in model.inputs), whole=True)
+    expected = {port.name: output[None] for port, output in zip(model.outputs, reference, strict=True)}
+    evidence = Evidence(samples=samples, inputs=_INPUTS, outputs=expected, source="the graph", classifies=False)
+    try:
+        return compare(evidence, [output[None] for output in outputs])
+    except NoReferenceError:
         return None
-    if not all(np.isfinite(x).all() for x in found):
-        raise ModelError("gives numbers that aren't finite, where the graph gives finite ones")
-    differences = [float(np.abs(f - e).max()) for f, e in zip(found, exact, strict=True)]
-    largest = [float(np.abs(e).max()) or 1.0 for e in exact]
-    all_found, all_exact = np.concatenate(found), np.concatenate(exact)
-    norms = float(np.linalg.norm(all_found) * np.linalg.norm(all_exact))
-    return Parity(
-        max_abs=max(differences),
-        max_relative=max(difference / over for difference, over in zip(differences, largest, strict=True)),
-        cosine=float(all_found @ all_exact) / norms if norms else 0.0,
-        sqnr_db=None,
-        top1_agreement=None,
-        images=1,
-        inputs=_INPUTS,
-    )
+    except ParityError as error:
+        raise ModelError(f"gives {error}") from None

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from hwnas.arrays import Array, Images
 from hwnas.artifacts.samples import Samples
-from hwnas.errors import ParityError, counted
+from hwnas.errors import NoReferenceError, ParityError, counted
 from hwnas.records.artifact import Closeness, Parity, Verdict
 from hwnas.records.target import Target, Tolerance
 from hwnas.runtimes.base import Session
@@ -56,17 +56,26 @@ def compare(evidence: Evidence, outputs: Sequence[Array]) -> Parity:
     """Hold ``outputs`` against the evidence's, integers as numbers.
 
     Raises:
-        ParityError: of another shape, not finite, or those of the evidence are all 0: there is nothing to compare.
+        NoReferenceError: those of the evidence aren't finite, or all 0: there is nothing to compare.
+        ParityError: as many as the evidence's they aren't, or of another shape, or not finite.
     """
-    if len(outputs) != len(evidence.outputs):
-        raise ParityError(f"{len(outputs)} outputs where {evidence.source} gives {len(evidence.outputs)}")
-    each = {
-        name: _closeness(name, reference, found, evidence.source)
-        for (name, reference), found in zip(evidence.outputs.items(), outputs, strict=True)
-    }
-    if not any(reference.any() for reference in evidence.outputs.values()):
-        told = " and ".join(evidence.outputs)
-        raise ParityError(f"{evidence.source}'s {told} are 0 for every input: the network computes nothing")
+    source, references = evidence.source, evidence.outputs
+    for name, reference in references.items():
+        if not np.isfinite(reference).all():
+            raise NoReferenceError(f"{source}'s {name} aren't finite numbers; the weights are broken, or too large")
+    if not any(reference.any() for reference in references.values()):
+        told = " and ".join(references)
+        raise NoReferenceError(f"{source}'s {told} are 0 for every input: the network computes nothing")
+    if len(outputs) != len(references):
+        raise ParityError(f"{len(outputs)} outputs where {source} gives {len(references)}")
+    given = dict(zip(references, outputs, strict=True))
+    for name, reference in references.items():
+        if reference.shape != given[name].shape:
+            found, right = (each.shape[int(evidence.samples.whole) :] for each in (given[name], reference))
+            raise ParityError(f"{name} of shape {found} where {source}'s are {right}")
+        if not np.isfinite(given[name]).all():
+            raise ParityError(f"{name} that aren't finite numbers, as {source}'s are")
+    each = {name: _closeness(reference, given[name]) for name, reference in references.items()}
     agreement = (outputs[0].argmax(1) == evidence.scores.argmax(1)).mean() if evidence.classifies else None
     return Parity(
         max_abs=max(found.max_abs for found in each.values()),
@@ -80,14 +89,8 @@ def compare(evidence: Evidence, outputs: Sequence[Array]) -> Parity:
     )
 
 
-def _closeness(name: str, reference: Array, found: Array, source: str) -> Closeness:
-    if reference.shape != found.shape:
-        raise ParityError(f"{name} of shape {found.shape} where {source}'s are {reference.shape}")
-    if not np.isfinite(found).all():
-        raise ParityError(f"{name} that aren't finite numbers")
-    if not np.isfinite(reference).all():
-        raise ParityError(f"{source}'s {name} aren't finite numbers; the weights are broken, or too large")
-    exact, given = (array.astype(np.float32).reshape(len(array), -1) for array in (reference, found))
+def _closeness(reference: Array, found: Array) -> Closeness:
+    exact, given = (array.astype(np.float64).reshape(len(array), -1) for array in (reference, found))
     return Closeness(**nearness(exact, given)._asdict())
 
 
@@ -102,7 +105,7 @@ class Nearness(NamedTuple):
 
 def nearness(reference: Array, found: Array) -> Nearness:
     """Of finite numbers (N, K) of N inputs; relative to the largest of ``found`` where ``reference`` has only zeros."""
-    max_abs, largest = float(np.abs(found - reference).max()), float(np.abs(reference).max())
+    max_abs, largest = (float(np.abs(each).max(initial=0)) for each in (found - reference, reference))
     norms = np.linalg.norm(found, axis=1), np.linalg.norm(reference, axis=1)
     cosines = (found * reference).sum(axis=1) / np.maximum(norms[0] * norms[1], 1e-30)
     return Nearness(

@@ -36,7 +36,7 @@ class Samples:
         return cls(arrays=arrays, batch=network.batch, whole=network.whole)
 
     def __len__(self) -> int:
-        return len(self.arrays[0])
+        return next(map(len, self.arrays), 1)  # of a network that takes nothing
 
     def __getitem__(self, part: slice) -> Samples:
         return replace(self, arrays=tuple(array[part] for array in self.arrays))

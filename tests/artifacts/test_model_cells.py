@@ -13,6 +13,7 @@ from onnx import helper
 from torch import nn
 
 from hwnas.artifacts.bundle import Artifact
+from hwnas.artifacts.cells import Loaded
 from hwnas.artifacts.first_run import FirstRun, first_run
 from hwnas.artifacts.model_cells import ModelCell, ModelLoader
 from hwnas.errors import ConfigError, HwnasError, ModelError, RuntimeMissingError
@@ -121,27 +122,49 @@ def _written(path: Path, content: bytes) -> Path:
     return path
 
 
+def _loaded(monkeypatch: pytest.MonkeyPatch, right: tuple[np.ndarray, ...], given: tuple[np.ndarray, ...]) -> Loaded:
+    """A cell whose graph gives what is ``right``, and whose runtime what is ``given``."""
+    nodes = [helper.make_node("Relu", ["x"], [name]) for name in "yz"[: len(right)]]
+    model = model_of(graph_model(nodes, {"x": np.ones((1, 2), np.float32)}, list("yz"[: len(right)])), "m")
+
+    def run(*_: Any, as_is: bool = False, **__: Any) -> FirstRun:
+        return FirstRun(prepared=model.data, outputs=right if as_is else given, memory_mb=None)
+
+    monkeypatch.setattr("hwnas.artifacts.model_cells.first_run", run)
+    return ModelLoader().load(ModelCell(model=model, runtime="onnxruntime", precision="fp32", threads=1))
+
+
+RIGHT = np.array([[1.0, 2.0]])
+
+
 @pytest.mark.parametrize(
-    ("outputs", "told"),
+    ("given", "told"),
     [
-        ((np.ones((2, 3)),), "gives outputs of shapes"),
-        ((np.array([[1.0, np.inf]]),), "aren't finite, where the graph gives finite ones"),
+        ((np.ones((2, 3)),), r"gives y of shape \(2, 3\) where the graph's are \(1, 2\)"),
+        ((np.array([[1.0, np.inf]]),), "gives y that aren't finite numbers, as the graph's are"),
+        ((RIGHT, RIGHT), "gives 2 outputs where the graph gives 1"),
     ],
 )
 def test_what_isnt_the_graphs_answer_is_told(
-    outputs: tuple[Any, ...], told: str, monkeypatch: pytest.MonkeyPatch
+    given: tuple[np.ndarray, ...], told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = model_of(
-        graph_model([helper.make_node("Relu", ["x"], ["y"])], {"x": np.ones((1, 2), np.float32)}, ["y"]), "m"
-    )
-
-    def run(*_: Any, as_is: bool = False, **__: Any) -> FirstRun:
-        given = (np.array([[1.0, 2.0]]),) if as_is else outputs
-        return FirstRun(prepared=model.data, outputs=given, memory_mb=None)
-
-    monkeypatch.setattr("hwnas.artifacts.model_cells.first_run", run)
     with pytest.raises(ModelError, match=told):
-        ModelLoader().load(ModelCell(model=model, runtime="onnxruntime", precision="fp32", threads=1))
+        _loaded(monkeypatch, (RIGHT,), given)
+
+
+@pytest.mark.parametrize("nothing", [np.zeros((1, 2)), np.array([[1.0, -np.inf]]), np.array([[np.nan, 1.0]])])
+def test_a_graph_that_gives_nothing_to_compare_with(nothing: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _loaded(monkeypatch, (nothing,), (nothing,)).parity is None
+
+
+def test_each_output_is_judged_as_an_artifacts_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large numbers beside small ones hide nothing, and what should be zeros is off by all that it is."""
+    large, small = 1000 * RIGHT, np.zeros((1, 2))
+    parity = _loaded(monkeypatch, (large, small), (large, small + 0.5)).parity
+    assert parity is not None
+    assert (parity.max_abs, parity.max_relative, parity.cosine) == (0.5, 1.0, 0.0)
+    assert (parity.outputs["y"].max_abs, parity.outputs["y"].cosine) == (0.0, pytest.approx(1))
+    assert (parity.images, parity.top1_agreement, parity.sqnr_db) == (1, None, None)
 
 
 def test_a_first_run_gives_what_the_graph_computes(text: Path) -> None:
