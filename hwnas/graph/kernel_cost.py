@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from hwnas.graph.kernel import ABSENT, Kernel, KernelNode, Value
 
-_NCHWC, _MICROSOFT = "com.microsoft.nchwc", "com.microsoft"
+_NCHWC, _MICROSOFT, _TFLITE = "com.microsoft.nchwc", "com.microsoft", "tflite"
 
 
 class UncountedError(Exception):
@@ -56,6 +56,18 @@ def madds(kernel: Kernel) -> int:
         UncountedError: no formula is known for one of them, or its shapes aren't those of its operator.
     """
     return sum(_of_node(kernel, node) for node in kernel.own)
+
+
+def main_node(kernel: Kernel) -> KernelNode:
+    """Of a kernel's own nodes the one with most multiply-adds; the first where no formula tells."""
+    return max(kernel.own, key=lambda node: _or_zero(kernel, node))
+
+
+def _or_zero(kernel: Kernel, node: KernelNode) -> int:
+    try:
+        return _of_node(kernel, node)
+    except UncountedError:
+        return 0
 
 
 def is_free(domain: str, op: str) -> bool:
@@ -104,6 +116,16 @@ _Formula = Callable[[_Seen], int]
 def _conv(weight: int) -> _Formula:
     """Each output takes a filter (channels of its group, kernel): weights are (M, C / groups, kernel…)."""
     return lambda seen: seen.output.elements * prod(_at_least(3, seen.input(weight).shape)[1:])
+
+
+def _depthwise_conv(seen: _Seen) -> int:
+    """As TensorFlow Lite has it: weights are (1, kernel, kernel, M)."""
+    return seen.output.elements * prod(_exactly(4, seen.input(1).shape)[1:3])
+
+
+def _fully_connected(seen: _Seen) -> int:
+    """Weights are (M, C)."""
+    return seen.output.elements * _exactly(2, seen.input(1).shape)[1]
 
 
 def _transposed_conv(seen: _Seen) -> int:
@@ -236,6 +258,9 @@ _FORMULAS: dict[tuple[str, str], _Formula] = {
     (_MICROSOFT, "DynamicQuantizeLSTM"): _recurrent((1, 2)),
     (_MICROSOFT, "Attention"): _projected_attention(past=4),
     (_MICROSOFT, "MultiHeadAttention"): _attention(past=6),
+    (_TFLITE, "CONV_2D"): _conv(1),
+    (_TFLITE, "DEPTHWISE_CONV_2D"): _depthwise_conv,
+    (_TFLITE, "FULLY_CONNECTED"): _fully_connected,
 }
 
 _FREE = {
@@ -268,6 +293,9 @@ _FREE = {
         """,
         _NCHWC: """
             AveragePool GlobalAveragePool GlobalMaxPool MaxPool ReorderInput ReorderOutput Upsample
+        """,
+        _TFLITE: """
+            ADD AVERAGE_POOL_2D CONCATENATION HARD_SWISH LOGISTIC MAX_POOL_2D MEAN MINIMUM MUL PAD RELU RELU6 SOFTMAX
         """,
     }.items()
 }

@@ -7,6 +7,7 @@ on the whole models that were measured beside the kernels, as that of ops is (:m
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -18,8 +19,8 @@ import numpy as np
 from hwnas.arrays import Values
 from hwnas.brief import Brief
 from hwnas.errors import MissingOpError
-from hwnas.graph.kernel import Kernel, Launch
-from hwnas.graph.kernel_cost import UncountedError, madds
+from hwnas.graph.kernel import ABSENT, Kernel, Launch
+from hwnas.graph.kernel_cost import UncountedError, madds, main_node
 from hwnas.prediction.calibrate import Networks, fit
 from hwnas.prediction.regression import MINIMUM_ENTRIES, LatencyRegression
 from hwnas.tables.kernel_table import KernelTable, MeasuredKernel, MeasuredModel
@@ -194,13 +195,17 @@ def _moves_only(kernel: Kernel) -> bool:
 
 
 def kind_of(kernel: Kernel) -> tuple[str, ...]:
-    """What kernels of one model share: operators, in whose implementation, and the type of the first input."""
+    """What kernels of one model share: the type of the first input, and the operator that does most of the work.
+
+    What is fused beside that adds little, so a convolution with a ReLU tells of one with an Add.
+    """
     first = kernel.inputs[0] if kernel.inputs else kernel.outputs[0]
-    return kernel.values[first].dtype, *(f"{node.domain}:{node.op}" for node in kernel.nodes)
+    main = main_node(kernel)
+    return kernel.values[first].dtype, f"{main.domain}:{main.op}"
 
 
 class _KindModel:
-    """A regression of the kernels of one kind, on costs (call, multiply-adds, bytes) and log2 of sizes."""
+    """A regression of the kernels of one kind, on costs and sizes."""
 
     def __init__(self, entries: Iterable[MeasuredKernel]) -> None:
         known = sorted(entries, key=lambda each: each.p50_ms)
@@ -231,14 +236,16 @@ def costs_of(kernel: Kernel) -> tuple[float, ...]:
 
 
 def sizes_of(kernel: Kernel) -> dict[str, float]:
-    """log2 of what makes two kernels of a kind differ, by name."""
+    """What makes two kernels of a kind differ, by name: log2 of the main node's sizes; how often what is beside it."""
+    main = main_node(kernel)
     found = {"madds": log2(1 + madds_or_zero(kernel))}
-    for number, value in enumerate(kernel.values):
-        if not value.constant or value.elements > 1:
-            found |= {f"{number}.{axis}": log2(1 + size) for axis, size in enumerate(reversed(value.shape))}
-    for number, node in enumerate(kernel.nodes):
-        for name, given in node.attributes:
-            numbers = given if isinstance(given, tuple) else (given,)
-            if all(isinstance(each, int) for each in numbers):
-                found[f"{number}.{name}"] = log2(1 + abs(prod(numbers)))  # type: ignore[arg-type]
-    return found
+    for part, indices in (("input", main.inputs), ("output", main.outputs)):
+        for place, index in enumerate(indices):
+            if index != ABSENT and (not kernel.values[index].constant or kernel.values[index].elements > 1):
+                shape = reversed(kernel.values[index].shape)
+                found |= {f"{part} {place}.{axis}": log2(1 + size) for axis, size in enumerate(shape)}
+    for name, given in main.attributes:
+        numbers = given if isinstance(given, tuple) else (given,)
+        if all(isinstance(each, int) for each in numbers):
+            found[name] = log2(1 + abs(prod(numbers)))  # type: ignore[arg-type]
+    return found | Counter(f"+{node.domain}:{node.op}" for node in kernel.own if node is not main)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hwnas.graph.kernel import ABSENT, Attribute, Kernel, KernelNode, Value
-from hwnas.graph.kernel_cost import UncountedError, madds, work
+from hwnas.graph.kernel_cost import UncountedError, madds, main_node, work
 
 Shape = tuple[int, ...]
 
@@ -42,7 +42,7 @@ def kernel(
     return Kernel(opset=20, nodes=(node,), values=tuple(values), outputs=(len(values) - 1,))
 
 
-MS, NCHWC = "com.microsoft", "com.microsoft.nchwc"
+MS, NCHWC, TFLITE = "com.microsoft", "com.microsoft.nchwc", "tflite"
 
 
 @pytest.mark.parametrize(
@@ -66,6 +66,9 @@ MS, NCHWC = "com.microsoft", "com.microsoft.nchwc"
         (kernel("QLinearConv", [(1, 3, 9, 9), (), (), (4, 3, 2, 2)], (1, 4, 8, 8), dtype="uint8"), 4 * 64 * 12),
         (kernel("ConvInteger", [(1, 3, 9, 9), (4, 3, 2, 2)], (1, 4, 8, 8), dtype="uint8"), 4 * 64 * 12),
         (kernel("Conv", [(1, 16, 8, 8), (16, 16, 1, 1)], (1, 16, 8, 8), domain=NCHWC), 16 * 16 * 64),
+        (kernel("CONV_2D", [(1, 9, 9, 8), (4, 3, 3, 2)], (1, 7, 7, 4), domain=TFLITE), 4 * 49 * 9 * 2),
+        (kernel("DEPTHWISE_CONV_2D", [(1, 9, 9, 8), (1, 3, 3, 8)], (1, 7, 7, 8), domain=TFLITE), 8 * 49 * 9),
+        (kernel("FULLY_CONNECTED", [(2, 9), (4, 9), (4,)], (2, 4), domain=TFLITE), 2 * 4 * 9),
         (kernel("LSTM", [(9, 2, 5), (1, 12, 5), (1, 12, 3)], (9, 1, 2, 3)), 9 * 2 * 12 * (5 + 3)),
         (kernel("GRU", [(9, 2, 5), (2, 9, 5), (2, 9, 3)], (9, 2, 2, 3)), 9 * 2 * 2 * 9 * (5 + 3)),
         (kernel("Attention", [(1, 4, 9, 8), (1, 4, 7, 8), (1, 4, 7, 6)], (1, 4, 9, 6)), 4 * 9 * 7 * (8 + 6)),
@@ -152,3 +155,18 @@ def test_what_nodes_of_a_kernel_hand_on_is_neither_read_nor_written() -> None:
     )
     fused = Kernel(opset=20, nodes=nodes, values=values, outputs=(4,))
     assert work(fused) == (2 * 3 * 4, 2 * math.fsum((6, 12, 8)), 2 * 8)
+
+
+def test_the_main_node_has_most_multiply_adds() -> None:
+    image, weight = (
+        Value(dtype="float32", shape=(1, 8, 4, 4)),
+        Value(dtype="float32", shape=(8, 8, 1, 1), constant=True),
+    )
+    nodes = [
+        KernelNode(op="Relu", inputs=(0,), outputs=(1,)),
+        KernelNode(op="Unheard", inputs=(1,), outputs=(2,)),
+        KernelNode(op="Conv", inputs=(2, 4), outputs=(3,)),
+    ]
+    values = (image, image, image, image, weight)
+    assert main_node(Kernel(opset=20, nodes=tuple(nodes), values=values, outputs=(3,))).op == "Conv"
+    assert main_node(Kernel(opset=20, nodes=tuple(nodes[:2]), values=values[:3], outputs=(2,))).op == "Relu"

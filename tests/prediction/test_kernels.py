@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hwnas.errors import MissingOpError
-from hwnas.graph.kernel import Launch
+from hwnas.graph.kernel import Kernel, KernelNode, Launch
 from hwnas.prediction.kernels import KernelPredictor, calibrated
-from tests.tables.make_kernels import launch, table
+from tests.tables.make_kernels import kernel, launch, table
 
 OPS = {"Relu": 0.1, "Tanh": 0.25, "Conv": 2.0}
 
@@ -59,6 +59,20 @@ def test_a_kernel_between_two_measured_ones_is_guessed_between_them() -> None:
     found = KernelPredictor(table({}, sized=sizes))("net", [launch("Conv", 512)])
     assert [each.source for each in found.launches] == ["guessed"]
     assert found.latency_ms == pytest.approx(1e-6 * 512**2, rel=0.05)
+
+
+def test_a_fused_kernel_is_guessed_from_those_that_do_the_same_work() -> None:
+    plain = kernel("Conv", 512)
+    fused = Kernel(
+        opset=plain.opset,
+        nodes=(*plain.nodes, KernelNode(op="Relu", inputs=(2,), outputs=(3,))),
+        values=(*plain.values, plain.values[2]),
+        outputs=(3,),
+    )
+    sizes = {("Conv", size): 1e-6 * size**2 for size in (32, 64, 128, 256, 1024, 2048)}
+    found = KernelPredictor(table({}, sized=sizes))("net", [Launch("conv", fused)])
+    assert [each.source for each in found.launches] == ["guessed"]
+    assert found.latency_ms == pytest.approx(1e-6 * 512**2, rel=0.1)
 
 
 def test_what_nothing_is_known_of_makes_a_lower_bound_and_is_named() -> None:
