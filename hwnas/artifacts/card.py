@@ -207,6 +207,9 @@ def _architecture(network: NetworkRecord) -> Iterator[str]:
         yield f"That of {literal(network.name)}, SHA-256 {network.sha256} with its sizes fixed as above."
         return
     yield f"Space {literal(network.space.name)}, choices {', '.join(map(str, network.choices))}."
+    if network.figures:
+        yield f"Blocks of it are somebody's own code: {', '.join(map(literal, network.space.own_code))}."
+        return
     yield ""
     costs = [(node.place, node.op, cost(node.op)) for node in network.graph]
     yield from _table(

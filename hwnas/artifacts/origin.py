@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from hwnas.artifacts.structure import Figures, check_figures, check_structure
+from hwnas.artifacts.structure import check_figures, check_structure
 from hwnas.errors import ModelError
 from hwnas.files import to_json
 from hwnas.graph.count import count
-from hwnas.records.network import NetworkRecord, OfArch
+from hwnas.records.network import Figures, NetworkRecord, OfArch
 from hwnas.records.optimized import OptimizedRecord
+from hwnas.space.arch import arch_keys
 
 ARCH = "arch.json"
 
@@ -18,9 +19,10 @@ def check_graph(network: NetworkRecord, graph: bytes, optimized: OptimizedRecord
     Raises:
         CountError: it isn't that network's.
     """
-    if isinstance(network, OfArch):
+    if isinstance(network, OfArch) and not network.figures:
         return check_structure(graph, network.graph, optimized)
-    return check_figures(graph, Figures(network.madds, network.params), optimized)
+    figures = network.figures if isinstance(network, OfArch) else None
+    return check_figures(graph, figures or Figures(madds=network.madds, params=network.params), optimized)
 
 
 def check_counts(network: NetworkRecord) -> str:
@@ -30,7 +32,7 @@ def check_counts(network: NetworkRecord) -> str:
         ModelError: they differ.
         ArchError, SpaceError: there is no such arch.
     """
-    if isinstance(network, OfArch):
+    if isinstance(network, OfArch) and not network.figures:
         counted, chw = count(network.graph), network.graph.in_shapes[0]
         if (network.madds, network.params, network.input_chw) != (counted.madds, counted.params, chw):
             raise ModelError(
@@ -38,9 +40,10 @@ def check_counts(network: NetworkRecord) -> str:
                 f"manifest says {network.madds:,}, {network.params:,} and {network.input_chw}"
             )
         return f"{counted.madds:,} multiply-adds, {counted.params:,} parameters"
+    what = ", ".join(network.space.own_code) if isinstance(network, OfArch) else network.name
     return (
-        f"{network.madds:,} multiply-adds and {network.params:,} parameters of {network.name}, which isn't here: each "
-        "file is held against them"
+        f"{network.madds:,} multiply-adds and {network.params:,} parameters of {what}, which isn't looked at here: "
+        "each file is held against what was counted"
     )
 
 
@@ -52,5 +55,5 @@ def own_files(network: NetworkRecord) -> tuple[str, ...]:
 def tell_what(network: NetworkRecord) -> dict[str, bytes]:
     """{name: content} of the files that tell what the network is."""
     if isinstance(network, OfArch):
-        return {ARCH: to_json({**network.arch.to_dict(), "space": network.space.source}).encode()}
+        return {ARCH: to_json(arch_keys(network.space, list(network.choices))).encode()}
     return {}

@@ -79,8 +79,9 @@ class NetworkSource:
         space = network.space.ref
         if space.definition:  # it says everything: where it came from is nobody's business
             space = space.model_copy(update={"source": Path(space.source).name})
+        figures = file_figures(to_onnx(network.graph, weights_of(network))) if space.own_code else None
         return OfArch(
-            space=space, choices=network.choices, stabilizers=network.stabilizers,
+            figures=figures, space=space, choices=network.choices, stabilizers=network.stabilizers,
             input_chw=(channels, height, width), madds=counted.madds, params=counted.params,
         )  # fmt: skip
 

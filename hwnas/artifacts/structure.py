@@ -25,6 +25,7 @@ from hwnas.onnx.optimize.groups import without_merging
 from hwnas.onnx.optimize.padding import without_padding
 from hwnas.onnx.read import constants, is_layer
 from hwnas.onnx.write import onnx_kinds
+from hwnas.records.network import Figures
 from hwnas.records.optimized import OptimizedRecord
 from hwnas.records.target import Target
 
@@ -66,18 +67,6 @@ class Layer(NamedTuple):
         groups = f" in {self.groups} groups" if self.groups > 1 else ""
         values = "" if self.learned else "a value of "
         return f"{self.kind} {values}{'×'.join(map(str, self.weight))}{groups} at {self.pixels} pixels"
-
-
-class Figures(NamedTuple):
-    """How large a network is.
-
-    Attributes:
-        madds: multiply-adds of a sample.
-        params: numbers that it has learnt.
-    """
-
-    madds: int
-    params: int
 
 
 class Structure(NamedTuple):
@@ -160,7 +149,8 @@ def file_figures(model: bytes) -> Figures:
     apart = (*_CONVERSIONS, *_TAKE_SIZES)
     read = [name for node in graph.node if node.op_type not in apart and not _normalises(node) for name in node.input]
     sizes = [prod(known[name].dims) for name in read if name in known and known[name].data_type in _LEARNED]
-    return Figures(sum(layer.madds for layer in _layers(graph)), sum(size for size in sizes if size > 1))
+    madds = sum(layer.madds for layer in _layers(graph))
+    return Figures(madds=madds, params=sum(size for size in sizes if size > 1))
 
 
 def check_figures(model: bytes, expected: Figures, optimized: OptimizedRecord | None = None) -> int:
@@ -172,7 +162,10 @@ def check_figures(model: bytes, expected: Figures, optimized: OptimizedRecord | 
     proto = onnx.load_from_string(model)
     _check_written_here(proto)
     found = file_figures(_plain(proto, optimized) if optimized else model)
-    for name, there, due in zip(("multiply-adds", "parameters"), found, expected, strict=True):
+    for name, there, due in (
+        ("multiply-adds", found.madds, expected.madds),
+        ("parameters", found.params, expected.params),
+    ):
         if there != due:
             raise CountError(f"the exported graph has {there:,} {name}, the original {due:,}")
     return file_figures(model).params - found.params

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from hwnas.brief import Brief
 from hwnas.graph.foldable import norm_behind
 from hwnas.graph.graph import Graph, Op, expanded
+from hwnas.graph.opaque import Opaque
 from hwnas.graph.primitives import (
     Activation,
     Add,
@@ -85,6 +86,9 @@ def cost(op: Op) -> Cost:
     costs = [Cost(0, 0, 0, 0, 0)]
     for node in graph:
         assert isinstance(node.op, Primitive)
+        if isinstance(node.op, Opaque):
+            costs.append(node.op.own_cost)
+            continue
         sizes = {name: prod(shape) for name, shape in node.op.parameters.items()}
         params = sum(sizes.values())
         weights, biases = (0, 0) if node.place in folded else (sizes.get("weight", 0), sizes.get("bias", 0))
@@ -129,7 +133,8 @@ def peak_elements(op: Op) -> int:
         if reused is not None:
             del alive[reused]
         alive[node.place] = size
-        peak = max(peak, sum(alive.values()))
+        inside = node.op.own_peak_elements if isinstance(node.op, Opaque) else 0
+        peak = max(peak, sum(alive.values()), inside)
         for name in ending:
             alive.pop(name, None)
     return peak

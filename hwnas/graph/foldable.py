@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from hwnas.graph.graph import Graph, Node, Op, expanded
+from hwnas.graph.opaque import Opaque
 from hwnas.graph.primitives import Activation, Add, Conv, Linear, Norm
 
 
@@ -70,4 +71,4 @@ def is_identity(op: Op) -> bool:
 
 def is_linear(op: Op) -> bool:
     """Whether it adds no depth: a skip, or what only changes the shape."""
-    return not any(isinstance(node.op, Activation) for node in expanded(op))
+    return not any(isinstance(node.op, Activation | Opaque) for node in expanded(op))

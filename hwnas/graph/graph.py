@@ -6,9 +6,10 @@ by walking one once. A graph's ops may be blocks; :meth:`Graph.expanded` has pri
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache, cached_property
+from importlib import import_module
 from typing import Any, ClassVar, NamedTuple
 
 from hwnas.brief import Brief
@@ -23,6 +24,8 @@ INPUT = "input"
 
 _LARGEST = 2**31  # of a number in an op
 _KINDS: dict[str, type[Op]] = {}
+_ELSEWHERE = {"module": "hwnas.nn.module_op"}
+"""Kinds that hwnas has above the layer of ops, since it takes more than primitives to know them: found by name."""
 _TOLD_BY_SHAPES = ("shape", "c_in", "h_in", "w_in", "c_out", "tokens")
 _FIELD_TYPES: dict[str, tuple[type, ...]] = {
     "int": (int,), "float": (int, float), "bool": (bool,), "str": (str,), "Shape": (list, tuple),
@@ -90,6 +93,18 @@ class Op:
         """
         raise SpaceError(f"{cls.kind} can't stand in a chain: it doesn't say what it takes")
 
+    @classmethod
+    def made(cls, shape: Shape, given: Mapping[str, Any]) -> Op:
+        """The op that takes a value of ``shape`` and has these fields, which are all others.
+
+        Raises:
+            SpaceError: it takes no such value; or a field is missing, unknown, out of range, or follows from the shape.
+        """
+        taken = cls.taking(shape)
+        if own := sorted(taken.keys() & given.keys()):
+            raise SpaceError(f"{own[0]} follows from what is in front; leave it out")
+        return Op.from_dict({**taken, **given})
+
     def to_dict(self) -> dict[str, Any]:
         """A flat mapping of plain values, ``kind`` first: what files hold."""
         return {"kind": self.kind, **{f.name: getattr(self, f.name) for f in fields(self)}}
@@ -97,6 +112,8 @@ class Op:
     @staticmethod
     def of_kind(kind: str) -> type[Op] | None:
         """The class of that kind, where hwnas or an installed package has one."""
+        if kind in _ELSEWHERE:
+            import_module(_ELSEWHERE[kind])
         if kind not in _KINDS:
             import_all("hwnas.spaces")  # a package's blocks register themselves when its space is imported
         return _KINDS.get(kind)
@@ -140,6 +157,11 @@ class Op:
     def caption(self) -> str:
         """A word or two under its picture."""
         return ""
+
+    @property
+    def family(self) -> str:
+        """What it has in common with ops of which it is said together what they cost in a network."""
+        return self.kind
 
     def __str__(self) -> str:
         shapes = "->".join("x".join(map(str, shape)) for shape in (self.in_shapes[0], self.out_shape))

@@ -77,10 +77,17 @@ def example_inputs(module: nn.Module, shapes: Shapes | None) -> dict[str, Tensor
     }
 
 
-def exported(module: nn.Module, inputs: Mapping[str, Tensor], name: str) -> bytes:
+def exported(
+    module: nn.Module, inputs: Mapping[str, Tensor], name: str, *, opset: int = OPSET, folding: bool = True
+) -> bytes:
     """A module in eval mode as an ONNX model of the inputs' shapes; the module itself stays as it is.
 
-    ``name`` is what errors call it.
+    Args:
+        module: what is exported.
+        inputs: what it is called with.
+        name: what errors call it.
+        opset: of ONNX's own operators, 14 to 20.
+        folding: what follows from weights alone is computed, so that some of them are there in another form.
 
     Raises:
         ModelError: it doesn't take these inputs, gives something else than tensors, or PyTorch can't export it.
@@ -101,8 +108,8 @@ def exported(module: nn.Module, inputs: Mapping[str, Tensor], name: str) -> byte
         try:
             with redirect_stdout(io.StringIO()):  # where it fails it prints a graph of its own
                 torch.onnx.export(
-                    root, given, path, dynamo=False, opset_version=OPSET, input_names=list(inputs), output_names=names,
-                    training=torch.onnx.TrainingMode.PRESERVE,
+                    root, given, path, dynamo=False, opset_version=opset, input_names=list(inputs), output_names=names,
+                    training=torch.onnx.TrainingMode.PRESERVE, do_constant_folding=folding,
                 )  # fmt: skip
         except Exception as error:  # the exporter's errors share no base
             raise ModelError(

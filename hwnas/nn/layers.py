@@ -13,6 +13,7 @@ from torch import nn
 
 from hwnas.graph.foldable import residual_ends_of
 from hwnas.graph.graph import Graph, Node, Op, Shape, expanded
+from hwnas.graph.opaque import Opaque
 from hwnas.graph.primitives import (
     EPSILON,
     Activation,
@@ -79,6 +80,10 @@ def layer(op: Primitive) -> nn.Module | Function:
         return _Position(op)
     if isinstance(op, TokenPool):
         return partial(torch.select, dim=1, index=0) if op.token else partial(torch.mean, dim=1)
+    if isinstance(op, Opaque):
+        with torch.device("cpu"):  # whatever is around: code of anybody's may compute with what it makes
+            made: nn.Module = op.own_layer(0)
+        return made
     raise TypeError(f"no layer is known for {op.kind!r}; add one to hwnas.nn.layers")
 
 
@@ -188,10 +193,13 @@ def initialize(module: nn.Module, op: Op, generator: torch.Generator) -> None:
 
     Convolutions: He normal, fan out within a group (He et al. 2015, §2.2). Linear: normal, σ 0.01; over tokens as ViT
     has it, normal with the mean of fan in and fan out (Glorot & Bengio 2010, eq. 12). Positions: normal, σ 0.02. What
-    starts as the identity does.
+    starts as the identity does. An opaque primitive's layer begins as its own code makes it.
     """
     for node in expanded(op):
         assert isinstance(node.op, Primitive)
+        if isinstance(node.op, Opaque):
+            _as_made(module.get_submodule(node.place), node.op, generator)
+            continue
         if not node.op.parameters:
             continue
         part = module.get_submodule(node.place)
@@ -213,3 +221,10 @@ def initialize(module: nn.Module, op: Op, generator: torch.Generator) -> None:
         elif isinstance(part, _Position):
             for tensor in part.parameters():
                 tensor.normal_(0, 0.02, generator=generator)
+
+
+def _as_made(part: nn.Module, op: Opaque, generator: torch.Generator) -> None:
+    fresh = op.own_layer(int(torch.randint(2**31, (), generator=generator)))
+    made = {**dict(fresh.named_parameters()), **dict(fresh.named_buffers())}
+    for name, tensor in (*part.named_parameters(), *part.named_buffers()):
+        tensor.copy_(made[name])

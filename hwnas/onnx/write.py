@@ -20,6 +20,7 @@ from onnx import TensorProto, helper, numpy_helper
 from hwnas.errors import ModelError
 from hwnas.graph.foldable import norm_behind
 from hwnas.graph.graph import Graph, Node
+from hwnas.graph.opaque import Opaque
 from hwnas.graph.primitives import (
     EPSILON,
     Activation,
@@ -79,6 +80,8 @@ def onnx_kinds(op: Primitive) -> tuple[str, ...]:
         ModelError: none.
     """
     match op:
+        case Opaque():
+            return ("Module",)
         case Linear() if len(op.shape) > 1:
             return "MatMul", "Add"
         case Position():
@@ -114,6 +117,8 @@ class _Writer:
     def primitive(self, node: Node, inputs: list[str], norm: str | None) -> str:
         """Write a node, with the BN at ``norm`` folded into it; returns the name of what it gives."""
         op, name = node.op, node.place or node.op.kind
+        if isinstance(op, Opaque):
+            return self._opaque(op, node.place, name, inputs)
         assert isinstance(op, Primitive)
         kinds = onnx_kinds(op)
         for kind, (arrays, attributes) in zip(kinds, _parts(op, self._parameters(node, norm)), strict=True):
@@ -124,6 +129,27 @@ class _Writer:
                 self._weights.append(numpy_helper.from_array(_as_stored(array), inputs[-1]))
             self._nodes.append(helper.make_node(kind, inputs, [part], name=part, **attributes))
             inputs = [part]
+        return name
+
+    def _opaque(self, op: Opaque, place: str, name: str, inputs: list[str]) -> str:
+        """Its own nodes, each name behind that of its place."""
+        prefix = f"{place}." if place else ""
+        weights = {key.removeprefix(prefix): array for key, array in self._given.items() if key.startswith(prefix)}
+        graph = onnx.load_from_string(op.own_nodes(weights or None, self._opset)).graph
+        names = {"": "", graph.input[0].name: inputs[0], graph.output[0].name: name}
+
+        def renamed(value: str) -> str:
+            plain = value.strip("/").removeprefix("net/").replace("/", ".")
+            return names.setdefault(value, f"{name}.{plain}")
+
+        for weight in graph.initializer:
+            weight.name = renamed(weight.name)
+        for node in graph.node:
+            node.name = f"{name}.{node.name.strip('/').replace('/', '.')}"
+            node.input[:] = map(renamed, node.input)
+            node.output[:] = map(renamed, node.output)
+        self._weights += graph.initializer
+        self._nodes += graph.node
         return name
 
     def _check_opset(self, kind: str, name: str) -> None:

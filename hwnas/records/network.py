@@ -39,16 +39,37 @@ class Tensor(Record):
         return f"{self.dtype} {sides}{f' {self.layout}' if self.layout else ''}"
 
 
+class Figures(Record):
+    """How large a graph is.
+
+    Attributes:
+        madds: multiply-adds of convolutions and products, of a sample.
+        params: numbers in its constants, batch norms folded; of what several nodes read, for each of them.
+    """
+
+    madds: Count
+    params: Count
+
+
 class OfArch(SizedArch):
     """A network of a space: images (batch, C, H, W) in, logits (batch, classes) out.
 
     Attributes:
         reference: whose answers its files are held against.
+        figures: what its files are held against where blocks are somebody's own code, which whoever has the files
+            mustn't have to run; the arch tells it of all others.
     """
 
     kind: Literal["arch"] = "arch"
     reference: Literal["PyTorch"] = "PyTorch"
     input_chw: tuple[Pixels, Pixels, Pixels]
+    figures: Figures | None = None
+
+    @model_validator(mode="after")
+    def _counted(self) -> OfArch:
+        if bool(self.space.own_code) != bool(self.figures):
+            raise ValueError("figures are there where, and only where, blocks of the space are somebody's own code")
+        return self
 
     whole: ClassVar[bool] = False
     batch: ClassVar[int | None] = None

@@ -12,7 +12,7 @@ from hwnas.files import no_folder, read_json, validated
 from hwnas.record import Record
 from hwnas.space.chain import ChainSpace
 from hwnas.space.ref import Definition, SpaceRef
-from hwnas.space.registry import get_space, made
+from hwnas.space.registry import check_own_code, get_space, made
 from hwnas.space.scarlet import released_archs
 from hwnas.space.space import Space
 
@@ -50,7 +50,7 @@ class Arch:
 
     def to_dict(self) -> dict[str, Any]:
         """What ``arch.json`` holds: all that it takes to make the network again, also where a YAML file has gone."""
-        return _keys(self.space.ref, list(self.choices))
+        return arch_keys(self.space.ref, list(self.choices))
 
     @staticmethod
     def from_dict(data: Any, where: str, resolution: int | None = None, classes: int | None = None) -> Arch:
@@ -68,6 +68,7 @@ class Arch:
             raise ArchError(f"{where} is a front of {len(points)} archs; give one of them as {where}:N, N from 0")
         said = validated(_ArchFile, data, where, ArchError)
         size = said.resolution if resolution is None else resolution, said.classes if classes is None else classes
+        check_own_code(said.space, said.definition)
         space = made(said.space, said.definition, *size) if said.definition else get_space(said.space, *size)
         return Arch(space, said.choices)
 
@@ -138,10 +139,11 @@ def _point(path: Path, index: str) -> dict[str, Any]:
     if isinstance(data.get("space"), str):
         raise ArchError(f"{path} is of an older hwnas; search again")
     space = validated(SpaceRef, data.get("space"), f"{path}: space", ArchError)
-    return _keys(space, points[int(index)].get("choices"))
+    return arch_keys(space, points[int(index)].get("choices"))
 
 
-def _keys(space: SpaceRef, choices: Any) -> dict[str, Any]:
+def arch_keys(space: SpaceRef, choices: Any) -> dict[str, Any]:
+    """What an ``arch.json`` holds."""
     size = {"resolution": space.resolution, "classes": space.classes}
     definition = {"definition": space.definition.plain()} if space.definition else {}
     return {"space": space.source, "choices": choices, **size, **definition}

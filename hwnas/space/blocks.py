@@ -45,9 +45,13 @@ def blocks_space(
     for index, stage in enumerate(said.stages):
         for _ in range(stage.layers):
             where = f"{said.name}: stages.{index}.block"
-            choices = _choices(stage.block, shape, where)
-            if len({op.out_shape for op in choices}) > 1:
-                raise SpaceError(f"{where}: the choices of a layer give one shape, these give several")
+            choices = tuple(op for block in stage.blocks for op in _choices(block, shape, where))
+            given = {op.out_shape: op for op in choices}
+            if len(given) > 1:
+                one, other = list(given.values())[:2]
+                raise SpaceError(f"{where}: the choices of a layer give one shape, [{one}] and [{other}] don't")
+            if twice := [op for op in choices if choices.count(op) > 1]:
+                raise SpaceError(f"{where}: a layer has the choice [{twice[0]}] twice")
             if (total := total + len(choices)) > _MOST_IN_ALL:
                 raise SpaceError(f"{where}: {total:,} choices are more than {_MOST_IN_ALL:,}; give fewer")
             keeps_shape = choices[0].out_shape == shape
@@ -70,14 +74,11 @@ def blocks_space(
 
 def _choices(fields: Mapping[str, Any], shape: Shape, where: str) -> tuple[Op, ...]:
     """Each value of a block's fields with each of the others'."""
-    kind = fields.get("kind")
+    kind = "module" if "module" in fields and "kind" not in fields else fields.get("kind")
     cls = Op.of_kind(kind) if isinstance(kind, str) else None
     try:
         if cls is None:
             return (Op.from_dict(dict(fields)),)  # which says what is wrong with it
-        taken = cls.taking(shape)
-        if own := sorted(taken.keys() & fields.keys()):
-            raise SpaceError(f"{own[0]} follows from what is in front; leave it out")
         order = [name for name in field_types(cls) if name in fields]
         order += [name for name in fields if name not in order]
         values = [each if isinstance(each := fields[name], tuple) else (each,) for name in order]
@@ -86,7 +87,7 @@ def _choices(fields: Mapping[str, Any], shape: Shape, where: str) -> tuple[Op, .
         for name, several in zip(order, values, strict=True):
             if len(set(several)) < len(several):
                 raise SpaceError(f"{name} has a value twice: {list(several)}")
-        return tuple(Op.from_dict({**taken, **dict(zip(order, row, strict=True))}) for row in product(*values))
+        return tuple(cls.made(shape, dict(zip(order, row, strict=True))) for row in product(*values))
     except SpaceError as error:
         raise SpaceError(f"{where}: {error}") from None
 

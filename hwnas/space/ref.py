@@ -17,7 +17,8 @@ channels)::
       - {c_out: 40, layers: 4, stride: 2}
     head: {width: 1280, act: relu6}
 
-One whose stem names its ``kind`` is a `BlocksDefinition`: any blocks, with values of their fields to choose among.
+One whose stem names its ``kind`` (or ``module``) is a `BlocksDefinition`: any blocks, with values of their fields to
+choose among.
 
 Either travels with everything that is made of the space, so the YAML file may be edited, moved or removed afterwards.
 """
@@ -95,13 +96,19 @@ class StageOfBlocks(Record):
     """``layers`` choice layers, one behind the other.
 
     Attributes:
-        block: what they choose among: each of its fields' values with each of the others'.
+        block: what they choose among: each of its fields' values with each of the others'; of several blocks those of
+            all, one block behind the other.
         skip: offered, as the last choice, where a layer keeps its shape.
     """
 
     layers: Annotated[int, Field(ge=1, le=256)]
-    block: _Fields
+    block: _Fields | Annotated[tuple[_Fields, ...], Field(min_length=1, max_length=256)]
     skip: bool = False
+
+    @property
+    def blocks(self) -> tuple[_Fields, ...]:
+        """One or several."""
+        return self.block if isinstance(self.block, tuple) else (self.block,)
 
 
 class BlocksDefinition(Record):
@@ -114,11 +121,18 @@ class BlocksDefinition(Record):
     stages: Annotated[tuple[StageOfBlocks, ...], Field(min_length=1, max_length=256)]
     head: _Fields
 
+    @property
+    def own_code(self) -> tuple[str, ...]:
+        """What of the user's own code its blocks are: ``module:callable``, once each."""
+        blocks = (self.stem, *(block for stage in self.stages for block in stage.blocks), self.head)
+        named = (block["module"] for block in blocks if "module" in block)
+        return tuple(dict.fromkeys(str(each) for one in named for each in (one if isinstance(one, tuple) else (one,))))
+
 
 def definition_of(data: Any) -> type[SpaceDefinition] | type[BlocksDefinition]:
     """Which of the two a YAML file's content is."""
     stem = data.get("stem") if isinstance(data, dict) else None
-    return BlocksDefinition if isinstance(stem, dict) and "kind" in stem else SpaceDefinition
+    return BlocksDefinition if isinstance(stem, dict) and stem.keys() & {"kind", "module"} else SpaceDefinition
 
 
 def _tag(value: Any) -> str:
@@ -151,6 +165,11 @@ class SpaceRef(Record):
     @property
     def name(self) -> str:
         return self.definition.name if self.definition else self.source
+
+    @property
+    def own_code(self) -> tuple[str, ...]:
+        """See `BlocksDefinition`; none where a package brings the blocks."""
+        return self.definition.own_code if isinstance(self.definition, BlocksDefinition) else ()
 
     def __str__(self) -> str:
         return f"{self.source} at {self.resolution} px with {self.classes} classes"

@@ -11,7 +11,7 @@ from hwnas.registry import Registry
 from hwnas.space.blocks import blocks_space, vit_tiny
 from hwnas.space.chain import ChainSpace
 from hwnas.space.macro import macro, narrower_macro
-from hwnas.space.ref import LARGEST_SIZE, Definition, SpaceDefinition, SpaceRef, definition_of
+from hwnas.space.ref import LARGEST_SIZE, BlocksDefinition, Definition, SpaceDefinition, SpaceRef, definition_of
 from hwnas.space.scarlet import mbconv_space, scarlet_s1, scarlet_s2, scarlet_tiny
 
 SPACES = Registry[Callable[[int | None, int | None], ChainSpace]](
@@ -48,6 +48,7 @@ def get_space(source: str | Path | SpaceRef, resolution: int | None = None, clas
     if classes is not None:
         classes = whole("classes", classes, 1, LARGEST_SIZE, SpaceError)
     if isinstance(source, SpaceRef):
+        check_own_code(source.source, source.definition)
         found = made(source.source, source.definition, resolution or source.resolution, classes or source.classes)
         same_size = (found.resolution, found.classes) == (source.resolution, source.classes)
         if same_size and found.fingerprint != source.fingerprint:
@@ -65,6 +66,26 @@ def get_space(source: str | Path | SpaceRef, resolution: int | None = None, clas
         definition: Definition = validated(definition_of(said), said, path, SpaceError)
         return made(source, definition, resolution, classes)
     return made(source, None, resolution, classes)
+
+
+def check_own_code(source: str, definition: Definition | None) -> None:
+    """Hold what a file says of a space against the user's own YAML: no file of others is to say what code is run.
+
+    Raises:
+        SpaceError: it names code as its blocks that the YAML file ``source``, here, doesn't name.
+    """
+    named = definition.own_code if isinstance(definition, BlocksDefinition) else ()
+    if not named:
+        return
+    path, known = Path(source), tuple[str, ...]()
+    if path.exists():
+        said = validated(definition_of(found := read_yaml(path, SpaceError)), found, path, SpaceError)
+        known = said.own_code if isinstance(said, BlocksDefinition) else ()
+    if strange := [each for each in named if each not in known]:
+        raise SpaceError(
+            f"this was made of {source}, of which blocks are somebody's own code ({strange[0]}); that is run only "
+            f"where {source} lies and names it: bring both, and run hwnas there"
+        )
 
 
 def made(source: str, definition: Definition | None, resolution: int | None, classes: int | None) -> ChainSpace:

@@ -142,12 +142,12 @@ ANY = "op"
 
 
 def op_class(op: Op) -> str:
-    """The kind of an Op with those of its yes-or-no fields that are yes, as ``mbconv se``.
+    """The family of an Op with those of its yes-or-no fields that are yes, as ``mbconv se``.
 
     What an op costs in a network more, or less, than alone differs by class: with SE, for one, a runtime may have to
     change layouts inside the network.
     """
-    return " ".join([op.kind, *(f.name for f in fields(op) if getattr(op, f.name) is True)])
+    return " ".join([op.family, *(f.name for f in fields(op) if getattr(op, f.name) is True)])
 
 
 class Calibration(Record):
