@@ -1,4 +1,7 @@
-"""A process of its own for files that may crash or hang whoever loads them."""
+"""A process of its own for files that may crash or hang whoever loads them.
+
+Part of profiling kits: Python ≥ 3.8, standard library only.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,15 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Timer
+from typing import TYPE_CHECKING
 
 import hwnas
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 _ENDS_S = 5
 
@@ -23,9 +29,19 @@ def started(module: str, *words: object, stdin: int = subprocess.DEVNULL) -> Ite
     Nothing is imported from the folder one is in: it may be the one whose files are held to mean harm.
     """
     paths = [str(Path(hwnas.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, paths)))
+    with running("-P", "-m", module, *words, stdin=stdin, environment=environment) as process:
+        yield process
+
+
+@contextmanager
+def running(
+    *words: object, stdin: int = subprocess.DEVNULL, environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """``python words``, with this Python; its output is to be read, and it ends with the block."""
     with subprocess.Popen(
-        [sys.executable, "-P", "-m", module, *map(str, words)], stdin=stdin, stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
+        [sys.executable, *map(str, words)], stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        env=environment,
     ) as process:  # fmt: skip
         try:
             yield process

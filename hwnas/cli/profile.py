@@ -24,13 +24,21 @@ from hwnas.progress import ProgressBars, say
 
 if TYPE_CHECKING:  # imported when the verb runs
     from hwnas.flow.carry_out import DeviceTables
+    from hwnas.flow.jobs import Job, ModelsJob, SpaceJob
     from hwnas.tables.device import Conditions
+    from hwnas.tables.kernel_table import KernelTable
     from hwnas.tables.table import LatencyTable
 
 kit_app = typer.Typer(help="Profiling kits, for devices without hwnas.", no_args_is_help=True)
 
+ModelsArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="MODEL", help="In place of --space: ONNX files, module:callable, archs.")
+]
+KnownOption = Annotated[
+    list[Path] | None, typer.Option("--with", help="Of models: what this table has isn't measured again.")
+]
 SpaceOption = Annotated[
-    str, typer.Option("--space", help="Name of a space, or its .yaml file.", autocompletion=space_names)
+    str | None, typer.Option("--space", help="Name of a space, or its .yaml file.", autocompletion=space_names)
 ]
 RuntimeOption = Annotated[str, typer.Option("--runtime", help="What runs the network.")]
 OptionsOption = Annotated[
@@ -53,14 +61,8 @@ def profile(
     output: Annotated[
         Path, typer.Option("-o", "--output", help="The table to write; of several devices the folder for them.")
     ],
-    models: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="MODEL", help="In place of --space: ONNX files, module:callable, archs."),
-    ] = None,
-    space: Annotated[
-        str | None,
-        typer.Option("--space", help="Name of a space, or its .yaml file.", autocompletion=space_names),
-    ] = None,
+    models: ModelsArgument = None,
+    space: SpaceOption = None,
     runtime: RuntimeOption = "onnxruntime",
     option: OptionsOption = None,
     threads: ThreadsOption = 1,
@@ -88,9 +90,7 @@ def profile(
         Path | None, typer.Option("--ssh-config", help="For --on: in place of ~/.ssh/config, as ssh -F.")
     ] = None,
     shape: ShapeOption = None,
-    known: Annotated[
-        list[Path] | None, typer.Option("--with", help="Of models: what this table has isn't measured again.")
-    ] = None,
+    known: KnownOption = None,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
@@ -98,53 +98,32 @@ def profile(
 
     Give it the machine alone: other work counts too.
     """
-    if bool(models) == bool(space):
-        raise ConfigError(
-            "give --space, or models to profile, not both" if space else "give --space, or models to profile"
-        )
-    if models:
-        from hwnas.cli.kernels import of_table
-        from hwnas.flow.kernels import profile_models
-
-        if on or workers or batch != 1:
-            raise ConfigError(
-                "models are profiled here, in batches of their own shapes; leave out --on, --workers and --batch"
-            )
-        asked_for = _conditions(runtime, option, threads, precision, batch)
-        with ProgressBars() as progress:
-            table = profile_models(
-                models, runtime=runtime, options=asked_for.options, threads=threads, precision=precision,
-                shapes=parse_shapes(shape), known=known, confidence=confidence, seconds=seconds, seed=seed,
-                output=output, progress=progress,
-            )  # fmt: skip
-        told, rows = of_table(table, output)
-        print_result(told, as_json, *rows)
-        return
-    assert space
-    from hwnas.flow.carry_out import DeviceTables, check_folder, profile_at, profile_cluster, profile_each
-    from hwnas.flow.profile import plan
-    from hwnas.profiling.timer import Effort
-    from hwnas.profiling.transports import Remote
-    from hwnas.space.registry import get_space
-
+    _check_kind(models, space, batch, resolution, classes, shape, known)
     several = workers is not None or len(on or []) > 1
-    (check_folder if several else refuse_existing)(output)
     if (python or ssh_config) and not on:
         raise ConfigError("--python and --ssh-config are for another machine; say which one with --on")
     if workers is not None and on:
         raise ConfigError("--workers measures the machines of a cluster; leave out --on, or --workers")
-    asked = plan(
-        get_space(space, resolution, classes), _conditions(runtime, option, threads, precision, batch),
-        networks=networks, held_out=held_out, effort=Effort(confidence=confidence, at_most_s=seconds), seed=seed,
-    )  # fmt: skip
-    remotes = [Remote(address, python or "python3", ssh_config) for address in on or []]
+    if several and known:
+        raise ConfigError("a table to measure --with is of one device; leave it out, or measure one device at a time")
+    from hwnas.flow.carry_out import DeviceTables, check_folder, profile_at, profile_cluster, profile_each
+    from hwnas.profiling.transports import Remote
+
+    (check_folder if several else refuse_existing)(output)
+    conditions = _conditions(runtime, option, threads, precision, batch)
+    job: Job[Any] = (
+        _models_job(models, conditions, shape, known, confidence, seconds, seed)
+        if models
+        else _space_job(space, conditions, resolution, classes, networks, held_out, confidence, seconds, seed)
+    )
     with ProgressBars() as progress:
+        remotes = [Remote(address, python or "python3", ssh_config) for address in on or []]
         if workers is not None:
-            made: LatencyTable | DeviceTables = profile_cluster(asked, workers, output, tell=say)
+            made: LatencyTable | KernelTable | DeviceTables[Any] = profile_cluster(job, workers, output, tell=say)
         elif several:
-            made = profile_each(asked, remotes, output, progress=progress, tell=say)
+            made = profile_each(job, remotes, output, progress=progress, tell=say)
         else:
-            made = profile_at(asked, remotes[0] if remotes else None, output, progress=progress, tell=say)
+            made = profile_at(job, remotes[0] if remotes else None, output, progress=progress, tell=say)
     if isinstance(made, DeviceTables):
         _print_all(made, as_json)
     else:
@@ -152,7 +131,71 @@ def profile(
         print_result(result, as_json, *lines)
 
 
-def _print_all(tables: DeviceTables, as_json: bool) -> None:
+def _check_kind(
+    models: list[str] | None,
+    space: str | None,
+    batch: int,
+    resolution: int | None,
+    classes: int | None,
+    shape: list[str] | None,
+    known: list[Path] | None,
+) -> None:
+    """Raises:
+    ConfigError: models and a space, or neither, or what is said of the one for the other.
+    """
+    if bool(models) == bool(space):
+        raise ConfigError(
+            "give --space, or models to profile, not both" if space else "give --space, or models to profile"
+        )
+    if models and (batch != 1 or resolution is not None or classes is not None):
+        raise ConfigError("models have shapes of their own; leave out --batch, --resolution and --classes")
+    if space and (shape or known):
+        raise ConfigError("--shape and --with are for models; leave them out, or --space")
+
+
+def _models_job(
+    models: list[str],
+    conditions: Conditions,
+    shape: list[str] | None,
+    known: list[Path] | None,
+    confidence: float,
+    seconds: float,
+    seed: int,
+) -> ModelsJob:
+    from hwnas.flow.kernels import models_job
+
+    return models_job(
+        models, runtime=conditions.runtime, options=conditions.options, threads=conditions.threads,
+        precision=conditions.precision, shapes=parse_shapes(shape), known=known, confidence=confidence,
+        seconds=seconds, seed=seed,
+    )  # fmt: skip
+
+
+def _space_job(
+    space: str | None,
+    conditions: Conditions,
+    resolution: int | None,
+    classes: int | None,
+    networks: int,
+    held_out: int,
+    confidence: float,
+    seconds: float,
+    seed: int,
+) -> SpaceJob:
+    from hwnas.flow.jobs import SpaceJob
+    from hwnas.flow.profile import plan
+    from hwnas.profiling.timer import Effort
+    from hwnas.space.registry import get_space
+
+    assert space
+    asked = plan(
+        get_space(space, resolution, classes), conditions, networks=networks, held_out=held_out,
+        effort=Effort(confidence=confidence, at_most_s=seconds), seed=seed,
+    )  # fmt: skip
+    return SpaceJob(asked)
+
+
+def _print_all(tables: DeviceTables[Any], as_json: bool) -> None:
     summaries = {path: summary(table, path) for path, table in sorted(tables.made.items())}
     result = {
         "tables": [{"name": path.stem, **summary} for path, (summary, _) in summaries.items()],
@@ -172,8 +215,9 @@ def _kit() -> None:  # so that there is a verb "build" though it is the only one
 
 @kit_app.command("build")
 def build(
-    space: SpaceOption,
     output: Annotated[Path, typer.Option("-o", "--output", help="The kit to write (.pyz).")],
+    models: ModelsArgument = None,
+    space: SpaceOption = None,
     runtime: RuntimeOption = "onnxruntime",
     option: OptionsOption = None,
     threads: ThreadsOption = 1,
@@ -185,29 +229,32 @@ def build(
     held_out: HeldOutOption = 20,
     confidence: ConfidenceOption = 0.02,
     seconds: SecondsOption = 60.0,
+    shape: ShapeOption = None,
+    known: KnownOption = None,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Write one file that measures every op of a space on a device with Python, numpy and the runtime.
+    """Write one file that measures every op of a space, or kernels of models, with Python, numpy and the runtime.
 
     There: python KIT.pyz -o RESULT. Then, here: hwnas table import RESULT -o TABLE.
     """
-    from hwnas.flow.profile import kit
-    from hwnas.profiling.timer import Effort
-    from hwnas.space.registry import get_space
+    _check_kind(models, space, batch, resolution, classes, shape, known)
+    from hwnas.flow.jobs import write_kit
 
-    found = get_space(space, resolution, classes)
+    refuse_existing(output)
+    conditions = _conditions(runtime, option, threads, precision, batch)
+    job: Job[Any] = (
+        _models_job(models, conditions, shape, known, confidence, seconds, seed)
+        if models
+        else _space_job(space, conditions, resolution, classes, networks, held_out, confidence, seconds, seed)
+    )
     with ProgressBars() as progress:
-        built = kit(
-            found, output, conditions=_conditions(runtime, option, threads, precision, batch),
-            networks=networks, held_out=held_out, effort=Effort(confidence=confidence, at_most_s=seconds), seed=seed,
-            progress=progress,
-        )  # fmt: skip
+        built = write_kit(job, output, progress=progress)
     result = {"kit": str(output), "sha256": built.sha256, "bytes": len(built.data), "entries": built.entries}
     print_result(
         result,
         as_json,
-        f"{counted(built.entries, 'model')} of {found.name} for {runtime}, {len(built.data) / 1e6:.1f} MB",
+        f"{counted(built.entries, 'model')} of {job.name} for {runtime}, {len(built.data) / 1e6:.1f} MB",
         *([f"{built.failed} of them can't be had in {precision}: recorded as failed"] if built.failed else []),
         f"kit: {output}; on the device, with Python ≥ 3.8, numpy and {runtime}: python {output.name} -o RESULT",
     )
@@ -232,8 +279,13 @@ def _conditions(runtime: str, options: list[str] | None, threads: int, precision
     return conditions_of(get_runtime(runtime, given), threads=threads, precision=precision, batch=batch)
 
 
-def summary(table: LatencyTable, output: object) -> tuple[dict[str, Any], list[str]]:
+def summary(table: LatencyTable | KernelTable, output: object) -> tuple[dict[str, Any], list[str]]:
     """What a new table says: the JSON object, and lines to read."""
+    from hwnas.cli.kernels import of_table
+    from hwnas.tables.table import LatencyTable
+
+    if not isinstance(table, LatencyTable):
+        return of_table(table, output)
     protocol, calibration = table.protocol, table.calibration
     assert protocol is not None
     result = {

@@ -167,20 +167,24 @@ def _comparison(found: Comparison) -> str:
 @app.command("import")
 def import_(
     file: Annotated[Path, typer.Argument(help="A kit's result, or a table of another tool.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The table to write (YAML).")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The table to write (YAML; of kernels JSON).")],
     form: Annotated[
         Format | None, typer.Option("--format", help="Of another tool's table; found out if not given.")
     ] = None,
     unit: Annotated[Unit | None, typer.Option("--unit", help="Of another tool's times.")] = None,
     device: Annotated[str | None, typer.Option("--device", help="What another tool measured on, in words.")] = None,
+    known: Annotated[
+        list[Path] | None, typer.Option("--with", help="The table that a kit of models was built --with.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check what was measured elsewhere, by a kit or by another tool, and write it as a table."""
     from hwnas.flow.table import import_table
+    from hwnas.tables.kernel_table import KernelTable
     from hwnas.tables.table import WITHOUT_SPACE
 
-    loaded = import_table(file, output, form=form, unit=unit, device=device, tell=say)
-    if loaded.provenance is None:
+    loaded = import_table(file, output, form=form, unit=unit, device=device, known=known, tell=say)
+    if isinstance(loaded, KernelTable) or loaded.provenance is None:
         result, lines = summary(loaded, output)
     else:
         result = {"ops": len(loaded.ops), "table": str(output), "device": loaded.device.plain(),

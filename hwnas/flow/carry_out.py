@@ -1,6 +1,6 @@
-"""A plan, carried out: on this machine, on another, on several at once, or on those of a Ray cluster.
+"""A job, carried out: on this machine, on another, on several at once, or on those of a Ray cluster.
 
-What every function here takes: ``plan``, what to measure (see :func:`hwnas.flow.profile.plan`); ``output``, a YAML file
+What every function here takes: ``job``, what to measure (see :mod:`hwnas.flow.jobs`); ``output``, a file
 if the table is to be written; ``folder``, which gets a table of each device and whose tables aren't measured again;
 ``progress``, called while this machine works; ``tell``, which is told what other machines say.
 """
@@ -14,27 +14,24 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Generic
 
 from hwnas.errors import ConfigError, HwnasError, InputError, KitError, OutputError, counted
 from hwnas.files import refuse_existing
-from hwnas.flow.table import of_result
-from hwnas.prediction.calibrate import calibrate_if_enough
-from hwnas.profiling.kit import Kit, build_kit
-from hwnas.profiling.local import measure_plan
-from hwnas.profiling.plan import Plan
+from hwnas.flow.jobs import Job, Table
+from hwnas.profiling.kit import Kit
 from hwnas.profiling.remote import check_python, clean_up, measure_on
-from hwnas.profiling.result import read_result
 from hwnas.profiling.transports import Remote, Transport
 from hwnas.progress import Progress, Tell, silent
-from hwnas.runtimes.registry import get_runtime
-from hwnas.space.registry import get_space
-from hwnas.tables.table import LatencyTable
 from hwnas.workers.base import Done, Failed
 from hwnas.workers.registry import Threads, get_workers
 
+SEVERAL = "several machines at once are for hwnas.flow.carry_out.profile_each"
+"""What who names several where one is taken is told."""
+
 
 @dataclass
-class DeviceTables:
+class DeviceTables(Generic[Table]):
     """What came of several devices.
 
     Attributes:
@@ -42,24 +39,25 @@ class DeviceTables:
         failed: by its path, why a table couldn't be made.
     """
 
-    made: dict[Path, LatencyTable] = field(default_factory=dict)
+    made: dict[Path, Table] = field(default_factory=dict)
     failed: dict[Path, str] = field(default_factory=dict)
 
 
 def profile_at(
-    plan: Plan,
+    job: Job[Table],
     device: Remote | str | None = None,
     output: Path | None = None,
     *,
     progress: Progress | None = None,
     tell: Tell = silent,
-) -> LatencyTable:
+) -> Table:
     """The table of another machine, or of its address; of this one if none is given.
 
     Raises:
-        SpaceError: the plan's space can't be made here.
+        SpaceError: the space can't be made here.
         ConfigError: more threads than processors, the machine can't be reached as asked, or no kit has the runtime.
-        ModelError: the runtime can run none of the ops.
+        ModelError: the runtime can run none of it.
+        TableError: a known table is of another device.
         KitError: the kit can't measure there as it is, or what came back isn't what it asks for.
         DeviceError: the machine gave up half-way, or the connection dropped; the same call goes on.
         OutputError: the table can't be written.
@@ -68,29 +66,24 @@ def profile_at(
         device = _remote(device)
         transport = device.transport()
         check_python(transport, device.python)
-        return _by_kit(kit_of(plan, progress=progress), transport, device.python, output, tell)
-    space, runtime = get_space(plan.space), get_runtime(plan.conditions.runtime, plan.conditions.options)
-    table = calibrate_if_enough(measure_plan(plan, space, runtime, progress=progress), space)
+        return _by_kit(job, job.kit(progress), transport, device.python, output, tell)
+    table = job.here(progress)
     if output is not None:
         table.save(output)
     return table
 
 
-def kit_of(plan: Plan, *, progress: Progress | None = None) -> Kit:
-    """The kit of a plan; raises as :func:`hwnas.flow.profile.kit`."""
-    runtime = get_runtime(plan.conditions.runtime, plan.conditions.options)
-    return build_kit(plan, get_space(plan.space), runtime, progress=progress)
-
-
 def profile_each(
-    plan: Plan,
+    job: Job[Table],
     devices: Sequence[Remote | str],
     folder: Path | str,
     *,
     progress: Progress | None = None,
     tell: Tell = silent,
-) -> DeviceTables:
-    """Tables of several machines, ``HOST.yaml``, measured at the same time; one that fails keeps no other from its own.
+) -> DeviceTables[Table]:
+    """Tables of several machines, ``HOST.yaml``, or ``HOST.json`` of kernels, measured at the same time.
+
+    One that fails keeps no other from its own.
 
     Raises:
         ConfigError: two devices of one host.
@@ -99,25 +92,25 @@ def profile_each(
     folder = check_folder(folder)
     by_path: dict[Path, tuple[Transport, str]] = {}
     for device in map(_remote, devices):
-        path = folder / f"{_host(device.address)}.yaml"
+        path = folder / f"{_host(device.address)}{job.suffix}"
         if path in by_path:
             raise ConfigError(f"two devices of --on would write {path}; leave one, or measure them one by one")
         by_path[path] = device.transport(), device.python
         by_path[path][0].folder += f"/{path.stem}"  # homes may be shared, and results must not be
 
     def measure(missing: list[Path]) -> Iterator[Done | Failed]:
-        kit = kit_of(plan, progress=progress)
+        kit = job.kit(progress)
 
-        def one(path: Path) -> LatencyTable:
+        def one(path: Path) -> Table:
             check_python(*by_path[path])
-            return _by_kit(kit, *by_path[path], path, tell)
+            return _by_kit(job, kit, *by_path[path], path, tell)
 
         return Threads().map(one, missing)
 
-    return _each(plan, by_path, measure, tell)
+    return _each(job, by_path, measure, tell)
 
 
-def profile_cluster(plan: Plan, workers: str, folder: Path | str, *, tell: Tell = silent) -> DeviceTables:
+def profile_cluster(job: Job[Table], workers: str, folder: Path | str, *, tell: Tell = silent) -> DeviceTables[Table]:
     """Tables of the machines of a Ray cluster, each measured there and named as the machine.
 
     ``workers`` is ``ray`` or ``ray:ADDRESS``, see :func:`hwnas.workers.registry.get_workers`.
@@ -136,9 +129,9 @@ def profile_cluster(plan: Plan, workers: str, folder: Path | str, *, tell: Tell 
         assert isinstance(cluster, OnRay)
 
         def measure(missing: list[Path]) -> Iterator[Done | Failed]:
-            return cluster.map_nodes(partial(_of_this_machine, plan), [path.stem for path in missing])
+            return cluster.map_nodes(partial(_of_this_machine, job), [path.stem for path in missing])
 
-        return _each(plan, [folder / f"{name}.yaml" for name in cluster.nodes()], measure, tell)
+        return _each(job, [folder / f"{name}{job.suffix}" for name in cluster.nodes()], measure, tell)
 
 
 def check_folder(folder: Path | str) -> Path:
@@ -159,17 +152,17 @@ def _remote(device: Remote | str) -> Remote:
     return Remote(device) if isinstance(device, str) else device
 
 
-def _by_kit(kit: Kit, transport: Transport, python: str, output: Path | None, tell: Tell) -> LatencyTable:
+def _by_kit(job: Job[Table], kit: Kit, transport: Transport, python: str, output: Path | None, tell: Tell) -> Table:
     """Run a kit on another machine; its table is written before anything is removed there."""
     where = f"what came back from {transport.name}"
     with TemporaryDirectory() as folder:
         fetched = Path(folder) / "result.json"
         measure_on(transport, kit, fetched, python=python, on_line=lambda line: tell(f"{transport.name}: {line}"))
         try:
-            returned = read_result(fetched)
+            returned = job.result(fetched)
             if returned.kit_sha256 != kit.sha256:
                 raise KitError(f"{where} is of another kit; measure again")
-            table = of_result(returned, where, tell)
+            table = job.table(returned, where, tell)
         except InputError:
             clean_up(transport, kit)  # else the next attempt would find the same result there
             raise
@@ -182,23 +175,20 @@ def _by_kit(kit: Kit, transport: Transport, python: str, output: Path | None, te
     return table
 
 
-def _of_this_machine(plan: Plan, name: str) -> LatencyTable:
-    return profile_at(plan)
+def _of_this_machine(job: Job[Table], name: str) -> Table:
+    return job.here()
 
 
 def _each(
-    plan: Plan, paths: Collection[Path], measure: Callable[[list[Path]], Iterator[Done | Failed]], tell: Tell
-) -> DeviceTables:
+    job: Job[Table], paths: Collection[Path], measure: Callable[[list[Path]], Iterator[Done | Failed]], tell: Tell
+) -> DeviceTables[Table]:
     """The tables that an earlier call has made, and those that ``measure`` gives for the other paths.
 
     Raises:
-        OutputError: one is of another plan.
+        OutputError: one is of another job.
     """
-    tables = DeviceTables({path: LatencyTable.load(path) for path in paths if path.exists()})
-    for path, table in tables.made.items():
-        of_space = table.space.fingerprint if table.space else None
-        if (of_space, table.device.conditions) != (plan.space.fingerprint, plan.conditions):
-            raise OutputError(f"{path} exists already and was measured otherwise; remove it or choose another folder")
+    tables = DeviceTables({path: job.earlier(path, tell) for path in paths if path.exists()})
+    for path in tables.made:
         tell(f"{path.stem}: {path} is there already; to measure again, remove it")
     missing = [path for path in paths if path not in tables.made]
     if not missing:

@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from hwnas.arguments import checked
-from hwnas.errors import ConfigError, TableError
+from hwnas.errors import ConfigError
 from hwnas.files import refuse_existing
+from hwnas.flow.carry_out import SEVERAL, profile_at
+from hwnas.flow.jobs import ModelsJob
 from hwnas.flow.model import ModelLike, names_model, open_model
+from hwnas.flow.open import KernelTableLike, open_kernel_table, open_known
 from hwnas.flow.predict import Predictions
 from hwnas.onnx.model import OnnxModel, Shapes, model_of
 from hwnas.prediction.kernels import KernelPredictor, ModelPrediction, calibrated
-from hwnas.profiling.kernels import Prepared, kernel_table_of, plan_kernels, prepare, readers
-from hwnas.profiling.local import check_threads, conditions_of, device_of
+from hwnas.profiling.kernels import prepare
+from hwnas.profiling.local import conditions_of
 from hwnas.profiling.plan import network_model
-from hwnas.profiling.run import run_plan
-from hwnas.profiling.timer import Effort
-from hwnas.profiling.trial import not_to_be_run
-from hwnas.progress import Progress
+from hwnas.profiling.transports import Remote
+from hwnas.progress import Progress, Tell, silent
 from hwnas.runtimes.registry import get_runtime
 from hwnas.space.arch import Arch, parse_arch
 from hwnas.tables.kernel_table import KernelTable, merged
-
-_MOST_BYTES = 1 << 30
-"""Of models that are measured at a time: each is in memory as a file, loaded, and once more in its kernels."""
-
-KernelTableLike = KernelTable | Path | str
-"""A table of kernels, or its file."""
 
 
 @checked
@@ -47,8 +42,10 @@ def profile_models(
     confidence: float = 0.02,
     seconds: float = 60.0,
     seed: int = 0,
+    on: Annotated[Remote | str | None, SEVERAL] = None,
     output: Path | str | None = None,
     progress: Progress | None = None,
+    tell: Tell = silent,
 ) -> KernelTable:
     """Measure the distinct kernels of some models, and the models themselves, which calibrate the kernels' sum.
 
@@ -61,64 +58,62 @@ def profile_models(
         threads: of one inference.
         precision: of the arithmetic, as the runtime has it.
         shapes: of inputs whose sizes a file leaves open, by their names.
-        known: tables of this device; what they have isn't measured again, and goes into the new one.
+        known: tables of the device; what they have isn't measured again, and goes into the new one.
         confidence: know each median to ± this share (95 %).
         seconds: end after so many, known or not.
         seed: of everything random.
+        on: another machine, ``ssh://[user@]host[:port]`` or ``adb://SERIAL``; this one if not given.
         output: a file to write the table to.
         progress: called while it works.
+        tell: is told what another machine says.
 
     Raises:
         ModelError: a model can't be read, or the runtime can't run it or doesn't tell its kernels.
         TableError: a known table can't be read, or is of another device.
         ConfigError, RuntimeMissingError: it can't be measured as asked.
         OutputError: the output exists already or can't be written.
+        DeviceError: the machine gave up, or the connection to it dropped; the same call goes on there.
     """
     path = Path(output) if output is not None else None
     if path:
         refuse_existing(path)
+    job = models_job(
+        models, runtime=runtime, options=options, threads=threads, precision=precision, shapes=shapes, known=known,
+        confidence=confidence, seconds=seconds, seed=seed,
+    )  # fmt: skip
+    return profile_at(job, on, path, progress=progress, tell=tell)
+
+
+@checked
+def models_job(
+    models: Arch | ModelLike | Sequence[Arch | ModelLike],
+    *,
+    runtime: str = "onnxruntime",
+    options: Mapping[str, str] | None = None,
+    threads: int = 1,
+    precision: str = "fp32",
+    shapes: Shapes | None = None,
+    known: KernelTableLike | Sequence[KernelTableLike] | None = None,
+    confidence: float = 0.02,
+    seconds: float = 60.0,
+    seed: int = 0,
+) -> ModelsJob:
+    """What :func:`profile_models` measures, for :mod:`hwnas.flow.carry_out` and for kits; given in the same words.
+
+    Raises:
+        ModelError: a model can't be read.
+        TableError: a known table can't be read, or they are of several devices.
+        ConfigError, RuntimeMissingError: it can't be measured as asked.
+    """
     for name, value, most in (("confidence", confidence, 1), ("seconds", seconds, 1e9)):
         if not 0 < value <= most:
             raise ConfigError(f"{name} must be more than 0 and at most {most:g}, got {value}")
-    found = get_runtime(runtime, options)
-    conditions = conditions_of(found, threads=threads, precision=precision)
-    check_threads(threads)
-    had = [open_kernel_table(each) for each in ([] if known is None else _several(known))]
-    device = device_of(found, conditions)
-    for table in had:
-        if differs := table.device.difference(device):
-            was, here = getattr(table.device, differs), getattr(device, differs)
-            raise TableError(f"a known table is of another device: {differs} is {was} there and {here} here")
-    opened = [_open(each, shapes) for each in _several(models)]
+    conditions = conditions_of(get_runtime(runtime, options), threads=threads, precision=precision)
+    had = open_known(known)
+    opened = tuple(_open(each, shapes) for each in _several(models))
     if not opened:
         raise ConfigError("give a model or more to profile")
-    prepared = prepare(opened, found, precision, progress)
-    made = merged(had) if had else None
-    for part in _parts(prepared):
-        share_s = seconds * len(part) / len(prepared)
-        effort = Effort(confidence=confidence, at_most_s=share_s, at_least_s=min(share_s, Effort.at_least_s))
-        plan = plan_kernels(part, conditions, known=made, effort=effort, seed=seed)
-        if not plan.kernels and not plan.models and made:
-            continue
-        harmful = not_to_be_run((*plan.kernels, *plan.neighbours), conditions, progress=progress)
-        data = run_plan(plan.plain(), list(readers(plan, part, harmful)), found, progress=progress)
-        made = kernel_table_of(plan, data, "what was measured", made)
-    assert made
-    table = calibrated(made)
-    if path:
-        table.save(path)
-    return table
-
-
-def _parts(models: Sequence[Prepared]) -> Iterator[Sequence[Prepared]]:
-    """Models that are measured in the same rounds: as many as memory holds with their kernels."""
-    part: list[Prepared] = []
-    for each in models:
-        if part and sum(len(one.data) for one in (*part, each)) > _MOST_BYTES:
-            yield part
-            part = []
-        part.append(each)
-    yield part
+    return ModelsJob(opened, conditions, confidence, seconds, seed, had)
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
@@ -219,12 +214,3 @@ def _open(given: Arch | ModelLike, shapes: Shapes | None) -> OnnxModel:
         return open_model(given, shapes)
     network = network_model(arch.space, arch.choices)
     return model_of(network.data, str(arch), {port.name: port.shape for port in network.inputs})
-
-
-def open_kernel_table(table: KernelTableLike) -> KernelTable:
-    """A table, by its file.
-
-    Raises:
-        TableError: it can't be read.
-    """
-    return KernelTable.read(table) if isinstance(table, str | Path) else table

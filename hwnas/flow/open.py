@@ -12,7 +12,11 @@ from typing import cast
 from hwnas.errors import BudgetError, InputError
 from hwnas.space.registry import get_space
 from hwnas.space.space import Space
+from hwnas.tables.kernel_table import KernelTable, merged
 from hwnas.tables.table import LatencyTable
+
+KernelTableLike = KernelTable | Path | str
+"""A table of kernels, or its file."""
 
 TableLike = LatencyTable | Path | str
 """A table, or its YAML file."""
@@ -64,6 +68,27 @@ def open_table(table: TableLike) -> LatencyTable:
         TableError: it can't be read.
     """
     return LatencyTable.load(table) if isinstance(table, str | Path) else table
+
+
+def open_kernel_table(table: KernelTableLike) -> KernelTable:
+    """A table of kernels, by its file.
+
+    Raises:
+        TableError: it can't be read.
+    """
+    return KernelTable.read(table) if isinstance(table, str | Path) else table
+
+
+def open_known(tables: KernelTableLike | Sequence[KernelTableLike] | None) -> KernelTable | None:
+    """One table of those that are known, if any are; not calibrated.
+
+    Raises:
+        TableError: one can't be read, or they are of several devices.
+    """
+    if tables is None:
+        return None
+    several = tables if isinstance(tables, Sequence) and not isinstance(tables, str) else [tables]
+    return merged([open_kernel_table(each) for each in several]) if several else None
 
 
 @contextmanager

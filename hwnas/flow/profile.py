@@ -10,8 +10,9 @@ import numpy as np
 
 from hwnas.arguments import checked
 from hwnas.errors import ConfigError, whole
-from hwnas.files import refuse_existing, write_atomic
-from hwnas.flow.carry_out import kit_of, profile_at
+from hwnas.files import refuse_existing
+from hwnas.flow.carry_out import SEVERAL, profile_at
+from hwnas.flow.jobs import SpaceJob, write_kit
 from hwnas.flow.open import open_space
 from hwnas.prediction.design import calibration_networks
 from hwnas.prediction.validate import draw_unknown
@@ -25,8 +26,6 @@ from hwnas.runtimes.registry import get_runtime
 from hwnas.space.space import Space
 from hwnas.tables.device import Conditions
 from hwnas.tables.table import LatencyTable
-
-_SEVERAL = "several machines at once are for hwnas.flow.carry_out.profile_each"
 
 
 @checked
@@ -43,7 +42,7 @@ def profile(
     confidence: float = 0.02,
     seconds: float = 60.0,
     seed: int = 0,
-    on: Annotated[Remote | str | None, _SEVERAL] = None,
+    on: Annotated[Remote | str | None, SEVERAL] = None,
     output: Path | str | None = None,
     progress: Progress | None = None,
     tell: Tell = silent,
@@ -84,7 +83,7 @@ def profile(
     conditions = conditions_of(get_runtime(runtime, options), threads=threads, precision=precision, batch=batch)
     effort = Effort(confidence=confidence, at_most_s=seconds)
     asked = plan(space, conditions, networks=networks, held_out=held_out, effort=effort, seed=seed)
-    return profile_at(asked, on, path, progress=progress, tell=tell)
+    return profile_at(SpaceJob(asked), on, path, progress=progress, tell=tell)
 
 
 @checked
@@ -119,9 +118,7 @@ def kit(
     path = Path(output)
     refuse_existing(path)
     asked = plan(space, conditions, networks=networks, held_out=held_out, effort=effort, seed=seed)
-    built = kit_of(asked, progress=progress)
-    write_atomic(path, built.data)
-    return built
+    return write_kit(SpaceJob(asked), path, progress=progress)
 
 
 @checked

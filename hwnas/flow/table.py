@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import codecs
+from collections.abc import Sequence
 from pathlib import Path
 
 from hwnas.errors import ConfigError, KitError, TableError, whole
 from hwnas.files import MOST_BYTES, plain_file, refuse_existing, write_atomic
-from hwnas.flow.open import of_file, open_table
+from hwnas.flow.open import KernelTableLike, of_file, open_known, open_table
 from hwnas.prediction.calibrate import calibrate_if_enough
 from hwnas.prediction.diff import TableDiff, diff
+from hwnas.prediction.kernels import calibrated
 from hwnas.prediction.plausible import check_speed, check_unit, odd_entries, speed
 from hwnas.prediction.validate import Validation, validate, validate_held_out
 from hwnas.profiling.local import another_device, check_threads, conditions_of
-from hwnas.profiling.result import Returned, read_result
+from hwnas.profiling.returned import Returned, read_result
 from hwnas.profiling.run import RESULT_SCHEMA
 from hwnas.progress import Progress, Tell, say, silent
 from hwnas.runtimes.registry import get_runtime
 from hwnas.tables.importers.foreign import Format, Unit, to_latency_table
 from hwnas.tables.importers.read import import_foreign
 from hwnas.tables.itself import check_itself
+from hwnas.tables.kernel_table import KernelTable
 from hwnas.tables.table import LatencyTable
 
 
@@ -30,22 +33,26 @@ def import_table(
     form: Format | None = None,
     unit: Unit | None = None,
     device: str | None = None,
+    known: KernelTableLike | Sequence[KernelTableLike] | None = None,
     tell: Tell = silent,
-) -> LatencyTable:
-    """What was measured elsewhere, by a kit or by another tool, checked.
+) -> LatencyTable | KernelTable:
+    """What was measured elsewhere, by a kit or by another tool, checked; of a kit of models a table of kernels.
 
     Args:
         file: a kit's result, or another tool's table.
-        output: a YAML file to write the table to.
+        output: a file to write the table to, YAML, or JSON of kernels.
         form: format of another tool's table; found out if not given.
         unit: of another tool's times.
         device: what another tool measured on, in words.
+        known: tables that a kit of models was made beside.
         tell: is told what is odd and does no harm.
 
     Raises:
         KitError: the result is damaged, or isn't what its kit asks for.
-        TableError: another tool's table can't be read, or no device is as fast, or as slow, as the numbers say.
-        ConfigError: a format, unit or device was given for a kit's result, which says that itself.
+        TableError: a table can't be read, or no device is as fast, or as slow, as the numbers say; or a known table is
+            of another device.
+        ConfigError: a format, unit or device was given for a kit's result, which says that itself, or a known table for
+            anything else.
         OutputError: the output exists already or can't be written.
     """
     path = Path(file)
@@ -54,8 +61,10 @@ def import_table(
     if _is_result(path):
         if given := [name for name, value in (("format", form), ("unit", unit), ("device", device)) if value]:
             raise ConfigError(f"{path} is a kit's result, which says that itself; leave out --{given[0]}")
-        table = of_result(read_result(path), path, tell)
+        table = of_result(read_result(path, open_known(known)), path, tell)
     else:
+        if known:
+            raise ConfigError(f"{path} isn't a kit's result; leave out the table to measure it --with")
         foreign = import_foreign(path, form, unit, device)
         if implied := check_unit(foreign, insisted=unit is not None):
             tell(f"{speed(foreign.unit, implied)}; does that fit it?")
@@ -67,7 +76,7 @@ def import_table(
     return table
 
 
-def of_result(returned: Returned, where: Path | str, tell: Tell) -> LatencyTable:
+def of_result(returned: Returned, where: Path | str, tell: Tell) -> LatencyTable | KernelTable:
     """The table of a kit's result, calibrated; ``where`` it came from is for messages.
 
     Raises:
@@ -76,7 +85,9 @@ def of_result(returned: Returned, where: Path | str, tell: Tell) -> LatencyTable
     check_speed(returned.table, where)
     for remark in returned.remarks:
         tell(f"{where}: {remark}")
-    table = calibrate_if_enough(returned.table, returned.space)
+    if isinstance(returned.table, KernelTable):
+        return calibrated(returned.table)
+    table = calibrate_if_enough(returned.table, returned.table.get_space())
     check_itself(table, where)  # else what is written couldn't be read
     return table
 

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from functools import cached_property
 from hashlib import sha256
 from math import prod
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import Field, NonNegativeInt, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field, NonNegativeInt, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from hwnas.record import Record
 
@@ -123,6 +123,13 @@ class Kernel(Record):
     values: tuple[Value, ...]
     outputs: tuple[NonNegativeInt, ...]
     beside: NonNegativeInt = 0
+
+    @model_validator(mode="after")
+    def _values_are_there(self) -> Self:
+        used = (*self.outputs, *(index for node in self.nodes for index in (*node.inputs, *node.outputs)))
+        if max(used, default=ABSENT) >= len(self.values) or self.beside >= len(self.nodes):
+            raise ValueError("it has fewer values, or nodes, than it says")
+        return self
 
     @model_serializer(mode="wrap")
     def _plain(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:

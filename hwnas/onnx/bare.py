@@ -1,12 +1,18 @@
-"""A model without its weights, for what asks for shapes alone: a few kilobytes in place of hundreds of megabytes."""
+"""A model without its own weights, for what asks for shapes, or for time: few kilobytes in place of many megabytes."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 
-from onnx import GraphProto, ModelProto, TensorProto, helper
+import numpy as np
+from onnx import GraphProto, ModelProto, TensorProto, helper, load_from_string, numpy_helper
+
+from hwnas.onnx.stand_in import repeating
 
 _LARGE_BYTES = 4096
+_MOST_OF_A_WEIGHT = 1e4
+"""Larger numbers are of masks."""
+_REPEATED = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.INT8, TensorProto.UINT8)
 
 
 def large_weights(proto: ModelProto) -> list[TensorProto]:
@@ -40,6 +46,28 @@ def with_stand_ins(proto: ModelProto) -> ModelProto:
         bare.graph.node.append(helper.make_node("ConstantOfShape", [shape.name], [weight.name], value=value))
     bare.graph.node.extend(nodes)
     return bare
+
+
+def with_repeating_weights(model: bytes) -> bytes:
+    """A serialized model with numbers in its large weights that repeat, so that it packs into little.
+
+    They have the mean and the spread of the weight's own, so activations keep their size. Vectors stay, of which some
+    must be positive, integers that may be indices, and what holds larger numbers than weights do.
+    """
+    proto = load_from_string(model)
+    for weight in large_weights(proto):
+        if weight.data_type not in _REPEATED or len(weight.dims) < 2:
+            continue
+        own = numpy_helper.to_array(weight)
+        floats = own.astype(np.float32)
+        if not np.abs(floats).max() < _MOST_OF_A_WEIGHT:
+            continue
+        made = repeating(own.shape) * floats.std() + floats.mean()
+        if np.issubdtype(own.dtype, np.integer):
+            limits = np.iinfo(own.dtype)
+            made = np.clip(np.rint(made), limits.min, limits.max)
+        weight.CopyFrom(numpy_helper.from_array(made.astype(own.dtype), weight.name))
+    return bytes(proto.SerializeToString(deterministic=True))
 
 
 def _copy(message: ModelProto | GraphProto, field: str, value: object) -> None:

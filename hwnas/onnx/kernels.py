@@ -18,7 +18,7 @@ from hwnas.onnx.bare import with_stand_ins
 from hwnas.onnx.model import port_of
 from hwnas.onnx.observe import node_by_node
 from hwnas.onnx.read import entries_of
-from hwnas.onnx.stand_in import stand_in
+from hwnas.onnx.stand_in import repeating, stand_in
 
 _MOST_HELD = 64
 _DECIDING_FLOATS = {"Pow": (1,), "Resize": (1, 2), "Upsample": (1,)}
@@ -211,7 +211,6 @@ def kernel_model(kernel: Kernel) -> tuple[bytes, tuple[Port, ...]]:
 _IR_VERSION = 10
 _SLICE_BY_INPUTS = 10
 """From this opset on a Slice reads where it begins and ends as inputs."""
-_PATTERN = np.random.default_rng(0).standard_normal(4096, dtype=np.float32)
 
 
 def _port(name: str, value: Value) -> Port:
@@ -262,7 +261,7 @@ def _weights(value: Value) -> npt.NDArray[Any]:
     if len(value.shape) < 2:  # scales, biases and statistics of a norm are one, zero points zero
         return np.full(value.shape, value.dtype not in ("int8", "uint8"), value.dtype)
     inputs = max(prod(value.shape[1:]), 1)
-    weights = np.resize(_PATTERN, value.elements).reshape(value.shape)
+    weights = repeating(value.shape)
     if np.issubdtype(np.dtype(value.dtype), np.integer):
         return (weights * 16 + (128 if value.dtype.startswith("u") else 0)).astype(value.dtype)
     return (weights * np.float32((2 / inputs) ** 0.5)).astype(value.dtype)

@@ -1,4 +1,4 @@
-"""Inputs to run a model with whose own aren't at hand."""
+"""Inputs, and weights, to run a model with whose own aren't at hand."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from hwnas.arrays import Port
 if TYPE_CHECKING:  # part of profiling kits, where it isn't at hand
     from onnx import ModelProto
 
+_PATTERN = np.random.default_rng(0).standard_normal(4096, dtype=np.float32)
 _SAME_INDEX = ("Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze")
 
 
@@ -27,6 +28,11 @@ def stand_in(port: Port, rng: np.random.Generator | None = None) -> npt.NDArray[
     if np.issubdtype(dtype, np.floating):
         return (rng or np.random.default_rng(0)).standard_normal(port.shape, dtype=np.float32).astype(dtype)
     return np.ones(port.shape, dtype)
+
+
+def repeating(shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    """Numbers for a weight, standard normal; they repeat after 16 KiB, so that hundreds of megabytes pack into few."""
+    return np.resize(_PATTERN, shape)
 
 
 def index_limits(proto: ModelProto) -> dict[str, int]:

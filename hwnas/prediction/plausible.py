@@ -14,8 +14,10 @@ from statistics import median
 from hwnas.errors import SpaceError, TableError
 from hwnas.graph.count import cost
 from hwnas.graph.graph import Op
+from hwnas.prediction.kernels import madds_or_zero
 from hwnas.tables.importers.foreign import MS_PER, Z_90, ForeignTable, Unit
 from hwnas.tables.itself import odd_latencies
+from hwnas.tables.kernel_table import KernelTable
 from hwnas.tables.table import LatencyTable
 
 USUAL_MADDS_PER_S = (5e7, 3e12)
@@ -24,6 +26,8 @@ USUAL_MADDS_PER_S = (5e7, 3e12)
 POSSIBLE_MADDS_PER_S = (1e6, 1e15)
 """Slower than the smallest microcontrollers, and faster than the arithmetic units of any one device."""
 
+_TELLING_MADDS = 10_000
+"""Of a kernel; one of fewer takes the time of a call."""
 _UNSTEADY, _TOLD = 3.0, 5
 
 
@@ -60,18 +64,23 @@ def speed(unit: Unit, madds_per_s: float) -> str:
     return f"{said}, devices do {low / 1e9:g} to {high / 1e9:g} billion; {advice}"
 
 
-def check_speed(table: LatencyTable, where: Path | str) -> None:
+def check_speed(table: LatencyTable | KernelTable, where: Path | str) -> None:
     """Hold a table that a kit measured against what devices can do: its clock may be wrong.
 
     Raises:
-        TableError: the median of its ops is faster or slower than any device; ``where`` is for the message.
+        TableError: the median of its ops, or kernels, is faster or slower than any device; ``where`` is for messages.
     """
-    madds_per_s = _madds_per_s((op, latency.p50_ms / table.device.batch) for op, latency in table.ops.items())
+    if isinstance(table, KernelTable):
+        counted = ((madds_or_zero(each.kernel), each.p50_ms) for each in table.kernels)
+        madds_per_s = [madds / (ms / 1e3) for madds, ms in counted if madds > _TELLING_MADDS]
+    else:
+        madds_per_s = _madds_per_s((op, latency.p50_ms / table.device.batch) for op, latency in table.ops.items())
     low, high = POSSIBLE_MADDS_PER_S
     if madds_per_s and not low <= median(madds_per_s) <= high:
+        what = "kernels" if isinstance(table, KernelTable) else "ops"
         raise TableError(
-            f"{where}: its ops would do {median(madds_per_s):.2g} multiply-adds a second, which none does: its clock "
-            "can't be right; measure again"
+            f"{where}: its {what} would do {median(madds_per_s):.2g} multiply-adds a second, which none does: "
+            "its clock can't be right; measure again"
         )
 
 

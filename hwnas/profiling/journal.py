@@ -83,6 +83,11 @@ class FileJournal:
         """That an earlier process kept."""
         return max(0, len(self._kept) - 1)
 
+    @property
+    def failed(self) -> dict[str, str]:
+        """Entry (in digits) -> why an earlier process that kept rounds couldn't run it."""
+        return dict(self._kept[0]["failed"]) if self.rounds else {}
+
     def resume(self, failed: dict[int, str]) -> tuple[list[Round], int | None]:
         """Rounds of an earlier process that could run the same entries, and which of them was its reference."""
         named = {str(index): reason for index, reason in failed.items()}

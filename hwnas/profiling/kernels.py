@@ -7,9 +7,9 @@ from functools import partial
 from math import hypot
 from pathlib import Path
 from statistics import median
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, Self
 
-from pydantic import NonNegativeInt, WrapValidator
+from pydantic import Field, NonNegativeInt, WrapValidator, model_validator
 
 from hwnas.errors import KitError, ModelError
 from hwnas.graph.kernel import Kernel, Launch
@@ -38,7 +38,7 @@ class PlannedModel(Record):
 
     name: ShortText
     sha256: Sha256
-    launches: tuple[Launched, ...]
+    launches: Annotated[tuple[Launched, ...], Field(min_length=1)]
 
 
 class KernelPlan(Record):
@@ -59,6 +59,15 @@ class KernelPlan(Record):
     kernels: tuple[Kernel, ...]
     neighbours: tuple[Kernel, ...] = ()
     models: tuple[PlannedModel, ...]
+
+    @model_validator(mode="after")
+    def _each_entry_once(self) -> Self:
+        models = [model.sha256 for model in self.models]
+        if any(len(set(part)) < len(part) for part in (self.anchors, self.kernels, self.neighbours, models)):
+            raise ValueError("an entry is there twice")
+        if not {kernel.neighbour for kernel in self.kernels} <= {None, *self.neighbours}:
+            raise ValueError("a kernel is without its neighbour")
+        return self
 
     @property
     def entries(self) -> tuple[Kernel | PlannedModel, ...]:
@@ -103,8 +112,7 @@ def plan_kernels(
     seed: int = 0,
 ) -> KernelPlan:
     """Every distinct kernel of the models that isn't in the table ``known``, and the models that aren't."""
-    had = {*known.by_key, *known.why_failed} if known else set()
-    models_had = {model.sha256 for model in known.models} if known else set()
+    had, models_had = _had(known)
     every = {launch.kernel.key: launch.kernel for each in models for launch in each.launches if launch.kernel}
     needed = [kernel for key, kernel in every.items() if key not in had]
     neighbours = {each.key: each for kernel in needed if (each := kernel.neighbour)}
@@ -122,6 +130,13 @@ def plan_kernels(
             for sha256, each in distinct.items()
         ),
     )
+
+
+def _had(known: KernelTable | None) -> tuple[set[str], set[str]]:
+    """Keys of the kernels, and hashes of the models, that a table has."""
+    if known is None:
+        return set(), set()
+    return {*known.by_key, *known.why_failed}, {model.sha256 for model in known.models}
 
 
 def _anchors(known: KernelTable) -> tuple[Kernel, ...]:
@@ -148,13 +163,14 @@ def readers(
     by_sha256 = {each.model.sha256: each for each in models}
     for kernel in (*plan.anchors, *plan.kernels, *plan.neighbours):
         why = (harmful or {}).get(kernel.key)
-        yield reader(why) if why else partial(_alone, kernel)
+        yield reader(why) if why else partial(alone, kernel)
     for planned in plan.models:
         whole = by_sha256[planned.sha256]
         yield partial(Model, whole.data, whole.model.inputs)
 
 
-def _alone(kernel: Kernel) -> Model:
+def alone(kernel: Kernel) -> Model:
+    """What is loaded to time a kernel by itself."""
     return Model(*kernel_model(kernel), as_is=True)
 
 
@@ -176,7 +192,8 @@ def kernel_table_of(plan: KernelPlan, data: Any, where: Path | str, known: Kerne
     slowdown = _slowdown(plan.anchors, found, known)
     kernels, failed, models = [], [], []
     found_of = dict(zip(entries, found, strict=True))
-    for kernel in plan.kernels:
+    had, models_had = _had(known)
+    for kernel in (each for each in plan.kernels if each.key not in had):
         value = found_of[kernel]
         if neighbour := kernel.neighbour:
             value = _less(value, found_of[neighbour])
@@ -184,7 +201,7 @@ def kernel_table_of(plan: KernelPlan, data: Any, where: Path | str, known: Kerne
             failed.append(FailedKernel(kernel=kernel, reason=value.failed))
         else:
             kernels.append(MeasuredKernel(kernel=kernel, **_at_that_speed(value, slowdown)))
-    for model in plan.models:
+    for model in (each for each in plan.models if each.sha256 not in models_had):
         value = found_of[model]
         if isinstance(value, Latency):
             models.append(MeasuredModel(**dict(model), **_at_that_speed(value, slowdown)))

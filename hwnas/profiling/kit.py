@@ -10,19 +10,26 @@ import hashlib
 import inspect
 import io
 import zipfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import hwnas
 from hwnas.errors import ConfigError
+from hwnas.onnx.bare import with_repeating_weights
+from hwnas.profiling.kernels import KernelPlan, Prepared, readers
 from hwnas.profiling.kit_file import DESCRIPTION, SEAL, canonical
 from hwnas.profiling.plan import Plan, models
-from hwnas.profiling.result import Failure, KitDescription, KitModel, KitRuntime
-from hwnas.profiling.run import Model
+from hwnas.profiling.result import Failure
+from hwnas.profiling.returned import KernelKit, KitModel, KitRuntime, SpaceKit
+from hwnas.profiling.run import Model, device_facts
 from hwnas.progress import Progress
 from hwnas.runtimes.base import Runtime
 from hwnas.space.chain import ChainSpace
+
+_Kept = TypeVar("_Kept")
 
 SOURCES = (
     "hwnas/arrays.py",
@@ -30,7 +37,9 @@ SOURCES = (
     "hwnas/onnx/__init__.py",
     "hwnas/onnx/stand_in.py",
     "hwnas/onnx/wire.py",
+    "hwnas/own_process.py",
     "hwnas/profiling/__init__.py",
+    "hwnas/profiling/isolated.py",
     "hwnas/profiling/journal.py",
     "hwnas/profiling/kit_file.py",
     "hwnas/profiling/kit_main.py",
@@ -81,24 +90,75 @@ def build_kit(plan: Plan, space: ChainSpace, runtime: Runtime, *, progress: Prog
         ConfigError: the runtime can't go into a kit.
         ModelError: it can have none of the models.
     """
-    if runtime.name not in RUNTIMES:
-        raise ConfigError(f"no kit for runtime {runtime.name}, only for {' and '.join(RUNTIMES)}; profile where it is")
+    return _built(plan, runtime, lambda keep: models(plan, space, runtime, keep, progress))
+
+
+def build_kernel_kit(
+    plan: KernelPlan, whole: Sequence[Prepared], runtime: Runtime, *, progress: Progress | None = None
+) -> Kit:
+    """Write the kit of a plan of some models' kernels, and of the models themselves, for ``runtime``.
+
+    The models' weights are replaced by such as pack into little, unless the runtime would make other kernels of them.
+
+    Raises:
+        ConfigError: the runtime can't go into a kit.
+    """
+    check_runtime(runtime)
+    every = [each._replace(data=_packable(each, runtime, plan.conditions.precision)) for each in whole]
+
+    def kept(keep: Callable[[Model | str], _Kept]) -> list[_Kept]:
+        found: list[_Kept] = []
+        for read in readers(plan, every):
+            found.append(keep(read()))
+            if progress:
+                progress("writing models", len(found), len(plan.entries), "")
+        return found
+
+    return _built(plan, runtime, kept)
+
+
+def _packable(model: Prepared, runtime: Runtime, precision: str) -> bytes:
+    packable = with_repeating_weights(model.data)
+    return packable if runtime.kernels(packable, precision) == model.launches else model.data
+
+
+def _built(
+    plan: Plan | KernelPlan,
+    runtime: Runtime,
+    each: Callable[[Callable[[Model | str], KitModel | Failure]], list[KitModel | Failure]],
+) -> Kit:
+    """``each`` gives of every entry's model, or of why there is none, what it is called with makes of that."""
+    check_runtime(runtime)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
         sources = _sources(runtime)
         for name, content in sources.items():
             _add(archive, name, content)
-        description = KitDescription(
-            plan=plan,
-            runtime=KitRuntime(module=type(runtime).__module__, class_=type(runtime).__name__),
-            models=tuple(models(plan, space, runtime, partial(_described, archive, {}), progress)),
-            sources={name: _sha256(content) for name, content in sources.items()},
+        here = device_facts(runtime)
+        home = KitRuntime(
+            module=type(runtime).__module__, class_=type(runtime).__name__, version=here["runtime_version"],
+            hardware=here["hardware"],
+        )  # fmt: skip
+        every = tuple(each(partial(_described, archive, {})))
+        hashes = {name: _sha256(content) for name, content in sources.items()}
+        description = (
+            SpaceKit(plan=plan, runtime=home, models=every, sources=hashes)
+            if isinstance(plan, Plan)
+            else KernelKit(plan=plan, runtime=home, models=every, sources=hashes)
         )
         text = canonical(description.plain())
         _add(archive, DESCRIPTION, text)
         _add(archive, SEAL, _sha256(text).encode())
     failed = sum(isinstance(model, Failure) for model in description.models)
     return Kit(buffer.getvalue(), _sha256(text), len(description.models), failed)
+
+
+def check_runtime(runtime: Runtime) -> None:
+    """Raises:
+    ConfigError: the runtime can't go into a kit.
+    """
+    if runtime.name not in RUNTIMES:
+        raise ConfigError(f"no kit for runtime {runtime.name}, only for {' and '.join(RUNTIMES)}; profile where it is")
 
 
 def _sources(runtime: Runtime) -> dict[str, bytes]:

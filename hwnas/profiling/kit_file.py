@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-KIT_SCHEMA = "hwnas-kit/3"
+KIT_SCHEMA = "hwnas-kit/4"
 DESCRIPTION, SEAL = "kit.json", "kit.sha256"
 _NAME = re.compile(r"kit\.(json|sha256)|models/[0-9]{4,6}\.bin|[A-Za-z_]\w*(/[A-Za-z_]\w*)*\.py", re.ASCII)
 _MOST_FILES = 100_000
@@ -81,6 +81,10 @@ class KitFile:
             raise ModelError(described["failed"])
         inputs = tuple(Port(name, dtype, tuple(shape)) for name, dtype, shape in described["inputs"])
         return Model(self._verified(described["file"], described["sha256"]), inputs, described["as_is"])
+
+    def kernels(self) -> list[int]:
+        """Entries that are a kernel alone: what was cut out of a model may crash or hang whoever runs it."""
+        return [entry for entry, model in enumerate(self.content["models"]) if model.get("as_is")]
 
     def model_bytes(self) -> int:
         """Of the models of all entries, which are loaded side by side."""

@@ -21,11 +21,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hwnas.errors import ConfigError, DeviceError, HwnasError, OutputError, RuntimeMissingError, counted
+from hwnas.errors import ConfigError, DeviceError, HwnasError, ModelError, OutputError, RuntimeMissingError, counted
+from hwnas.own_process import running
 from hwnas.profiling import machine
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+    from subprocess import Popen
+
+    from hwnas.profiling.journal import FileJournal
     from hwnas.profiling.kit_file import KitFile
+    from hwnas.profiling.run import Model
     from hwnas.runtimes.base import Runtime
 
 PREFIX = "hwnas kit: "
@@ -49,7 +56,7 @@ def main(kit: str, arguments: list[str] | None = None) -> int:
             setattr(sys, stream, open(os.devnull, "w"))  # noqa: SIM115  (for as long as the process lives)
     asked = _parser(kit).parse_args(arguments)
     try:
-        _run(Path(kit), asked.output)
+        _run(Path(kit), asked.output, asked.first)
         return 0
     except HwnasError as error:
         return _stop(str(error), error.exit_status)
@@ -73,10 +80,11 @@ def _parser(kit: str) -> argparse.ArgumentParser:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("-o", "--output", type=Path, metavar="RESULT", help="the file to write, for: hwnas table import")
     what.add_argument("--check", action="store_true", help="say what is here, load one model and measure nothing")
+    what.add_argument("--try", type=int, dest="first", help=argparse.SUPPRESS)  # what the kit itself asks of a process
     return parser
 
 
-def _run(path: Path, output: Path | None) -> None:
+def _run(path: Path, output: Path | None, first: int | None) -> None:
     try:
         from hwnas.profiling.kit_file import KitFile
     except ImportError as error:
@@ -92,10 +100,14 @@ def _run(path: Path, output: Path | None) -> None:
         raise ConfigError(
             f"the kit measures with {threads} threads, this process may use {cores}; build one with --threads {cores}"
         )
+    if first is not None:
+        _try(kit, runtime, first)
+        return
+    _say_if_other_kernels(kit, runtime)
     if output is None:
         _check(kit, runtime)
     else:
-        _measure(kit, runtime, output)
+        _measure(kit, runtime, output, partial(running, path, "--try"))
 
 
 def _runtime(kit: KitFile) -> Runtime:
@@ -110,6 +122,25 @@ def _runtime(kit: KitFile) -> Runtime:
         package = kit.content["plan"]["conditions"]["runtime"]  # pip calls the runtimes of kits as hwnas does
         raise RuntimeMissingError(f"{error.not_imported}; run: {sys.executable} -m pip install {package}") from None
     return runtime  # type: ignore[no-any-return]
+
+
+def _try(kit: KitFile, runtime: Runtime, first: int) -> None:
+    from hwnas.profiling.isolated import run_each
+
+    asked = kit.content["plan"]["conditions"]
+    models = [partial(kit.model, entry) for entry in kit.kernels()[first:]]
+    run_each(models, runtime, threads=asked["threads"], precision=asked["precision"])
+
+
+def _say_if_other_kernels(kit: KitFile, runtime: Runtime) -> None:
+    """What a runtime makes of a model depends on its version and on the processor."""
+    planned = kit.content["runtime"]["version"], kit.content["runtime"]["hardware"]
+    here = runtime.version(), runtime.accelerator() or machine.describe()["hardware"]
+    if kit.kernels() and planned != here:
+        _say(
+            f"the kernels are those that {runtime.name} {' makes on '.join(planned)}; "
+            f"{' on '.join(here)}, as here, it may make others"
+        )
 
 
 def _check(kit: KitFile, runtime: Runtime) -> None:
@@ -128,7 +159,9 @@ def _check(kit: KitFile, runtime: Runtime) -> None:
     print(f"a first model runs; {count} are to be measured, in about {at_most_s:.0f} s once all are loaded")
 
 
-def _measure(kit: KitFile, runtime: Runtime, output: Path) -> None:
+def _measure(
+    kit: KitFile, runtime: Runtime, output: Path, start: Callable[[int], AbstractContextManager[Popen[bytes]]]
+) -> None:
     from hwnas.profiling.journal import FileJournal
     from hwnas.profiling.kit_file import seal
     from hwnas.profiling.run import run_plan
@@ -144,6 +177,8 @@ def _measure(kit: KitFile, runtime: Runtime, output: Path) -> None:
         _say("this device runs on its battery, which may slow it down: plug it in if you can")
     readers = [partial(kit.model, entry) for entry in range(len(kit.content["models"]))]
     try:
+        for entry, why in _harmful(kit, journal, start).items():
+            readers[entry] = partial(_refuse, why)
         result = run_plan(kit.content["plan"], readers, runtime, journal=journal, progress=_Progress())
     except BaseException:
         journal.remove_if_empty()
@@ -154,6 +189,22 @@ def _measure(kit: KitFile, runtime: Runtime, output: Path) -> None:
     _write(output, json.dumps(result, indent=1) + "\n")
     journal.remove()
     _say(f"{DONE}{output}; take it to where hwnas is: hwnas table import {output.name} -o TABLE.yaml")
+
+
+def _harmful(
+    kit: KitFile, journal: FileJournal, start: Callable[[int], AbstractContextManager[Popen[bytes]]]
+) -> dict[int, str]:
+    """Entry -> why, of kernels that aren't to be run in this process; an earlier one has found out already."""
+    from hwnas.profiling.isolated import harmful
+
+    kernels = kit.kernels()
+    if journal.rounds:
+        return {entry: journal.failed[str(entry)] for entry in kernels if str(entry) in journal.failed}
+    return {kernels[index]: why for index, why in harmful(len(kernels), start, progress=_Progress()).items()}
+
+
+def _refuse(why: str) -> Model:
+    raise ModelError(why)
 
 
 def _identity(runtime: Runtime) -> str:

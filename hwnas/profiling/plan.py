@@ -15,6 +15,7 @@ from hwnas.arrays import Port
 from hwnas.errors import ConfigError, ModelError
 from hwnas.graph.graph import Graph, Op, expanded
 from hwnas.graph.primitives import Norm, Primitive
+from hwnas.onnx.stand_in import repeating
 from hwnas.onnx.write import to_onnx
 from hwnas.profiling.run import Model
 from hwnas.profiling.timer import Effort
@@ -121,16 +122,14 @@ def _model(graph: Graph, batch: int) -> Model:
 
 
 def _stand_in_weights(graph: Graph) -> dict[str, npt.NDArray[np.float32]]:
-    """Keep activations finite, and repeat after 16 KiB, so that a kit of hundreds of megabytes packs into a few."""
-    pattern = np.random.default_rng(0).standard_normal(4096, dtype=np.float32)
+    """Keep activations finite, and repeat."""
     found: dict[str, npt.NDArray[np.float32]] = {}
     for place, op, _ in graph.expanded:
         assert isinstance(op, Primitive)
         prefix = f"{place}." if place else ""
         for name, shape in op.parameters.items():
             if name == "weight" and len(shape) > 1:
-                size, inputs = prod(shape), prod(shape[1:])
-                found[prefix + name] = np.resize(pattern, size).reshape(shape) * np.float32((2 / inputs) ** 0.5)
+                found[prefix + name] = repeating(shape) * np.float32((2 / prod(shape[1:])) ** 0.5)
             else:
                 found[prefix + name] = np.full(shape, float(name == "weight"), np.float32)
         if isinstance(op, Norm):

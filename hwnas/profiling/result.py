@@ -1,31 +1,22 @@
-"""What a device sent back -> a `LatencyTable`, once it is proven to be what the plan asked for."""
+"""What measuring a plan gave -> a `LatencyTable`, if it is what the plan asked for."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt
 
-from hwnas.arrays import Port
-from hwnas.errors import KitError, SpaceError, shown
-from hwnas.files import read_json
+from hwnas.errors import KitError
 from hwnas.graph.graph import Op
-from hwnas.profiling.kit_file import KIT_SCHEMA, canonical, seal
 from hwnas.profiling.plan import Plan
 from hwnas.profiling.run import RESULT_SCHEMA
 from hwnas.profiling.timer import Effort
 from hwnas.record import Factor, FileRecord, Moment, Record, ShortText, Some
-from hwnas.space.chain import ChainSpace
-from hwnas.space.registry import get_space
 from hwnas.tables.device import Conditions, Device
 from hwnas.tables.protocol import MachineState, Protocol, Share
 from hwnas.tables.table import Latency, LatencyTable, MeasuredNetwork
-
-_EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 class Failure(Record):
@@ -67,120 +58,6 @@ class Result(FileRecord):
     before: MachineState
     after: MachineState
     entries: tuple[Latency | Failure, ...]
-
-
-class KitModel(Record):
-    """A file of a kit: the model of one entry or more; see :class:`hwnas.profiling.run.Model`."""
-
-    file: str
-    sha256: str
-    bytes: NonNegativeInt
-    inputs: tuple[Port, ...]
-    as_is: bool
-
-
-class KitRuntime(Record):
-    """Where a kit's runtime is defined."""
-
-    module: str
-    class_: Annotated[str, Field(alias="class")]
-
-
-class KitDescription(FileRecord):
-    """What a kit says of itself, see :class:`hwnas.profiling.kit_file.KitFile`.
-
-    Attributes:
-        models: of the plan's entries, or why the runtime can't have one.
-        sources: name -> SHA-256 of each file of hwnas in it.
-    """
-
-    SCHEMA = KIT_SCHEMA
-    REMEDY = "build the kit again"
-    ERROR = KitError
-
-    plan: Plan
-    runtime: KitRuntime
-    models: tuple[KitModel | Failure, ...]
-    sources: Mapping[str, str]
-
-
-class Returned(NamedTuple):
-    """What a kit's result holds, once it is proven whole: a table, not calibrated, its space, and which kit it is of.
-
-    Attributes:
-        remarks: what is odd and does no harm, a line each.
-    """
-
-    table: LatencyTable
-    space: ChainSpace
-    kit_sha256: str
-    remarks: tuple[str, ...]
-
-
-def read_result(path: Path) -> Returned:
-    """Read what a kit wrote.
-
-    Raises:
-        KitError: it can't be read, was cut short, damaged or edited, is of another schema, or isn't what the kit's plan
-            asks for, Op by Op.
-        ArchError: a network isn't one of the space.
-    """
-    data = _unsealed(path)
-    description = data.pop("kit")
-    kit = KitDescription.of_plain(description, f"{path}: kit")
-    plan = kit.plan
-    table = table_of(plan, data, path)
-    if len(kit.models) != len(plan.entries):
-        raise KitError(f"{path}: its kit has {len(kit.models)} models for {len(plan.entries)} entries; build it again")
-    try:
-        space = get_space(plan.space)
-    except SpaceError as error:
-        raise KitError(f"{path}: {error}") from None
-    if {*table.ops, *table.failed} != set(space.distinct_ops):
-        raise KitError(f"{path} was measured for another {space.source} than there is here; build the kit again")
-    for network in (*plan.networks, *plan.held_out):
-        space.check(network)
-    return Returned(table, space, hashlib.sha256(canonical(description)).hexdigest(), _remarks(table, path))
-
-
-def _unsealed(path: Path) -> dict[str, Any]:
-    """A result without its seal, which fits."""
-    try:
-        data = read_json(path, KitError)
-    except KitError as problem:
-        raise KitError(f"{problem}; if it was cut short on its way, copy it again") from None
-    schema = data.get("schema") if isinstance(data, dict) else None
-    if schema != RESULT_SCHEMA:
-        raise KitError(
-            f"{path} isn't what python KIT.pyz -o RESULT writes ({RESULT_SCHEMA}), it has schema {shown(schema)}"
-        )
-    result: dict[str, Any] = data
-    try:
-        intact = result.pop("sha256", None) == seal(result)
-    except (ValueError, RecursionError):
-        intact = False
-    if not intact or "kit" not in result:
-        raise KitError(f"{path} was edited, or damaged on its way: its SHA-256 doesn't fit; copy it again")
-    return result
-
-
-def _remarks(table: LatencyTable, path: Path) -> tuple[str, ...]:
-    """Raises:
-    KitError: durations contradict each other.
-    """
-    protocol = table.protocol
-    assert protocol is not None
-    measured = (*table.ops.values(), *table.networks, *(network for pair in table.held_out for network in pair))
-    sum_s = sum(entry.count * entry.p50_ms for entry in measured) / 1e3
-    if sum_s > protocol.seconds + 1:
-        raise KitError(
-            f"{path}: its runs add up to {sum_s:.0f} s, yet all took {protocol.seconds:.0f} s: its clock can't "
-            "be right; measure again"
-        )
-    started = datetime.fromisoformat(protocol.started)
-    if not _EARLIEST < started < datetime.now(UTC) + timedelta(days=1):
-        return (f"by the device's own clock it was {started:%Y-%m-%d}; durations don't depend on that",)
-    return ()
 
 
 def table_of(plan: Plan, data: Any, where: Path | str) -> LatencyTable:

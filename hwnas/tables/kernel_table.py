@@ -174,6 +174,15 @@ def is_kernel_table(given: object) -> bool:
     return False
 
 
+def check_same_device(known: KernelTable, device: Device) -> None:
+    """Raises:
+    TableError: what a table knows is of another device.
+    """
+    if differs := known.device.difference(device):
+        was, here = getattr(known.device, differs), getattr(device, differs)
+        raise TableError(f"a known table is of another device: {differs} is {was} there and {here} here")
+
+
 def merged(tables: Sequence[KernelTable]) -> KernelTable:
     """One table of several of one device; of what is in two of them, the first's entry. It isn't calibrated.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from hwnas.profiling import kit_main
 from tests.cli.run import Shell
 from tests.flow.test_kernels import net
 from tests.onnx_models import exported
@@ -44,8 +45,25 @@ def test_what_does_not_go_together(hwnas: Shell, files: list[Path], tmp_path: Pa
     new = tmp_path / "new.json"
     assert "--space, or models" in hwnas.refused("profile", "-o", new)
     assert "not both" in hwnas.refused("profile", files[0], "--space", "macro", "-o", new)
-    assert "leave out --on" in hwnas.refused("profile", files[0], "--on", "ssh://board", "-o", new)
+    assert "--space, or models" in hwnas.refused("kit", "build", "-o", new)
+    assert "no kit for runtime torch" in hwnas.refused("kit", "build", files[0], "--runtime", "torch", "-o", new)
+    own = "models have shapes of their own; leave out --batch"
+    assert own in hwnas.refused("profile", files[0], "--batch", "2", "-o", new)
+    assert own in hwnas.refused("kit", "build", files[0], "--classes", "5", "-o", new)
+    of_models = "--shape and --with are for models"
+    assert of_models in hwnas.refused("profile", "--space", "macro", "--with", "t.json", "-o", new)
+    assert of_models in hwnas.refused("kit", "build", "--space", "macro", "--shape", "x=1x3x8x8", "-o", new)
     assert not new.exists()
+
+
+def test_a_kit_of_models_there_and_back(hwnas: Shell, files: list[Path], tmp_path: Path) -> None:
+    kit, back, made = tmp_path / "k.pyz", tmp_path / "r.json", tmp_path / "board.json"
+    built = hwnas("kit", "build", *files[:3], "-o", kit, "--seconds", "0.2")
+    assert f"models of {files[0]} and 2 more for onnxruntime" in built.out
+    assert kit_main.main(str(kit), ["-o", str(back)]) == 0
+    told = hwnas("table", "import", back, "-o", made, "--json").json
+    assert [model["name"] for model in told["models"]] == [str(path) for path in files[:3]]
+    assert hwnas("predict", "--table", made, files[3]).status == 0
 
 
 def test_each_kind_of_table_is_told_where_the_other_is_wanted(hwnas: Shell, files: list[Path], tmp_path: Path) -> None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import zlib
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 import onnx
 import pytest
 import torch
+from onnx import helper, numpy_helper
 from torch import nn
 
 from hwnas.graph.kernel import Value
 from hwnas.nn.exported import exported
-from hwnas.onnx.bare import large_weights, with_stand_ins, without_weights
+from hwnas.onnx.bare import large_weights, with_repeating_weights, with_stand_ins, without_weights
 from hwnas.onnx.kernels import values_of
 from hwnas.onnx.model import model_of
 from hwnas.onnx.observe import node_by_node
@@ -38,3 +44,37 @@ def test_the_same_shapes(name: str) -> None:
     left = {weight.name for weight in without_weights(model.proto, names).graph.initializer}
     assert names
     assert left == {weight.name for weight in model.proto.graph.initializer} - names
+
+
+RNG = np.random.default_rng(1)
+WEIGHTS: dict[str, npt.NDArray[Any]] = {
+    "convolution": RNG.standard_normal((64, 32, 3, 3)).astype(np.float32) * 0.02 + 0.1,
+    "half": RNG.standard_normal((300, 300)).astype(np.float16),
+    "quantized": RNG.integers(-90, 90, (300, 300)).astype(np.int8),
+    "unsigned": RNG.integers(0, 255, (300, 300)).astype(np.uint8),
+}
+KEPT: dict[str, npt.NDArray[Any]] = {
+    "variance": RNG.random(9000).astype(np.float32),
+    "indices": RNG.integers(0, 9, (100, 100)),
+    "mask": np.triu(np.full((100, 100), np.finfo(np.float32).min)),
+    "small": RNG.standard_normal((3, 4)).astype(np.float32),
+}
+
+
+def test_weights_that_pack_keep_their_size_and_spread() -> None:
+    every = WEIGHTS | KEPT
+    constants = [numpy_helper.from_array(array, name) for name, array in every.items()]
+    nodes = [helper.make_node("Identity", [name], [f"{name}_given"]) for name in every]
+    model = helper.make_model(helper.make_graph(nodes, "g", [], [], constants)).SerializeToString()
+    packable = with_repeating_weights(model)
+    made = {each.name: numpy_helper.to_array(each) for each in onnx.load_from_string(packable).graph.initializer}
+    for name, array in every.items():
+        assert (made[name].dtype, made[name].shape) == (array.dtype, array.shape)
+    for name, array in KEPT.items():
+        assert np.array_equal(made[name], array)
+    for name, array in WEIGHTS.items():
+        own, other = array.astype(float), made[name].astype(float)
+        assert abs(other.mean() - own.mean()) < 0.1 * own.std()
+        assert other.std() == pytest.approx(own.std(), rel=0.15)  # of whole numbers in 8 bits some are clipped
+        assert len(zlib.compress(made[name].tobytes())) < 0.3 * array.nbytes
+    assert onnx.load_from_string(packable).graph.node == onnx.load_from_string(model).graph.node

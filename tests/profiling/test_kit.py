@@ -22,7 +22,7 @@ from hwnas.errors import ConfigError, KitError, ModelError
 from hwnas.profiling import journal, kit_main, machine
 from hwnas.profiling.kit import RUNTIMES, SOURCES, Kit, build_kit
 from hwnas.profiling.kit_file import KitFile
-from hwnas.profiling.result import read_result
+from hwnas.profiling.returned import read_result
 from hwnas.profiling.timer import Effort, Round, measure
 from hwnas.runtimes.onnxruntime import OnnxRuntime
 from hwnas.space.chain import ChainSpace

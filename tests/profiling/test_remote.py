@@ -20,7 +20,7 @@ from hwnas.flow.profile import profile
 from hwnas.profiling import kit_main, transports
 from hwnas.profiling.kit import Kit
 from hwnas.profiling.remote import check_python, clean_up, measure_on
-from hwnas.profiling.result import read_result
+from hwnas.profiling.returned import read_result
 from hwnas.profiling.transports import Adb, Remote, Ssh
 from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space

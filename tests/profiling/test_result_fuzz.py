@@ -18,7 +18,7 @@ from hwnas.errors import KitError
 from hwnas.prediction.calibrate import calibrate_if_enough
 from hwnas.profiling import kit_main
 from hwnas.profiling.kit_file import KitFile, seal
-from hwnas.profiling.result import Returned, read_result
+from hwnas.profiling.returned import Returned, read_result
 from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
 from hwnas.tables.table import LatencyTable

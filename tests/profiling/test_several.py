@@ -11,10 +11,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from hwnas.space.chain import ChainSpace
+from hwnas.tables.kernel_table import KernelTable
 from hwnas.tables.table import LatencyTable
 from tests.cli.run import Shell
+from tests.flow.test_kernels import net
+from tests.onnx_models import exported
 from tests.profiling.ssh_server import Server, free_port
 
 KITS = Path(pwd.getpwuid(os.getuid()).pw_dir) / ".cache" / "hwnas-kits"
@@ -83,6 +87,65 @@ def test_the_machines_of_a_cluster(tiny: ChainSpace, tmp_path: Path) -> None:
     name = platform.node()
     assert [made["name"] for made in json.loads(done.stdout)["tables"]] == [name]
     assert set(LatencyTable.load(folder / f"{name}.yaml").ops) == set(tiny.distinct_ops)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("models")
+    for width in (16, 24, 32):
+        (folder / f"w{width}.onnx").write_bytes(exported(net(width, 1), torch.zeros(1, 3, 32, 32)))
+    return sorted(folder.iterdir())
+
+
+def check_kernels(path: Path, files: list[Path]) -> KernelTable:
+    """Each model, and each of its kernels, is in the table."""
+    table = KernelTable.read(path)
+    assert [each.name for each in table.models] == [str(file) for file in files]
+    assert set(table.by_key) == {launch.kernel for each in table.models for launch in each.launches}
+    return table
+
+
+@pytest.mark.xdist_group("ssh")
+def test_models_on_another_machine_and_on_several(
+    server: Server, device: Path, files: list[Path], tmp_path: Path, hwnas: Shell
+) -> None:
+    config = tmp_path / "ssh config"
+    write_config(config, server, {"a": server.port, "b": free_port()})
+    there = ["--python", device, "--ssh-config", config, "--seconds", "0.5"]
+    table = tmp_path / "a.json"
+    done = profile(*files[:2], "--on", "ssh://a", *there, "-o", table)
+    assert done.returncode == 0, done.stderr
+    assert "a: trying kernels 100%" in done.stderr
+    known = check_kernels(table, files[:2])
+
+    done = profile(*files, "--on", "ssh://a", "--with", table, *there, "-o", tmp_path / "more.json", "--json")
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(done.stdout)["models"]) == 3
+    more = check_kernels(tmp_path / "more.json", files)
+    assert more.kernels[: len(known.kernels)] == known.kernels
+
+    folder = tmp_path / "tables"
+    both = ["--on", "ssh://a", "--on", "ssh://b", *there, "-o", folder]
+    done = profile(*files[:2], *both)
+    assert done.returncode == 1, done.stderr
+    check_kernels(folder / "a.json", files[:2])
+    write_config(config, server, {"a": free_port(), "b": server.port})
+    done = profile(*files, *both)
+    assert done.returncode == 0, done.stderr
+    assert f"a: {folder / 'a.json'} is without {files[2]}" in done.stderr
+    check_kernels(folder / "b.json", files)
+    assert "was measured otherwise" in hwnas.refused("profile", *files[1:], *both)
+    assert "is of one device" in hwnas.refused("profile", *files, *both, "--with", table)
+    assert not list(KITS.glob("*/*"))
+
+
+@pytest.mark.xdist_group("ray")
+def test_models_on_the_machines_of_a_cluster(files: list[Path], tmp_path: Path) -> None:
+    folder = tmp_path / "tables"
+    done = profile(*files, "--workers", "ray", "--seconds", "0.5", "-o", folder, "--json")
+    assert done.returncode == 0, done.stderr
+    assert [made["name"] for made in json.loads(done.stdout)["tables"]] == [platform.node()]
+    check_kernels(folder / f"{platform.node()}.json", files)
 
 
 @pytest.mark.parametrize(

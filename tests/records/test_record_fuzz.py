@@ -30,7 +30,13 @@ from tests.reporting.samples import measured_front, report, search_record
 from tests.tables.make_kernels import table
 
 _ROOT = Path(__file__).parents[2]
-_TABLES_AND_KITS = {"_File", "Result", "KitDescription"}  # tests/profiling/test_result_fuzz.py has those
+_TABLES_AND_KITS = {
+    "_File",
+    "Result",
+    "KitDescription",
+    "SpaceKit",
+    "KernelKit",
+}  # tests/profiling/test_result_fuzz.py has those
 _OPENS = ("get_space", "space_of_network")
 _SHA256 = "0123456789abcdef" * 4
 _SPACE = get_space("scarlet-tiny", 16, classes=10)
