@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from hwnas.profiling.timer import Effort
+
 settings.register_profile("same", derandomize=True, database=None)
 settings.register_profile("fresh", print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
@@ -32,9 +34,12 @@ def _seeded() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _exports_look_at_speed_for_a_moment() -> Iterator[None]:
-    """In place of a second for each file, wherever the tests have what looks."""
+def _exports_measure_for_a_moment() -> Iterator[None]:
+    """In place of seconds for each file, wherever the tests have what measures."""
     with pytest.MonkeyPatch.context() as patch:
         if beside_fp32 := sys.modules.get("hwnas.artifacts.beside_fp32"):
-            patch.setattr(beside_fp32, "_SECONDS_PER_FILE", 0.1)
+            patch.setattr(beside_fp32, "_SECONDS_PER_FILE", 0.05)
+        for name in ("hwnas.artifacts.precision", "hwnas.artifacts.faster"):
+            if module := sys.modules.get(name):
+                patch.setattr(module, "_EFFORT", Effort(at_least_s=0.1, at_most_s=0.2))
         yield

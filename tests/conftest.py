@@ -18,6 +18,17 @@ _MADE_ONCE = {
     "device": "ssh",  # its folder of kits, in the home of whoever runs the tests, is one as well
     "supernet_run": "supernet_run",
     "finished_run": "finished_run",
+    "whole": "whole",
+    "together": "distributed",
+    "alone": "distributed",
+    "root": "rank",
+    "kit": "kit",
+    "world": "world",
+    "exported": "exported",
+    "resnet": "resnet",
+    "bottlenecks": "bottlenecks",
+    "widths": "widths",
+    "never_killed": "never_killed",
 }
 """Fixtures that take seconds to make -> the group of tests that run in one process, so that it is made once."""
 

@@ -27,7 +27,7 @@ from hwnas.runtimes.base import Session
 from hwnas.runtimes.registry import get_runtime
 from hwnas.tables.table import Latency
 
-EFFORT = Effort(confidence=0.005, at_least_s=2.0, at_most_s=8.0)
+_EFFORT = Effort(confidence=0.005, at_least_s=2.0, at_most_s=8.0)
 _LEAST_GAIN = 0.01
 """Two sessions of one file differ by about as much, by where their memory lies."""
 _MOST_DIFFERENCE = 1e-4
@@ -43,7 +43,7 @@ def faster(
     inputs: Sequence[Array],
     *,
     block: int,
-    effort: Effort = EFFORT,
+    effort: Effort | None = None,
     progress: Progress | None = None,
 ) -> tuple[bytes, OptimizedRecord]:
     """An fp32 ``model`` with those rewrites that keep its function and are faster here, and what each brought.
@@ -53,7 +53,7 @@ def faster(
         load: a session as the file will be run.
         inputs: an array for each input, to time with and to compare outputs on.
         block: see :func:`hwnas.onnx.optimize.rewrites.timed`.
-        effort: of each comparison.
+        effort: of each comparison; 2 to 8 s when None.
         progress: called with (what, done, total, note).
 
     Raises:
@@ -71,7 +71,7 @@ def faster(
     for alternatives in timed(block):
         found_by = {rewrite: found for rewrite in alternatives if (found := rewrite.apply(current))}
         if found_by:
-            current, told = _fastest(current, found_by, load, reference, effort, progress)
+            current, told = _fastest(current, found_by, load, reference, effort or _EFFORT, progress)
             tried += told
     padded, merged = shapes_before(tidied, current), groups_before(tidied, current)
     return _serialized(current), OptimizedRecord(rewrites=tuple(tried), padded=padded, merged=merged)

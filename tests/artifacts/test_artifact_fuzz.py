@@ -1,4 +1,4 @@
-"""2,000 damaged manifests, targets and sidecars: a typed error of one line each, or what can be trusted; no writes."""
+"""Damaged manifests, targets and sidecars: a typed error of one line each, or what can be trusted; no writes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from hwnas.records.network import OfArch
 from hwnas.records.target import get_target
 from hwnas.space.registry import get_space
 from tests.artifacts.conftest import Shipped
-from tests.fuzzing import FUZZ, ODD, damage, mutate, one_line_or_nothing
+from tests.fuzzing import EXAMPLES, FUZZ, ODD, damage, mutate, one_line_or_nothing
 from tests.onnx_models import onnx_of
 
 
@@ -112,7 +112,7 @@ def nothing_else_changes(kinds: dict[str, Kind]) -> Any:
 def test_edited(kinds: dict[str, Kind], name: str) -> None:
     kind, taken = kinds[name], []
 
-    @settings(FUZZ, max_examples=100 if name == "model" else 300)
+    @settings(FUZZ, max_examples=EXAMPLES)
     @given(st.data())
     def run(data: st.DataObject) -> None:
         changed = mutate(data.draw, kind.plain)  # type: ignore[arg-type]
@@ -128,7 +128,7 @@ def test_edited(kinds: dict[str, Kind], name: str) -> None:
 def test_damaged(kinds: dict[str, Kind], name: str) -> None:
     kind = kinds[name]
 
-    @settings(FUZZ, max_examples=100 if name == "model" else 250)
+    @settings(FUZZ, max_examples=EXAMPLES)
     @given(st.data())
     def run(data: st.DataObject) -> None:
         kind.given(damage(data.draw, kind.text.encode()))  # type: ignore[arg-type]
@@ -153,7 +153,7 @@ def test_every_odd_value(kinds: dict[str, Kind], keys: list[str]) -> None:
             plain = plain[each]
         return plain
 
-    @settings(FUZZ, max_examples=60)
+    @settings(FUZZ, max_examples=EXAMPLES // 3)
     @given(ODD)
     def run(odd: Any) -> None:
         changed = copy.deepcopy(kind.plain)

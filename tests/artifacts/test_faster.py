@@ -244,7 +244,7 @@ def test_an_artifact_of_it_passes_its_checks_and_a_forged_one_fails(copy: Copy) 
 def test_export_tells_what_was_tried(
     network: Network, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(faster, "__kwdefaults__", {"effort": EFFORT, "progress": None})
+    monkeypatch.setattr("hwnas.artifacts.faster._EFFORT", EFFORT)
     output = tmp_path_factory.mktemp("optimized") / "artifact"
     artifact = export(network, "onnx-fp32", output, optimize=True)
     (file,) = artifact.manifest.files

@@ -30,12 +30,6 @@ from tests.foreign_models import ds_cnn, onnx_file, resnet8, text_encoder, vit
 REFERENCE = "ONNX Runtime without optimizations"
 
 
-@pytest.fixture(autouse=True)
-def _briefly_timed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hwnas.artifacts.beside_fp32._SECONDS_PER_FILE", 0.05)
-    monkeypatch.setattr("hwnas.artifacts.precision._EFFORT", Effort(at_least_s=0.1, at_most_s=0.2))
-
-
 @pytest.fixture(scope="module")
 def resnet(tmp_path_factory: pytest.TempPathFactory) -> OnnxModel:
     return read_model(onnx_file(tmp_path_factory.mktemp("resnet") / "resnet8.onnx", resnet8(), "pixels"))

@@ -49,7 +49,7 @@ def flow(tmp_path_factory: pytest.TempPathFactory) -> Flow:
     config = root / "supernet-config.yaml"
     config.write_text(f"data: digits\nlearner: {{space: {flow.space}}}\nepochs: 2\nbatch: 64\nwarmup_epochs: 0.5\n")
     for words in [
-        ["profile", "--space", flow.space, "-o", flow.table, "--networks", "6", "--seconds", "4"],
+        ["profile", "--space", flow.space, "-o", flow.table, "--networks", "6", "--seconds", "2"],
         ["train", config, "-o", flow.supernet],
         ["search", "--supernet", flow.supernet, "--table", flow.table, "--evaluations", "12", "-o", flow.search],
         ["derive", flow.search / "winner.json", "--supernet", flow.supernet, "-o", flow.model],

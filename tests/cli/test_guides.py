@@ -91,7 +91,7 @@ def test_the_readme_from_photos_to_a_model(hwnas: Shell, tmp_path: Path, monkeyp
         if block.kind == "yaml":
             (tmp_path / block.argument).write_text(block.text.replace("epochs: 60", "epochs: 1"))
     (commands,) = (block for block in page if "hwnas space feasible" in block.text)
-    less = {"profile": ["--seconds", "2", "--networks", "4"], "search": ["--evaluations", "6"]}
+    less = {"profile": ["--seconds", "1", "--networks", "4"], "search": ["--evaluations", "6"]}
     budget_ms = 0.0
     for words in commands.commands():
         verb = words[1] if words[0] == "hwnas" else ""

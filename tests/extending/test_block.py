@@ -74,7 +74,7 @@ def test_from_profile_to_report(space: ChainSpace, tmp_path: Path, monkeypatch: 
             main()
         assert ended.value.code == 0, words
 
-    run("profile", "--space", "bottlenecks", "--networks", "6", "--seconds", "2", "-o", "table.yaml")
+    run("profile", "--space", "bottlenecks", "--networks", "6", "--seconds", "1", "-o", "table.yaml")
     table = hwnas.LatencyTable.load("table.yaml")
     assert {op.kind for op in table.ops} == {"stem", "bottleneck", "stabilizer", "head"}
     latency_ms = hwnas.LatencyPredictor(table, space)(space.sample(50, 0))

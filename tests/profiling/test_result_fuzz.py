@@ -1,4 +1,4 @@
-"""5,000 damaged tables, results and kits: a typed error of one line each, or what can be trusted."""
+"""Damaged tables, results and kits: a typed error of one line each, or what can be trusted."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
 from hwnas.tables.table import LatencyTable
 from tests.conftest import SMALL_SPACE
-from tests.fuzzing import FUZZ, damage, mutate, one_line_or_nothing
+from tests.fuzzing import EXAMPLES, FUZZ, damage, mutate, one_line_or_nothing
 from tests.profiling.kits import small_kit
 
 
@@ -66,14 +66,14 @@ def check_numbers(table: LatencyTable) -> None:
     assert LatencyTable.from_dict(yaml.safe_load(table.to_yaml()), "again") == table
 
 
-@settings(FUZZ, max_examples=1000)
+@settings(FUZZ, max_examples=2 * EXAMPLES)
 @given(st.data())
 def test_results_damaged_on_their_way(world: World, data: st.DataObject) -> None:
     found = world.read(damage(data.draw, world.raw))  # type: ignore[arg-type]
     assert found is None or found == world.returned
 
 
-@settings(FUZZ, max_examples=1000)
+@settings(FUZZ, max_examples=2 * EXAMPLES)
 @given(st.data())
 def test_results_edited(world: World, data: st.DataObject) -> None:
     changed = mutate(data.draw, world.result)  # type: ignore[arg-type]
@@ -81,7 +81,7 @@ def test_results_edited(world: World, data: st.DataObject) -> None:
     assert found is None or (found == world.returned and changed == world.result)
 
 
-@settings(FUZZ, max_examples=1000)
+@settings(FUZZ, max_examples=2 * EXAMPLES)
 @given(st.data())
 def test_results_edited_and_sealed_again(world: World, data: st.DataObject) -> None:
     changed = mutate(data.draw, world.result)  # type: ignore[arg-type]
@@ -93,7 +93,7 @@ def test_results_edited_and_sealed_again(world: World, data: st.DataObject) -> N
         assert {*found.table.ops, *found.table.failed} == set(world.space.distinct_ops)
 
 
-@settings(FUZZ, max_examples=1000)
+@settings(FUZZ, max_examples=2 * EXAMPLES)
 @given(st.data())
 def test_tables_edited(world: World, data: st.DataObject) -> None:
     changed = mutate(data.draw, world.table)  # type: ignore[arg-type]
@@ -101,7 +101,7 @@ def test_tables_edited(world: World, data: st.DataObject) -> None:
         check_numbers(LatencyTable.from_dict(changed, "edited"))
 
 
-@settings(FUZZ, max_examples=500)
+@settings(FUZZ, max_examples=EXAMPLES)
 @given(st.data())
 def test_tables_damaged(world: World, data: st.DataObject) -> None:
     world.scratch.write_bytes(damage(data.draw, world.text.encode()))  # type: ignore[arg-type]
@@ -109,7 +109,7 @@ def test_tables_damaged(world: World, data: st.DataObject) -> None:
         check_numbers(LatencyTable.load(world.scratch))
 
 
-@settings(FUZZ, max_examples=500)
+@settings(FUZZ, max_examples=EXAMPLES)
 @given(st.data())
 def test_kits_damaged(world: World, data: st.DataObject) -> None:
     world.scratch.write_bytes(damage(data.draw, world.kit))  # type: ignore[arg-type]
