@@ -47,6 +47,8 @@ def _tensors(proto: ModelProto) -> Iterator[TensorProto]:
         for node in nodes_of(graph):
             for attribute in node.attribute:
                 yield from (attribute.t, *attribute.tensors)
+                for inner in (attribute.g, *attribute.graphs):
+                    yield from inner.initializer
 
 
 def _place(tensor: TensorProto, what: str, folder: Path) -> tuple[Path, int, int]:

@@ -18,6 +18,7 @@ from onnx import ModelProto, helper
 
 from hwnas.errors import ModelError, first_line
 from hwnas.onnx.bare import large_weights, without_weights
+from hwnas.onnx.refused import has_branches
 from hwnas.own_process import ending, started
 
 LIMIT_S = 30
@@ -30,7 +31,8 @@ _REFUSED = 3
 def shape_inference(limit_s: float = LIMIT_S) -> Iterator[Callable[[ModelProto, str], None]]:
     """A process that starts while the file is still parsed and checked; what is given sends it a model, once.
 
-    It writes the shapes of all values into the model, and functions out where they are called.
+    It writes the shapes of all values into the model, functions out where they are called, and of each ``If`` whose
+    condition follows from shapes the branch that it takes.
 
     Raises:
         ModelError: they don't fit each other, or nobody can tell within ``limit_s``.
@@ -52,9 +54,12 @@ def _add_shapes(process: subprocess.Popen[bytes], limit_s: float, proto: ModelPr
     if process.returncode:
         raise ModelError(f"{name}: a process that infers its shapes ends with {ending(process.returncode)}")
     shaped = onnx.load_from_string(told)
-    fields = ["value_info", "output", *(["node"] if proto.functions else [])]  # weights stay where they are
-    for field in fields:
+    known = {weight.name for weight in proto.graph.initializer} | {entry.name for entry in proto.graph.input}
+    new = [weight for weight in shaped.graph.initializer if weight.name not in known]
+    rewritten = bool(proto.functions) or has_branches(proto)
+    for field in ("value_info", "output", *(["node"] if rewritten else [])):  # weights stay where they are
         _replace(proto.graph, shaped.graph, field)
+    proto.graph.initializer.extend(new)
     for field in ("functions", "opset_import"):
         _replace(proto, shaped, field)
 
@@ -70,6 +75,10 @@ def _inferred(data: bytes) -> bytes:
         from onnx import inliner
 
         proto = inliner.inline_local_functions(proto)
+    if has_branches(proto):
+        from hwnas.onnx.branches import without_branches
+
+        return bytes(without_branches(proto).SerializeToString())
     return bytes(onnx.shape_inference.infer_shapes(proto, data_prop=True).SerializeToString())
 
 

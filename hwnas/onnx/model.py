@@ -18,12 +18,14 @@ from hwnas.files import plain_file, read_bytes
 from hwnas.onnx.beside import take_in
 from hwnas.onnx.infer import shape_inference
 from hwnas.onnx.refused import (
+    check_branches,
     check_dtype,
     check_graph,
     check_names,
     check_numbers,
     check_opset,
     check_types,
+    has_branches,
     something_else,
 )
 from hwnas.onnx.wire import check_size
@@ -70,8 +72,8 @@ def read_model(path: Path | str, shapes: Shapes | None = None) -> OnnxModel:
 
     Raises:
         ModelError: it isn't an ONNX model, or one that hwnas doesn't take: a size of an input that nobody gave, control
-            flow, sequences, operators that no runtime has, weights elsewhere than beside the file or that are no
-            numbers, more than 2 GB.
+            flow that depends on the data, sequences, operators that no runtime has, weights elsewhere than beside the
+            file or that are no numbers, more than 2 GB.
     """
     path = Path(path)
     if (size := plain_file(path, ModelError).stat().st_size) > MOST_BYTES:
@@ -86,7 +88,13 @@ def model_of(data: bytes, name: str, shapes: Shapes | None = None, *, folder: Pa
     check_size(data, name)
     with shape_inference() as add_shapes:
         proto = _checked(data, name, shapes or {}, folder)
+        branches = has_branches(proto)
         add_shapes(proto, name)
+    if branches:
+        check_branches(proto, name)
+        _tidy(proto)
+        check_graph(proto, name)
+        check_numbers(proto, name)
     for value in proto.graph.output:
         check_dtype(value, name)
     inputs, outputs = (tuple(map(port_of, values)) for values in (proto.graph.input, proto.graph.output))

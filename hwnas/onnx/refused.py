@@ -23,7 +23,8 @@ from hwnas.errors import ModelError, nearest
 from hwnas.graph.kernel import DType
 
 _DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft", "com.microsoft.nchwc")
-_BRANCHES = ("If", "Loop", "Scan", "SequenceMap")
+_LOOPS = ("Loop", "Scan", "SequenceMap")
+_CONTROL_FLOW = "is control flow, whose latency depends on the data; export without it"
 _ALWAYS_READ = 21
 """Opset that every ONNX Runtime reads which hwnas takes."""
 
@@ -144,8 +145,8 @@ def _check_node(node: NodeProto, name: str, local: set[tuple[str, str]]) -> None
     what = _what(name, node)
     if (node.domain, node.op_type) in local:
         return
-    if node.op_type in _BRANCHES:
-        raise ModelError(f"{what} is control flow, whose latency depends on the data; export without it")
+    if node.op_type in _LOOPS:
+        raise ModelError(f"{what} {_CONTROL_FLOW}")
     if node.domain not in _DOMAINS:
         raise ModelError(f"{what} is a custom operator of {node.domain}, which no runtime here has")
     if node.domain in ("", "ai.onnx") and node.op_type not in (known := _operators()):
@@ -153,6 +154,18 @@ def _check_node(node: NodeProto, name: str, local: set[tuple[str, str]]) -> None
         raise ModelError(f"{what} is no operator of ONNX{f'; did you mean {near}?' if near else ''}")
     if node.op_type in _containers():
         raise ModelError(f"{what} is of sequences, optional values or text; hwnas takes tensors of numbers only")
+
+
+def has_branches(proto: ModelProto) -> bool:
+    """Whether there is an ``If`` anywhere in it."""
+    return any(node.op_type == "If" for part in (proto.graph, *proto.functions) for node in nodes_of(part))
+
+
+def check_branches(proto: ModelProto, name: str) -> None:
+    """Raises a ModelError for an ``If`` of which isn't known what it takes."""
+    for node in nodes_of(proto.graph):
+        if node.op_type == "If":
+            raise ModelError(f"{_what(name, node)} {_CONTROL_FLOW}")
 
 
 @cache
