@@ -25,8 +25,9 @@ types: .venv/installed-dev
 layers: .venv/installed-dev
 	$(BIN)/lint-imports
 
+# Bytecode is written whatever the environment says: tests start hundreds of processes that would compile hwnas anew.
 pytest: .venv/installed-dev
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --max-worker-restart 0
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --max-worker-restart 0
 
 fuzz: .venv/installed-dev
 	HYPOTHESIS_PROFILE=fresh FUZZ_EXAMPLES=5000 $(BIN)/python -m pytest -m 'hypothesis or fuzz' --numprocesses 2 --dist loadgroup --max-worker-restart 0

@@ -47,7 +47,7 @@ class _Size(NamedTuple):
 
 
 _FULL = _Size(resolution=32, measuring_s=15.0, profile_networks=20, epochs=5, evaluations=150)
-_FAST = _Size(resolution=16, measuring_s=4.0, profile_networks=8, epochs=3, evaluations=40)
+_FAST = _Size(resolution=16, measuring_s=3.0, profile_networks=8, epochs=3, evaluations=24)
 """Of the 8-pixel digits there is little more to see at 32 pixels than at 16."""
 
 

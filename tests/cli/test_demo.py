@@ -32,7 +32,7 @@ def test_fast_demo(tmp_path: Path) -> None:
     assert len(steps) == 8
     for step in steps:
         parse(shlex.split(step.command))
-    assert "--networks 8 --confidence 0.01 --seconds 4.0 -o 'a demo/table.yaml'" in steps[0].command
+    assert "--networks 8 --confidence 0.01 --seconds 3.0 -o 'a demo/table.yaml'" in steps[0].command
     assert len(re.findall("^measuring: 100/100", result.stderr, re.MULTILINE)) == 2  # profiling, and the bench
     page = (folder / "report.html").read_text("utf-8")
     assert found["arch"] in page
