@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from hwnas.onnx.infer import shape_inference
 from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
 
@@ -57,6 +59,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         groups = [_MADE_ONCE[name] for name in getattr(item, "fixturenames", ()) if name in _MADE_ONCE]
         if groups and not item.get_closest_marker("xdist_group"):
             item.add_marker(pytest.mark.xdist_group(groups[0]))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _shapes_are_inferred_here() -> Iterator[None]:
+    """Wherever tests open models, but for those of the process that infers their shapes."""
+    with pytest.MonkeyPatch.context() as patch:
+        if model := sys.modules.get("hwnas.onnx.model"):
+            from tests.shapes_here import shapes_here
+
+            patch.setattr(model, "shape_inference", shapes_here)
+        yield
+
+
+@pytest.fixture
+def shapes_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shapes are inferred in a process of their own, as people have it."""
+    monkeypatch.setattr("hwnas.onnx.model.shape_inference", shape_inference)
 
 
 @pytest.fixture

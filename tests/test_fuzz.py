@@ -56,7 +56,7 @@ from tests.fuzzing import EXAMPLES, hammer, one_line_or_nothing, spoilt
 from tests.reporting.samples import measured_front, report, search_record
 from tests.tables.make import DEVICE, made_up_table
 
-pytestmark = pytest.mark.fuzz
+pytestmark = [pytest.mark.fuzz, pytest.mark.usefixtures("shapes_apart")]
 MANY = EXAMPLES if "FUZZ_EXAMPLES" in os.environ else 25
 Read = Callable[[], object]
 KINDS: dict[str, Callable[[Path], Read]] = {}

@@ -10,7 +10,7 @@ from onnx import ModelProto, TensorProto, helper
 
 from hwnas.errors import ModelError
 from hwnas.files import plain_file, reason
-from hwnas.onnx.refused import nodes_of
+from hwnas.onnx.read import nodes_of
 
 
 def take_in(proto: ModelProto, name: str, folder: Path | None, most_bytes: int) -> None:

@@ -18,7 +18,7 @@ from onnx import ModelProto, helper
 
 from hwnas.errors import ModelError, first_line
 from hwnas.onnx.bare import large_weights, without_weights
-from hwnas.onnx.refused import has_branches
+from hwnas.onnx.read import has_branches
 from hwnas.own_process import ending, started
 
 LIMIT_S = 30
@@ -42,18 +42,27 @@ def shape_inference(limit_s: float = LIMIT_S) -> Iterator[Callable[[ModelProto, 
 
 
 def _add_shapes(process: subprocess.Popen[bytes], limit_s: float, proto: ModelProto, name: str) -> None:
-    weights = large_weights(proto)
-    bare = without_weights(proto, {weight.name for weight in weights})
-    bare.graph.input.extend(helper.make_tensor_value_info(w.name, w.data_type, w.dims) for w in weights)
     try:
-        told, _ = process.communicate(bare.SerializeToString(), timeout=limit_s)
+        told, _ = process.communicate(_bare(proto), timeout=limit_s)
     except subprocess.TimeoutExpired:
         raise ModelError(f"{name}: to infer its shapes takes longer than {limit_s:g} s; it isn't taken") from None
     if process.returncode == _REFUSED:
         raise ModelError(f"{name}: its types and shapes don't fit each other: {told.decode(errors='replace')}")
     if process.returncode:
         raise ModelError(f"{name}: a process that infers its shapes ends with {ending(process.returncode)}")
-    shaped = onnx.load_from_string(told)
+    _write(proto, onnx.load_from_string(told))
+
+
+def _bare(proto: ModelProto) -> bytes:
+    """What the process is sent."""
+    weights = large_weights(proto)
+    bare = without_weights(proto, {weight.name for weight in weights})
+    bare.graph.input.extend(helper.make_tensor_value_info(w.name, w.data_type, w.dims) for w in weights)
+    return bytes(bare.SerializeToString())
+
+
+def _write(proto: ModelProto, shaped: ModelProto) -> None:
+    """What the process found, into the model with its weights."""
     known = {weight.name for weight in proto.graph.initializer} | {entry.name for entry in proto.graph.input}
     new = [weight for weight in shaped.graph.initializer if weight.name not in known]
     rewritten = bool(proto.functions) or has_branches(proto)

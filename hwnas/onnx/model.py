@@ -17,6 +17,7 @@ from hwnas.errors import ModelError, first_line, unknown
 from hwnas.files import plain_file, read_bytes
 from hwnas.onnx.beside import take_in
 from hwnas.onnx.infer import shape_inference
+from hwnas.onnx.read import has_branches
 from hwnas.onnx.refused import (
     check_branches,
     check_dtype,
@@ -25,7 +26,6 @@ from hwnas.onnx.refused import (
     check_numbers,
     check_opset,
     check_types,
-    has_branches,
     something_else,
 )
 from hwnas.onnx.wire import check_size

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterator
 
 import numpy as np
 import onnx
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, numpy_helper
+from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, numpy_helper
 
 from hwnas.errors import ModelError, first_line
 from hwnas.onnx.wire import check_self_contained
@@ -43,6 +43,21 @@ def parsed_network(model: bytes) -> ModelProto:
         raise ModelError(f"a model has one input and one output, not {len(entries)} and {len(proto.graph.output)}")
     input_chw(proto)
     return proto
+
+
+def nodes_of(graph: GraphProto | FunctionProto) -> Iterator[NodeProto]:
+    """All nodes, those of subgraphs included; no recursion, however deep they lie."""
+    waiting = [graph.node]
+    while waiting:
+        for node in waiting.pop():
+            yield node
+            for attribute in node.attribute:
+                waiting += [inner.node for inner in (attribute.g, *attribute.graphs) if inner.node]
+
+
+def has_branches(proto: ModelProto) -> bool:
+    """Whether there is an ``If`` anywhere in it."""
+    return any(node.op_type == "If" for part in (proto.graph, *proto.functions) for node in nodes_of(part))
 
 
 def entries_of(proto: ModelProto) -> list[ValueInfoProto]:

@@ -8,8 +8,6 @@ from typing import get_args
 
 import numpy as np
 from onnx import (
-    FunctionProto,
-    GraphProto,
     ModelProto,
     NodeProto,
     TensorProto,
@@ -21,6 +19,7 @@ from onnx import (
 
 from hwnas.errors import ModelError, nearest
 from hwnas.graph.kernel import DType
+from hwnas.onnx.read import nodes_of
 
 _DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft", "com.microsoft.nchwc")
 _LOOPS = ("Loop", "Scan", "SequenceMap")
@@ -54,16 +53,6 @@ def something_else(data: bytes) -> str | None:
     if head.startswith(b"version https://git-lfs"):
         return "a pointer of Git LFS (git lfs pull fetches the file)"
     return "empty" if not data else None
-
-
-def nodes_of(graph: GraphProto | FunctionProto) -> Iterator[NodeProto]:
-    """All nodes, those of subgraphs included; no recursion, however deep they lie."""
-    waiting = [graph.node]
-    while waiting:
-        for node in waiting.pop():
-            yield node
-            for attribute in node.attribute:
-                waiting += [inner.node for inner in (attribute.g, *attribute.graphs) if inner.node]
 
 
 def _what(name: str, node: NodeProto) -> str:
@@ -154,11 +143,6 @@ def _check_node(node: NodeProto, name: str, local: set[tuple[str, str]]) -> None
         raise ModelError(f"{what} is no operator of ONNX{f'; did you mean {near}?' if near else ''}")
     if node.op_type in _containers():
         raise ModelError(f"{what} is of sequences, optional values or text; hwnas takes tensors of numbers only")
-
-
-def has_branches(proto: ModelProto) -> bool:
-    """Whether there is an ``If`` anywhere in it."""
-    return any(node.op_type == "If" for part in (proto.graph, *proto.functions) for node in nodes_of(part))
 
 
 def check_branches(proto: ModelProto, name: str) -> None:

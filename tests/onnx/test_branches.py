@@ -14,8 +14,10 @@ from torch import nn
 
 from hwnas.errors import ModelError
 from hwnas.onnx.model import model_of
-from hwnas.onnx.refused import has_branches
+from hwnas.onnx.read import has_branches
 from tests.onnx_models import exported
+
+pytestmark = pytest.mark.usefixtures("shapes_apart")
 
 node = helper.make_node
 

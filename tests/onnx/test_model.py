@@ -15,6 +15,8 @@ from hwnas.arrays import Port
 from hwnas.errors import ModelError
 from hwnas.onnx.model import model_of, read_model
 
+pytestmark = pytest.mark.usefixtures("shapes_apart")
+
 
 def relu(
     shape: tuple[int | str | None, ...], node: onnx.NodeProto | None = None, dtype: int = TensorProto.FLOAT

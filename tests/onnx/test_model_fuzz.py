@@ -18,6 +18,8 @@ from hwnas.onnx.count import count_model
 from hwnas.onnx.model import OnnxModel, model_of
 from tests.fuzzing import EXAMPLES, one_line_or_nothing
 
+pytestmark = pytest.mark.usefixtures("shapes_apart")
+
 node = helper.make_node
 
 

@@ -19,6 +19,8 @@ from hwnas.onnx.model import model_of, read_model
 from hwnas.onnx.refused import newest_opset
 from hwnas.runtimes.onnxruntime import OnnxRuntime
 
+pytestmark = pytest.mark.usefixtures("shapes_apart")
+
 node = helper.make_node
 FLOAT = TensorProto.FLOAT
 
