@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from hwnas.onnx.infer import shape_inference
 from hwnas.space.chain import ChainSpace
 from hwnas.space.registry import get_space
 
@@ -62,19 +61,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _shapes_are_inferred_here() -> Iterator[None]:
-    """Wherever tests open models, but for those of the process that infers their shapes."""
+def _done_here() -> Iterator[None]:
+    """Shapes are inferred in this process, and exports tell its memory, but for tests of the processes that do so."""
+    if not {"hwnas.onnx.model", "hwnas.artifacts.beside_fp32"} & sys.modules.keys():
+        yield  # and nothing heavy is loaded
+        return
+    from tests.here import memory_here, shapes_here
+
     with pytest.MonkeyPatch.context() as patch:
         if model := sys.modules.get("hwnas.onnx.model"):
-            from tests.shapes_here import shapes_here
-
             patch.setattr(model, "shape_inference", shapes_here)
+        if beside_fp32 := sys.modules.get("hwnas.artifacts.beside_fp32"):
+            patch.setattr(beside_fp32, "peak_memory_mb", memory_here)
         yield
 
 
 @pytest.fixture
 def shapes_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shapes are inferred in a process of their own, as people have it."""
+    from hwnas.onnx.infer import shape_inference
+
     monkeypatch.setattr("hwnas.onnx.model.shape_inference", shape_inference)
 
 

@@ -61,14 +61,18 @@ def peak_memory_mb(files: Files, target: Target, feed: Sequence[Port], *, truste
 
 def _measure(folder: Path) -> float:
     asked = read_json(folder / "asked", ModelError)
-    target = Target.of_plain(asked["target"], "target")
+    files = {suffix: (folder / f"file{suffix}").read_bytes() for suffix in asked["suffixes"]}
+    ports = [Port(name, dtype, tuple(shape)) for name, dtype, shape in asked["feed"]]
+    return _measure_here(files, Target.of_plain(asked["target"], "target"), ports, trusted=asked["trusted"])
+
+
+def _measure_here(files: Files, target: Target, ports: Sequence[Port], *, trusted: bool) -> float:
     kind = get_format(target.format)
     kind.runtime(target)  # its package is in memory before the measuring begins
-    files = {suffix: (folder / f"file{suffix}").read_bytes() for suffix in asked["suffixes"]}
-    feed = [stand_in(Port(name, dtype, tuple(shape))) for name, dtype, shape in asked["feed"]]
+    feed = list(map(stand_in, ports))
     if target.preprocessing == "inside":
         feed = [np.ascontiguousarray(images.transpose(0, 2, 3, 1).astype(np.uint8)) for images in feed]
-    return added_mb(lambda: kind.open(files, target, threads=1, trusted=asked["trusted"]).bind(feed)())
+    return added_mb(lambda: kind.open(files, target, threads=1, trusted=trusted).bind(feed)())
 
 
 def added_mb(work: Callable[[], object]) -> float:
