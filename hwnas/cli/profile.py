@@ -32,7 +32,8 @@ if TYPE_CHECKING:  # imported when the verb runs
 kit_app = typer.Typer(help="Profiling kits, for devices without hwnas.", no_args_is_help=True)
 
 ModelsArgument = Annotated[
-    list[str] | None, typer.Argument(metavar="MODEL", help="In place of --space: ONNX files, module:callable, archs.")
+    list[str] | None,
+    typer.Argument(metavar="MODEL", help="In place of --space: ONNX files, module:callable, archs, spaces."),
 ]
 KnownOption = Annotated[
     list[Path] | None, typer.Option("--with", help="Of models: what this table has isn't measured again.")

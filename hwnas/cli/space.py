@@ -95,8 +95,10 @@ def feasible(
     from hwnas.flow.feasible import feasible as look
     from hwnas.flow.feasible import space_of
     from hwnas.flow.open import open_budgeted
+    from hwnas.space.registry import get_space
 
-    tables, limits = open_budgeted(table or []), parse_limits(limit or [])
+    tables = open_budgeted(table or [], lambda: get_space(space, resolution, classes))
+    limits = parse_limits(limit or [])
     whole = space_of(space, tables, resolution, classes)
     result = look(whole.inheriting() if stabilizers else whole, tables, limits)
     found, count, ends = result.space, result.count, result.ends

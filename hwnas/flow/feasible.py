@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from hwnas.arguments import checked
 from hwnas.arrays import Archs, Values
 from hwnas.brief import Brief
 from hwnas.errors import ConfigError, ObjectiveError
-from hwnas.flow.open import BudgetedTable, Tables, of_file, open_budgeted
+from hwnas.flow.open import BudgetedTable, Tables, of_file, open_budgeted, open_space
 from hwnas.optimize.feasible import Extreme, FeasibleCount, FeasibleRegion
 from hwnas.optimize.problem import Budget, Objective, Problem
 from hwnas.prediction.costs import madds, model_mb, params, peak_activation_mb
@@ -157,7 +158,7 @@ def feasible(space: Space | str | Path, tables: Tables = (), limits: Sequence[Bu
         BudgetError: a budget makes no sense, or no arch was found to meet it.
         MissingOpError: a table isn't of the space.
     """
-    devices = open_budgeted(tables)
+    devices = open_budgeted(tables, partial(open_space, space))
     found = space_of(str(space), devices) if isinstance(space, str | Path) else space
     free = free_objectives(devices, ("madds", "params"), limits, found)
     within, everything = (

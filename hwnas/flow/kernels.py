@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,7 +18,9 @@ from hwnas.flow.model import ModelLike, names_model, open_model
 from hwnas.flow.open import KernelTableLike, open_kernel_table, open_known
 from hwnas.flow.predict import Predictions
 from hwnas.onnx.model import OnnxModel, Shapes, model_of
+from hwnas.prediction.design import calibration_networks
 from hwnas.prediction.kernels import KernelPredictor, ModelPrediction, calibrated
+from hwnas.prediction.through_kernels import covering
 from hwnas.profiling.kernels import prepare
 from hwnas.profiling.local import conditions_of
 from hwnas.profiling.plan import network_model
@@ -26,12 +28,16 @@ from hwnas.profiling.transports import Remote
 from hwnas.progress import Progress, Tell, silent
 from hwnas.runtimes.registry import get_runtime
 from hwnas.space.arch import Arch, parse_arch
+from hwnas.space.registry import SPACES, get_space
+from hwnas.space.space import Space
 from hwnas.tables.kernel_table import KernelTable, merged
+
+_CALIBRATING = 20  # networks of a space
 
 
 @checked
 def profile_models(
-    models: Arch | ModelLike | Sequence[Arch | ModelLike],
+    models: Space | Arch | ModelLike | Sequence[Space | Arch | ModelLike],
     *,
     runtime: str = "onnxruntime",
     options: Mapping[str, str] | None = None,
@@ -52,7 +58,8 @@ def profile_models(
     Give it the machine alone: other work is measured, too.
 
     Args:
-        models: ONNX files, and all else that :func:`hwnas.flow.model.open_model` takes; or archs.
+        models: ONNX files, and all else that :func:`hwnas.flow.model.open_model` takes; archs; and spaces, each for
+            some networks in which all of its ops are.
         runtime: what runs them, and tells what it makes of them.
         options: of the runtime.
         threads: of one inference.
@@ -86,7 +93,7 @@ def profile_models(
 
 @checked
 def models_job(
-    models: Arch | ModelLike | Sequence[Arch | ModelLike],
+    models: Space | Arch | ModelLike | Sequence[Space | Arch | ModelLike],
     *,
     runtime: str = "onnxruntime",
     options: Mapping[str, str] | None = None,
@@ -110,7 +117,7 @@ def models_job(
             raise ConfigError(f"{name} must be more than 0 and at most {most:g}, got {value}")
     conditions = conditions_of(get_runtime(runtime, options), threads=threads, precision=precision)
     had = open_known(known)
-    opened = tuple(_open(each, shapes) for each in _several(models))
+    opened = tuple(model for each in _several(models) for model in _opened(each, shapes, seed))
     if not opened:
         raise ConfigError("give a model or more to profile")
     return ModelsJob(opened, conditions, confidence, seconds, seed, had)
@@ -197,6 +204,21 @@ def per_layer(table: KernelTable, model: Arch | ModelLike, shapes: Shapes | None
 def _several(given: Any) -> list[Any]:
     """A list as it is, and of anything else a list of that; a module with its inputs is a tuple, and one thing."""
     return [*given] if isinstance(given, Sequence) and not isinstance(given, str | tuple) else [given]
+
+
+def _opened(given: Space | Arch | ModelLike, shapes: Shapes | None, seed: int) -> Iterator[OnnxModel]:
+    """A model; of a space networks in which all ops are that its archs need, and those that pin a calibration down."""
+    if isinstance(given, str | Path) and (str(given).endswith((".yaml", ".yml")) or str(given) in SPACES.names()):
+        given = get_space(str(given))
+    if not isinstance(given, Space):
+        yield _open(given, shapes)
+        return
+    whole = given.inheriting()
+    archs = [*covering(whole), *calibration_networks(given, _CALIBRATING, seed)]
+    for choices in dict.fromkeys(tuple(arch.tolist()) for arch in archs):
+        network = network_model(whole, choices)
+        name = f"{given.source}:{','.join(map(str, choices))}"
+        yield model_of(network.data, name, {port.name: port.shape for port in network.inputs})
 
 
 def _open(given: Arch | ModelLike, shapes: Shapes | None) -> OnnxModel:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import cast
 from hwnas.errors import BudgetError, InputError
 from hwnas.space.registry import get_space
 from hwnas.space.space import Space
-from hwnas.tables.kernel_table import KernelTable, merged
+from hwnas.tables.kernel_table import KernelTable, is_kernel_table, merged
 from hwnas.tables.table import LatencyTable
 
 KernelTableLike = KernelTable | Path | str
@@ -29,12 +29,14 @@ class BudgetedTable:
     Attributes:
         name: the file's, without its ending; by it objectives of several devices are told apart.
         path: of the file, None for a table that has none.
+        through_kernels: the file is a table of kernels, and ``table`` what it makes of a space's ops.
     """
 
     name: str
     path: Path | None
     table: LatencyTable
     budget_ms: float | None = None
+    through_kernels: bool = False
 
     @property
     def sha256(self) -> str:
@@ -101,11 +103,16 @@ def of_file(name: object) -> Iterator[None]:
         raise type(error)(told if told.startswith(str(name)) else f"{name}: {told}") from None
 
 
-def open_budgeted(tables: Tables) -> list[BudgetedTable]:
+def open_budgeted(tables: Tables, space: Callable[[], Space] | None = None) -> list[BudgetedTable]:
     """Tables and their budgets; those without a file are called ``table``, or ``table-N`` where N tables come first.
+
+    Args:
+        tables: as people give them. A table of kernels is taken for what it makes of the ops of a space.
+        space: gives that; asked only where there is such a table, which isn't taken where nobody can say.
 
     Raises:
         TableError: one can't be read.
+        MissingOpError, RuntimeMissingError: a table of kernels can't price the space, or not here.
         BudgetError: what stands behind a file's colon is no number.
     """
     kinds = BudgetedTable | LatencyTable | Path | str
@@ -119,13 +126,26 @@ def open_budgeted(tables: Tables) -> list[BudgetedTable]:
         table, budget_ms = each if isinstance(each, tuple) else _parsed(each) if isinstance(each, str) else (each, None)
         path = None if isinstance(table, LatencyTable) else Path(table)
         name = path.stem if path else f"table-{number}" if number else "table"
-        found.append(BudgetedTable(name, path, open_table(table), budget_ms))
+        if path and space and is_kernel_table(path):
+            priced = priced_table(KernelTable.read(path), space())
+            found.append(BudgetedTable(name, path, priced, budget_ms, through_kernels=True))
+        else:
+            found.append(BudgetedTable(name, path, open_table(table), budget_ms))
     return found
+
+
+def priced_table(table: KernelTable, space: Space) -> LatencyTable:
+    """A space's ops through a table's kernels; raises as :func:`hwnas.prediction.through_kernels.priced`."""
+    from hwnas.prediction.through_kernels import priced
+    from hwnas.runtimes.registry import get_runtime
+
+    conditions = table.device.conditions
+    return priced(table, space, get_runtime(conditions.runtime, conditions.options))
 
 
 def _parsed(text: str) -> tuple[Path, float | None]:
     path, colon, budget = text.rpartition(":")
-    if not colon or budget.endswith((".yaml", ".yml")):
+    if not colon or budget.endswith((".yaml", ".yml", ".json")):
         return Path(text), None
     try:
         return Path(path), float(budget)

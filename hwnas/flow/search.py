@@ -7,6 +7,7 @@ search.json          all evaluated archs and values, what failed, the front, the
 front.json           the front alone
 winner.json          the best arch of the front, as an arch.json
 table.yaml           the table, refitted, where the front was measured
+priced-NAME.yaml     the space's ops by a table of kernels, where one was given
 
 Every evaluation is kept as it finishes, in ``evaluations.sqlite`` of the supernet's run folder: what one search
 evaluated no other evaluates again.
@@ -17,6 +18,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, overload
 
@@ -41,7 +44,7 @@ from hwnas.progress import Progress, say
 from hwnas.records.search import SearchedSupernet, SearchedTable, SearchRecord, SearchSettings
 from hwnas.records.train import Run, run_folder
 from hwnas.reporting.units import shown
-from hwnas.space.registry import SPACES
+from hwnas.space.registry import SPACES, get_space
 from hwnas.space.space import Space
 from hwnas.workers.base import Workers
 from hwnas.workers.registry import get_workers
@@ -159,13 +162,15 @@ def search(
         raise ConfigError(
             f"{of!s} is read as the run folder of a trained supernet; for a space give get_space({str(of)!r})"
         )
-    devices = open_budgeted(tables)
+    run = run_folder(of)
+    devices = open_budgeted(tables, partial(_space_of, run))
     if output is None or not devices:
         raise ConfigError("a search of a supernet takes tables of the devices and an output folder")
     evaluations, seed = whole("evaluations", evaluations, 1), whole("seed", seed)
     from hwnas.training.trained import SupernetAccuracy  # loads torch
 
-    run, folder = run_folder(of), Path(output)
+    folder = Path(output)
+    devices = [replace(d, path=folder / f"priced-{d.name}.yaml") if d.through_kernels else d for d in devices]
     if not resume:
         refuse_existing(folder, "settings.json")
     make = STRATEGIES.get(strategy)
@@ -204,6 +209,9 @@ def search(
     with closing(get_workers(workers or "1")) as pool, Store(path, space, accuracy.key) as kept:
         if not begun.exists():
             asked.write(begun)
+            for each in devices:
+                if each.through_kernels and each.path:
+                    each.table.save(each.path)
 
         def run_it(strategy: str | StrategyFactory, what: str) -> SearchResult:
             return run_search(
@@ -225,6 +233,13 @@ def search(
     if remark := hardly_apart(found):
         warnings.warn(remark, HwnasWarning, stacklevel=3)
     return found
+
+
+def _space_of(run: Path) -> Space:
+    """Of a supernet's networks."""
+    from hwnas.training.trained import read_supernet_info  # loads torch
+
+    return get_space(read_supernet_info(run).space)
 
 
 def hardly_apart(found: SearchRecord) -> str | None:

@@ -249,8 +249,8 @@ class LatencyTable(Brief):
         """A table from what its file holds; ``where`` is for messages. Raises as :meth:`load`."""
         if isinstance(data, dict) and str(data.get("schema")).startswith("hwnas-kernel-table/"):
             raise TableError(
-                f"{where} is a table of kernels, which hwnas predict and hwnas table show take; hwnas profile --space "
-                "makes one of a space's ops"
+                f"{where} is a table of kernels, which hwnas predict, table show, space feasible and search take; "
+                "hwnas profile --space makes one of a space's ops"
             )
         file = _File.of_plain(data, where)
         ops: dict[Op, Latency] = {}
