@@ -48,6 +48,7 @@ _HOME = {  # public name -> module that defines it
     "parse_arch": "hwnas.space.arch",
     "predict": "hwnas.flow.predict",
     "profile": "hwnas.flow.profile",
+    "profile_kernels": "hwnas.flow.kernel_grid",
     "profile_models": "hwnas.flow.kernels",
     "rank": "hwnas.flow.rank",
     "report": "hwnas.flow.report",
@@ -69,6 +70,7 @@ if TYPE_CHECKING:  # so that type checkers know each name, and that there are no
     from hwnas.flow.diff import diff as diff
     from hwnas.flow.export import export as export
     from hwnas.flow.feasible import feasible as feasible
+    from hwnas.flow.kernel_grid import profile_kernels as profile_kernels
     from hwnas.flow.kernels import profile_models as profile_models
     from hwnas.flow.predict import predict as predict
     from hwnas.flow.profile import profile as profile

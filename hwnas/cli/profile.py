@@ -20,7 +20,7 @@ from hwnas.cli.console import (
 )
 from hwnas.errors import ConfigError, DeviceError, counted
 from hwnas.files import refuse_existing
-from hwnas.progress import ProgressBars, say
+from hwnas.progress import Progress, ProgressBars, say
 
 if TYPE_CHECKING:  # imported when the verb runs
     from hwnas.flow.carry_out import DeviceTables
@@ -35,8 +35,12 @@ ModelsArgument = Annotated[
     list[str] | None,
     typer.Argument(metavar="MODEL", help="In place of --space: ONNX files, module:callable, archs, spaces."),
 ]
+KernelsOption = Annotated[
+    bool, typer.Option("--kernels", help="In place of MODEL: kernels that are chosen for anyone's models to come.")
+]
+CountOption = Annotated[int, typer.Option("--count", min=1, help="Of --kernels: how many.")]
 KnownOption = Annotated[
-    list[Path] | None, typer.Option("--with", help="Of models: what this table has isn't measured again.")
+    list[Path] | None, typer.Option("--with", help="Of models and --kernels: what this table has isn't measured again.")
 ]
 SpaceOption = Annotated[
     str | None, typer.Option("--space", help="Name of a space, or its .yaml file.", autocompletion=space_names)
@@ -64,6 +68,8 @@ def profile(
     ],
     models: ModelsArgument = None,
     space: SpaceOption = None,
+    kernels: KernelsOption = False,
+    count: CountOption = 600,
     runtime: RuntimeOption = "onnxruntime",
     option: OptionsOption = None,
     threads: ThreadsOption = 1,
@@ -99,7 +105,7 @@ def profile(
 
     Give it the machine alone: other work counts too.
     """
-    _check_kind(models, space, batch, resolution, classes, shape, known)
+    _check_kind(models, space, kernels, batch, resolution, classes, shape, known)
     several = workers is not None or len(on or []) > 1
     if (python or ssh_config) and not on:
         raise ConfigError("--python and --ssh-config are for another machine; say which one with --on")
@@ -112,12 +118,14 @@ def profile(
 
     (check_folder if several else refuse_existing)(output)
     conditions = _conditions(runtime, option, threads, precision, batch)
-    job: Job[Any] = (
-        _models_job(models, conditions, shape, known, confidence, seconds, seed)
-        if models
-        else _space_job(space, conditions, resolution, classes, networks, held_out, confidence, seconds, seed)
-    )
     with ProgressBars() as progress:
+        job: Job[Any] = (
+            _models_job(models, conditions, shape, known, confidence, seconds, seed)
+            if models
+            else _kernels_job(count, conditions, known, confidence, seconds, seed, progress)
+            if kernels
+            else _space_job(space, conditions, resolution, classes, networks, held_out, confidence, seconds, seed)
+        )
         remotes = [Remote(address, python or "python3", ssh_config) for address in on or []]
         if workers is not None:
             made: LatencyTable | KernelTable | DeviceTables[Any] = profile_cluster(job, workers, output, tell=say)
@@ -135,6 +143,7 @@ def profile(
 def _check_kind(
     models: list[str] | None,
     space: str | None,
+    kernels: bool,
     batch: int,
     resolution: int | None,
     classes: int | None,
@@ -142,13 +151,13 @@ def _check_kind(
     known: list[Path] | None,
 ) -> None:
     """Raises:
-    ConfigError: models and a space, or neither, or what is said of the one for the other.
+    ConfigError: two of models, kernels for any and a space, or none, or what is said of the one for the other.
     """
-    if bool(models) == bool(space):
-        raise ConfigError(
-            "give --space, or models to profile, not both" if space else "give --space, or models to profile"
-        )
-    if models and (batch != 1 or resolution is not None or classes is not None):
+    if (given := sum(map(bool, (models, space, kernels)))) != 1:
+        raise ConfigError(f"give --space, or models to profile, or --kernels{', not both' if given else ''}")
+    if kernels and shape:
+        raise ConfigError("--shape is of a model's input; leave it out, or --kernels")
+    if not space and (batch != 1 or resolution is not None or classes is not None):
         raise ConfigError("models have shapes of their own; leave out --batch, --resolution and --classes")
     if space and (shape or known):
         raise ConfigError("--shape and --with are for models; leave them out, or --space")
@@ -169,6 +178,24 @@ def _models_job(
         models, runtime=conditions.runtime, options=conditions.options, threads=conditions.threads,
         precision=conditions.precision, shapes=parse_shapes(shape), known=known, confidence=confidence,
         seconds=seconds, seed=seed,
+    )  # fmt: skip
+
+
+def _kernels_job(
+    count: int,
+    conditions: Conditions,
+    known: list[Path] | None,
+    confidence: float,
+    seconds: float,
+    seed: int,
+    progress: Progress,
+) -> ModelsJob:
+    from hwnas.flow.kernel_grid import kernels_job
+
+    return kernels_job(
+        count, runtime=conditions.runtime, options=conditions.options, threads=conditions.threads,
+        precision=conditions.precision, known=known, confidence=confidence, seconds=seconds, seed=seed,
+        progress=progress,
     )  # fmt: skip
 
 
@@ -219,6 +246,8 @@ def build(
     output: Annotated[Path, typer.Option("-o", "--output", help="The kit to write (.pyz).")],
     models: ModelsArgument = None,
     space: SpaceOption = None,
+    kernels: KernelsOption = False,
+    count: CountOption = 600,
     runtime: RuntimeOption = "onnxruntime",
     option: OptionsOption = None,
     threads: ThreadsOption = 1,
@@ -239,17 +268,19 @@ def build(
 
     There: python KIT.pyz -o RESULT. Then, here: hwnas table import RESULT -o TABLE.
     """
-    _check_kind(models, space, batch, resolution, classes, shape, known)
+    _check_kind(models, space, kernels, batch, resolution, classes, shape, known)
     from hwnas.flow.jobs import write_kit
 
     refuse_existing(output)
     conditions = _conditions(runtime, option, threads, precision, batch)
-    job: Job[Any] = (
-        _models_job(models, conditions, shape, known, confidence, seconds, seed)
-        if models
-        else _space_job(space, conditions, resolution, classes, networks, held_out, confidence, seconds, seed)
-    )
     with ProgressBars() as progress:
+        job: Job[Any] = (
+            _models_job(models, conditions, shape, known, confidence, seconds, seed)
+            if models
+            else _kernels_job(count, conditions, known, confidence, seconds, seed, progress)
+            if kernels
+            else _space_job(space, conditions, resolution, classes, networks, held_out, confidence, seconds, seed)
+        )
         built = write_kit(job, output, progress=progress)
     result = {"kit": str(output), "sha256": built.sha256, "bytes": len(built.data), "entries": built.entries}
     print_result(

@@ -10,6 +10,7 @@ from typing import ClassVar, Protocol, TypeVar
 from hwnas.errors import ConfigError, OutputError, TableError
 from hwnas.files import refuse_existing, write_atomic
 from hwnas.flow.table import of_result
+from hwnas.graph.kernel import Kernel
 from hwnas.onnx.model import OnnxModel
 from hwnas.prediction.calibrate import calibrate_if_enough
 from hwnas.prediction.kernels import calibrated
@@ -115,6 +116,7 @@ class ModelsJob:
     Attributes:
         confidence, seconds: see :class:`hwnas.profiling.timer.Effort`; the seconds are of all models together.
         known: what this has isn't measured again.
+        kernels: to be measured beside those of the models.
     """
 
     models: tuple[OnnxModel, ...]
@@ -123,6 +125,7 @@ class ModelsJob:
     seconds: float
     seed: int
     known: KernelTable | None = None
+    kernels: tuple[Kernel, ...] = ()
     suffix: ClassVar[str] = ".json"
 
     @property
@@ -136,9 +139,9 @@ class ModelsJob:
         if self.known:
             check_same_device(self.known, device_of(runtime, self.conditions))
         every, made = prepare(self.models, runtime, self.conditions.precision, progress), self.known
-        for part in _parts(every):
-            effort = self._effort(self.seconds * len(part) / len(every))
-            plan = plan_kernels(part, self.conditions, known=made, effort=effort, seed=self.seed)
+        for number, part in enumerate(_parts(every)):
+            effort, also = self._effort(self.seconds * len(part) / len(every)), () if number else self.kernels
+            plan = plan_kernels(part, self.conditions, also=also, known=made, effort=effort, seed=self.seed)
             if not plan.kernels and not plan.models and made:
                 continue
             harmful = not_to_be_run((*plan.kernels, *plan.neighbours), self.conditions, progress=progress)
@@ -160,8 +163,10 @@ class ModelsJob:
                 f"the models have {sum(len(each.data) for each in every) >> 20} MB together, a kit takes "
                 f"{_MOST_BYTES >> 20} MB; profile some of them, then the others --with the table of the first"
             )
-        effort = self._effort(self.seconds)
-        plan = plan_kernels(every, self.conditions, known=self.known, effort=effort, seed=self.seed)
+        plan = plan_kernels(
+            every, self.conditions, also=self.kernels, known=self.known, effort=self._effort(self.seconds),
+            seed=self.seed,
+        )  # fmt: skip
         if not plan.kernels and not plan.models:
             raise ConfigError("nothing is left to measure: the known table has all of these models and their kernels")
         return build_kernel_kit(plan, every, runtime, progress=progress)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hwnas.arrays import Archs
+from hwnas.arrays import Archs, Values
 from hwnas.errors import ConfigError
 from hwnas.prediction.calibrate import count_classes
 from hwnas.prediction.costs import madds
@@ -34,19 +34,29 @@ def calibration_networks(space: Space, count: int, seed: int) -> Archs:
     pool = rng.permutation(pool)
     rows = np.stack([madds(space)(pool), np.ones(len(pool)), *count_classes(space, pool).values()], axis=1)
     rows /= rows[:, :1]  # what is fitted are relative errors, so each network counts by the inverse of its latency
-    rows /= rows.mean(axis=0)  # and a ridge needs terms of one size
+    return pool[i_optimal(rows, count)]
+
+
+def i_optimal(rows: Values, count: int) -> list[int]:
+    """Which of N candidates to measure so that a linear model predicts all of them best, in order.
+
+    Args:
+        rows: (N, K), what the K terms of each are: their fractions of what is predicted, if relative errors count.
+        count: how many; all, if there are fewer.
+    """
+    rows = rows / rows.mean(axis=0)  # a ridge needs terms of one size
     average = rows.T @ rows / len(rows)
     inverse = np.eye(rows.shape[1]) / _RIDGE
     chosen: list[int] = []
-    for _ in range(min(count, len(pool))):
+    for _ in range(min(count, len(rows))):
         # adding x takes (x' V A V x) / (1 + x' V x) off the average variance, V the inverse (Sherman and Morrison)
         projected = rows @ inverse
         gain = np.einsum("ij,jk,ik->i", projected, average, projected) / (1 + np.einsum("ij,ij->i", projected, rows))
-        gain[chosen] = -1  # each network once
+        gain[chosen] = -1  # each once
         best = int(gain.argmax())
         chosen.append(best)
         inverse -= np.outer(projected[best], projected[best]) / (1 + projected[best] @ rows[best])
-    return pool[chosen]
+    return chosen
 
 
 def _shallow(space: Space, count: int, rng: np.random.Generator) -> Archs:

@@ -30,7 +30,8 @@ MOVING = "moving"
 """The class of kernels without multiply-adds: what they take is memory's time, and in a network their input is near."""
 
 _MOST_ENTRIES = 400  # that one model is fitted on: what a fit takes grows with their cube
-_LEAST_MODELS = 3
+LEAST_MODELS = 3
+"""Whose kernels all ran alone, so that there is a calibration."""
 
 Source = Literal["measured", "guessed", "unknown"]
 """Of a kernel's latency: the table's entry; a model of its kind; nothing, and then it is counted as no time."""
@@ -145,7 +146,7 @@ class KernelPredictor:
         calibration = self.table.calibration
         if calibration is None:
             return alone_ms
-        own_ms = calibration.per_op_ms.get(MOVING, 0.0) if _moves_only(kernel) else 0.0
+        own_ms = calibration.per_op_ms.get(MOVING, 0.0) if moves_only(kernel) else 0.0
         return max(calibration.scale * alone_ms + calibration.per_op_ms.get(ANY, 0.0) + own_ms, 0.0)
 
     def _model(self, kind: tuple[str, ...]) -> _KindModel | None:
@@ -158,14 +159,14 @@ class KernelPredictor:
 def calibrated(table: KernelTable) -> KernelTable:
     """The table with a calibration on those of its models whose kernels were all measured; without, of fewer than 3."""
     whole = [model for model in table.models if all(each.kernel in table.by_key for each in model.launches)]
-    if len(whole) < _LEAST_MODELS:
+    if len(whole) < LEAST_MODELS:
         return table.model_copy(update={"calibration": None})
     return table.model_copy(update={"calibration": _calibration(table, whole)})
 
 
 def _calibration(table: KernelTable, models: Sequence[MeasuredModel]) -> Calibration:
     launched = [[table.by_key[each.kernel] for each in model.launches if each.kernel] for model in models]
-    moving = [sum(_moves_only(each.kernel) for each in kernels) for kernels in launched]
+    moving = [sum(moves_only(each.kernel) for each in kernels) for kernels in launched]
     return fit(
         Networks(
             np.array([sum(each.p50_ms for each in kernels) for kernels in launched]),
@@ -190,7 +191,7 @@ def madds_or_zero(kernel: Kernel) -> int:
         return 0
 
 
-def _moves_only(kernel: Kernel) -> bool:
+def moves_only(kernel: Kernel) -> bool:
     return madds_or_zero(kernel) == 0
 
 

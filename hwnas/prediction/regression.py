@@ -81,7 +81,7 @@ class LatencyRegression:
         distances = cdist(coordinates, coordinates)
         best_density = -np.inf
         for length_scale in LENGTH_SCALES:
-            values, vectors = eigh(_matern(distances / length_scale))
+            values, vectors = eigh(matern(distances / length_scale))
             for noise_share in NOISE_SHARES:
                 inverse = (vectors / (np.maximum(values, 0) + noise_share)) @ vectors.T
                 density, variance = _left_out(inverse, unseen, folds)
@@ -99,7 +99,7 @@ class LatencyRegression:
         Returns:
             Latency in ms and the relative half-width of its 90 % prediction interval, (N,) each.
         """
-        near = _matern(cdist(coordinates, self._coordinates) / self.length_scale)
+        near = matern(cdist(coordinates, self._coordinates) / self.length_scale)
         unexplained = 1 + self.noise_share - np.einsum("ij,jk,ik->i", near, self._inverse, near, optimize=True)
         deviation = np.sqrt(self.variance * np.maximum(unexplained, self.noise_share))
         error_90 = np.expm1(stdtrit(self.freedom, 0.95) * np.maximum(deviation, LEAST_DEVIATION))
@@ -121,7 +121,7 @@ def _relative_nnls(costs: Values, latency_ms: Values) -> Values:
     return np.maximum(shares, LEAST_SHARE) / scale
 
 
-def _matern(scaled_distances: Values) -> Values:
+def matern(scaled_distances: Values) -> Values:
     scaled = np.sqrt(3) * scaled_distances
     kernel: Values = (1 + scaled) * np.exp(-scaled)
     return kernel

@@ -107,13 +107,15 @@ def plan_kernels(
     models: Sequence[Prepared],
     conditions: Conditions,
     *,
+    also: Sequence[Kernel] = (),
     known: KernelTable | None = None,
     effort: Effort | None = None,
     seed: int = 0,
 ) -> KernelPlan:
-    """Every distinct kernel of the models that isn't in the table ``known``, and the models that aren't."""
+    """Every distinct kernel, of models and ``also``, that isn't in the table ``known``, and the models that aren't."""
     had, models_had = _had(known)
     every = {launch.kernel.key: launch.kernel for each in models for launch in each.launches if launch.kernel}
+    every |= {kernel.key: kernel for kernel in also}
     needed = [kernel for key, kernel in every.items() if key not in had]
     neighbours = {each.key: each for kernel in needed if (each := kernel.neighbour)}
     distinct = {each.model.sha256: each for each in models if each.model.sha256 not in models_had}

@@ -41,12 +41,26 @@ def test_from_files_to_who_fits(hwnas: Shell, files: list[Path], tmp_path: Path)
     assert "3 models" in hwnas("table", "show", table).out
 
 
+def test_a_device_is_measured_once_for_models_to_come(hwnas: Shell, files: list[Path], tmp_path: Path) -> None:
+    table = tmp_path / "board.json"
+    made = hwnas("profile", "--kernels", "--count", "15", "-o", table, "--seconds", "0.3", "--json").json
+    assert made["kernels"] >= 15
+    assert {model["name"].partition("/")[0] for model in made["models"]} == {"typical"}
+    (told,) = hwnas("predict", "--table", table, files[0], "--json").json["models"]
+    assert not told["measured"]
+    assert "measured" not in {launch["source"] for launch in told["launches"] if "Conv" in launch["kernel"]}
+    assert "guessed" in hwnas("predict", "--table", table, files[0]).out
+
+
 def test_what_does_not_go_together(hwnas: Shell, files: list[Path], tmp_path: Path) -> None:
     new = tmp_path / "new.json"
     assert "--space, or models" in hwnas.refused("profile", "-o", new)
     assert "not both" in hwnas.refused("profile", files[0], "--space", "macro", "-o", new)
     assert "--space, or models" in hwnas.refused("kit", "build", "-o", new)
     assert "no kit for runtime torch" in hwnas.refused("kit", "build", files[0], "--runtime", "torch", "-o", new)
+    assert "not both" in hwnas.refused("profile", files[0], "--kernels", "-o", new)
+    assert "not both" in hwnas.refused("kit", "build", "--kernels", "--space", "macro", "-o", new)
+    assert "leave it out, or --kernels" in hwnas.refused("profile", "--kernels", "--shape", "x=1x3", "-o", new)
     own = "models have shapes of their own; leave out --batch"
     assert own in hwnas.refused("profile", files[0], "--batch", "2", "-o", new)
     assert own in hwnas.refused("kit", "build", files[0], "--classes", "5", "-o", new)
