@@ -208,7 +208,8 @@ def _architecture(network: NetworkRecord) -> Iterator[str]:
         return
     yield f"Space {literal(network.space.name)}, choices {', '.join(map(str, network.choices))}."
     if network.figures:
-        yield f"Blocks of it are somebody's own code: {', '.join(map(literal, network.space.own_code))}."
+        named = ", ".join(map(literal, network.space.own_code))
+        yield f"Blocks of it are somebody's own code{': ' if named else ''}{named}."
         return
     yield ""
     costs = [(node.place, node.op, cost(node.op)) for node in network.graph]

@@ -6,6 +6,7 @@ from hwnas.artifacts.structure import check_figures, check_structure
 from hwnas.errors import ModelError
 from hwnas.files import to_json
 from hwnas.graph.count import count
+from hwnas.graph.opaque import is_opaque
 from hwnas.records.network import Figures, NetworkRecord, OfArch
 from hwnas.records.optimized import OptimizedRecord
 from hwnas.space.arch import arch_keys
@@ -32,7 +33,9 @@ def check_counts(network: NetworkRecord) -> str:
         ModelError: they differ.
         ArchError, SpaceError: there is no such arch.
     """
-    if isinstance(network, OfArch) and not network.figures:
+    if isinstance(network, OfArch) and not network.space.own_code:
+        if network.figures and not is_opaque(network.graph):
+            raise ModelError("the manifest has figures of somebody's own code, and the arch has none of that")
         counted, chw = count(network.graph), network.graph.in_shapes[0]
         if (network.madds, network.params, network.input_chw) != (counted.madds, counted.params, chw):
             raise ModelError(

@@ -20,6 +20,7 @@ from hwnas.artifacts.structure import file_figures
 from hwnas.errors import ModelError
 from hwnas.files import read_bytes
 from hwnas.graph.count import count
+from hwnas.graph.opaque import is_opaque
 from hwnas.nn.layers import weights_of
 from hwnas.nn.network import Network
 from hwnas.onnx.model import OnnxModel
@@ -79,7 +80,7 @@ class NetworkSource:
         space = network.space.ref
         if space.definition:  # it says everything: where it came from is nobody's business
             space = space.model_copy(update={"source": Path(space.source).name})
-        figures = file_figures(to_onnx(network.graph, weights_of(network))) if space.own_code else None
+        figures = file_figures(to_onnx(network.graph, weights_of(network))) if is_opaque(network.graph) else None
         return OfArch(
             figures=figures, space=space, choices=network.choices, stabilizers=network.stabilizers,
             input_chw=(channels, height, width), madds=counted.madds, params=counted.params,

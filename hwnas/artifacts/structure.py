@@ -214,7 +214,15 @@ def _nodes(op: Op) -> list[Layer]:
 
 
 def _with_shapes(model: bytes) -> GraphProto:
-    return onnx.shape_inference.infer_shapes(onnx.load_from_string(model), strict_mode=True, data_prop=True).graph
+    """For a batch of 1 where it is open: behind a Reshape of a module's own nothing would be known of an open one."""
+    proto = onnx.load_from_string(model)
+    ends = [value.type.tensor_type.shape.dim for value in (*proto.graph.input, *proto.graph.output)]
+    if any(dims and dims[0].dim_param for dims in ends):
+        del proto.graph.value_info[:]
+        for dims in ends:
+            if dims and dims[0].dim_param:
+                dims[0].dim_value = 1
+    return onnx.shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True).graph
 
 
 def _layers(graph: GraphProto) -> Iterable[Layer]:

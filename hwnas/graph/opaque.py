@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hwnas.graph.graph import Shape
+from hwnas.graph.graph import Graph, Shape
 from hwnas.graph.primitives import Primitive
 
 if TYPE_CHECKING:
@@ -46,3 +46,8 @@ class Opaque(Primitive):
     def own_nodes(self, weights: Mapping[str, Any] | None, opset: int) -> bytes:
         """For :mod:`hwnas.onnx.write`: an ONNX model of one input and one output, the batch open; weights by their
         names behind its place, or some that keep activations finite."""
+
+
+def is_opaque(graph: Graph) -> bool:
+    """Whether some of a network is."""
+    return any(isinstance(op, Opaque) for op in graph.expanded.ops)

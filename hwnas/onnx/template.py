@@ -113,6 +113,7 @@ def template_of(of_one: bytes, of_two: bytes, weights: Collection[str]) -> Templ
         if (node.op_type, place) != ("Reshape", 1)
     }
     others = {weight.name: numpy_helper.to_array(weight) for weight in two.graph.initializer}
+    leading = _batch_leads(one, two)
     for weight in one.graph.initializer:
         here, there = numpy_helper.to_array(weight), others.get(weight.name)
         if (
@@ -121,9 +122,10 @@ def template_of(of_one: bytes, of_two: bytes, weights: Collection[str]) -> Templ
             and np.array_equal(here, there, equal_nan=here.dtype.kind == "f")
         ):
             continue
-        if weight.name not in shapes or there is None or (of_any := _of_any_batch(here, there)) is None:
+        leads = weight.name in leading
+        if weight.name not in shapes or there is None or (of_any := _of_any_batch(here, there, leads)) is None:
             what = "numbers that are neither parameters nor buffers and differ each time that it is made"
-            if here.dtype.kind == "i":
+            if here.dtype.kind == "i" or (there is not None and here.shape != there.shape):
                 what = "a size that depends on the batch where no graph for all batches can say so"
             raise ModelError(f"it holds {what} ({_reader(one, weight.name)})")
         weight.CopyFrom(numpy_helper.from_array(of_any, weight.name))
@@ -148,15 +150,29 @@ def _bare(data: bytes, weights: Collection[str]) -> ModelProto:
     return model
 
 
-def _of_any_batch(of_one: npt.NDArray[Any], of_two: npt.NDArray[Any]) -> npt.NDArray[Any] | None:
-    """A Reshape's sizes with 0, which is the batch as it comes, or -1 where the batch is part of a larger size."""
+def _batch_leads(one: ModelProto, two: ModelProto) -> set[str]:
+    """Names of the constants by which Reshapes make something of values whose first size is the batch."""
+    first = []
+    for model in (one, two):
+        graph = onnx.shape_inference.infer_shapes(model).graph
+        values = (*graph.input, *graph.value_info, *graph.output)
+        first.append({value.name: dims[0] for value in values if (dims := _dims(value))})
+    return {
+        node.input[1]
+        for node in one.graph.node
+        if node.op_type == "Reshape" and [each.get(node.input[0]) for each in first] == [1, 2]
+    }
+
+
+def _of_any_batch(of_one: npt.NDArray[Any], of_two: npt.NDArray[Any], leads: bool) -> npt.NDArray[Any] | None:
+    """A Reshape's sizes with 0 where the batch ``leads`` before and behind it, else with -1."""
     if of_one.shape != of_two.shape or of_one.ndim != 1:
         return None
     (places,) = np.nonzero(of_one != of_two)
     if len(places) != 1 or of_two[places[0]] != 2 * of_one[places[0]]:
         return None
     found = of_one.copy()
-    is_batch = places[0] == 0 and of_one[0] == 1
+    is_batch = leads and places[0] == 0 and of_one[0] == 1
     if not is_batch and (found == -1).any():
         return None
     found[places[0]] = 0 if is_batch else -1

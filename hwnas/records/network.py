@@ -67,8 +67,10 @@ class OfArch(SizedArch):
 
     @model_validator(mode="after")
     def _counted(self) -> OfArch:
-        if bool(self.space.own_code) != bool(self.figures):
-            raise ValueError("figures are there where, and only where, blocks of the space are somebody's own code")
+        if self.space.own_code and not self.figures:
+            raise ValueError(
+                "without figures nobody can tell what files are held against: blocks are somebody's own code"
+            )
         return self
 
     whole: ClassVar[bool] = False

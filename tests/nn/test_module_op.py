@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,17 @@ import onnxruntime as ort
 import pytest
 import torch
 
+from hwnas.artifacts.bundle import load_artifact
+from hwnas.artifacts.check import check_artifact
 from hwnas.errors import SpaceError
 from hwnas.files import validated
+from hwnas.flow.export import export
 from hwnas.graph.count import cost, count, peak_elements
 from hwnas.graph.graph import Op, expanded
 from hwnas.nn.inherit import inherit
 from hwnas.nn.layers import build, weights_of
 from hwnas.nn.module_op import ModuleOp
+from hwnas.nn.network import Network
 from hwnas.nn.supernet import Supernet
 from hwnas.onnx.write import to_onnx
 from hwnas.ops import MBConv
@@ -68,6 +73,17 @@ class Shuffled(nn.Module):
         b, c, h, w = y.shape
         y = y.view(b, self.groups, c // self.groups, h, w).transpose(1, 2).reshape(b, c, h, w)
         return nn.functional.silu(y) * self.scale + self.steps.repeat(c // 4, 1, 1)
+
+class Attending(nn.Module):
+    """Of tokens: PyTorch's own attention, which exports reshapes that the batch is part of."""
+
+    def __init__(self, c_in, tokens):
+        super().__init__()
+        self.mix = nn.MultiheadAttention(c_in, 2, batch_first=True)
+        self.place = nn.Parameter(torch.zeros(tokens, c_in))
+
+    def forward(self, x):
+        return x + self.mix(x + self.place, x, x, need_weights=False)[0]
 
 def printing(c_in):
     print("made")
@@ -134,14 +150,16 @@ def definition(said: object) -> BlocksDefinition:
     return validated(BlocksDefinition, said, "own.yaml", SpaceError)
 
 
-def space_of(block: object, **given: object) -> ChainSpace:
-    stages = [{"layers": 2, "block": block, "skip": True}]
-    said = {
-        "name": "own", "resolution": 12, "classes": 5, "stages": stages,
+def definition_of_own(block: object) -> dict[str, object]:
+    return {
+        "name": "own", "resolution": 12, "classes": 5, "stages": [{"layers": 2, "block": block, "skip": True}],
         "stem": {"kind": "stem", "width": 8, "c_out": 8, "stride": 2, "separable": False, "act": "relu"},
-        "head": {"kind": "head", "width": 16, "act": "relu"}, **given,
+        "head": {"kind": "head", "width": 16, "act": "relu"},
     }  # fmt: skip
-    return blocks_space(definition(said))
+
+
+def space_of(block: object) -> ChainSpace:
+    return blocks_space(definition(definition_of_own(block)))
 
 
 def session(model: bytes) -> ort.InferenceSession:
@@ -212,6 +230,27 @@ def test_a_supernet_trains_it_and_a_network_inherits_it() -> None:
     assert count(network.graph).params == counted
 
 
+def test_tokens_for_any_batch() -> None:
+    op = ModuleOp.made((6, 8), {"module": "blocks.py:Attending"})
+    module, x = build(op).eval(), torch.randn(5, 6, 8)
+    answers = session(to_onnx(expanded(op), weights_of(module))).run(None, {"images": x.numpy()})[0]
+    np.testing.assert_allclose(answers, module(x).detach().numpy(), rtol=1e-4, atol=1e-5)
+    assert cost(op).madds == 4 * 6 * 8 * 8 + 2 * 6 * 6 * 8  # Q, K, V and what comes out; scores and their sums
+    assert cost(op).params == 4 * 8 * 8 + 4 * 8 + 6 * 8
+
+
+def test_an_artifact_of_it_is_checked_without_the_code(code: Path, tmp_path: Path) -> None:
+    said = definition_of_own([{"module": "blocks.py:Shuffled", "c_out": 8, "groups": [2, 4]}, OURS])
+    (tmp_path / "own.yaml").write_text(json.dumps(said))
+    network = Network(get_space("own.yaml"), (1, 2))
+    export(network, targets=["onnx-fp32"], output=tmp_path / "artifact")
+    written = load_artifact(tmp_path / "artifact").of_arch
+    assert written.figures
+    assert written.madds == count(network.graph).madds
+    code.unlink()
+    assert not [each for each in check_artifact(tmp_path / "artifact").checks if each.passed is False]
+
+
 def test_each_making_has_weights_of_its_own() -> None:
     supernet = Supernet(space_of({"module": "blocks.py:Shuffled", "c_out": 8}), seed=0)
     assert not torch.equal(supernet.block(0, 0).conv.weight, supernet.block(1, 0).conv.weight)
@@ -274,22 +313,8 @@ def test_a_file_that_is_not_there() -> None:
 
 
 def test_code_that_only_a_file_of_others_names_is_not_run(tmp_path: Path) -> None:
-    space = space_of(THEIRS)
-    ref = space.ref.model_copy(
-        update={
-            "source": "own.yaml",
-            "definition": definition(
-                {
-                    "name": "own",
-                    "resolution": 12,
-                    "classes": 5,
-                    "stages": [{"layers": 1, "block": THEIRS}],
-                    "stem": {"kind": "stem", "width": 8, "c_out": 8, "stride": 2, "separable": False, "act": "relu"},
-                    "head": {"kind": "head", "width": 16, "act": "relu"},
-                }
-            ),
-        }
-    )
+    said = definition(definition_of_own(THEIRS))
+    ref = space_of(THEIRS).ref.model_copy(update={"source": "own.yaml", "definition": said})
     (tmp_path / "blocks.py").write_text("raise SystemExit('it was run')")
     with pytest.raises(SpaceError, match=r"run only where own\.yaml lies and names it"):
         get_space(ref)
