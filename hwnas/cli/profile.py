@@ -282,11 +282,12 @@ def build(
             else _space_job(space, conditions, resolution, classes, networks, held_out, confidence, seconds, seed)
         )
         built = write_kit(job, output, progress=progress)
+    entries = f"{built.entries} kernels and models" if models or kernels else counted(built.entries, "model")
     result = {"kit": str(output), "sha256": built.sha256, "bytes": len(built.data), "entries": built.entries}
     print_result(
         result,
         as_json,
-        f"{counted(built.entries, 'model')} of {job.name} for {runtime}, {len(built.data) / 1e6:.1f} MB",
+        f"{entries} of {job.name} for {runtime}, {len(built.data) / 1e6:.1f} MB",
         *([f"{built.failed} of them can't be had in {precision}: recorded as failed"] if built.failed else []),
         f"kit: {output}; on the device, with Python ≥ 3.8, numpy and {runtime}: python {output.name} -o RESULT",
     )

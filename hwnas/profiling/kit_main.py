@@ -44,6 +44,7 @@ DONE = "done: "
 _NEEDED_DISK_BYTES = 16 << 20  # the journal and the result take a few MB
 _LOW_DISK_BYTES = 1 << 20
 _MEMORY_PER_BYTE = 2  # of models that are loaded: their weights are kept and, packed, kept again (measured: 2.8)
+_SMALLER = "build a kit of fewer models, or of a space with fewer --networks and --held-out"
 _LOW_BATTERY_PERCENT = 10
 _SECONDS_BETWEEN_LINES = 2.0
 _CLEAR_LINE = "\r\033[K"
@@ -61,7 +62,7 @@ def main(kit: str, arguments: list[str] | None = None) -> int:
     except HwnasError as error:
         return _stop(str(error), error.exit_status)
     except MemoryError:
-        return _stop("out of memory; free some, or build a kit with fewer --networks and --held-out", 1)
+        return _stop(f"out of memory; free some, or {_SMALLER}", 1)
     except BrokenPipeError:  # nobody watches any more, as when a connection was lost
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
         return 1
@@ -150,8 +151,9 @@ def _check(kit: KitFile, runtime: Runtime) -> None:
 
     print(f"Python {sys.version.split()[0]}, numpy {numpy.__version__}, {runtime.name} {runtime.version()}")
     plan = kit.content["plan"]
-    first = next(index for index, model in enumerate(kit.content["models"]) if "failed" not in model)
-    model = kit.model(first)
+    kernels = set(kit.kernels())  # which may crash this process: the first of something else, if there is any
+    there = [entry for entry, model in enumerate(kit.content["models"]) if "failed" not in model]
+    model = kit.model(min(there, key=kernels.__contains__))
     asked = plan["conditions"]
     session = runtime.load(model.data, threads=asked["threads"], precision=asked["precision"], as_is=model.as_is)
     session.bind([stand_in(port) for port in model.inputs])()
@@ -188,7 +190,7 @@ def _measure(
     result["sha256"] = seal(result)
     _write(output, json.dumps(result, indent=1) + "\n")
     journal.remove()
-    _say(f"{DONE}{output}; take it to where hwnas is: hwnas table import {output.name} -o TABLE.yaml")
+    _say(f"{DONE}{output}; take it to where hwnas is: hwnas table import {output.name} -o TABLE")
 
 
 def _harmful(
@@ -225,8 +227,7 @@ def _check_room(kit: KitFile, output: Path) -> None:
     memory, needed = machine.available_memory_bytes(), _MEMORY_PER_BYTE * kit.model_bytes()
     if memory is not None and memory < needed:
         raise DeviceError(
-            f"the models need {needed >> 20} MB of memory or more, {memory >> 20} MB are free; free some or "
-            "build a kit with fewer --networks and --held-out"
+            f"the models need {needed >> 20} MB of memory or more, {memory >> 20} MB are free; free some or {_SMALLER}"
         )
 
 

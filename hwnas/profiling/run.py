@@ -90,8 +90,8 @@ def measure_loaded(
         except Exception as problem:  # whatever a runtime raises: the rest goes on
             if isinstance(problem, MemoryError) or any(words in str(problem) for words in _OUT_OF_MEMORY):
                 raise DeviceError(  # says nothing about this entry, and the next would meet it as well
-                    f"out of memory with {index} of {len(models)} models loaded; free some, or measure fewer networks "
-                    "(--networks, --held-out)"
+                    f"out of memory with {index} of {len(models)} models loaded; free some, or measure fewer models "
+                    "(of a space fewer --networks and --held-out)"
                 ) from None
             failed[index] = (str(problem).splitlines() or [type(problem).__name__])[0][:300]
         else:

@@ -73,7 +73,7 @@ def test_what_does_not_go_together(hwnas: Shell, files: list[Path], tmp_path: Pa
 def test_a_kit_of_models_there_and_back(hwnas: Shell, files: list[Path], tmp_path: Path) -> None:
     kit, back, made = tmp_path / "k.pyz", tmp_path / "r.json", tmp_path / "board.json"
     built = hwnas("kit", "build", *files[:3], "-o", kit, "--seconds", "0.2")
-    assert f"models of {files[0]} and 2 more for onnxruntime" in built.out
+    assert f"kernels and models of {files[0]} and 2 more for onnxruntime" in built.out
     assert kit_main.main(str(kit), ["-o", str(back)]) == 0
     told = hwnas("table", "import", back, "-o", made, "--json").json
     assert [model["name"] for model in told["models"]] == [str(path) for path in files[:3]]
@@ -92,6 +92,5 @@ def test_each_kind_of_table_is_told_where_the_other_is_wanted(hwnas: Shell, file
     for words in (
         ("table", "validate", kernels),
         ("table", "diff", ops, kernels),
-        ("space", "feasible", "macro", "--table", kernels),
     ):
         assert "is a table of kernels" in hwnas.refused(*words)

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import zipfile
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
@@ -214,7 +215,8 @@ def test_a_model_packs_well_and_makes_the_same_kernels() -> None:
     built = build_kernel_kit(plan, found, runtime)
     assert len(whole.data) > 3e6
     assert len(built.data) < 4e5
-    assert runtime.kernels(with_repeating_weights(whole.data), "fp32") == found[0].launches
+    packed = runtime.kernels(with_repeating_weights(whole.data), "fp32")
+    assert Counter(each.kernel for each in packed) == Counter(each.kernel for each in found[0].launches)
 
 
 def test_own_weights_stay_where_others_would_make_other_kernels(tmp_path: Path) -> None:

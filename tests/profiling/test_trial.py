@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -66,6 +69,16 @@ def test_what_crashes_is_named_and_the_rest_is_tried(crashing: Conditions) -> No
 def test_what_hangs_is_named() -> None:
     found = not_to_be_run([endless(), kernel("Relu")], conditions_of(OnnxRuntime()), limit_s=5)
     assert found == {endless().key: "the process that runs it takes longer than 5 s"}
+
+
+def test_a_process_that_nobody_watches_any_more_ends() -> None:
+    """As when a kit was killed while a kernel of its hung."""
+    code = (
+        "import time; from hwnas.profiling import isolated; from hwnas.runtimes.onnxruntime import OnnxRuntime; "
+        "isolated.LIMIT_S = 0.5; "
+        "isolated.run_each([lambda: time.sleep(60)], OnnxRuntime(), threads=1, precision='fp32')"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == -signal.SIGALRM
 
 
 def test_nothing_starts_for_nothing() -> None:
