@@ -19,7 +19,7 @@ from hwnas.errors import HwnasWarning, ModelError, SpaceError, shown
 from hwnas.graph.count import Cost
 from hwnas.graph.graph import Op, Shape, channels
 from hwnas.graph.opaque import Opaque
-from hwnas.imported import imported, own_code
+from hwnas.imported import imported, names_code, own_code
 from hwnas.onnx.count import count_model
 from hwnas.onnx.model import OnnxModel
 from hwnas.onnx.observe import node_by_node
@@ -54,6 +54,12 @@ class ModuleOp(Opaque):
     arguments: str
     graph_sha256: str
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_named(self.module)
+        if not isinstance(parse_json(self.arguments, f"op {self.kind}: arguments", SpaceError), dict):
+            raise SpaceError(f"op {self.kind}: arguments must be a JSON object, got {shown(self.arguments)}")
+
     @classmethod
     def made(cls, shape: Shape, given: Mapping[str, Any]) -> Op:
         """What ``module`` of the given fields makes of the others, for a value of ``shape`` that goes in.
@@ -62,6 +68,7 @@ class ModuleOp(Opaque):
             SpaceError: the callable isn't there, raises, or gives something that can't be a block; all in one line.
         """
         module = given["module"]
+        _check_named(module)
         own = {name: value for name, value in given.items() if name not in ("module", "kind")}
         arguments = json.dumps(own, sort_keys=True)
         seen = _seen(_source(module), module, arguments, shape)
@@ -120,6 +127,11 @@ class ModuleOp(Opaque):
                 "then, or make it anew"
             )
         return seen
+
+
+def _check_named(module: object) -> None:
+    if not isinstance(module, str) or not names_code(module):
+        raise SpaceError(f"op module: module must be file.py:callable or package.module:callable, got {shown(module)}")
 
 
 class _Source(NamedTuple):

@@ -307,6 +307,19 @@ def test_what_it_prints_goes_where_logs_go(capsys: pytest.CaptureFixture[str]) -
     assert "made" in told.err
 
 
+@pytest.mark.parametrize("module", [3, "blocks.pkl", "blocks", "blocks.py:", ":Inverted", ["blocks.py:Inverted", 3]])
+def test_what_names_no_code_is_told(module: object) -> None:
+    with pytest.raises(SpaceError, match=r"must be file\.py:callable or package\.module:callable, got "):
+        space_of({"module": module, "c_out": 8})
+
+
+def test_a_table_of_others_may_say_anything() -> None:
+    said = of_theirs().to_dict()
+    for wrong in ({"arguments": "[1]"}, {"arguments": "{"}, {"module": "blocks"}, {"to": [0]}, {"shape": "abc"}):
+        with pytest.raises(SpaceError, match="module"):
+            Op.from_dict({**said, **wrong})
+
+
 def test_a_file_that_is_not_there() -> None:
     with pytest.raises(SpaceError, match=r"other\.py"):
         space_of({"module": "other.py:Block"})
