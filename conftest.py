@@ -19,8 +19,9 @@ from hypothesis import settings
 
 from hwnas.profiling.timer import Effort
 
-settings.register_profile("same", derandomize=True, database=None)
-settings.register_profile("fresh", print_blob=True)
+# no deadlines: what is slow to import is imported by whoever needs it first
+settings.register_profile("same", derandomize=True, database=None, deadline=None)
+settings.register_profile("fresh", print_blob=True, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 

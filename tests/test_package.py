@@ -81,6 +81,7 @@ OF_THEIR_OWN = [
     [
         ("import hwnas", ("torch", "onnxruntime", "plotly", "sklearn", "scipy")),
         ("import hwnas.cli.main", ("torch", "onnxruntime", "plotly", "sklearn", "scipy")),
+        ("import hwnas.flow.kernels", ("torch", "plotly", "sklearn", "scipy")),
         ("import hwnas.optimize, hwnas.prediction.costs", ("torch", "onnxruntime", "plotly", "sklearn")),
         *((f"import hwnas.{name}", ("torch", "plotly", "sklearn", "scipy")) for name in OF_THEIR_OWN),
     ],

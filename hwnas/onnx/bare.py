@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from math import prod
 
 import numpy as np
 from onnx import GraphProto, ModelProto, TensorProto, helper, load_from_string, numpy_helper
 
 from hwnas.onnx.stand_in import repeating
 
-_LARGE_BYTES = 4096
+_LARGE_ELEMENTS = 1024
 _MOST_OF_A_WEIGHT = 1e4
 """Larger numbers are of masks."""
 _REPEATED = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.INT8, TensorProto.UINT8)
@@ -17,7 +18,7 @@ _REPEATED = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.INT8, TensorPro
 
 def large_weights(proto: ModelProto) -> list[TensorProto]:
     """Those that no shape is read from."""
-    return [weight for weight in proto.graph.initializer if weight.ByteSize() > _LARGE_BYTES]
+    return [weight for weight in proto.graph.initializer if prod(weight.dims) > _LARGE_ELEMENTS]
 
 
 def without_weights(proto: ModelProto, names: Collection[str]) -> ModelProto:

@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import stdtrit
 
 from hwnas.arrays import Values
 from hwnas.errors import TableError
@@ -146,6 +145,8 @@ def fit(networks: Networks) -> Calibration:
         if better.error >= (1 - 1 / len(measured_ms)) * best.error:
             break
         best = better
+    from scipy.special import stdtrit  # as long to load as all that a prediction needs
+
     # to choose takes freedom, as to fit does
     choice = len(relative) if len(measured_ms) >= 2 * _NETWORKS_PER_TERM else 1
     found = dict(zip(best.terms, map(float, best.coefficients), strict=True))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import kendalltau, spearmanr
 
 from hwnas.arrays import Archs, Values
 from hwnas.brief import Brief
@@ -158,6 +157,8 @@ def _common_space(a: LatencyTable, b: LatencyTable) -> ChainSpace | None:
 
 def compare_latencies(a_ms: Values, b_ms: Values) -> Comparison:
     """How latencies in ms of the same things compare: (N,) each, N ≥ 1, all positive."""
+    from scipy.stats import kendalltau, spearmanr  # slow to import
+
     ranked = len(a_ms) >= _FEWEST_RANKED and np.ptp(a_ms) > 0 and np.ptp(b_ms) > 0
     p10, p50, p90 = (float(p) for p in np.percentile(b_ms / a_ms, (10, 50, 90)))
     return Comparison(

@@ -29,7 +29,7 @@ from hwnas.tables.table import ANY, Calibration, Latency
 MOVING = "moving"
 """The class of kernels without multiply-adds: what they take is memory's time, and in a network their input is near."""
 
-_MOST_ENTRIES = 400  # that one model is fitted on: what a fit takes grows with their cube
+_MOST_ENTRIES = 2000  # that one model is fitted on: what a fit takes grows with their cube
 LEAST_MODELS = 3
 """Whose kernels all ran alone, so that there is a calibration."""
 
@@ -239,7 +239,7 @@ def costs_of(kernel: Kernel) -> tuple[float, ...]:
 def sizes_of(kernel: Kernel) -> dict[str, float]:
     """What makes two kernels of a kind differ, by name: log2 of the main node's sizes; how often what is beside it."""
     main = main_node(kernel)
-    found = {"madds": log2(1 + madds_or_zero(kernel))}
+    found: dict[str, float] = {}
     for part, indices in (("input", main.inputs), ("output", main.outputs)):
         for place, index in enumerate(indices):
             if index != ABSENT and (not kernel.values[index].constant or kernel.values[index].elements > 1):

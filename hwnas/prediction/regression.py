@@ -15,10 +15,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import eigh
-from scipy.optimize import nnls
-from scipy.spatial.distance import cdist
-from scipy.special import stdtrit
 
 from hwnas.arrays import Values
 from hwnas.errors import TableError
@@ -28,6 +24,7 @@ NOISE_SHARES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # variance of the noise, rela
 LEAST_DEVIATION = 1e-2  # of a log latency: what a repeated measurement differs by at least
 MINIMUM_ENTRIES = 2  # so that one can be left out
 FOLDS = 10  # of the cross-validation inside a fit, at most
+_MOST_TUNED = 400  # measurements that length scale, noise and variance are chosen on: that takes the cube of them
 LEAST_SHARE = 1e-4  # of the latency, that each cost has: none is quite free, so no latency is zero
 
 
@@ -73,24 +70,17 @@ class LatencyRegression:
             raise TableError(f"{count} measurements, a model needs {MINIMUM_ENTRIES}; profile more")
         weights = _relative_nnls(costs, latency_ms)
         residuals = np.log(latency_ms / (costs @ weights))
-        folds = _folds(np.arange(count) if groups is None else np.unique(groups, return_inverse=True)[1])
+        labels = np.arange(count) if groups is None else np.unique(groups, return_inverse=True)[1]
         unseen = np.empty(count)  # left over by a sum that hasn't seen them: else what is new would look too easy
-        for fold in folds:
+        for fold in _folds(labels):
             others = np.setdiff1d(np.arange(count), fold)
             unseen[fold] = np.log(latency_ms[fold] / (costs[fold] @ _relative_nnls(costs[others], latency_ms[others])))
-        distances = cdist(coordinates, coordinates)
-        best_density = -np.inf
-        for length_scale in LENGTH_SCALES:
-            values, vectors = eigh(matern(distances / length_scale))
-            for noise_share in NOISE_SHARES:
-                inverse = (vectors / (np.maximum(values, 0) + noise_share)) @ vectors.T
-                density, variance = _left_out(inverse, unseen, folds)
-                if density > best_density:
-                    best_density = density
-                    best = length_scale, noise_share, variance, inverse
-        length_scale, noise_share, variance, inverse = best
+        tuned = _evenly(latency_ms, _MOST_TUNED)
+        length_scale, noise_share, variance, freedom = _tuned(coordinates[tuned], unseen[tuned], labels[tuned])
+        near = matern(_distances(coordinates, coordinates) / length_scale)
+        inverse: Values = np.linalg.inv(near + noise_share * np.eye(count)).astype(np.float64, copy=False)
         return LatencyRegression(
-            weights, length_scale, noise_share, variance, len(folds) - 1, coordinates, inverse @ residuals, inverse
+            weights, length_scale, noise_share, variance, freedom, coordinates, inverse @ residuals, inverse
         )
 
     def predict(self, costs: Values, coordinates: Values) -> tuple[Values, Values]:
@@ -99,11 +89,36 @@ class LatencyRegression:
         Returns:
             Latency in ms and the relative half-width of its 90 % prediction interval, (N,) each.
         """
-        near = matern(cdist(coordinates, self._coordinates) / self.length_scale)
+        from scipy.special import stdtrit  # as long to load as all else that prices what was measured
+
+        near = matern(_distances(coordinates, self._coordinates) / self.length_scale)
         unexplained = 1 + self.noise_share - np.einsum("ij,jk,ik->i", near, self._inverse, near, optimize=True)
         deviation = np.sqrt(self.variance * np.maximum(unexplained, self.noise_share))
         error_90 = np.expm1(stdtrit(self.freedom, 0.95) * np.maximum(deviation, LEAST_DEVIATION))
         return (costs @ self.weights) * np.exp(near @ self._alpha), error_90
+
+
+def _evenly(latency_ms: Values, count: int) -> npt.NDArray[np.intp]:
+    """Rows of so many measurements, or of all, spread over fast and slow ones."""
+    if len(latency_ms) <= count:
+        return np.arange(len(latency_ms))
+    return np.sort(np.argsort(latency_ms, kind="stable")[np.linspace(0, len(latency_ms) - 1, count).astype(int)])
+
+
+def _tuned(coordinates: Values, unseen: Values, labels: npt.NDArray[np.intp]) -> tuple[float, float, float, int]:
+    """The length scale, noise share and variance by which each fold is best predicted; the variance's freedom."""
+    folds = _folds(np.unique(labels, return_inverse=True)[1])
+    distances = _distances(coordinates, coordinates)
+    best_density = -np.inf
+    for length_scale in LENGTH_SCALES:
+        values, vectors = np.linalg.eigh(matern(distances / length_scale))
+        for noise_share in NOISE_SHARES:
+            inverse = (vectors / (np.maximum(values, 0) + noise_share)) @ vectors.T
+            density, variance = _left_out(inverse, unseen, folds)
+            if density > best_density:
+                best_density = density
+                best = length_scale, noise_share, variance
+    return *best, len(folds) - 1
 
 
 def _folds(labels: npt.NDArray[np.intp]) -> list[npt.NDArray[np.intp]]:
@@ -115,10 +130,20 @@ def _folds(labels: npt.NDArray[np.intp]) -> list[npt.NDArray[np.intp]]:
 
 def _relative_nnls(costs: Values, latency_ms: Values) -> Values:
     """Non-negative least squares of the relative error. A cost that no measurement has gets no weight."""
+    from scipy.optimize import nnls  # likewise
+
     relative = costs / latency_ms[:, None]
     scale = np.where(relative.any(axis=0), relative.mean(axis=0), np.inf)  # costs differ by orders of magnitude
     shares: Values = nnls(relative / scale, np.ones(len(latency_ms)))[0]
     return np.maximum(shares, LEAST_SHARE) / scale
+
+
+def _distances(some: Values, others: Values) -> Values:
+    """Euclidean, of each row of ``some`` to each of ``others``."""
+    from scipy.spatial.distance import cdist  # likewise
+
+    found: Values = cdist(some, others)
+    return found
 
 
 def matern(scaled_distances: Values) -> Values:

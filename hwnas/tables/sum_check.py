@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import theilslopes
 
 from hwnas.arrays import Values
 from hwnas.errors import TableError
@@ -80,6 +79,8 @@ def sums_of_table(measured_ms: Sequence[float] | Values, sums_ms: Sequence[float
     some = np.linspace(0, len(measured) - 1, min(len(measured), _MOST_FITTED)).astype(int)
     if len(measured) < _FEWEST or np.ptp(sums[some]) == 0:
         return SumCheck(len(measured), 1.0, 0.0, None, 0.0, 0.0, enough=False)
+    from scipy.stats import theilslopes  # slow to import
+
     decimals = _decimals(measured)
     rounding_ms = 0.0 if decimals is None else 0.5 * 10.0**-decimals
     factor = float(theilslopes(measured[some], sums[some]).slope)

@@ -40,6 +40,15 @@ def test_what_costs_leave_over_is_learned_where_measured_and_forgotten_far_away(
     assert far_error_90.min() > error_90.max()
 
 
+def test_of_many_measurements_each_counts() -> None:
+    costs, coordinates = _sizes(700, 3)
+    bumpy_ms = (costs @ [0.01, 1e-6, 1e-5]) * np.exp(0.3 * np.sin(3 * coordinates[:, 0]))
+    latency_ms, _ = LatencyRegression.fit(costs, coordinates, bumpy_ms).predict(costs, coordinates)
+    assert np.abs(latency_ms / bumpy_ms - 1).max() < 0.05
+    fewer = LatencyRegression.fit(costs[::10], coordinates[::10], bumpy_ms[::10]).predict(costs, coordinates)[0]
+    assert np.median(np.abs(latency_ms / bumpy_ms - 1)) < np.median(np.abs(fewer / bumpy_ms - 1)) / 3
+
+
 def test_intervals_hold_what_they_promise() -> None:
     rng = np.random.default_rng(1)
     costs, coordinates = _sizes(1100, 2)
