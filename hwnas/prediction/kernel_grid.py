@@ -18,7 +18,7 @@ from scipy.spatial.distance import cdist
 from hwnas.arrays import Values
 from hwnas.graph.kernel import Kernel
 from hwnas.prediction.kernels import costs_of, kind_of, sizes_of
-from hwnas.prediction.regression import MINIMUM_ENTRIES, matern
+from hwnas.prediction.regression import matern
 
 ROUGH_MS = np.array([2e-3, 2.5e-8, 1e-7, 1e-7, 1e-7])
 """Of a call, a multiply-add, a byte of inputs, of outputs, of weights."""
@@ -27,15 +27,16 @@ RESIDUAL, NOISE = 0.1, 0.003
 """Variances of what sizes say beyond costs, and of a measurement; of a cost's weight it is 1."""
 
 
-def kernel_grid(networks: Sequence[Sequence[Kernel]], count: int, taken: Collection[Kernel] = ()) -> tuple[Kernel, ...]:
+def kernel_grid(
+    networks: Sequence[Sequence[Kernel]], count: int, taken: Collection[Kernel] = (), least: int = 4
+) -> tuple[Kernel, ...]:
     """The kernels to measure beside those ``taken`` anyway, in the order in which they are worth it.
-
-    Of each kind there are at least as many as a model of it needs, if the networks have them, whatever ``count`` is.
 
     Args:
         networks: of each typical network the kernels that it launches.
         count: of kernels to choose.
         taken: they are measured in any case.
+        least: so many of each kind there are at least, if the networks have them, whatever ``count`` is.
     """
     kinds = _kinds(networks)
     by_key = {kernel.key: kind for kind in kinds for kernel in kind.kernels}
@@ -44,7 +45,7 @@ def kernel_grid(networks: Sequence[Sequence[Kernel]], count: int, taken: Collect
             by_key[kernel.key].take(by_key[kernel.key].place(kernel))
     chosen: list[Kernel] = []
     for kind in kinds:
-        while len(kind.taken) < min(MINIMUM_ENTRIES, len(kind.kernels)):
+        while len(kind.taken) < min(least, len(kind.kernels)):
             chosen.append(kind.take(kind.best))
     for _ in range(count - len(chosen)):
         kind = max(kinds, key=lambda each: each.gain)

@@ -68,7 +68,7 @@ def variance(networks: Sequence[Sequence[Kernel]], measured: Sequence[Kernel]) -
 
 def test_each_kernel_taken_is_the_one_that_lowers_the_variance_most() -> None:
     every = list({k.key: k for network in NETWORKS for k in network}.values())
-    chosen = kernel_grid(NETWORKS, len(every))
+    chosen = kernel_grid(NETWORKS, len(every), least=2)
     assert {k.key for k in chosen} == {k.key for k in every}
     assert len(chosen) == len(every)
     least = 4  # two of each kind come first, each kind by itself
@@ -81,7 +81,7 @@ def test_each_kernel_taken_is_the_one_that_lowers_the_variance_most() -> None:
 
 def test_a_design_is_better_than_random_ones_and_near_the_best_of_all() -> None:
     every = list({k.key: k for network in NETWORKS for k in network}.values())
-    chosen = kernel_grid(NETWORKS, 6)
+    chosen = kernel_grid(NETWORKS, 6, least=2)
     by_kind = Counter(map(kind_of, chosen))
     found = variance(NETWORKS, chosen)
     allowed = [
@@ -94,20 +94,20 @@ def test_a_design_is_better_than_random_ones_and_near_the_best_of_all() -> None:
 
 
 def test_of_each_kind_there_are_enough_for_a_model_whatever_was_asked() -> None:
-    assert Counter(kernel.kind for kernel in kernel_grid(NETWORKS, 1)) == {"Conv": 2, "Relu": 2}
+    assert Counter(kernel.kind for kernel in kernel_grid(NETWORKS, 1, least=2)) == {"Conv": 2, "Relu": 2}
     lonely = [[*NETWORKS[0], conv(8, 8).model_copy(update={"opset": 17})], [relu(8, 8)]]
-    assert min(Counter(kernel.kind for kernel in kernel_grid(lonely, 1)).values()) == 2
+    assert min(Counter(kernel.kind for kernel in kernel_grid(lonely, 1, least=2)).values()) == 2
 
 
 def test_what_is_measured_anyway_is_not_chosen_again_but_counts() -> None:
     taken = tuple(NETWORKS[0])
-    chosen = kernel_grid(NETWORKS, 3, taken)
+    chosen = kernel_grid(NETWORKS, 3, taken, least=2)
     assert len(chosen) == 3
     assert not {k.key for k in chosen} & {k.key for k in taken}
-    alone = kernel_grid(NETWORKS, 3)
+    alone = kernel_grid(NETWORKS, 3, least=2)
     assert variance(NETWORKS, (*taken, *chosen)) <= variance(NETWORKS, (*taken, *alone))
 
 
 def test_the_order_of_networks_does_not_matter_for_how_good_it_is() -> None:
-    there, back = (kernel_grid(networks, 6) for networks in (NETWORKS, NETWORKS[::-1]))
+    there, back = (kernel_grid(networks, 6, least=2) for networks in (NETWORKS, NETWORKS[::-1]))
     assert variance(NETWORKS, there) == pytest.approx(variance(NETWORKS, back), rel=1e-6)

@@ -66,7 +66,10 @@ FAMILIES: dict[str, Family] = {
         residual.plain, (32, 96), acts=("relu", "leaky", "elu"), kernels=(3, 3, 5), stem=("large", "small", "none"),
         head=("wide", "linear", "pooled"),
     ),
-    "residual": Family(residual.residual, (32, 80), gates=("", "se", "cbam"), stem=("large", "deep"), often=2),
+    "residual": Family(
+        residual.residual, (32, 80), gates=("", "se", "cbam"), stem=("large", "deep"), head=("linear", "averaged"),
+        often=2,
+    ),
     "bottleneck": Family(
         residual.bottleneck, (64, 256), ratios=(0.25, 0.5), stem=("large", "deep"), gates=("", "se"), often=2,
     ),
@@ -106,7 +109,7 @@ FAMILIES: dict[str, Family] = {
     "smooth scales": Family(residual.smooth_scales, (32, 96), (1.6, 2.0), stem=("large",)),
     "grouped dense": Family(joined.grouped_dense, (32, 64), (1.8, 2.0), stem=("small",), normed=True),
     "half instance": Family(residual.half_instance_normed, (64, 256), (2.0, 2.0), ratios=(0.25,), stem=("large",)),
-    "modern": Family(residual.modern, (24, 96), (1.8, 2.0), stem=("patches",), gates=("", "", "grn"), head=("normed",)),
+    "modern": Family(residual.modern, (24, 96), (1.8, 2.0), stem=("patches",), gates=("", "grn"), head=("normed",)),
     "pooled": Family(residual.pooled, (32, 64), (1.5, 2.0), stem=("patches",), head=("normed",)),
 }  # fmt: skip
 

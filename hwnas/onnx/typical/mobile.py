@@ -109,5 +109,9 @@ def cell(s: Sketch, x: Tensor, channels: int, stride: int, style: Style) -> Tens
         inner = s.conv(s.depthwise(s.act(x, style.act), kernel, stride), x.channels, act=style.act)
         return s.conv(s.depthwise(inner, kernel), x.channels)
 
-    pooled = s.pool(x, "Average", 3, stride)
-    return s.concat([s.add(twice(5), twice(3)), s.add(pooled, twice(3)), pooled])
+    if stride == 1:
+        pooled = largest = s.pool(x, "Average", 3, 1)
+    else:  # as in TensorFlow, at the end only; two read it, so no runtime takes it into either
+        around = s.padded(x, x.pixels % 2, 1)
+        pooled, largest = (s.pool(around, kind, 3, 2, padded=False) for kind in ("Average", "Max"))
+    return s.concat([s.add(twice(5), twice(3)), s.add(pooled, twice(3)), largest])
