@@ -109,7 +109,10 @@ FAMILIES: dict[str, Family] = {
     "smooth scales": Family(residual.smooth_scales, (32, 96), (1.6, 2.0), stem=("large",)),
     "grouped dense": Family(joined.grouped_dense, (32, 64), (1.8, 2.0), stem=("small",), normed=True),
     "half instance": Family(residual.half_instance_normed, (64, 256), (2.0, 2.0), ratios=(0.25,), stem=("large",)),
-    "modern": Family(residual.modern, (24, 96), (1.8, 2.0), stem=("patches",), gates=("", "grn"), head=("normed",)),
+    "modern": Family(residual.modern, (24, 96), (1.8, 2.0), stem=("patches",), head=("normed",)),
+    "modern normed": Family(
+        residual.modern, (24, 96), (1.8, 2.0), stem=("patches",), gates=("grn",), head=("normed",),
+    ),
     "pooled": Family(residual.pooled, (32, 64), (1.5, 2.0), stem=("patches",), head=("normed",)),
 }  # fmt: skip
 
