@@ -32,10 +32,14 @@ from scipy.stats import spearmanr
 from sklearn.ensemble import RandomForestRegressor
 
 from hwnas.arrays import Values
+from hwnas.errors import ModelError
 from hwnas.flow.kernels import profile_models
+from hwnas.flow.model import open_model
 from hwnas.graph.kernel import Kernel, Launch
+from hwnas.graph.kernel_cost import madds_or_zero
 from hwnas.prediction.calibrate import Networks, fit
-from hwnas.prediction.kernels import KernelPredictor, calibrated, costs_of, kind_of, madds_or_zero, sizes_of
+from hwnas.prediction.kernel_calibration import calibrated
+from hwnas.prediction.kernels import KernelPredictor, costs_of, kind_of, sizes_of
 from hwnas.progress import ProgressBars
 from hwnas.tables.kernel_table import KernelTable, MeasuredKernel
 
@@ -71,12 +75,22 @@ def main() -> None:
 
 
 def measure(profile: Callable[..., KernelTable], paths: Sequence[Path], output: Path, seconds: float) -> None:
+    paths = [path for path in paths if readable(path)]
     with ProgressBars() as progress:
         table = profile(paths, seconds=seconds, progress=progress)
         kernels = table.model_copy(update={"models": ()})
         again = profile(paths, known=kernels, seconds=seconds / 2, progress=progress)
     again.save(output.with_suffix(".again"))
     table.save(output)
+
+
+def readable(path: Path) -> bool:
+    try:
+        open_model(path)
+    except ModelError as error:
+        print(f"left out: {error}")
+        return False
+    return True
 
 
 def load(path: Path) -> tuple[KernelTable, list[Measured]]:

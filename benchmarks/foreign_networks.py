@@ -137,14 +137,30 @@ def as_onnx(network: ForeignNetwork) -> bytes:
     """As PyTorch's exporter writes it, opset 17, batch 1; random weights of seed 0."""
     torch.manual_seed(0)
     module = network.build().eval()
-    images = torch.zeros(1, 3, network.pixels, network.pixels)
+    images = torch.randn(1, 3, network.pixels, network.pixels)
     with TemporaryDirectory() as folder, warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")
+        _normalize(module, images)
         path = f"{folder}/network.onnx"
         torch.onnx.export(
             module, (images,), path, dynamo=False, opset_version=17, input_names=["images"], output_names=["logits"]
         )
         return Path(path).read_bytes()
+
+
+def _normalize(module: nn.Module, images: torch.Tensor) -> None:
+    """Give each BatchNorm the statistics of random images.
+
+    Without them the activations of deep networks of random weights fade until they are denormal numbers, with which
+    processors are several times slower than any trained network is.
+    """
+    norms = [each for each in module.modules() if isinstance(each, nn.modules.batchnorm._BatchNorm)]
+    for norm in norms:
+        norm.momentum = 1.0
+        norm.train()
+    module(images.new_empty(4, *images.shape[1:]).normal_())
+    for norm in norms:
+        norm.eval()
 
 
 def exported(folder: Path, only: str = "") -> list[tuple[ForeignNetwork, Path]]:

@@ -34,7 +34,8 @@ from tflite_kernels import Phone, read_phone
 
 from hwnas.arrays import Values
 from hwnas.errors import TableError
-from hwnas.prediction.kernels import KernelPredictor, ModelPrediction, calibrated
+from hwnas.prediction.kernel_calibration import calibrated
+from hwnas.prediction.kernels import KernelPredictor, ModelPrediction
 from hwnas.tables.kernel_table import KernelTable
 
 SEEDS = 10

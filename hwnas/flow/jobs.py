@@ -13,7 +13,7 @@ from hwnas.flow.table import of_result
 from hwnas.graph.kernel import Kernel
 from hwnas.onnx.model import OnnxModel
 from hwnas.prediction.calibrate import calibrate_if_enough
-from hwnas.prediction.kernels import calibrated
+from hwnas.prediction.kernel_calibration import calibrated
 from hwnas.profiling.kernels import Prepared, kernel_table_of, plan_kernels, prepare, readers
 from hwnas.profiling.kit import Kit, build_kernel_kit, build_kit, check_runtime
 from hwnas.profiling.local import check_threads, device_of, measure_plan
@@ -145,7 +145,7 @@ class ModelsJob:
             if not plan.kernels and not plan.models and made:
                 continue
             harmful = not_to_be_run((*plan.kernels, *plan.neighbours), self.conditions, progress=progress)
-            data = run_plan(plan.plain(), list(readers(plan, part, harmful)), runtime, progress=progress)
+            data = run_plan(plan.plain(), list(readers(plan, part, runtime, harmful)), runtime, progress=progress)
             made = kernel_table_of(plan, data, "what was measured", made)
         assert made
         return calibrated(made)

@@ -17,11 +17,12 @@ from hwnas.flow.jobs import ModelsJob
 from hwnas.flow.kernels import models_job
 from hwnas.flow.open import KernelTableLike
 from hwnas.graph.kernel import Kernel
+from hwnas.graph.kernel_cost import madds_or_zero
 from hwnas.onnx.model import OnnxModel
 from hwnas.onnx.typical.networks import typical_network
 from hwnas.prediction.design import i_optimal
+from hwnas.prediction.kernel_calibration import LEAST_MODELS
 from hwnas.prediction.kernel_grid import kernel_grid, rough_ms
-from hwnas.prediction.kernels import LEAST_MODELS, moves_only
 from hwnas.profiling.kernels import prepare
 from hwnas.profiling.transports import Remote
 from hwnas.progress import Progress, Tell, silent
@@ -172,6 +173,7 @@ def _to_calibrate_with(networks: Sequence[Sequence[Kernel]]) -> list[int]:
     half = max(-(-len(networks) // 2), LEAST_MODELS)
     small = np.argsort([len(set(each)) for each in networks], kind="stable")[:half]
     parts = [networks[place] for place in small]
-    rows = [(sum(map(rough_ms, each)), len(each), sum(map(moves_only, each)), 1) for each in parts]
+    computing = [sum(bool(madds_or_zero(kernel)) for kernel in each) for each in parts]
+    rows = [(sum(map(rough_ms, each)), len(each), count, 1) for each, count in zip(parts, computing, strict=True)]
     terms = np.array(rows, float)
     return [int(small[place]) for place in i_optimal(terms / terms[:, :1], _NETWORKS)]

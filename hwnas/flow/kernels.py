@@ -19,7 +19,8 @@ from hwnas.flow.open import KernelTableLike, open_kernel_table, open_known
 from hwnas.flow.predict import Predictions
 from hwnas.onnx.model import OnnxModel, Shapes, model_of
 from hwnas.prediction.design import calibration_networks
-from hwnas.prediction.kernels import KernelPredictor, ModelPrediction, calibrated
+from hwnas.prediction.kernel_calibration import calibrated
+from hwnas.prediction.kernels import KernelPredictor, ModelPrediction
 from hwnas.prediction.through_kernels import covering
 from hwnas.profiling.kernels import prepare
 from hwnas.profiling.local import conditions_of

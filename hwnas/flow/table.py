@@ -11,7 +11,7 @@ from hwnas.files import MOST_BYTES, plain_file, refuse_existing, write_atomic
 from hwnas.flow.open import KernelTableLike, of_file, open_known, open_table
 from hwnas.prediction.calibrate import calibrate_if_enough
 from hwnas.prediction.diff import TableDiff, diff
-from hwnas.prediction.kernels import calibrated
+from hwnas.prediction.kernel_calibration import calibrated
 from hwnas.prediction.plausible import check_speed, check_unit, odd_entries, speed
 from hwnas.prediction.validate import Validation, validate, validate_held_out
 from hwnas.profiling.local import another_device, check_threads, conditions_of

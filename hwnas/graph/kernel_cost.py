@@ -8,6 +8,7 @@ two tables below, or it can't be counted; nothing is zero because nobody knows i
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from math import prod
 from typing import NamedTuple
 
@@ -66,6 +67,15 @@ def main_node(kernel: Kernel) -> KernelNode:
 def _or_zero(kernel: Kernel, node: KernelNode) -> int:
     try:
         return _of_node(kernel, node)
+    except UncountedError:
+        return 0
+
+
+@cache
+def madds_or_zero(kernel: Kernel) -> int:
+    """0 as well where no formula is known: such a kernel is told by the bytes that it moves."""
+    try:
+        return madds(kernel)
     except UncountedError:
         return 0
 

@@ -2,7 +2,7 @@
 
 A kernel of the table is taken as it was measured. Another is answered by a model of its kind, fitted on the table's
 entries (:mod:`hwnas.prediction.regression`): what it costs is what it computes and what it moves. The sum is calibrated
-on the whole models that were measured beside the kernels, as that of ops is (:mod:`hwnas.prediction.calibrate`).
+on the whole models that were measured beside the kernels (:mod:`hwnas.prediction.kernel_calibration`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from math import log2, prod
 from typing import Literal
 
@@ -20,18 +19,13 @@ from hwnas.arrays import Values
 from hwnas.brief import Brief
 from hwnas.errors import MissingOpError
 from hwnas.graph.kernel import ABSENT, Kernel, Launch
-from hwnas.graph.kernel_cost import UncountedError, madds, main_node
-from hwnas.prediction.calibrate import Networks, fit
+from hwnas.graph.kernel_cost import madds_or_zero, main_node
+from hwnas.prediction.kernel_calibration import in_model_ms
 from hwnas.prediction.regression import MINIMUM_ENTRIES, LatencyRegression
-from hwnas.tables.kernel_table import KernelTable, MeasuredKernel, MeasuredModel
-from hwnas.tables.table import ANY, Calibration, Latency
-
-MOVING = "moving"
-"""The class of kernels without multiply-adds: what they take is memory's time, and in a network their input is near."""
+from hwnas.tables.kernel_table import KernelTable, MeasuredKernel
+from hwnas.tables.table import Latency
 
 _MOST_ENTRIES = 2000  # that one model is fitted on: what a fit takes grows with their cube
-LEAST_MODELS = 3
-"""Whose kernels all ran alone, so that there is a calibration."""
 
 Source = Literal["measured", "guessed", "unknown"]
 """Of a kernel's latency: the table's entry; a model of its kind; nothing, and then it is counted as no time."""
@@ -133,21 +127,18 @@ class KernelPredictor:
         if kernel is None:
             return Priced(launch.name, None, 0.0, "unknown", why_unknown=f"it can't be timed alone: {launch.uncut}")
         if entry := self.table.by_key.get(kernel.key):
-            return Priced(launch.name, kernel, self._in_network_ms(kernel, entry.p50_ms), "measured")
+            return Priced(launch.name, kernel, self._in_model_ms(kernel, entry.p50_ms), "measured")
         model = self._model(kind_of(kernel))
         if model is None:
             failed = self.table.why_failed.get(kernel.key)
             why = f"the runtime can't run it alone: {failed}" if failed else "the table has too few of its kind"
             return Priced(launch.name, kernel, 0.0, "unknown", why_unknown=f"{kernel.kind}; {why}")
         alone_ms, error_90 = model.predict(kernel)
-        return Priced(launch.name, kernel, self._in_network_ms(kernel, alone_ms), "guessed", error_90)
+        return Priced(launch.name, kernel, self._in_model_ms(kernel, alone_ms), "guessed", error_90)
 
-    def _in_network_ms(self, kernel: Kernel, alone_ms: float) -> float:
+    def _in_model_ms(self, kernel: Kernel, alone_ms: float) -> float:
         calibration = self.table.calibration
-        if calibration is None:
-            return alone_ms
-        own_ms = calibration.per_op_ms.get(MOVING, 0.0) if moves_only(kernel) else 0.0
-        return max(calibration.scale * alone_ms + calibration.per_op_ms.get(ANY, 0.0) + own_ms, 0.0)
+        return in_model_ms(calibration, kernel, alone_ms) if calibration else alone_ms
 
     def _model(self, kind: tuple[str, ...]) -> _KindModel | None:
         if kind not in self._models:
@@ -156,43 +147,10 @@ class KernelPredictor:
         return self._models[kind]
 
 
-def calibrated(table: KernelTable) -> KernelTable:
-    """The table with a calibration on those of its models whose kernels were all measured; without, of fewer than 3."""
-    whole = [model for model in table.models if all(each.kernel in table.by_key for each in model.launches)]
-    if len(whole) < LEAST_MODELS:
-        return table.model_copy(update={"calibration": None})
-    return table.model_copy(update={"calibration": _calibration(table, whole)})
-
-
-def _calibration(table: KernelTable, models: Sequence[MeasuredModel]) -> Calibration:
-    launched = [[table.by_key[each.kernel] for each in model.launches if each.kernel] for model in models]
-    moving = [sum(moves_only(each.kernel) for each in kernels) for kernels in launched]
-    return fit(
-        Networks(
-            np.array([sum(each.p50_ms for each in kernels) for kernels in launched]),
-            {ANY: np.array([len(kernels) for kernels in launched], float), MOVING: np.array(moving, float)},
-            np.array([model.p50_ms for model in models]),
-        )
-    )
-
-
 def _around(measured: Latency) -> tuple[float, float]:
     """The 95 % interval of a measured median."""
     half_ms = measured.p50_ms * (measured.confidence_95 or 0.0)
     return max(measured.p50_ms - half_ms, 0.0), measured.p50_ms + half_ms
-
-
-@cache
-def madds_or_zero(kernel: Kernel) -> int:
-    """0 as well where no formula is known: such a kernel is told by the bytes that it moves."""
-    try:
-        return madds(kernel)
-    except UncountedError:
-        return 0
-
-
-def moves_only(kernel: Kernel) -> bool:
-    return madds_or_zero(kernel) == 0
 
 
 def kind_of(kernel: Kernel) -> tuple[str, ...]:

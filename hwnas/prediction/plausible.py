@@ -14,7 +14,7 @@ from statistics import median
 from hwnas.errors import SpaceError, TableError
 from hwnas.graph.count import cost
 from hwnas.graph.graph import Op
-from hwnas.prediction.kernels import madds_or_zero
+from hwnas.graph.kernel_cost import madds_or_zero
 from hwnas.tables.importers.foreign import MS_PER, Z_90, ForeignTable, Unit
 from hwnas.tables.itself import odd_latencies
 from hwnas.tables.kernel_table import KernelTable

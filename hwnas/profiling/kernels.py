@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from math import hypot
+from math import ceil, hypot
 from pathlib import Path
 from statistics import median
 from typing import Annotated, Any, NamedTuple, Self
@@ -13,7 +13,8 @@ from pydantic import Field, NonNegativeInt, WrapValidator, model_validator
 
 from hwnas.errors import KitError, ModelError
 from hwnas.graph.kernel import Kernel, Launch
-from hwnas.onnx.kernels import kernel_model
+from hwnas.graph.kernel_cost import madds_or_zero
+from hwnas.onnx.kernel_model import kernel_model
 from hwnas.onnx.model import OnnxModel
 from hwnas.profiling.plan import check_effort, reader
 from hwnas.profiling.result import Failure, Result, device_of_result, protocol_of
@@ -31,6 +32,14 @@ _ANCHORS = 16
 _LASTING_MS = 0.02, 20.0
 _LEAST_MS = 1e-4
 """Of what is the difference of two latencies, and too little to be told."""
+
+_MADDS_PER_MS, _BYTES_PER_MS = 6e7, 1.5e7
+"""Of a fast core; how many copies of a kernel are timed at once is chosen by them, no latency is."""
+_CALL_MS = 0.1, 1.5
+"""A call of copies should take so long, to make entering the runtime little of it, and needn't take longer."""
+_CACHE_BYTES = 3_000_000
+"""Copies' weights together: more than a core's own cache holds, as those of a network are."""
+_COPIES = 2, 64
 
 
 class PlannedModel(Record):
@@ -159,21 +168,32 @@ def launched(launch: Launch) -> Launched:
 
 
 def readers(
-    plan: KernelPlan, models: Sequence[Prepared], harmful: Mapping[str, str] | None = None
+    plan: KernelPlan, models: Sequence[Prepared], runtime: Runtime, harmful: Mapping[str, str] | None = None
 ) -> Iterator[Callable[[], Model]]:
     """What gives each entry's model when it is to be loaded; ``harmful`` are {key: why} kernels that aren't to be."""
     by_sha256 = {each.model.sha256: each for each in models}
     for kernel in (*plan.anchors, *plan.kernels, *plan.neighbours):
         why = (harmful or {}).get(kernel.key)
-        yield reader(why) if why else partial(alone, kernel)
+        copies = copies_of(kernel) if runtime.runs_as_is and not kernel.beside else 1
+        yield reader(why) if why else partial(alone, kernel, copies)
     for planned in plan.models:
         whole = by_sha256[planned.sha256]
         yield partial(Model, whole.data, whole.model.inputs)
 
 
-def alone(kernel: Kernel) -> Model:
-    """What is loaded to time a kernel by itself."""
-    return Model(*kernel_model(kernel), as_is=True)
+def alone(kernel: Kernel, copies: int = 1) -> Model:
+    """What is loaded to time a kernel by itself, or copies of it."""
+    return Model(*kernel_model(kernel, copies), as_is=True, copies=copies)
+
+
+def copies_of(kernel: Kernel) -> int:
+    """How many copies of a kernel are timed at once, where the runtime runs them all."""
+    weights_bytes = sum(value.bytes for value in kernel.values if value.constant)
+    about_ms = madds_or_zero(kernel) / _MADDS_PER_MS + sum(value.bytes for value in kernel.values) / _BYTES_PER_MS
+    fewest, most = _COPIES
+    to_last, not_too_long = (ms / max(about_ms, 1e-3) for ms in _CALL_MS)
+    to_fill_cache = _CACHE_BYTES / weights_bytes if weights_bytes * most >= _CACHE_BYTES else 0.0
+    return ceil(max(min(max(to_last, to_fill_cache), not_too_long, most), fewest))
 
 
 def kernel_table_of(plan: KernelPlan, data: Any, where: Path | str, known: KernelTable | None = None) -> KernelTable:

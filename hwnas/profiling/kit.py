@@ -109,7 +109,7 @@ def build_kernel_kit(
 
     def kept(keep: Callable[[Model | str], _Kept]) -> list[_Kept]:
         found: list[_Kept] = []
-        for read in readers(plan, every):
+        for read in readers(plan, every, runtime):
             found.append(keep(read()))
             if progress:
                 progress("writing models", len(found), len(plan.entries), "")
@@ -181,7 +181,14 @@ def _described(archive: zipfile.ZipFile, names: dict[str, str], model: Model | s
     if sha256 not in names:
         names[sha256] = f"models/{len(names):04}.bin"
         _add(archive, names[sha256], model.data)
-    return KitModel(file=names[sha256], sha256=sha256, bytes=len(model.data), inputs=model.inputs, as_is=model.as_is)
+    return KitModel(
+        file=names[sha256],
+        sha256=sha256,
+        bytes=len(model.data),
+        inputs=model.inputs,
+        as_is=model.as_is,
+        copies=model.copies,
+    )
 
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:

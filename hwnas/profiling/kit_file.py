@@ -80,7 +80,9 @@ class KitFile:
         if "failed" in described:
             raise ModelError(described["failed"])
         inputs = tuple(Port(name, dtype, tuple(shape)) for name, dtype, shape in described["inputs"])
-        return Model(self._verified(described["file"], described["sha256"]), inputs, described["as_is"])
+        return Model(
+            self._verified(described["file"], described["sha256"]), inputs, described["as_is"], described["copies"]
+        )
 
     def kernels(self) -> list[int]:
         """Entries that are a kernel alone: what was cut out of a model may crash or hang whoever runs it."""

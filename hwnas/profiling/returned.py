@@ -18,7 +18,7 @@ from hwnas.profiling.kit_file import KIT_SCHEMA, canonical, seal
 from hwnas.profiling.plan import Plan
 from hwnas.profiling.result import Failure, Result, table_of
 from hwnas.profiling.run import RESULT_SCHEMA
-from hwnas.record import FileRecord, Record, ShortText
+from hwnas.record import FileRecord, Record, ShortText, Some
 from hwnas.space.registry import get_space
 from hwnas.tables.kernel_table import KernelTable, check_same_device
 from hwnas.tables.table import Latency, LatencyTable
@@ -34,6 +34,7 @@ class KitModel(Record):
     bytes: NonNegativeInt
     inputs: tuple[Port, ...]
     as_is: bool
+    copies: Some
 
 
 class KitRuntime(Record):

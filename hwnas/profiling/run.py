@@ -38,11 +38,13 @@ class Model(NamedTuple):
         data: as a runtime's ``prepare`` gave it.
         inputs: what it takes, in its order.
         as_is: see :meth:`hwnas.runtimes.base.Runtime.load`.
+        copies: of what is measured, that it runs one after the other; the latency is one copy's.
     """
 
     data: bytes
     inputs: tuple[Port, ...]
     as_is: bool = False
+    copies: int = 1
 
 
 class Measured(NamedTuple):
@@ -51,11 +53,13 @@ class Measured(NamedTuple):
     Attributes:
         measurement: of those that run, in their order.
         failed: index -> why the runtime can't run it.
+        copies: of each that runs.
         earlier_s: seconds that rounds of earlier processes took.
     """
 
     measurement: Measurement
     failed: dict[int, str]
+    copies: list[int]
     earlier_s: float
 
 
@@ -78,6 +82,7 @@ def measure_loaded(
         DeviceError: they don't fit into memory.
     """
     calls: list[Any] = []
+    copies: list[int] = []
     failed: dict[int, str] = {}
     for index, read in enumerate(models):
         try:
@@ -96,6 +101,7 @@ def measure_loaded(
             failed[index] = (str(problem).splitlines() or [type(problem).__name__])[0][:300]
         else:
             calls.append(call)
+            copies.append(model.copies)
         if progress:
             progress("loading", index + 1, len(models), f"{len(failed)} failed" if failed else "")
     if not calls:
@@ -113,7 +119,7 @@ def measure_loaded(
         )  # fmt: skip
     except ClockError as problem:
         raise ModelError(str(problem)) from None
-    return Measured(measurement, failed, sum(map(round_seconds, earlier)))
+    return Measured(measurement, failed, copies, sum(map(round_seconds, earlier)))
 
 
 def run_plan(
@@ -147,8 +153,11 @@ def run_plan(
     found = measured.measurement
     entries: list[dict[str, Any]] = [{"failed": measured.failed.get(index)} for index in range(len(models))]
     running = [index for index in range(len(models)) if index not in measured.failed]
-    for index, statistics in zip(running, found.statistics):  # noqa: B905  (Python 3.8)
-        entries[index] = {name: _rounded(value) for name, value in asdict(statistics).items()}
+    for index, statistics, copies in zip(running, found.statistics, measured.copies):  # noqa: B905  (Python 3.8)
+        values = asdict(statistics)
+        for name in ("p50_ms", "p10_ms", "p90_ms"):
+            values[name] /= copies
+        entries[index] = {name: _rounded(value) for name, value in values.items()}
     return {
         "schema": RESULT_SCHEMA,
         "device": device_facts(runtime),

@@ -43,10 +43,13 @@ class Runtime(Protocol):
     Attributes:
         name: what people ask for.
         precisions: what ``prepare`` and ``load`` take.
+        runs_as_is: whether it runs each node of a graph that it loads ``as_is``. Then several copies of a kernel are
+            timed at once, next to each other as in a network.
     """
 
     name: str
     precisions: tuple[str, ...]
+    runs_as_is: bool
 
     @property
     def options(self) -> Mapping[str, str]:
@@ -69,7 +72,7 @@ class Runtime(Protocol):
         """What the runtime launches when it runs an ONNX model, in its order. Done where hwnas is.
 
         The model has fixed shapes, and its graph is in the precision already. Kernels are timed alone, each as
-        :func:`hwnas.onnx.kernels.kernel_model` writes it; the network's latency is about their sum.
+        :func:`hwnas.onnx.kernel_model.kernel_model` writes it; the network's latency is about their sum.
 
         Raises:
             ModelError: the runtime can't read the model, or doesn't tell what it launches.

@@ -57,6 +57,7 @@ class OnnxRuntime:
         self.options = options_in_force(self.name, known, options)
         self._provider, package = _PROVIDERS[self.options["provider"]]
         self._on_gpu = self.options["provider"] in _ON_GPU
+        self.runs_as_is = self.options["provider"] in ("cpu", "cuda")
         # on processors it takes fp16 too, and quietly computes in fp32
         self.precisions: tuple[str, ...] = ("fp32", "fp16", "int8") if self._on_gpu else ("fp32", "int8")
         if self._provider not in ort.get_available_providers():

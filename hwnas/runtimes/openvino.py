@@ -51,6 +51,7 @@ class OpenVino:
 
     name = "openvino"
     precisions: tuple[str, ...] = ("fp32", "bf16", "int8")
+    runs_as_is = False
 
     def __init__(self, options: Mapping[str, str] | None = None) -> None:
         known: dict[str, tuple[str, ...]] = {"streams": ("1", "2", "4", "8", "16")}

@@ -49,6 +49,7 @@ class TensorRt:
     """
 
     precisions: tuple[str, ...] = ("fp32", "fp16", "int8")
+    runs_as_is = False
 
     def __init__(self, name: str, options: Mapping[str, str] | None = None) -> None:
         self.name = name

@@ -45,6 +45,7 @@ class Torch:
         self.options = options_in_force(self.name, known, options)
         self._device = torch.device(self.options["device"])
         self.precisions: tuple[str, ...] = ("fp32", "bf16") if self._device.type == "cpu" else tuple(_DTYPES)
+        self.runs_as_is = self.options["mode"] == "eager"
         if self._device.type == "cuda" and not torch.cuda.is_available():
             raise RuntimeMissingError(
                 f"PyTorch {torch.__version__} sees no CUDA GPU; use device=cpu, or a GPU and a CUDA build of PyTorch"

@@ -1,11 +1,11 @@
 """`KernelTable`: latency of kernels on one `Device`, and of whole models made of them; what prices anyone's network.
 
-A file of JSON with an entry a line (schema 1; every time in milliseconds)::
+A file of JSON with an entry a line (schema 2; every time in milliseconds)::
 
-    {"schema": "hwnas-kernel-table/1",
+    {"schema": "hwnas-kernel-table/2",
      "device": {"hardware": …, "runtime": "onnxruntime", …},
      "measured": [{"rounds": 40, …, "hwnas": "0.1.0"}],
-     "calibration": {"scale": 0.98, "per_op_ms": {"op": -0.003}, "fixed_ms": 0.02, "error_90": 0.05, …},
+     "calibration": {"scales": {"convolution": 0.99, …}, "per_launch_ms": 0.001, …, "error_90": 0.05, …},
      "kernels": [
       {"kernel": {"opset": 17, "nodes": […], "values": […], "outputs": [3]}, "p50_ms": 0.61, …}],
      "failed": [
@@ -23,20 +23,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from hwnas.errors import TableError
+from hwnas.errors import TableError, counted
 from hwnas.files import plain_file, read_text, write_atomic
 from hwnas.graph.kernel import Kernel, Launch
 from hwnas.parse import parse_json
-from hwnas.record import Factor, FileRecord, Record, Sha256, ShortText
+from hwnas.record import Factor, FileRecord, Record, Sha256, ShortText, Some
 from hwnas.tables.device import Device
-from hwnas.tables.protocol import Protocol
-from hwnas.tables.table import Calibration, Latency
+from hwnas.tables.protocol import Protocol, Share
+from hwnas.tables.table import Latency
 
 KernelKey = Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
+
+
+Milliseconds = Annotated[float, Field(gt=-1e6, lt=1e6)]
 
 
 class Measuring(Protocol):
@@ -50,8 +53,50 @@ class Measuring(Protocol):
     slowdown: Factor = 1.0
 
 
+KernelClass = Literal["convolution", "product", "elementwise", "moving"]
+"""What kernels of one scale have in common, see :func:`hwnas.prediction.kernel_calibration.class_of`."""
+
+
+class KernelCalibration(Record):
+    """What measured models say about their kernels; see :mod:`hwnas.prediction.kernel_calibration`.
+
+    Attributes:
+        scales: of what the kernels of each class take alone.
+        per_launch_ms: for handing on from one kernel to the next.
+        per_weight_mb_ms: for weights that are farther off in a model than alone.
+        fixed_ms: for the model itself.
+        error_90: half-width, relative, of the interval that should hold 90 % of new models, at the machine's speed as
+            it was when the table was made.
+        held_out_mape: mean absolute relative error of each model, predicted by a fit on the others.
+        models: whose.
+    """
+
+    scales: Mapping[KernelClass, Annotated[float, Field(gt=-100, lt=100)]]
+    per_launch_ms: Milliseconds
+    per_weight_mb_ms: Milliseconds
+    fixed_ms: Milliseconds
+    error_90: Annotated[float, Field(ge=0, lt=100)]
+    held_out_mape: Share
+    models: Some
+
+    @model_validator(mode="after")
+    def _all_classes(self) -> Self:
+        if self.scales.keys() != set(get_args(KernelClass)):
+            raise ValueError(f"scales needs {', '.join(get_args(KernelClass))}")
+        return self
+
+    def __str__(self) -> str:
+        terms = [f"{scale:.3f} × its {name} kernels" for name, scale in self.scales.items()]
+        terms += [f"{self.per_launch_ms * 1e3:+.2f} µs per kernel", f"{self.fixed_ms:+.3f} ms"]
+        terms += [f"{self.per_weight_mb_ms * 1e3:+.0f} µs per MB of products' weights"] if self.per_weight_mb_ms else []
+        return (
+            f"{' '.join(terms)}; {counted(self.models, 'model')}, each predicted by the others, "
+            f"{self.held_out_mape:.1%} off on average, 90 % within ±{self.error_90:.1%}"
+        )
+
+
 class MeasuredKernel(Latency):
-    """One kernel, timed alone."""
+    """One kernel, timed alone; the share of one copy where several were timed at once."""
 
     kernel: Kernel
 
@@ -103,13 +148,13 @@ class KernelTable(FileRecord):
         calibration: what models say about the sum of their kernels; None while there are too few.
     """
 
-    SCHEMA = "hwnas-kernel-table/1"
+    SCHEMA = "hwnas-kernel-table/2"
     REMEDY = "profile again"
     ERROR = TableError
 
     device: Device
     measured: Annotated[tuple[Measuring, ...], Field(min_length=1)]
-    calibration: Calibration | None = None
+    calibration: KernelCalibration | None = None
     kernels: tuple[MeasuredKernel, ...]
     failed: tuple[FailedKernel, ...] = ()
     models: tuple[MeasuredModel, ...] = ()

@@ -18,7 +18,7 @@ from hwnas.arrays import Images
 from hwnas.errors import ModelError
 from hwnas.graph.graph import Graph, Op, chain
 from hwnas.nn.layers import GraphModule, initialize, weights_of
-from hwnas.onnx.kernels import kernel_model
+from hwnas.onnx.kernel_model import kernel_model
 from hwnas.onnx.model import model_of
 from hwnas.onnx.stand_in import stand_in
 from hwnas.onnx.write import to_onnx

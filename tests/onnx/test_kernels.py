@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 import pytest
 import torch
@@ -11,7 +12,8 @@ from torch import nn
 
 from hwnas.graph.kernel import Kernel, KernelNode, Value
 from hwnas.graph.kernel_cost import Work, work
-from hwnas.onnx.kernels import Part, kernel_model, launches
+from hwnas.onnx.kernel_model import kernel_model
+from hwnas.onnx.kernels import Part, launches
 from hwnas.onnx.model import model_of
 from hwnas.onnx.stand_in import stand_in
 from hwnas.runtimes.onnxruntime import OnnxRuntime
@@ -105,6 +107,20 @@ def test_kernels_of_an_int8_graph_run_alone() -> None:
         assert [(x.shape, x.dtype.name) for x in given] == [
             (values[i].shape, values[i].dtype) for i in launch.kernel.outputs
         ]
+
+
+def test_copies_have_weights_of_their_own_and_give_shapes() -> None:
+    runtime = OnnxRuntime()
+    launched = runtime.kernels(exported(NET, torch.zeros(1, 3, 32, 32)), "fp32")
+    for kernel in {launch.kernel for launch in launched if launch.kernel}:
+        (alone, ports), (data, same) = kernel_model(kernel), kernel_model(kernel, copies=3)
+        assert same == ports
+        one, three = onnx.load_from_string(alone).graph, onnx.load_from_string(data).graph
+        assert len(three.initializer) == 3 * len(one.initializer)
+        assert len({each.name for each in three.initializer}) == len(three.initializer)
+        assert [node.op_type for node in three.node] == 3 * [*(node.op_type for node in one.node), "Shape"]
+        given = plain(data).run(None, {port.name: stand_in(port) for port in ports})
+        assert [tuple(each) for each in given] == 3 * [kernel.values[i].shape for i in kernel.outputs]
 
 
 def _relu(opset: int) -> Kernel:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hwnas.errors import MissingOpError
 from hwnas.graph.kernel import Kernel, KernelNode, Launch
-from hwnas.prediction.kernels import KernelPredictor, calibrated
+from hwnas.prediction.kernels import KernelPredictor
 from tests.tables.make_kernels import kernel, launch, table
 
 OPS = {"Relu": 0.1, "Tanh": 0.25, "Conv": 2.0}
@@ -22,28 +22,6 @@ def test_without_a_calibration_a_model_takes_the_sum_of_its_kernels(ops: list[st
     assert found.interval_ms is None
     assert not found.guessed
     assert not found.unknown
-
-
-@given(st.floats(0.5, 1.5), st.integers(0, 2**31))
-def test_a_calibration_finds_the_scale_of_models_that_are_a_scaled_sum(scale: float, seed: int) -> None:
-    import random
-
-    draw = random.Random(seed)
-    models = {f"{n}.onnx": draw.choices(sorted(OPS), k=draw.randint(1, 20)) for n in range(6)}
-    measured = {name: (ops, scale * sum(OPS[op] for op in ops)) for name, ops in models.items()}
-    made = calibrated(table(OPS, models=measured))
-    found = KernelPredictor(made)("net", [launch("Conv"), launch("Relu")])
-    assert found.latency_ms == pytest.approx(scale * 2.1)
-    assert found.interval_ms == pytest.approx((scale * 2.1, scale * 2.1))
-
-
-def test_two_models_calibrate_nothing() -> None:
-    assert calibrated(table(OPS, models={f"{n}.onnx": (["Relu"], 0.1) for n in range(2)})).calibration is None
-
-
-def test_a_model_with_a_kernel_that_could_not_be_run_calibrates_nothing() -> None:
-    models = {f"{n}.onnx": (["Relu"], 0.1) for n in range(2)} | {"broken.onnx": (["Erf"], 9.0)}
-    assert calibrated(table(OPS, models=models, failed={"Erf": "no"})).calibration is None
 
 
 def test_a_model_that_was_measured_is_told_as_measured() -> None:

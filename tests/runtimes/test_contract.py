@@ -27,6 +27,7 @@ class Faulty:
     name = "faulty"
     options: Mapping[str, str] = {}
     precisions: tuple[str, ...] = ("fp32",)
+    runs_as_is = True
 
     def __init__(self) -> None:
         self._sound = OnnxRuntime()

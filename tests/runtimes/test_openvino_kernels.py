@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from hwnas.errors import ModelError
 from hwnas.graph.kernel import Kernel, Launch
-from hwnas.onnx.kernels import kernel_model
+from hwnas.onnx.kernel_model import kernel_model
 from hwnas.onnx.model import model_of
 from hwnas.onnx.optimize.tidy import fold_constants
 from hwnas.onnx.stand_in import stand_in

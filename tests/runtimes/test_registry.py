@@ -72,6 +72,7 @@ from hwnas.onnx.wire import check_self_contained
 class Reference:
     name = "reference"
     precisions = ("fp32",)
+    runs_as_is = False
 
     def __init__(self, options=None):
         self.options = options_in_force(self.name, {"colour": ("green", "blue")}, options)

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import cache
 
 from hwnas.graph.kernel import Kernel, KernelNode, Launch, Value
 from hwnas.tables.device import Device
 from hwnas.tables.kernel_table import FailedKernel, KernelTable, Launched, MeasuredKernel, MeasuredModel, Measuring
 from hwnas.tables.protocol import MachineState
 
+OF_CLASSES = {"convolution": "Conv", "product": "MatMul", "elementwise": "Relu", "moving": "Transpose"}
+"""A kernel of each class."""
 
+
+@cache
 def kernel(op: str, size: int = 8) -> Kernel:
-    """An elementwise node of ``op`` on ``size`` numbers; of Conv a 1×1 from and to ``size`` channels of one pixel."""
-    value = Value(dtype="float32", shape=(1, size, 1, 1))
-    if op == "Conv":
-        weight = Value(dtype="float32", shape=(size, size, 1, 1), constant=True)
+    """A node of ``op`` on ``size`` numbers; of Conv and MatMul one that gives as many, each made of all."""
+    value = Value(dtype="float32", shape=(1, size) if op == "MatMul" else (1, size, 1, 1))
+    if op in ("Conv", "MatMul"):
+        weight = Value(dtype="float32", shape=(size, size) if op == "MatMul" else (size, size, 1, 1), constant=True)
         return Kernel(
             opset=17,
             nodes=(KernelNode(op=op, inputs=(0, 1), outputs=(2,)),),

@@ -35,6 +35,7 @@ class Ncnn:
 
     name = "ncnn"
     precisions: tuple[str, ...] = ("fp32", "bf16")
+    runs_as_is = False
 
     def __init__(self, options: Mapping[str, str] | None = None) -> None:
         self.options = options_in_force(self.name, {}, options)
