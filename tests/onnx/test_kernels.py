@@ -198,6 +198,7 @@ def test_keys_of_files_that_are_there_hold() -> None:
     kernel = Kernel(opset=17, nodes=(relu,), values=(value, value), outputs=(1,))
     assert kernel.key == "7c57b1cadf7e538a"
     last = value.model_copy(update={"channels_last": True, "stored": "bfloat16"})
-    other = Kernel(opset=17, nodes=(relu,), values=(last, last), outputs=(1,), beside=1)
+    again = KernelNode(op="Relu", inputs=(1,), outputs=(2,))
+    other = Kernel(opset=17, nodes=(relu, again), values=(last, last, last), outputs=(2,), beside=1)
     assert Kernel.model_validate_json(other.model_dump_json()) == other
     assert len({kernel.key, other.key}) == 2

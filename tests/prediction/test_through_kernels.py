@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -27,8 +28,7 @@ from hwnas.space.blocks import blocks_space
 from hwnas.space.chain import ChainSpace
 from hwnas.space.ref import BlocksDefinition
 from hwnas.space.registry import get_space
-from hwnas.tables.kernel_table import KernelTable, MeasuredKernel
-from hwnas.tables.table import Calibration
+from hwnas.tables.kernel_table import KernelCalibration, KernelClass, KernelTable, MeasuredKernel
 from tests.tables.make_kernels import table as table_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*your own code.*")
@@ -90,7 +90,10 @@ def table() -> KernelTable:
     for each in known.values():
         ms = price_ms(each)
         kernels.append(MeasuredKernel(kernel=each, p50_ms=ms, p10_ms=ms, p90_ms=ms, count=8))
-    said = Calibration(scale=0.5, per_op_ms={}, fixed_ms=0.01, error_90=0.02, held_out_mape=0.01, networks=9)
+    said = KernelCalibration(
+        scales=dict.fromkeys(get_args(KernelClass), 0.5), per_launch_ms=0.0, per_weight_mb_ms=0.0, fixed_ms=0.01,
+        error_90=0.02, held_out_mape=0.01, models=9,
+    )  # fmt: skip
     return KernelTable(**{**dict(table_of({"Relu": 0.1})), "kernels": tuple(kernels), "calibration": said})
 
 
