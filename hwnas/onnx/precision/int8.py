@@ -227,7 +227,7 @@ class _Quantizer:
             self._node(node)
         graph = self._proto.graph
         read = {name for node in self._nodes for name in node.input} | self._results
-        self._nodes = [node for node in self._nodes if node.output[0] in read]  # pairs that only floats read
+        self._nodes = [node for node in self._nodes if not read.isdisjoint(node.output)]  # pairs that only floats read
         kept = {name for node in self._nodes for name in node.input}
         weights = [weight for name, weight in {**self._floats, **self._weights}.items() if name in kept]
         del graph.node[:], graph.initializer[:], graph.value_info[:]
@@ -241,13 +241,13 @@ class _Quantizer:
             node.input[1:] = self._parameters(node)
         elif layer and node.input[0] in self._scales and node.input[1] in self._floats:
             node.input[0] = self._apart(node)
-        node.input[:] = [f"{name}.dequantized" if name in self._scales else name for name in node.input]
+        node.input[:] = [self._dequantized_name(name) if name in self._scales else name for name in node.input]
         self._nodes.append(node)
-        result = node.output[0]
-        if result in self._scales:
-            if result in self._results:  # the graph's output keeps its name, so the node's result needs another
-                node.output[0] = f"{result}.float"
-            self._pair(node.output[0], result)
+        for place, result in enumerate(node.output):
+            if result in self._scales:
+                if result in self._results:  # the graph's output keeps its name, so the node's result needs another
+                    node.output[place] = f"{result}.float"
+                self._pair(node.output[place], result)
 
     def _scale(self, low: float, high: float) -> tuple[np.float32, int]:
         """Scale and zero point of an activation."""
@@ -260,15 +260,19 @@ class _Quantizer:
         return np.float32(scale), round(-low / scale)
 
     def _pair(self, source: str, name: str) -> None:
-        """Quantize ``source``; other nodes read the tensor as ``name``.dequantized, people as the graph's output."""
+        """Quantize ``source``, so that it is read dequantized."""
         scale, zero = self._scales[name]
         kind = np.int8 if self._preset.signed else np.uint8
         parameters = [self._weight(f"{name}.scale", scale), self._weight(f"{name}.zero_point", kind(zero))]
-        result = name if name in self._results else f"{name}.dequantized"
+        result = self._dequantized_name(name)
         self._nodes += [
             helper.make_node("QuantizeLinear", [source, *parameters], [f"{name}.quantized"], f"{name}.quantize"),
             helper.make_node("DequantizeLinear", [f"{name}.quantized", *parameters], [result], f"{name}.dequantize"),
         ]
+
+    def _dequantized_name(self, name: str) -> str:
+        """Of an activation; the graph's outputs keep their names."""
+        return name if name in self._results else f"{name}.dequantized"
 
     def _apart(self, node: NodeProto) -> str:
         """What a layer that stays float reads: the float itself, or where there is none at hand, a pair of its own.

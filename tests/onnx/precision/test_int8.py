@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from onnx import ModelProto, numpy_helper
+from onnx import ModelProto, TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from torch import nn
 
@@ -252,3 +252,27 @@ def test_a_layer_that_int8_has_no_scales_for_stays_float_without_a_name() -> Non
     first, second = (node for node in quantized.graph.node if node.op_type == "Gemm")
     assert _given_by(quantized, first.input[1]) == "DequantizeLinear"
     assert second.input[1] == "w"
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_each_result_of_a_node_has_its_own_pair(name: str) -> None:
+    """As a Split's, of which a convolution each reads one, and the graph gives another."""
+    rng = np.random.default_rng(0)
+    weights = [rng.normal(0, 0.3, (4, 4, 1, 1)).astype(np.float32) for _ in range(2)]
+    nodes = [
+        helper.make_node("Split", ["images", "sizes"], ["one", "other", "given"], axis=1),
+        helper.make_node("Conv", ["one", "w0"], ["a"]),
+        helper.make_node("Conv", ["other", "w1"], ["b"]),
+        helper.make_node("Conv", ["given", "w1"], ["c"]),
+    ]
+    floats = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, 4, 5, 5]) for n in ("a", "b", "c", "given")]
+    constants = [numpy_helper.from_array(np.array([4, 4, 4]), "sizes")]
+    constants += [numpy_helper.from_array(weight, f"w{at}") for at, weight in enumerate(weights)]
+    images = helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 12, 5, 5])
+    graph = helper.make_graph(nodes, "split", [images], floats, constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+    feed = rng.normal(size=(1, 12, 5, 5)).astype(np.float32)
+    quantized = quantize(model, [(feed,)], PRESETS[name])
+    sessions = [OnnxRuntime().load(each, threads=1, precision="fp32") for each in (model, quantized)]
+    for exact, near in zip(*(session.run([feed]) for session in sessions), strict=True):
+        assert np.abs(exact - near).max() < 0.05 * np.abs(exact).max()
