@@ -94,9 +94,12 @@ def priced(table: KernelTable, space: Space, runtime: Runtime, *, progress: Prog
         if progress:
             progress("reading kernels", number, len(seen) + len(others), "")
     ops = {op: _latency(times_ms) for op, times_ms in found_ms.items()}
+    transitions = whole.transitions()
+    assert transitions is not None  # or there were no networks that cover them
     return LatencyTable(
         device=table.device,
         ops=ops,
+        failed={op: "in none of the networks that were taken apart" for op in transitions.ops if op not in ops},
         space=space.plain().ref,
         calibration=_calibration(table, whole, others, ops, predictions[len(seen) :]),
         provenance=Provenance(
@@ -169,7 +172,7 @@ def _calibration(
     if table.calibration is None or len(found) < _LEAST_NETWORKS:
         return None
     latency_ms = np.array([each.latency_ms for each in found])
-    sums_ms = LayerSum(space, lambda op: ops[op].p50_ms)(archs)
+    sums_ms = LayerSum(space, lambda op: ops[op].p50_ms if op in ops else np.nan)(archs)
     fitted = fit(Networks(sums_ms, count_classes(space, archs), latency_ms))
     half_ms = [(high - low) / 2 for low, high in (each.interval_ms or (0.0, 0.0) for each in found)]
     error_90 = np.hypot(fitted.error_90, np.max(np.array(half_ms) / latency_ms))

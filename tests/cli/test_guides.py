@@ -8,11 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torch import nn
 
 from tests.cli.conftest import Flow
 from tests.cli.guides import blocks, parse, run
 from tests.cli.run import Shell
+from tests.onnx_models import exported
 
 _KINDS = {("sh", ""), ("sh", "fails"), ("sh", "gpu"), ("text", ""), ("python", "")}
 
@@ -57,6 +60,8 @@ def test_search_under_a_budget(hwnas: Shell, flow: Flow, tmp_path: Path, monkeyp
     shutil.copytree(flow.supernet, tmp_path / "runs" / "photos")
     for device in ("phone", "board"):
         shutil.copy(flow.table, f"{device}.yaml")
+    shutil.copy(flow.space, "own.yaml")
+    Path("more.onnx").write_bytes(exported(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), torch.zeros(1, 3, 8, 8)))
     searches = 0
     for block in blocks("search-under-a-budget.md"):
         assert (block.kind, block.argument) in _KINDS
@@ -69,11 +74,13 @@ def test_search_under_a_budget(hwnas: Shell, flow: Flow, tmp_path: Path, monkeyp
                 words += ["--evaluations", "10"]
                 if "--measure" in words:
                     words += ["--seconds", "2"]
+            if words[:2] == ["hwnas", "profile"]:
+                words += ["--seconds", "2"]
             if words[0] == "sqlite3" and not shutil.which("sqlite3"):
                 continue
             status, errors = run(hwnas, words, tmp_path)
             assert status == 0, (words, errors)
-    assert searches == 4
+    assert searches == 5
     assert (tmp_path / "runs" / "search" / "table.yaml").exists()
 
 

@@ -29,6 +29,7 @@ from hwnas.space.chain import ChainSpace
 from hwnas.space.ref import BlocksDefinition
 from hwnas.space.registry import get_space
 from hwnas.tables.kernel_table import KernelCalibration, KernelClass, KernelTable, MeasuredKernel
+from tests.conftest import SMALL_SPACE
 from tests.tables.make_kernels import table as table_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*your own code.*")
@@ -83,8 +84,12 @@ def price_ms(kernel: Kernel) -> float:
 
 @cache
 def table() -> KernelTable:
+    return table_for(ours())
+
+
+def table_for(space: ChainSpace) -> KernelTable:
     """Of all kernels of the space; a model takes half their sum and 0.01 ms."""
-    whole = ours().inheriting()
+    whole = space.inheriting()
     known = {kernel.key: kernel for kernel in kernels_of(whole, covering(whole, sightings=4))}
     kernels = []
     for each in known.values():
@@ -115,6 +120,17 @@ def test_a_sum_of_ops_is_what_the_kernels_of_a_network_take() -> None:
     whole = predict_models(table(), [Arch(space, tuple(arch)) for arch in archs.tolist()], strict=True).latency_ms
     np.testing.assert_allclose(by_sum, whole, rtol=1e-3)
     assert found.calibration.error_90 >= 0.02  # that of the kernels
+
+
+def test_an_op_that_no_network_has_is_no_hindrance(tmp_path: Path) -> None:
+    (tmp_path / "small.yaml").write_text(SMALL_SPACE)
+    space = get_space(str(tmp_path / "small.yaml"))
+    assert isinstance(space, ChainSpace)
+    found = priced(table_for(space), space, RUNTIME)
+    archs = space.sample(200, 1)
+    assert found.failed
+    assert not {op for arch in archs for op in space.inheriting().graph(arch).ops} & found.failed.keys()
+    assert np.isfinite(LatencyPredictor(found, space)(archs)).all()
 
 
 def test_whose_block_it_is_makes_no_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
