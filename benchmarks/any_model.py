@@ -11,7 +11,8 @@ Each network is predicted by what the networks of other families taught:
 2. with its family held out of the kernel models too: kernels that only it has are guessed;
 3. from multiply-adds alone, calibrated the same way;
 4. nn-Meter's way (Zhang et al., MobiSys 2021, §4.3): a random forest for each kind of kernel, a plain sum; its family
-   held out.
+   held out;
+5. with ``--grid``, by that table of ``hwnas profile --kernels``, in which none of them was measured.
 
 An error is relative to the measured latency; both measurements' geometric mean is taken for it.
 """
@@ -67,11 +68,15 @@ def main() -> None:
     parser.add_argument("--precision", default="fp32")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=900.0)
+    parser.add_argument("--grid", type=Path)
     asked = parser.parse_args()
     if not asked.table.exists():
         profile = partial(profile_models, runtime=asked.runtime, precision=asked.precision, threads=asked.threads)
         measure(profile, sorted(asked.networks.glob("*.onnx")), asked.table, asked.seconds)
-    report(*load(asked.table))
+    table, networks = load(asked.table)
+    if asked.grid:
+        by_grid(KernelTable.read(asked.grid), networks)
+    report(table, networks)
 
 
 def measure(profile: Callable[..., KernelTable], paths: Sequence[Path], output: Path, seconds: float) -> None:
@@ -150,6 +155,20 @@ def report(table: KernelTable, networks: list[Measured]) -> None:
             each = networks[index]
             print(f"  {errors[index]:+7.1%}  {each.name}, {each.truth_ms:.2f} ms, {len(each.launches)} kernels, "
                   f"again {each.again_ms / each.latency_ms - 1:+.1%}")  # fmt: skip
+
+
+def by_grid(grid: KernelTable, networks: Sequence[Measured]) -> None:
+    predictor = KernelPredictor(grid)
+    found = [predictor(each.name, each.launches) for each in networks]
+    truth_ms = np.array([each.truth_ms for each in networks])
+    low_ms, high_ms = np.array([each.interval_ms or (np.nan, np.nan) for each in found]).T
+    predicted_ms = np.array([each.latency_ms for each in found])
+    covered = f"  in 90 % interval {np.mean((low_ms <= truth_ms) & (truth_ms <= high_ms)):.0%}"
+    print(line("5. a designed grid", predicted_ms, truth_ms) + covered)
+    guessed = np.mean([len(each.guessed) / len(each.launches) for each in found])
+    print(f"   {len(grid.kernels)} kernels, {len(grid.models)} models; {guessed:.0%} of launches guessed")
+    for index in np.argsort(-np.abs(predicted_ms / truth_ms - 1))[:12]:
+        print(f"   {predicted_ms[index] / truth_ms[index] - 1:+7.1%}  {networks[index].name}")
 
 
 def line(what: str, predicted_ms: Values, truth_ms: Values) -> str:
