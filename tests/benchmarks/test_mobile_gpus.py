@@ -45,7 +45,7 @@ def test_a_known_law_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
     lines = capsys.readouterr().out.splitlines()
     found = {line[:42].strip(): float(line.split("MAPE")[1].split("%")[0]) for line in lines if "MAPE" in line}
     assert found["1. plain sum of measured kernels"] > 10
-    assert found["2. calibrated"] < 0.5
+    assert found["2. calibrated"] < 0.1
     assert found["3. kernels too, whole families held out"] < 1
     assert sum("6 networks" in line for line in lines) == 4
 
@@ -76,7 +76,8 @@ def test_calibration_on_published_data(shared_data: Path) -> None:
     for device in devices(shared_data / "mobile_tflite_ops.csv"):
         phone = read_phone(shared_data, device)
         line = mobile_gpus.cross_validated("", phone.table([*phone.networks]), phone)
-        assert float(line.split("MAPE")[1].split("%")[0]) <= 4
+        missed = "a03s" in device.lower()  # by a little, docs/results.md says why
+        assert float(line.split("MAPE")[1].split("%")[0]) <= (3.5 if missed else 3)
 
 
 def test_kernels_are_what_the_file_says(shared_data: Path) -> None:
