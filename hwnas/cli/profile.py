@@ -24,7 +24,7 @@ from hwnas.progress import Progress, ProgressBars, say
 
 if TYPE_CHECKING:  # imported when the verb runs
     from hwnas.flow.carry_out import DeviceTables
-    from hwnas.flow.jobs import Job, ModelsJob, SpaceJob
+    from hwnas.flow.jobs import Job
     from hwnas.tables.device import Conditions
     from hwnas.tables.kernel_table import KernelTable
     from hwnas.tables.table import LatencyTable
@@ -119,13 +119,11 @@ def profile(
     (check_folder if several else refuse_existing)(output)
     conditions = _conditions(runtime, option, threads, precision, batch)
     with ProgressBars() as progress:
-        job: Job[Any] = (
-            _models_job(models, conditions, shape, known, confidence, seconds, seed)
-            if models
-            else _kernels_job(count, conditions, known, confidence, seconds, seed, progress)
-            if kernels
-            else _space_job(space, conditions, resolution, classes, networks, held_out, confidence, seconds, seed)
-        )
+        job = _job(
+            models, space, kernels, conditions, count=count, resolution=resolution, classes=classes, networks=networks,
+            held_out=held_out, confidence=confidence, seconds=seconds, shape=shape, known=known, seed=seed,
+            progress=progress,
+        )  # fmt: skip
         remotes = [Remote(address, python or "python3", ssh_config) for address in on or []]
         if workers is not None:
             made: LatencyTable | KernelTable | DeviceTables[Any] = profile_cluster(job, workers, output, tell=say)
@@ -163,53 +161,41 @@ def _check_kind(
         raise ConfigError("--shape and --with are for models; leave them out, or --space")
 
 
-def _models_job(
-    models: list[str],
-    conditions: Conditions,
-    shape: list[str] | None,
-    known: list[Path] | None,
-    confidence: float,
-    seconds: float,
-    seed: int,
-) -> ModelsJob:
-    from hwnas.flow.kernels import models_job
-
-    return models_job(
-        models, runtime=conditions.runtime, options=conditions.options, threads=conditions.threads,
-        precision=conditions.precision, shapes=parse_shapes(shape), known=known, confidence=confidence,
-        seconds=seconds, seed=seed,
-    )  # fmt: skip
-
-
-def _kernels_job(
-    count: int,
-    conditions: Conditions,
-    known: list[Path] | None,
-    confidence: float,
-    seconds: float,
-    seed: int,
-    progress: Progress,
-) -> ModelsJob:
-    from hwnas.flow.kernel_grid import kernels_job
-
-    return kernels_job(
-        count, runtime=conditions.runtime, options=conditions.options, threads=conditions.threads,
-        precision=conditions.precision, known=known, confidence=confidence, seconds=seconds, seed=seed,
-        progress=progress,
-    )  # fmt: skip
-
-
-def _space_job(
+def _job(
+    models: list[str] | None,
     space: str | None,
+    kernels: bool,
     conditions: Conditions,
+    *,
+    count: int,
     resolution: int | None,
     classes: int | None,
     networks: int,
     held_out: int,
     confidence: float,
     seconds: float,
+    shape: list[str] | None,
+    known: list[Path] | None,
     seed: int,
-) -> SpaceJob:
+    progress: Progress,
+) -> Job[Any]:
+    """What is to be measured: models, kernels for any, or a space."""
+    if models or kernels:
+        runtime, options = conditions.runtime, conditions.options
+        threads, precision = conditions.threads, conditions.precision
+        if models:
+            from hwnas.flow.kernels import models_job
+
+            return models_job(
+                models, runtime=runtime, options=options, threads=threads, precision=precision,
+                shapes=parse_shapes(shape), known=known, confidence=confidence, seconds=seconds, seed=seed,
+            )  # fmt: skip
+        from hwnas.flow.kernel_grid import kernels_job
+
+        return kernels_job(
+            count, runtime=runtime, options=options, threads=threads, precision=precision, known=known,
+            confidence=confidence, seconds=seconds, seed=seed, progress=progress,
+        )  # fmt: skip
     from hwnas.flow.jobs import SpaceJob
     from hwnas.flow.profile import plan
     from hwnas.profiling.timer import Effort
@@ -274,13 +260,11 @@ def build(
     refuse_existing(output)
     conditions = _conditions(runtime, option, threads, precision, batch)
     with ProgressBars() as progress:
-        job: Job[Any] = (
-            _models_job(models, conditions, shape, known, confidence, seconds, seed)
-            if models
-            else _kernels_job(count, conditions, known, confidence, seconds, seed, progress)
-            if kernels
-            else _space_job(space, conditions, resolution, classes, networks, held_out, confidence, seconds, seed)
-        )
+        job = _job(
+            models, space, kernels, conditions, count=count, resolution=resolution, classes=classes, networks=networks,
+            held_out=held_out, confidence=confidence, seconds=seconds, shape=shape, known=known, seed=seed,
+            progress=progress,
+        )  # fmt: skip
         built = write_kit(job, output, progress=progress)
     entries = f"{built.entries} kernels and models" if models or kernels else counted(built.entries, "model")
     result = {"kit": str(output), "sha256": built.sha256, "bytes": len(built.data), "entries": built.entries}

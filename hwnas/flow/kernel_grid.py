@@ -33,7 +33,7 @@ from hwnas.tables.kernel_table import KernelTable
 _A_NETWORK = 5
 """So many kernels are chosen for each network that is drawn; it has some 50."""
 _NETWORKS = 8
-"""That are measured as a whole: they calibrate the sum of kernels, which has up to four terms."""
+"""That are measured as a whole: they calibrate the sum of kernels."""
 
 
 @dataclass(frozen=True)
